@@ -1,0 +1,5 @@
+"""`python -m mlib`."""
+
+from mlib.cli.app import main
+
+main()

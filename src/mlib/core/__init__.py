@@ -1,0 +1,1 @@
+"""Files and values: no database, no terminal."""

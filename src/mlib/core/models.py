@@ -1,0 +1,135 @@
+"""The records that travel between the layers: frozen, typed, free of behaviour.
+
+A path is a `str` as `os.fsdecode` gives it: bytes that are no UTF-8 are lone surrogates in it.
+Times are milliseconds since the epoch unless the name ends in `_ns`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+#: What a person may type about a model, besides tags and free metadata.
+TEXT_FIELDS = ("name", "type", "base_model", "description", "notes")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that went wrong without stopping the command."""
+
+    path: str
+    code: str
+    message: str
+
+
+class Stat(NamedTuple):
+    """What the filesystem says of a file; size in bytes."""
+
+    size_bytes: int
+    mtime_ns: int
+    device: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A directory that holds models of one ComfyUI type.
+
+    `origin` tells how it became known (`user`, `comfyui:DIR`, `extra:YAML`); `any_file` is ComfyUI's rule
+    for types it has no extension list for; `id` is set once the library remembers the root.
+    """
+
+    type: str
+    path: str
+    origin: str
+    any_file: bool = False
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A candidate model file as the walk saw it."""
+
+    directory: str
+    name: str
+    stat: Stat
+    root: Root
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.directory, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """The digests of one file: lower-case hex, of exactly `stat.size_bytes` bytes read from `started_at` on."""
+
+    sha256: str
+    xxh3: str
+    stat: Stat
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A path at which a model lies, or lay. `stat` is None where only somebody's word says so.
+
+    A `racy` row was hashed so soon after the file's last change that an equal stat proves nothing.
+    """
+
+    directory: str
+    name: str
+    sha256: str
+    root_id: int | None
+    stat: Stat | None
+    xxh3: str | None
+    hashed_at: int | None
+    racy: bool
+    missing_since: int | None
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.directory, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Content, identified by its SHA-256, with what is known and what was typed about it."""
+
+    sha256: str
+    name: str
+    type: str
+    base_model: str = ""
+    size_bytes: int | None = None
+    description: str = ""
+    notes: str = ""
+    created_at: int = 0
+    updated_at: int = 0
+    edited: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Something found that is not a model yet.
+
+    `sha256` is 64 lower-case hex or None; `claimed_hash` is any other hash an older manager gave (lower-case
+    hex, at least 8 digits). `observed` is set when this program has hashed the file at `path` itself.
+    """
+
+    path: str
+    source: str
+    sha256: str | None = None
+    claimed_hash: str | None = None
+    name: str = ""
+    type: str = ""
+    base_model: str = ""
+    description: str = ""
+    notes: str = ""
+    size_bytes: int | None = None
+    created_at: int = 0
+    edited: frozenset[str] = field(default_factory=frozenset)
+    meta_json: str | None = None
+    tags: tuple[str, ...] = ()
+    observed: KnownFile | None = None
+    id: int | None = None

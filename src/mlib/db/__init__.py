@@ -1,0 +1,1 @@
+"""The library file: schema, rows and plain reading and writing. No policy."""

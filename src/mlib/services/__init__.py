@@ -1,0 +1,1 @@
+"""The decisions: one verb each, from a library and inputs to a report."""
