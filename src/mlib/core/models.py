@@ -63,7 +63,7 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
-    """The digests of one file: lower-case hex, of exactly `stat.size_bytes` bytes read from `started_at` on."""
+    """The digests of one file in lower-case hex, of all its bytes as they were from `started_at` on."""
 
     sha256: str
     xxh3: str
@@ -113,8 +113,8 @@ class Model:
 class Pending:
     """Something found that is not a model yet.
 
-    `sha256` is 64 lower-case hex or None; `claimed_hash` is any other hash an older manager gave (lower-case
-    hex, at least 8 digits). `observed` is set when this program has hashed the file at `path` itself.
+    `sha256` is 64 lower-case hex or None; `claimed_hash` is any other hash an older manager gave (8 or more
+    lower-case hex digits). `observed` is set when this program has hashed the file at `path` itself.
     """
 
     path: str

@@ -1,0 +1,118 @@
+"""The program `mlib`: its subcommands, and the one place where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from mlib import __version__
+from mlib.cli import output
+from mlib.cli.commands import clean_meta, import_, scan, show, update
+from mlib.cli.exit_codes import INTERRUPTED, TERMINATED
+from mlib.cli.options import LibraryOption, Settings
+from mlib.core.errors import MlibError, Terminated, WrongUsage
+
+app = typer.Typer(
+    name="mlib",
+    help="The model library of people who run ComfyUI and like a shell.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("scan")(scan.scan)
+app.command("show")(show.show)
+app.command("update")(update.update)
+app.command("import")(import_.import_)
+app.command("clean-meta")(clean_meta.clean_meta)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.write_lines([f"mlib {__version__}"])
+        raise typer.Exit
+
+
+@app.callback()
+def settings(
+    ctx: typer.Context,
+    library: LibraryOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The model library of people who run ComfyUI and like a shell.
+
+    A model is its content: notes and tags follow the file wherever it is moved or copied.
+    """
+    del version
+    ctx.obj = Settings(library=library)
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; the exit code."""
+    as_json = "--json" in arguments
+    output.prepare()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(args=arguments, prog_name="mlib", standalone_mode=False)
+        output.flush()
+        if code == INTERRUPTED:
+            output.note("interrupted")
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        output.abandon_stdout()
+        return 0
+    except MlibError as error:
+        return _failed(error, as_json=as_json)
+    except KeyboardInterrupt:
+        output.note("interrupted")
+        return INTERRUPTED
+    except Terminated:
+        output.note("terminated")
+        return TERMINATED
+    except Exception as error:  # noqa: BLE001 - a user gets a line, never a traceback
+        return _failed(_explained(error), as_json=as_json)
+
+
+def _failed(error: MlibError, *, as_json: bool) -> int:
+    if os.environ.get("MLIB_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    output.fail(error, as_json=as_json)
+    return error.exit_code
+
+
+def _explained(error: Exception) -> MlibError:
+    """A usage error in Typer's words, or a fault of this program in ours."""
+    message = getattr(error, "format_message", None)
+    if callable(message):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "mlib"
+        usage = WrongUsage("usage", str(message()).strip().rstrip("."), hint=f"see `{command} --help`")
+        usage.__cause__ = error
+        return usage
+    if isinstance(error, OSError) and error.filename is None:
+        return MlibError("output_failed", f"cannot write the output: {error.strerror}")
+    text = " ".join(str(error).split())
+    fault = MlibError(
+        "internal_error",
+        f"this is a fault of mlib: {type(error).__name__}: {text}",
+        hint="MLIB_DEBUG=1 shows where; the library is as it was before the last unfinished step",
+    )
+    fault.__cause__ = error
+    return fault
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    raise Terminated

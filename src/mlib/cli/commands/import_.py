@@ -1,0 +1,154 @@
+"""`mlib import`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for
+
+if TYPE_CHECKING:
+    from mlib.services.importing import ImportReport, UserData
+
+
+class OnConflict(StrEnum):
+    """The strategies as the command line spells them."""
+
+    report = "report"
+    override = "override"
+    merge = "merge"
+    ignore = "ignore"
+    delete = "delete"
+
+
+def import_(
+    ctx: typer.Context,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", help="Pending imports (as 7 or pending:7); none: all."),
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="An older manager's database to stage first.")
+    ] = None,
+    on_conflict: Annotated[
+        OnConflict, typer.Option(help="What to do where the model is known with other user data.")
+    ] = OnConflict.report,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Make models of pending imports.
+
+    report leaves a conflict pending and lists it; override lets the import's data win; merge lets it fill
+    what is empty; ignore leaves both; delete drops the import. Empty never replaces what is there.
+    """
+    from mlib.services.importing import ConflictStrategy, Failed, import_pending
+    from mlib.services.staging import stage_legacy
+
+    wanted = None if not ids else _numbers(ids)
+    with open_for(ctx, library, mode=_mode(from_, dry_run=dry_run)) as opened, opened.transaction_if(dry_run):
+        staged = stage_legacy(opened, from_, keep_backup=not dry_run) if from_ is not None else None
+        report = import_pending(
+            opened, wanted, strategy=ConflictStrategy(on_conflict), keep_backup=not dry_run
+        )
+    if staged is not None:
+        report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in staged.bad]
+        report.backup = staged.backup or report.backup
+    if as_json:
+        output.write_json({**_document(report), "dry_run": dry_run})
+    elif quiet:
+        output.write_lines(dict.fromkeys(entry.sha256 for entry in report.success))
+    else:
+        _tell(report, dry_run=dry_run)
+    if report.conflict or report.failed or (wanted is not None and report.waiting):
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _mode(from_: str | None, *, dry_run: bool) -> Any:
+    if dry_run:
+        return "rehearse"
+    return "create" if from_ is not None else "write"
+
+
+def _numbers(ids: list[str]) -> list[int]:
+    from mlib.cli.refs import expanded
+    from mlib.core.errors import WrongUsage
+
+    numbers = []
+    for text in expanded(ids):
+        digits = text.strip().removeprefix("pending:")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+            raise WrongUsage(
+                "bad_id", f"'{text}' is no pending import", hint="give its number, such as 7 or pending:7"
+            )
+        numbers.append(int(digits))
+    return numbers
+
+
+def _document(report: ImportReport) -> dict[str, Any]:
+    return {
+        "total": report.total,
+        "success": [{"id": e.id, "sha256": e.sha256, "change": e.change} for e in report.success],
+        "conflict": [
+            {
+                "id": e.id,
+                "sha256": e.sha256,
+                "path": e.path,
+                "pending": _user_data(e.pending),
+                "existing": _user_data(e.existing),
+                "differs": list(e.differs),
+            }
+            for e in report.conflict
+        ],
+        "ignored": list(report.ignored),
+        "deleted": list(report.deleted),
+        "failed": [{"id": e.id, "path": e.path, "code": e.code, "message": e.message} for e in report.failed],
+        "waiting": [{"id": e.id, "path": e.path} for e in report.waiting],
+        "backup": report.backup,
+    }
+
+
+def _user_data(data: UserData) -> dict[str, Any]:
+    return {**data.text, "tags": list(data.tags.values()), "meta": dict(data.meta)}
+
+
+def _tell(report: ImportReport, *, dry_run: bool) -> None:
+    rows: list[tuple[str, ...]] = [
+        (entry.change, str(entry.id), entry.sha256) for entry in report.success if entry.change != "unchanged"
+    ]
+    rows += [("conflict", str(e.id), e.sha256, ", ".join(e.differs)) for e in report.conflict]
+    rows += [("ignored", str(pending_id)) for pending_id in report.ignored]
+    rows += [("deleted", str(pending_id)) for pending_id in report.deleted]
+    rows += [("waiting", str(e.id), e.path) for e in report.waiting]
+    output.write_rows(rows)
+    for entry in report.failed:
+        output.note(f"failed: {entry.message}")
+    changes = [entry.change for entry in report.success]
+    parts = [
+        f"{fmt.number(count)} {word}"
+        for word, count in (
+            ("created", changes.count("created")),
+            ("updated", changes.count("updated")),
+            ("unchanged", changes.count("unchanged")),
+            ("in conflict", len(report.conflict)),
+            ("ignored", len(report.ignored)),
+            ("deleted", len(report.deleted)),
+            ("waiting for a scan to find their file", len(report.waiting)),
+            ("failed", len(report.failed)),
+        )
+        if count
+    ]
+    lead = "would import" if dry_run else "imported"
+    output.note(
+        f"{lead} {fmt.plural(report.total, 'entry', 'entries')}: {', '.join(parts) or 'nothing to do'}"
+    )
+    if report.backup:
+        output.note(f"backup: {report.backup}")
+    if report.conflict:
+        output.note("hint: `mlib import ID --on-conflict merge|override|ignore|delete` settles a conflict")

@@ -1,0 +1,156 @@
+"""`mlib scan`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, REFUSED, TERMINATED
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for
+
+if TYPE_CHECKING:
+    from mlib.services.scanning import ScanReport
+
+
+def scan(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH...]", help="Only these files and folders.")
+    ] = None,
+    comfyui: Annotated[
+        list[str] | None, typer.Option("--comfyui", metavar="DIR", help="A ComfyUI, or its models folder.")
+    ] = None,
+    extra_paths: Annotated[
+        list[str] | None, typer.Option(metavar="YAML", help="A file like extra_model_paths.yaml.")
+    ] = None,
+    root: Annotated[
+        list[str] | None, typer.Option(metavar="TYPE=DIR", help="A folder of models of one type.")
+    ] = None,
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Leave new content pending instead of importing it.")
+    ] = False,
+    rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=64, metavar="N", help="Files read at once from one disk.")
+    ] = None,
+    accept_missing: Annotated[
+        bool,
+        typer.Option("--accept-missing", help="Mark files as missing even where a disk may just be off."),
+    ] = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Bring the library up to date with the disks.
+
+    Folders that are named are remembered: later, a bare `mlib scan` is enough. Nothing is ever deleted, and
+    no model file is opened for writing.
+    """
+    from mlib.cli.progress import Progress
+    from mlib.core.roots import find_comfyui
+    from mlib.services.importing import import_pending
+    from mlib.services.scanning import ScanRequest
+    from mlib.services.scanning import scan as scan_disks
+
+    request = ScanRequest(
+        comfyui=comfyui or (),
+        extra_paths=extra_paths or (),
+        roots=root or (),
+        paths=paths or (),
+        stage=stage,
+        rehash=rehash,
+        jobs=jobs,
+        accept_missing=accept_missing,
+        dry_run=dry_run,
+        find_comfyui=lambda: find_comfyui(start=os.getcwd(), environ=os.environ),
+    )
+    with (
+        open_for(ctx, library, mode="rehearse" if dry_run else "create") as opened,
+        Progress(wanted=not quiet) as progress,
+    ):
+        report = scan_disks(
+            opened,
+            request,
+            importer=lambda lib, ids: import_pending(lib, ids, keep_backup=False),
+            emit=progress.emit,
+        )
+    if as_json:
+        output.write_json(_document(report, dry_run=dry_run))
+    elif quiet:
+        output.write_lines(report.added)
+    else:
+        output.write_lines([_summary(report, dry_run=dry_run)])
+        _tell(report)
+    raise typer.Exit(_exit_code(report))
+
+
+def _exit_code(report: ScanReport) -> int:
+    if report.interrupted is not None:
+        return INTERRUPTED if isinstance(report.interrupted, KeyboardInterrupt) else TERMINATED
+    if report.guarded_roots:
+        return REFUSED
+    return FINISHED_WITH_PROBLEMS if report.problems or report.offline_roots or report.conflicts else 0
+
+
+def _document(report: ScanReport, *, dry_run: bool) -> dict[str, Any]:
+    counts = {name: report.counts[name] for name in ("unchanged", "added", "moved", "copied", "replaced")}
+    return {
+        "scanned": report.scanned,
+        **counts,
+        "missing": report.missing,
+        "restored": report.counts["restored"],
+        "pending": len(report.pending_ids),
+        "pending_ids": report.pending_ids,
+        "skipped": len(report.skipped),
+        "hashed_bytes": report.hashed_bytes,
+        "seconds": round(report.seconds, 3),
+        "offline_roots": report.offline_roots,
+        "problems": [_problem(problem) for problem in report.problems],
+        "guarded_roots": report.guarded_roots,
+        "skipped_files": [_problem(problem) for problem in report.skipped],
+        "conflicts": report.conflicts,
+        "interrupted": report.interrupted is not None,
+        "dry_run": dry_run,
+    }
+
+
+def _problem(problem: Any) -> dict[str, str]:
+    return {"path": problem.path, "code": problem.code, "message": problem.message}
+
+
+def _summary(report: ScanReport, *, dry_run: bool) -> str:
+    words = [
+        (word, report.counts[word]) for word in ("added", "moved", "copied", "replaced", "restored")
+    ] + [("missing", report.missing), ("pending", len(report.pending_ids)), ("skipped", len(report.skipped)),
+         ("problems", len(report.problems)), ("unchanged", report.counts["unchanged"])]  # fmt: skip
+    parts = [f"{fmt.number(count)} {word}" for word, count in words if count]
+    text = f"{fmt.plural(report.scanned, 'file')}: {', '.join(parts) or 'nothing found'}"
+    if dry_run:
+        return f"would find {text}; {fmt.size(report.hashed_bytes)} to hash"
+    if report.hashed_bytes:
+        text += f"; {fmt.size(report.hashed_bytes)} hashed"
+    return f"{text} in {report.seconds:.1f} s" + (" (interrupted)" if report.interrupted is not None else "")
+
+
+def _tell(report: ScanReport) -> None:
+    for problem in report.problems:
+        output.note(f"problem: {problem.path}: {problem.message}")
+    for path in report.offline_roots:
+        output.note(f"offline: {path}: it cannot be listed completely, nothing under it was marked missing")
+    for path in report.guarded_roots:
+        output.note(
+            f"refused: {path}: so much of it is gone that the disk may be off; nothing was marked missing"
+        )
+    if report.guarded_roots:
+        output.note("hint: if you removed these files, run it again with --accept-missing")
+    if report.conflicts:
+        output.note(
+            f"conflicts: {report.conflicts} older entries disagree with what you typed; see `mlib import`"
+        )
+    if report.interrupted is not None:
+        output.note("interrupted: all that was finished is kept; run it again to go on")

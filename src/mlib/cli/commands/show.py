@@ -1,0 +1,48 @@
+"""`mlib show`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlib.cli import output, views
+from mlib.cli.options import JsonOption, LibraryOption, QuietOption, open_for
+
+
+def show(
+    ctx: typer.Context,
+    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Models; '-' reads them from stdin.")],
+    field: Annotated[
+        str | None, typer.Option("--field", metavar="NAME", help="Print only this field, bare, for scripts.")
+    ] = None,
+    with_meta: Annotated[bool, typer.Option("--meta", help="Print the free metadata too.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Show all that is known about a model.
+
+    REF is a sha256 or the first 4 or more digits of it, the path of a file, an exact name, or pending:ID.
+    """
+    from mlib.cli.refs import resolved
+    from mlib.services import catalog
+
+    with open_for(ctx, library, mode="read") as opened:
+        details = [catalog.detail(opened, target) for target in resolved(opened, refs)]
+    if field is not None:
+        output.write_values(value for detail in details for value in views.field_values(detail, field))
+    elif as_json:
+        documents = [views.as_json(detail) for detail in details]
+        output.write_json(documents[0] if len(refs) == 1 and refs != ["-"] else documents)
+    elif quiet:
+        output.write_lines(detail.identifier for detail in details)
+    elif output.is_terminal():
+        colour = output.has_colour()
+        for number, detail in enumerate(details):
+            output.write_marked(
+                ([""] if number else []) + list(views.as_page(detail, with_meta=with_meta, colour=colour))
+            )
+    else:
+        for detail in details:
+            output.write_rows(views.as_rows(detail, with_meta=with_meta))

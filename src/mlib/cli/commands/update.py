@@ -1,0 +1,85 @@
+"""`mlib update`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlib.cli import output, views
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for
+from mlib.core.errors import WrongUsage
+
+
+def update(
+    ctx: typer.Context,
+    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Models; '-' reads them from stdin.")],
+    name: Annotated[
+        str | None, typer.Option(help="What you call it; '' goes back to the file's name.")
+    ] = None,
+    type_: Annotated[
+        str | None, typer.Option("--type", help="ComfyUI's folder type; '' goes back to the folder's.")
+    ] = None,
+    base_model: Annotated[str | None, typer.Option(help="The base model, such as 'SDXL 1.0'.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is.")] = None,
+    notes: Annotated[str | None, typer.Option(help="Your notes.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Add a tag; may be given many times.")] = None,
+    untag: Annotated[list[str] | None, typer.Option(help="Remove a tag.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set free metadata (dotted keys, JSON or text)."),
+    ] = None,
+    unset: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Remove free metadata.")] = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Edit what you say about models: names, notes, tags, metadata.
+
+    Doing it twice is the same as doing it once. An empty text clears a field.
+    """
+    from mlib.cli.refs import resolved
+    from mlib.services import catalog
+    from mlib.services.updating import parse_edit
+    from mlib.services.updating import update as update_models
+
+    fields = {
+        "name": name,
+        "type": type_,
+        "base_model": base_model,
+        "description": description,
+        "notes": notes,
+    }
+    text = {key: value for key, value in fields.items() if value is not None}
+    if not (text or tag or untag or set_ or unset):
+        raise WrongUsage("nothing_to_do", "nothing to change was given", hint="see `mlib update --help`")
+    edit = parse_edit(text=text, tag=tag or (), untag=untag or (), put=set_ or (), drop=unset or ())
+    with open_for(ctx, library, mode="write") as opened:
+        targets = resolved(opened, refs)
+        with opened.transaction(rehearsal=dry_run):
+            report = update_models(opened, targets, edit)
+            details = {target: catalog.detail(opened, target) for target in targets}
+    if as_json:
+        models = [
+            {**views.as_json(details[target]), "changed": list(report.updated.get(target, ()))}
+            for target in targets
+        ]
+        output.write_json(
+            {
+                "updated": len(report.updated),
+                "unchanged": len(report.unchanged),
+                "models": models,
+                "dry_run": dry_run,
+            }
+        )
+    elif quiet:
+        output.write_lines(detail.identifier for detail in details.values())
+    else:
+        verb = "would update" if dry_run else "updated"
+        for target, changes in report.updated.items():
+            model = details[target].model
+            identity = model.sha256[:10] or f"pending:{target.pending_id}"
+            output.write_rows([(verb, identity, model.name, ", ".join(changes))])
+        if report.unchanged:
+            output.note(f"already so: {len(report.unchanged)}")

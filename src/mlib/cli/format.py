@@ -1,0 +1,46 @@
+"""Figures in a person's words."""
+
+from __future__ import annotations
+
+from mlib.core import times
+
+
+def size(count: int | None) -> str:
+    """Bytes as people say them (decimal units, as disks are sold)."""
+    if count is None:
+        return "unknown"
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.5 or unit == "TB":
+            return (
+                f"{value:.2f} {unit}"
+                if value < 10
+                else f"{value:.1f} {unit}"
+                if value < 100
+                else f"{value:.0f} {unit}"
+            )
+    return f"{count} B"
+
+
+def exact_size(count: int | None) -> str:
+    """Bytes as people say them, and to the last one."""
+    return size(count) if count is None or count < 1000 else f"{size(count)} ({number(count)} bytes)"
+
+
+def number(count: int) -> str:
+    """A count with its thousands apart."""
+    return f"{count:,}"
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def moment(value: int | None) -> str:
+    """A moment as a date and time in UTC."""
+    text = times.iso(value)
+    return "" if text is None else text.replace("T", " ").replace("Z", " UTC")

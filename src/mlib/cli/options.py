@@ -1,0 +1,68 @@
+"""Options that many commands share, and where the library is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlib.core.errors import MlibError, WrongUsage
+
+if TYPE_CHECKING:
+    from mlib.db.library import Library, Mode
+
+LibraryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--library", metavar="FILE", help="The library file [env: MLIB_LIBRARY].", show_default=False
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only identifiers, a line each.")]
+DryRunOption = Annotated[
+    bool, typer.Option("-n", "--dry-run", help="Say what would be done, and do nothing.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What was given before the subcommand."""
+
+    library: str | None = None
+
+
+def open_for(ctx: typer.Context, library: str | None, *, mode: Mode) -> Library:
+    """The library that the options, MLIB_LIBRARY or the platform point to, opened."""
+    from mlib.db.library import open_library
+
+    return open_library(library_path(ctx, library), mode=mode)
+
+
+def library_path(ctx: typer.Context, library: str | None) -> str:
+    """Where the library is: the option, MLIB_LIBRARY, or the platform's data directory."""
+    given = library if library is not None else ctx.obj.library
+    if given is None:
+        given = os.environ.get("MLIB_LIBRARY") or None
+    if given is None:
+        return _default_path()
+    if not given:
+        raise WrongUsage("bad_library", "--library wants a file name")
+    return given
+
+
+def _default_path() -> str:
+    from platformdirs import user_data_dir
+
+    directory = user_data_dir("mlib", appauthor=False)
+    if not os.path.isabs(directory):
+        # A relative XDG_DATA_HOME is to be ignored (XDG base directory specification).
+        directory = os.path.expanduser("~/.local/share/mlib")
+    if not os.path.isabs(directory):
+        raise MlibError(
+            "no_home",
+            "there is no home directory to keep the library in",
+            hint="say where with --library FILE or MLIB_LIBRARY",
+        )
+    return os.path.join(directory, "library.db")

@@ -1,0 +1,105 @@
+"""The only writer to standard output, and the voice on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mlib.core import jsontext
+from mlib.core.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mlib.core.errors import MlibError
+
+
+def prepare() -> None:
+    """Make standard error able to say anything, whatever the locale."""
+    reconfigure = getattr(sys.stderr, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def is_terminal() -> bool:
+    """Whether a person reads standard output directly."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def has_colour() -> bool:
+    """Whether bold and colours are welcome on standard output."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def write_json(document: Any) -> None:
+    """One JSON document, exact: metadata keeps its literals, undecodable bytes are lone surrogate escapes."""
+    _write(jsontext.dump(document).encode() + b"\n")
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Lines for a person or a simple script; nothing in them can steer a terminal."""
+    _write(b"".join(visible(line).encode() + b"\n" for line in lines))
+
+
+def write_marked(lines: Iterable[str]) -> None:
+    """Lines whose parts were made visible already and that may carry our own marks (bold)."""
+    _write(b"".join(line.encode("utf-8", "backslashreplace") + b"\n" for line in lines))
+
+
+def write_rows(rows: Iterable[Sequence[str]]) -> None:
+    """Tab-separated rows; tabs and line ends within a cell are escaped."""
+    _write(b"".join("\t".join(map(visible, row)).encode() + b"\n" for row in rows))
+
+
+def write_values(values: Iterable[str]) -> None:
+    """Bare values, a line each: exact in a pipe, so that a script can use them, and tame on a terminal."""
+    if is_terminal():
+        write_lines(values)
+    else:
+        _write(b"".join(value.encode("utf-8", "surrogateescape") + b"\n" for value in values))
+
+
+def note(message: str) -> None:
+    """A line for a person, on standard error."""
+    _say(visible(message))
+
+
+def fail(error: MlibError, *, as_json: bool) -> None:
+    """An error as one line and a hint, or as JSON; on standard error."""
+    if as_json:
+        body = {"code": error.code, "message": error.message, "hint": error.hint}
+        _say(jsontext.dump({"error": body}))
+        return
+    _say(f"error: {visible(error.message)}")
+    if error.hint:
+        _say(f"hint: {visible(error.hint)}")
+
+
+def flush() -> None:
+    """Get everything out while it can still fail aloud."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def abandon_stdout() -> None:
+    """The reader went away (`| head`): let nothing complain about it at exit."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+
+
+def _write(data: bytes) -> None:
+    if sys.stdout is None:
+        return
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _say(line: str) -> None:
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except OSError:
+        return

@@ -1,0 +1,94 @@
+"""What a person sees of a scan while it runs; nothing where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mlib.core.events import Event, FileStored, HashingAdvanced, HashingStarted, Notice, Walking
+from mlib.core.text import visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+
+class Progress:
+    """Progress bars on standard error, if that is a terminal. `emit` is the Emit for a service."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self._visible = wanted and sys.stderr is not None and sys.stderr.isatty()
+        self._bars: Bars | None = None
+        self._walk: Any = None
+        self._hash: Any = None
+        self._files = (0, 0)
+
+    def emit(self, event: Event) -> None:
+        if not self._visible:
+            return
+        match event:
+            case Walking(files):
+                self._show_walk(files)
+            case HashingStarted(files, size):
+                self._start_hashing(files, size)
+            case HashingAdvanced(size, slow):
+                self._advance(size, slow)
+            case FileStored():
+                self._count()
+            case Notice(message):
+                self._started().console.print(visible(message), markup=False, highlight=False)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def _started(self) -> Bars:
+        if self._bars is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
+            from rich.progress import Progress as Bars
+
+            self._bars = Bars(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=None),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(compact=True),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bars.start()
+        return self._bars
+
+    def _show_walk(self, files: int) -> None:
+        bars = self._started()
+        if self._walk is None:
+            self._walk = bars.add_task("walking", total=None)
+        bars.update(self._walk, description=f"walking: {files:,} files")
+
+    def _start_hashing(self, files: int, size: int) -> None:
+        bars = self._started()
+        if self._walk is not None:
+            bars.remove_task(self._walk)
+            self._walk = None
+        self._files = (0, files)
+        self._hash = bars.add_task(f"hashing 0/{files:,}", total=size)
+
+    def _advance(self, size: int, slow: str | None) -> None:
+        if self._bars is None or self._hash is None:
+            return
+        done, total = self._files
+        label = f"hashing {done:,}/{total:,}" if slow is None else f"waiting for {visible(slow)}"
+        self._bars.update(self._hash, completed=size, description=label)
+
+    def _count(self) -> None:
+        done, total = self._files
+        self._files = (min(done + 1, total), total)

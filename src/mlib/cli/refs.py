@@ -1,0 +1,30 @@
+"""REFs from the command line and standard input."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from mlib.core.errors import WrongUsage
+from mlib.services import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlib.db.library import Library
+    from mlib.services.targets import Target
+
+
+def resolved(library: Library, refs: Sequence[str]) -> list[Target]:
+    """What the REFs lead to, `-` replaced by the lines of standard input; each target once."""
+    return catalog.resolve_all(library, expanded(refs))
+
+
+def expanded(refs: Sequence[str]) -> list[str]:
+    """The REFs with `-` replaced by the lines of standard input."""
+    if list(refs).count("-") > 1:
+        raise WrongUsage("bad_ref", "standard input ('-') can be read once")
+    result: list[str] = []
+    for ref in refs:
+        result += catalog.read_refs(sys.stdin.buffer.read()) if ref == "-" else [ref]
+    return result

@@ -1,0 +1,237 @@
+"""What models look like: as JSON, as tab-separated rows, and as a page for a person."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from mlib.cli import format as fmt
+from mlib.core import jsontext, meta, times
+from mlib.core.errors import NotFound, WrongUsage
+from mlib.core.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlib.services.catalog import Detail, Place
+
+#: Widest page: longer lines are hard to read.
+WIDTH = 100
+
+
+def as_json(detail: Detail) -> dict[str, Any]:
+    """The object of `show --json` (a contract: keys are only ever added)."""
+    model, entry = detail.model, detail.pending
+    document: dict[str, Any] = {
+        "sha256": model.sha256 or None,
+        "name": model.name,
+        "type": model.type,
+        "base_model": model.base_model,
+        "size_bytes": model.size_bytes,
+        "description": model.description,
+        "notes": model.notes,
+        "tags": list(detail.tags),
+        "present": detail.present,
+        "created_at": times.iso(model.created_at),
+        "updated_at": times.iso(model.updated_at),
+        "files": [_file(place) for place in detail.places],
+        "hashes": _hashes(detail),
+        "meta": jsontext.Raw(detail.meta_json or "{}"),
+        "edited": sorted(model.edited),
+        "pending": entry is not None,
+    }
+    if entry is not None:
+        document |= {
+            "id": entry.id,
+            "path": entry.path,
+            "source": entry.source,
+            "claimed_hash": entry.claimed_hash,
+        }
+    return document
+
+
+def field_values(detail: Detail, name: str) -> list[str]:
+    """The bare values of one field, for scripts.
+
+    Raises WrongUsage for a field that does not exist, NotFound for the path of a model that is nowhere.
+    """
+    name = name.strip().replace("-", "_")
+    if name.startswith("meta."):
+        return _meta_values(detail, name.removeprefix("meta."))
+    present = [place for place in detail.places if place.file.missing_since is None]
+    if name == "paths":
+        return [place.file.path for place in present]
+    if name in ("path", "loader_name"):
+        return [_path_value(detail, present, name)]
+    document = as_json(detail)
+    values = {**document, **document["hashes"]}
+    if name in values:
+        return _plain(values[name])
+    fields = ", ".join([*document, "path", "paths", "loader_name", "meta.KEY", *document["hashes"]])
+    raise WrongUsage("unknown_field", f"there is no field '{name}'", hint=f"fields: {fields}")
+
+
+def _path_value(detail: Detail, present: list[Place], name: str) -> str:
+    if present:
+        return present[0].file.path if name == "path" else present[0].loader_name or ""
+    if detail.pending is not None and name == "path":
+        return detail.pending.path
+    raise NotFound("no_file", f"no file of the model is present: {detail.model.name}")
+
+
+def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
+    """Field and value, tab-separated; a file, tag or hash a row."""
+    model = detail.model
+    if detail.pending is not None:
+        yield "pending", str(detail.pending.id)
+        yield "path", detail.pending.path
+    yield "sha256", model.sha256
+    yield "name", model.name
+    yield "type", model.type
+    yield "base_model", model.base_model
+    yield "size_bytes", "" if model.size_bytes is None else str(model.size_bytes)
+    yield "description", model.description
+    yield "notes", model.notes
+    for tag in detail.tags:
+        yield "tag", tag
+    for place in detail.places:
+        since = times.iso(place.file.missing_since)
+        yield (
+            "file",
+            place.file.path,
+            place.loader_name or "",
+            "present" if since is None else f"missing since {since}",
+        )
+    for name, value in _hashes(detail).items():
+        if name != "sha256":
+            yield name, value
+    yield "created_at", times.iso(model.created_at) or ""
+    yield "updated_at", times.iso(model.updated_at) or ""
+    if with_meta:
+        yield "meta", detail.meta_json or "{}"
+
+
+def as_page(detail: Detail, *, with_meta: bool, colour: bool) -> Iterator[str]:
+    """A page for a person: what it is, where it is, its hashes; our own marks are the only ones in it."""
+
+    def heading(text: str) -> str:
+        return f"\x1b[1m{text}\x1b[0m" if colour else text
+
+    yield heading(_title(detail)) + _state(detail)
+    yield from _description(detail)
+    yield heading("where it is")
+    yield from _places(detail)
+    if detail.model.sha256:
+        yield heading("hashes")
+        yield from (f"  {name:<12} {value}" for name, value in _hashes(detail).items())
+    if detail.meta_json and with_meta:
+        yield heading("metadata")
+        for key, value in _leaves(jsontext.parse(detail.meta_json)):
+            yield from _entry(key, value)
+    elif detail.meta_json:
+        yield "  (there is metadata: --meta shows it)"
+
+
+def _title(detail: Detail) -> str:
+    path = detail.pending.path if detail.pending else ""
+    return visible(detail.model.name or path or detail.model.sha256)
+
+
+def _state(detail: Detail) -> str:
+    if detail.pending is not None:
+        return f"  (pending import {detail.pending.id})"
+    return "" if detail.present else "  (missing)"
+
+
+def _description(detail: Detail) -> Iterator[str]:
+    model = detail.model
+    yield from _entry("type", model.type + (f", {model.base_model}" if model.base_model else ""))
+    yield from _entry("size", fmt.exact_size(model.size_bytes))
+    if detail.tags:
+        yield from _entry("tags", ", ".join(f'"{tag}"' if "," in tag else tag for tag in detail.tags))
+    for label in ("description", "notes"):
+        if text := getattr(model, label):
+            yield from _entry(label, text)
+    yield from _entry("added", fmt.moment(model.created_at))
+    if model.updated_at != model.created_at:
+        yield from _entry("updated", fmt.moment(model.updated_at))
+
+
+def _places(detail: Detail) -> Iterator[str]:
+    if detail.pending is not None:
+        yield f"  {visible(detail.pending.path)}"
+        return
+    for place in detail.places:
+        path = visible(place.file.path)
+        if place.file.missing_since is not None:
+            yield f"  missing since {fmt.moment(place.file.missing_since)}: {path}"
+            continue
+        yield f"  {path}"
+        if place.loader_name:
+            yield f"    as {visible(place.loader_name)}"
+    if not detail.places:
+        yield "  no file of it has been seen"
+
+
+def _entry(label: str, value: str) -> Iterator[str]:
+    lead = f"  {label:<12} "
+    width = max(min(shutil.get_terminal_size().columns, WIDTH), 40)
+    for line in value.split("\n"):
+        yield from textwrap.wrap(
+            visible(line),
+            width,
+            initial_indent=lead,
+            subsequent_indent=" " * len(lead),
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [lead.rstrip()]
+        lead = " " * len(lead)
+
+
+def _file(place: Place) -> dict[str, Any]:
+    file = place.file
+    return {
+        "path": file.path,
+        "loader_name": place.loader_name,
+        "present": file.missing_since is None,
+        "missing_since": times.iso(file.missing_since),
+        "size_bytes": file.stat.size_bytes if file.stat else None,
+        "mtime": times.iso(file.stat.mtime_ns // 1_000_000) if file.stat else None,
+    }
+
+
+def _hashes(detail: Detail) -> dict[str, str]:
+    sha256 = detail.model.sha256
+    if not sha256:
+        return {}
+    hashes = {"sha256": sha256, "autov2": sha256[:10], "sha256_12": sha256[:12]}
+    xxh3 = next((place.file.xxh3 for place in detail.places if place.file.xxh3), None)
+    return {**hashes, "xxh3_128": xxh3} if xxh3 else hashes
+
+
+def _meta_values(detail: Detail, key: str) -> list[str]:
+    document = jsontext.parse(detail.meta_json or "{}")
+    try:
+        return _plain(meta.read(document if isinstance(document, dict) else {}, key))
+    except KeyError:
+        raise NotFound("no_such_key", f"the metadata has no '{key}'") from None
+
+
+def _plain(value: Any) -> list[str]:
+    """A value as a script wants it: text bare, a list of plain values a line each, the rest as JSON."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return [str(item) for item in value]
+    if value is None:
+        return [""]
+    if isinstance(value, str):
+        return [str(value)]
+    return [jsontext.dump(value)]
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield visible(prefix), str(value) if isinstance(value, str) else jsontext.dump(value)

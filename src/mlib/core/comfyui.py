@@ -1,0 +1,134 @@
+"""Which folders ComfyUI keeps models in, and which file names can be models."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+#: What ComfyUI's own loaders list (`supported_pt_extensions` in its folder_paths.py), and the two formats
+#: that custom nodes add.
+MODEL_EXTENSIONS = frozenset(
+    {".bin", ".ckpt", ".pkl", ".pt", ".pt2", ".pth", ".safetensors", ".sft"} | {".gguf", ".onnx"}
+)
+
+_SINGLE_FOLDER_TYPES = (
+    "clip_vision", "style_models", "embeddings", "diffusers", "vae_approx", "gligen", "upscale_models",
+    "latent_upscale_models", "hypernetworks", "photomaker", "classifiers", "model_patches", "audio_encoders",
+    "background_removal", "frame_interpolation", "geometry_estimation", "optical_flow", "detection",
+)  # fmt: skip
+
+#: The built-in types, each with its folders under models/ in the order ComfyUI searches them.
+TYPE_FOLDERS = MappingProxyType(
+    {
+        "checkpoints": ("checkpoints",),
+        "loras": ("loras",),
+        "vae": ("vae",),
+        "text_encoders": ("text_encoders", "clip"),
+        "diffusion_models": ("unet", "diffusion_models"),
+        "controlnet": ("controlnet", "t2i_adapter"),
+        **{name: (name,) for name in _SINGLE_FOLDER_TYPES},
+    }
+)
+
+#: Every folder under models/ that belongs to a built-in type.
+BUILT_IN_FOLDERS = frozenset(folder for folders in TYPE_FOLDERS.values() for folder in folders)
+
+#: The folders under output/ that ComfyUI's saving nodes write models to, searched last.
+OUTPUT_FOLDERS = ("checkpoints", "clip", "vae", "diffusion_models", "loras")
+
+#: Folder names that are not types of their own.
+TYPE_ALIASES = MappingProxyType(
+    {"unet": "diffusion_models", "clip": "text_encoders", "t2i_adapter": "controlnet"}
+)
+
+#: Keys of ComfyUI's path tables under which no models lie.
+SKIPPED_TYPES = frozenset({"configs", "custom_nodes", "datasets", "download_model_base", "fonts"})
+
+_OTHER_SPELLINGS = MappingProxyType(
+    {
+        "checkpoint": "checkpoints",
+        "lora": "loras",
+        "embedding": "embeddings",
+        "hypernetwork": "hypernetworks",
+        "text_encoder": "text_encoders",
+        "textual_inversion": "embeddings",
+        "textualinversion": "embeddings",
+        "diffusion_model": "diffusion_models",
+        "upscale": "upscale_models",
+        "upscaler": "upscale_models",
+    }
+)
+
+#: What lies beside models where any file may be one: companions, documents, archives, downloads under way.
+NO_MODEL_EXTENSIONS = frozenset(
+    {
+        ".",
+        *(".avif", ".bmp", ".gif", ".heic", ".ico", ".jfif", ".jpeg", ".jpg", ".jxl", ".png", ".psd", ".svg"),
+        *(".tif", ".tiff", ".webp"),
+        *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".flac", ".m4a", ".mp3", ".ogg", ".wav"),
+        *(
+            ".cfg",
+            ".conf",
+            ".css",
+            ".csv",
+            ".db",
+            ".doc",
+            ".docx",
+            ".htm",
+            ".html",
+            ".info",
+            ".ini",
+            ".ipynb",
+        ),
+        *(
+            ".jinja",
+            ".js",
+            ".json",
+            ".jsonl",
+            ".lock",
+            ".log",
+            ".markdown",
+            ".md",
+            ".metadata",
+            ".pdf",
+            ".rst",
+        ),
+        *(".rtf", ".sqlite", ".sqlite3", ".srt", ".toml", ".tsv", ".txt", ".xml", ".yaml", ".yml"),
+        *(".bat", ".c", ".cmd", ".cpp", ".cu", ".exe", ".h", ".ps1", ".py", ".pyc", ".pyi", ".sh"),
+        *(".desktop", ".lnk", ".torrent", ".url"),
+        *(".asc", ".blake3", ".md5", ".sha1", ".sha256", ".sha512", ".sig"),
+        *(".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"),
+        *(".!qb", ".aria2", ".crdownload", ".download", ".downloading", ".incomplete", ".opdownload"),
+        *(".part", ".partial", ".swp", ".temp", ".tmp"),
+        *(".bak", ".old", ".orig"),
+    }
+)
+
+
+def canonical_type(name: str) -> str:
+    """The folder key of a type named by a person or an older manager, in either case.
+
+    A name that is known under no key comes back stripped and otherwise as it was given.
+    """
+    name = name.strip()
+    key = name.lower()
+    if key in TYPE_FOLDERS:
+        return key
+    return TYPE_ALIASES.get(key) or _OTHER_SPELLINGS.get(key) or name
+
+
+def is_type_name(name: str) -> bool:
+    """Whether a type may be called `name`: something to see, and no control characters or stray bytes."""
+    return name.isprintable() and not name.isspace() and name != ""
+
+
+def is_model_name(name: str, *, any_file: bool) -> bool:
+    """Whether a file called `name` can be a model.
+
+    Where `any_file` holds, ComfyUI knows no extensions, so all count but those that are never models.
+    A leading dot marks temporaries of downloads and the shadow files of macOS.
+    """
+    dot = name.rfind(".")
+    if dot < 1 or name[0] == ".":
+        return False
+    extension = name[dot:].lower()
+    return extension in MODEL_EXTENSIONS or (any_file and extension not in NO_MODEL_EXTENSIONS)

@@ -1,0 +1,55 @@
+"""What a long service tells while it works; its report is complete without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Walking:
+    """So many candidate files have been seen so far."""
+
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class HashingStarted:
+    """So much is to be read; bytes."""
+
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HashingAdvanced:
+    """So much has been read so far; `slow` names a file that has given nothing for a while."""
+
+    size_bytes: int
+    slow: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileStored:
+    """A file's content is in the library: from here on a crash cannot lose it."""
+
+    path: str
+    sha256: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know now rather than at the end."""
+
+    message: str
+
+
+Event = Walking | HashingStarted | HashingAdvanced | FileStored | Notice
+
+#: Called on the thread that called the service, and only there. Returns nothing, raises nothing.
+Emit = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """The Emit of those who only want the report."""

@@ -1,0 +1,144 @@
+"""JSON that keeps what it does not understand: numbers as written, text that can always be stored."""
+
+from __future__ import annotations
+
+import json
+import re
+from json.encoder import encode_basestring
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+#: How deeply objects and lists may be nested. Real metadata stays under 20; code that walks a parsed value
+#: may recurse two frames a level without meeting Python's own limit.
+MAX_DEPTH = 200
+
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
+
+
+class NotJson(ValueError):
+    """The text is no JSON this program accepts; the message says where it stops being one."""
+
+
+class Number(str):
+    """A number as its literal (`1.10`, `-0`, `1E5`, any length, also `NaN`), never equal to that text."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Number) and str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
+class Raw(str):
+    """Valid JSON text that `dump` embeds as it is."""
+
+    __slots__ = ()
+
+
+class Members(list[tuple[str, Json]]):
+    """An object as its (key, value) pairs: order and duplicate keys are kept."""
+
+    __slots__ = ()
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
+def parse(text: str) -> Json:
+    """The value of a JSON text: objects are dicts (of equal keys the last wins), numbers are `Number`.
+
+    NaN, Infinity and -Infinity are accepted as numbers, as Python writes them. Raises NotJson for anything
+    else that is no JSON, and for more than MAX_DEPTH levels.
+    """
+    value = _load(text, None)
+    # No value is deeper than its text has brackets, and counting those costs next to nothing.
+    if text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
+        raise NotJson("nested too deeply")
+    return value
+
+
+def parse_pairs(text: str) -> Json:
+    """Like `parse`, with objects as `Members`, and no limit on levels but Python's own. Raises NotJson."""
+    return _load(text, Members)
+
+
+def _load(text: str, pairs: Callable[[list[tuple[str, Json]]], Json] | None) -> Json:
+    try:
+        value: Json = json.loads(
+            text, parse_int=Number, parse_float=Number, parse_constant=Number, object_pairs_hook=pairs
+        )
+    except RecursionError:
+        raise NotJson("nested too deeply") from None
+    except ValueError as error:
+        raise NotJson(str(error)) from None
+    return value
+
+
+def depth(value: Json) -> int:
+    """How many objects and lists enclose the innermost place of a value; 0 for a text or a number."""
+    levels = 0
+    level = _containers([value])
+    while level:
+        levels += 1
+        level = [inner for node in level for inner in _containers(_children(node))]
+    return levels
+
+
+def _containers(values: Iterable[Json]) -> list[Json]:
+    return [value for value in values if isinstance(value, (dict, list, tuple))]
+
+
+def _children(node: Json) -> Iterable[Json]:
+    if isinstance(node, dict):
+        return node.values()
+    if isinstance(node, Members):
+        return (value for _, value in node)
+    return node if isinstance(node, (list, tuple)) else ()
+
+
+def dump(value: Json) -> str:
+    """The JSON text of dicts, `Members`, lists, tuples, texts, numbers, bools and None; no optional spaces.
+
+    `Number` and `Raw` are written as they are; other text stays readable, but lone surrogates are escaped, so
+    that the result can always be encoded. Raises TypeError for other types and for keys that are no text.
+    """
+    out: list[str] = []
+    _write(value, out)
+    return "".join(out)
+
+
+def _write(value: Json, out: list[str]) -> None:
+    if isinstance(value, str):
+        out.append(value if isinstance(value, (Number, Raw)) else _quoted(value))
+    elif isinstance(value, (dict, Members)):
+        separator = "{"
+        for key, member in value.items() if isinstance(value, dict) else value:
+            if not isinstance(key, str):
+                raise TypeError(f"an object's key must be text, not {type(key).__name__}")
+            out += (separator, _quoted(key), ":")
+            _write(member, out)
+            separator = ","
+        out.append("}" if value else "{}")
+    elif isinstance(value, (list, tuple)):
+        separator = "["
+        for item in value:
+            out.append(separator)
+            _write(item, out)
+            separator = ","
+        out.append("]" if value else "[]")
+    else:
+        out.append(_ENCODER.encode(value))
+
+
+def _quoted(text: str) -> str:
+    quoted = encode_basestring(text)
+    if quoted.isascii():
+        return quoted
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)

@@ -1,0 +1,198 @@
+"""Free metadata as a tree of dicts: read, change and merge it by dotted keys.
+
+The rule for keys that hold dots themselves (`modelspec.title` in one piece): at every object the longest of
+its own keys that begins the dotted key is tried first, then shorter ones; what exists is found that way. A
+new key is placed below the longest of them, each further part becoming an object.
+
+New trees share what did not change with the old ones, so nobody may change a tree in place.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, TypeAlias
+
+from mlib.core.errors import WrongUsage
+from mlib.core.jsontext import MAX_DEPTH, Json, NotJson, Number, depth, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Meta: TypeAlias = dict[str, Json]
+
+_NO_JSON = ("NaN", "Infinity", "-Infinity")
+
+
+def read(meta: Meta, dotted: str) -> Json:
+    """The value at a dotted key. Raises KeyError."""
+    keys = _locate(meta, dotted)
+    if keys is None:
+        raise KeyError(dotted)
+    value: Json = meta
+    for key in keys:
+        value = value[key] if isinstance(value, dict) else None
+    return value
+
+
+def put(meta: Meta, dotted: str, value: Json) -> Meta:
+    """The tree with `value` at a dotted key, the objects on the way made where they are missing.
+
+    Raises WrongUsage (`bad_key`) for an empty key or part, for a key below something that is no object, and
+    for a result so deep that it could not be read back.
+    """
+    if not all(part.strip() for part in dotted.split(".")):
+        raise WrongUsage("bad_key", f"{dotted!r} is no metadata key: it is empty, or a part of it is")
+    keys = _locate(meta, dotted) or _place(meta, dotted)
+    if len(keys) + depth(value) > MAX_DEPTH:
+        raise WrongUsage("bad_key", f"metadata may be nested at most {MAX_DEPTH} levels deep")
+    tree = node = dict(meta)
+    for key in keys[:-1]:
+        child = node.get(key)
+        copy = dict(child) if isinstance(child, dict) else {}
+        node[key] = copy
+        node = copy
+    node[keys[-1]] = value
+    return tree
+
+
+def drop(meta: Meta, dotted: str) -> Meta:
+    """The tree without a dotted key and the objects this leaves empty; an absent key changes nothing."""
+    keys = _locate(meta, dotted)
+    if keys is None:
+        return meta
+    tree = node = dict(meta)
+    parents = []
+    for key in keys[:-1]:
+        child = node[key]
+        copy = dict(child) if isinstance(child, dict) else {}
+        node[key] = copy
+        parents.append((node, key))
+        node = copy
+    del node[keys[-1]]
+    for parent, key in reversed(parents):
+        if parent[key]:
+            break
+        del parent[key]
+    return tree
+
+
+def value_of(text: str) -> Json:
+    """What `--set KEY=TEXT` means: the JSON value where the text is JSON, else the text itself.
+
+    A bare NaN or Infinity is text: no JSON standard knows them.
+    """
+    if text.strip() in _NO_JSON:
+        return text
+    try:
+        return parse(text)
+    except NotJson:
+        return text
+
+
+def is_empty(value: Json) -> bool:
+    """Nothing typed: "", None, and lists and objects of nothing but these. Zero and false are something."""
+    if isinstance(value, dict):
+        return all(is_empty(member) for member in value.values())
+    if isinstance(value, (list, tuple)):
+        return all(is_empty(item) for item in value)
+    return value is None or value == ""
+
+
+def fill(existing: Meta, incoming: Meta) -> Meta:
+    """`existing`, with what is absent or empty there taken from `incoming`; a list is one piece."""
+    merged = dict(existing)
+    for key, new in incoming.items():
+        old = existing.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            merged[key] = fill(old, new)
+        elif is_empty(old) and not is_empty(new):
+            merged[key] = new
+    return merged
+
+
+def override(existing: Meta, incoming: Meta) -> Meta:
+    """`existing`, with the non-empty leaves of `incoming` in place of its own; a list is one piece."""
+    merged = dict(existing)
+    for key, new in incoming.items():
+        old = existing.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            merged[key] = override(old, new)
+        elif not is_empty(new):
+            merged[key] = new
+    return merged
+
+
+def differing(existing: Meta, incoming: Meta) -> list[str]:
+    """The dotted keys of `incoming`'s non-empty leaves that `existing` lacks or holds otherwise.
+
+    Numbers are equal if their literals or their values are.
+    """
+    return list(_differing(existing, incoming, ""))
+
+
+def _differing(existing: Meta, incoming: Meta, prefix: str) -> Iterator[str]:
+    for key, new in incoming.items():
+        old = existing.get(key)
+        if isinstance(new, dict):
+            yield from _differing(old if isinstance(old, dict) else {}, new, f"{prefix}{key}.")
+        elif not is_empty(new) and not _same(old, new):
+            yield prefix + key
+
+
+def _same(one: Json, other: Json) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    number, other_number = _literal(one), _literal(other)
+    if number is None or other_number is None:
+        return type(one) is type(other) and one == other
+    return number == other_number or _equal_numbers(number, other_number)
+
+
+def _literal(value: Json) -> str | None:
+    """The digits of a number, as text; None for what is no number."""
+    if isinstance(value, Number):
+        return str(value)
+    return repr(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _equal_numbers(one: str, other: str) -> bool:
+    try:
+        return Decimal(one) == Decimal(other)
+    except InvalidOperation:  # an exponent beyond what decimal can hold
+        return False
+
+
+def _locate(meta: Meta, dotted: str) -> list[str] | None:
+    """The keys that lead to an existing value, longest first at every object."""
+    for key in _leading(meta, dotted):
+        if len(key) == len(dotted):
+            return [key]
+        child = meta[key]
+        below = _locate(child, dotted[len(key) + 1 :]) if isinstance(child, dict) else None
+        if below is not None:
+            return [key, *below]
+    return None
+
+
+def _place(meta: Meta, dotted: str) -> list[str]:
+    """The keys under which a value that does not exist yet belongs."""
+    keys: list[str] = []
+    node, rest = meta, dotted
+    while found := _leading(node, rest):
+        child = node[found[0]]
+        keys.append(found[0])
+        if not isinstance(child, dict):
+            name = ".".join(keys)
+            raise WrongUsage(
+                "bad_key", f"{dotted!r} cannot be set: {name!r} is no object", hint=f"--unset {name} first"
+            )
+        node, rest = child, rest[len(found[0]) + 1 :]
+    return keys + rest.split(".")
+
+
+def _leading(meta: Meta, dotted: str) -> list[str]:
+    """The keys of an object that are the dotted key or its beginning, longest first."""
+    keys = [key for key in meta if dotted == key or dotted.startswith(f"{key}.")]
+    return sorted(keys, key=len, reverse=True)

@@ -1,0 +1,20 @@
+"""Moments: milliseconds since the epoch inside, ISO-8601 UTC outside."""
+
+from __future__ import annotations
+
+import time
+
+
+def now() -> int:
+    """The present in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def iso(moment: int | None) -> str | None:
+    """A moment as `2026-01-31T23:59:59Z`; None stays None, and a moment no calendar has is None too."""
+    if moment is None:
+        return None
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment / 1000))
+    except (ValueError, OverflowError, OSError):
+        return None

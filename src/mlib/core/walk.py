@@ -1,0 +1,214 @@
+"""Walking the roots: one `scandir` a directory, links followed once, nothing opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlib.core.comfyui import is_model_name
+from mlib.core.models import Problem, Root
+from mlib.core.unfinished import unfinished_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: Directories that hold no models of the user's: rubbish bins, caches, file systems' own.
+PASSED_OVER = frozenset({".git", ".cache", ".mlib-trash", "__pycache__", "lost+found", "$RECYCLE.BIN",
+                         "System Volume Information"})  # fmt: skip
+#: Where a link may not lead: these are the kernel's, endless and full of devices.
+KERNEL_TREES = ("/proc", "/sys", "/dev")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A directory to walk with everything below it, or only these names in it (which need not exist)."""
+
+    root: Root
+    directory: str
+    only: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One directory as it is now.
+
+    `files` holds the candidates by name, links followed. `left_alone` are names that are no candidates and
+    why. `unknown` are paths whose state could not be seen: nothing at or below them may be called gone.
+    `failed` says that a listing or stat failed, so that the root cannot be judged as a whole.
+    """
+
+    root: Root
+    directory: str
+    files: dict[str, os.stat_result] = field(default_factory=dict)
+    left_alone: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    unknown: tuple[str, ...] = ()
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class _Entries:
+    files: dict[str, os.stat_result] = field(default_factory=dict)
+    directories: list[str] = field(default_factory=list)
+    linked_directories: list[str] = field(default_factory=list)
+    left_alone: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    failed: bool = False
+
+
+def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]:
+    """Every directory of `scopes`, each once, as a Listing; no error ends the walk.
+
+    `roots` are all roots known, walked now or not: a directory below another root belongs to that one, and a
+    linked directory that leads into a root is that root's to list. A directory is recognised by (device,
+    inode), so loops end and two links to one place count once.
+    """
+    real_roots = tuple(os.path.realpath(root.path) for root in roots)
+    boundaries = {root.path: root for root in roots}
+    visited: set[tuple[int, int]] = set()
+    for scope in scopes:
+        waiting = [scope.directory]
+        while waiting:
+            directory = waiting.pop()
+            owner = boundaries.get(directory)
+            if owner is not None and owner.path != scope.root.path:
+                continue
+            try:
+                status = os.stat(directory)
+                identity = (status.st_dev, status.st_ino)
+                if identity in visited and scope.only is None:
+                    continue
+                visited.add(identity)
+                entries = _list(directory, scope)
+            except FileNotFoundError:
+                # A root that is not there may be a drive that is off; a folder below it was just removed.
+                yield Listing(root=scope.root, directory=directory, failed=directory == scope.directory)
+                continue
+            except OSError as error:
+                yield _unlistable(scope.root, directory, error)
+                continue
+            if scope.only is None:
+                linked = (
+                    os.path.join(directory, name) for name in sorted(entries.linked_directories, reverse=True)
+                )
+                waiting.extend(path for path in linked if _leads_outside(path, real_roots))
+                waiting.extend(
+                    os.path.join(directory, name) for name in sorted(entries.directories, reverse=True)
+                )
+            yield Listing(
+                root=scope.root,
+                directory=directory,
+                files=entries.files,
+                left_alone=tuple(entries.left_alone),
+                problems=tuple(entries.problems),
+                unknown=tuple(entries.unknown),
+                failed=entries.failed,
+            )
+
+
+def _unlistable(root: Root, directory: str, error: OSError) -> Listing:
+    problem = Problem(directory, "unreadable", f"cannot list it: {reason(error)}")
+    return Listing(root=root, directory=directory, problems=(problem,), unknown=(directory,), failed=True)
+
+
+def _list(directory: str, scope: Scope) -> _Entries:
+    """Sort one directory's entries; an OSError means that the directory itself cannot be listed."""
+    found = _Entries()
+    any_file = scope.root.any_file
+    only = scope.only
+    maybe: list[os.DirEntry[str]] = []
+    names: set[str] = set()
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            name = entry.name
+            names.add(name)
+            if only is not None and name not in only:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if name not in PASSED_OVER and not name.startswith(".Trash"):
+                    found.directories.append(name)
+            elif is_model_name(name, any_file=any_file):
+                maybe.append(entry)
+            elif unfinished_name(name, ()):
+                found.left_alone.append(Problem(entry.path, "unfinished", "a download that has not ended"))
+            elif entry.is_symlink() and not name.startswith("."):
+                _take_link(entry, found, candidate=False)
+    for entry in maybe:
+        _take_candidate(entry, names, found)
+    return found
+
+
+def _take_candidate(entry: os.DirEntry[str], names: set[str], found: _Entries) -> None:
+    if entry.is_symlink():
+        _take_link(entry, found, candidate=True)
+    else:
+        try:
+            _take_file(entry, entry.stat(follow_symlinks=False), found)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            _fail(entry, error, found)
+    if entry.name in found.files and (why := unfinished_name(entry.name, names)):
+        found.left_alone.append(Problem(entry.path, "unfinished", why))
+        found.unknown.append(entry.path)
+        del found.files[entry.name]
+
+
+def _take_link(entry: os.DirEntry[str], found: _Entries, *, candidate: bool) -> None:
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        if candidate:
+            found.problems.append(Problem(entry.path, "broken_link", "the link leads nowhere"))
+        # Its target may lie on a drive that is off, and may be a directory full of models.
+        found.unknown.append(entry.path)
+    except OSError as error:
+        # ELOOP is a fault of the link itself; anything else may hide files.
+        if candidate or not _is_loop(error):
+            _fail(entry, error, found)
+    else:
+        if stat.S_ISDIR(status.st_mode):
+            found.linked_directories.append(entry.name)
+        elif candidate:
+            _take_file(entry, status, found)
+
+
+def _take_file(entry: os.DirEntry[str], status: os.stat_result, found: _Entries) -> None:
+    if stat.S_ISREG(status.st_mode):
+        found.files[entry.name] = status
+    else:
+        found.left_alone.append(Problem(entry.path, "not_a_file", "neither a file nor a directory"))
+
+
+def _fail(entry: os.DirEntry[str], error: OSError, found: _Entries) -> None:
+    found.unknown.append(entry.path)
+    if _is_loop(error):
+        found.problems.append(Problem(entry.path, "broken_link", "the link leads back to itself"))
+        return
+    found.problems.append(Problem(entry.path, "unreadable", reason(error)))
+    found.failed = True
+
+
+def _is_loop(error: OSError) -> bool:
+    return error.errno == errno.ELOOP
+
+
+def _leads_outside(path: str, real_roots: Sequence[str]) -> bool:
+    target = os.path.realpath(path)
+    return not any(is_within(target, tree) for tree in (*real_roots, *KERNEL_TREES))
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Whether `path` is `directory` or lies below it; both absolute and normalised."""
+    return path == directory or path.startswith(
+        directory if directory.endswith(os.sep) else directory + os.sep
+    )
+
+
+def reason(error: OSError) -> str:
+    """An OSError in a person's words, without its number and path."""
+    return (error.strerror or str(error) or type(error).__name__).lower()

@@ -1,0 +1,75 @@
+"""What SQLite's errors mean to a person."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from mlib.core.errors import LibraryBusy, MlibError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+#: How long a command waits for another one's write to end.
+BUSY_SECONDS = 30.0
+
+
+def explained(error: sqlite3.Error, path: str) -> MlibError:
+    """The MlibError for an error of SQLite on the library at `path`."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        message = f"the library is locked by another program for over {BUSY_SECONDS:.0f} s: {path}"
+        return LibraryBusy("library_busy", message, hint="try again when the other mlib has ended")
+    # The first match wins: SQLITE_IOERR_WRITE is what a file size limit gives, its kin are the hardware.
+    meanings = {
+        ("SQLITE_NOTADB", "SQLITE_CORRUPT"): ("library_corrupt", "is damaged or not SQLite", _restore_hint),
+        ("SQLITE_FULL", "SQLITE_IOERR_WRITE"): (
+            "disk_full",
+            "cannot grow, the disk or quota is full",
+            _space_hint,
+        ),
+        ("SQLITE_READONLY", "SQLITE_PERM"): ("library_read_only", "cannot be written", _permission_hint),
+        ("SQLITE_CANTOPEN",): ("library_unreadable", "cannot be opened", _permission_hint),
+        ("SQLITE_IOERR",): ("library_io_error", f"cannot be read or written ({name})", _restore_hint),
+    }
+    for beginnings, (code, trouble, hint) in meanings.items():
+        if name.startswith(beginnings):
+            return MlibError(code, f"the library {trouble}: {path}", hint=hint(path))
+    return MlibError("library_error", f"the library answers: {error} ({path})")
+
+
+def backup_directory(path: str) -> str:
+    """Where the backups of the library at `path` are kept."""
+    return os.path.join(os.path.dirname(path), "backups")
+
+
+def backups(path: str) -> list[str]:
+    """The finished backups of the library at `path`, oldest first."""
+    prefix = os.path.basename(path) + "."
+    try:
+        names = os.listdir(backup_directory(path))
+    except OSError:
+        return []
+    return [
+        os.path.join(backup_directory(path), name)
+        for name in sorted(names)
+        if name.startswith(prefix) and name.endswith(".bak")
+    ]
+
+
+def _restore_hint(path: str) -> str:
+    import shlex
+
+    kept = backups(path)
+    if not kept:
+        return "no backup of it is known; move the file aside to start a new library"
+    quoted, newest = shlex.quote(path), shlex.quote(kept[-1])
+    return f"its newest backup: mv {quoted} {shlex.quote(path + '.damaged')} && cp {newest} {quoted}"
+
+
+def _space_hint(_path: str) -> str:
+    return "free some space and run it again; all that was finished is kept"
+
+
+def _permission_hint(path: str) -> str:
+    return f"check the permissions of the file and of {os.path.dirname(path) or '.'}"

@@ -1,0 +1,121 @@
+"""The paths at which models lie, or lay."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from mlib.db.rows import FILE_COLUMNS, file_of, file_row, path_of, stored_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mlib.core.compare import Fingerprint
+    from mlib.core.models import KnownFile, Stat
+    from mlib.db.library import Library
+
+_KEY = ("directory", "name", "sha256")
+
+
+def fingerprints_in(library: Library, directory: str, root_id: int | None) -> set[Fingerprint]:
+    """Name, size, mtime and inode of every present row in one directory, undecoded and fast.
+
+    A row that is racy or of another root has no mtime here, so that it never equals a file.
+    """
+    rows = library.all(
+        "SELECT name, size_bytes, CASE WHEN racy OR root_id IS NOT ? THEN NULL ELSE mtime_ns END, inode"
+        " FROM files WHERE directory = ? AND missing_since IS NULL",
+        [root_id, stored_path(directory)],
+    )
+    return {(os.fsdecode(row[0]), *row[1:]) if isinstance(row[0], bytes) else row for row in rows}
+
+
+def in_directory(library: Library, directory: str) -> list[KnownFile]:
+    """Every row of one directory, present and missing."""
+    rows = library.all(f"SELECT {FILE_COLUMNS} FROM files WHERE directory = ?", [stored_path(directory)])
+    return [file_of(row) for row in rows]
+
+
+def known_directories(library: Library, tree: str) -> Iterator[str]:
+    """Every directory at or below `tree` that holds a present file: one index probe each."""
+    for low, high in _bounds(tree):
+        at: str | bytes | None = low
+        comparison = ">="
+        while at is not None:
+            row = library.one(
+                f"SELECT directory FROM files WHERE directory {comparison} ? AND directory < ?"
+                " AND missing_since IS NULL ORDER BY directory LIMIT 1",
+                [at, high],
+            )
+            at = None if row is None else row[0]
+            comparison = ">"
+            if at is not None and (path_of(at) == tree or path_of(at).startswith(_slashed(tree))):
+                yield path_of(at)
+
+
+def by_inode(library: Library, stat: Stat) -> KnownFile | None:
+    """A row that was hashed with exactly this stat, whatever its path: the same file under another name."""
+    row = library.one(
+        f"SELECT {FILE_COLUMNS} FROM files WHERE inode = ? AND size_bytes = ? AND device = ? AND mtime_ns = ?"
+        " AND racy = 0 AND xxh3 IS NOT NULL ORDER BY missing_since IS NOT NULL LIMIT 1",
+        [stat.inode, stat.size_bytes, stat.device, stat.mtime_ns],
+    )
+    return None if row is None else file_of(row)
+
+
+def of_model(library: Library, sha256: str) -> list[KnownFile]:
+    """Every path of a model: present ones first, then the latest gone."""
+    rows = library.all(
+        f"SELECT {FILE_COLUMNS} FROM files WHERE sha256 = ?"
+        " ORDER BY missing_since IS NOT NULL, missing_since DESC, directory, name",
+        [sha256],
+    )
+    return [file_of(row) for row in rows]
+
+
+def at_path(library: Library, path: str) -> list[KnownFile]:
+    """Every row at one path: at most one is present."""
+    directory, name = os.path.split(path)
+    rows = library.all(
+        f"SELECT {FILE_COLUMNS} FROM files WHERE directory = ? AND name = ?"
+        " ORDER BY missing_since IS NOT NULL, missing_since DESC",
+        [stored_path(directory), stored_path(name)],
+    )
+    return [file_of(row) for row in rows]
+
+
+def put(library: Library, files: Iterable[KnownFile]) -> None:
+    """Write rows whole; the key is path and content."""
+    library.database.table("files").upsert_all([file_row(file) for file in files], pk=_KEY)
+
+
+def mark_missing(library: Library, files: Iterable[KnownFile], since: int) -> None:
+    """Mark present rows as missing; rows that another process changed meanwhile are left as they are."""
+    for file in files:
+        key = [stored_path(file.directory), stored_path(file.name), file.sha256]
+        library.execute(
+            "UPDATE files SET missing_since = ?"
+            " WHERE directory = ? AND name = ? AND sha256 = ? AND missing_since IS NULL",
+            [since, *key],
+        )
+
+
+def remove(library: Library, file: KnownFile) -> None:
+    """Drop one row: its file is known to lie elsewhere now."""
+    library.execute(
+        "DELETE FROM files WHERE directory = ? AND name = ? AND sha256 = ?",
+        [stored_path(file.directory), stored_path(file.name), file.sha256],
+    )
+
+
+def _slashed(directory: str) -> str:
+    return directory if directory.endswith(os.sep) else directory + os.sep
+
+
+def _bounds(tree: str) -> Iterator[tuple[str | bytes, str | bytes]]:
+    """Where the directories of `tree` lie in the index: among the texts, and among the blobs."""
+    stored = stored_path(tree)
+    if isinstance(stored, str):
+        yield stored, _slashed(stored)[:-1] + chr(ord(os.sep) + 1)
+    raw = os.fsencode(tree)
+    yield raw, os.fsencode(_slashed(tree))[:-1] + bytes([ord(os.sep) + 1])

@@ -1,0 +1,306 @@
+"""The library file: opening it, its one way to write, and its backups."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from mlib.core.errors import MlibError, NotFound, Refused
+from mlib.db.faults import BUSY_SECONDS, backup_directory, backups, explained
+from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, migrations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlite_utils import Database
+
+#: `read` and `write` want a library that exists, `create` makes one, `rehearse` reads one or makes none.
+Mode = Literal["read", "write", "create", "rehearse"]
+BACKUPS_KEPT = 5
+
+
+class Library:
+    """An open library. Reads go through `all`/`one`, writes through `database` inside `transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self.path = path
+        self._connection = connection
+        self._inode = _inode(path)
+
+    @cached_property
+    def database(self) -> Database:
+        """The same connection as sqlite-utils wraps it; only for use inside `transaction`."""
+        from sqlite_utils import Database
+
+        return Database(self._connection, execute_plugins=False)
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Every row at once: a half-read cursor would keep all writers out."""
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from error
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+        rows = self.all(sql, parameters)
+        return rows[0] if rows else None
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one writing statement inside `transaction`; the number of rows it touched."""
+        if not self._connection.in_transaction:
+            raise RuntimeError("a write outside of a transaction")
+        return self._connection.execute(sql, parameters).rowcount
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """One consistent view over several reads. Keep it short: it holds writers off."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self.all("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
+    @contextmanager
+    def transaction(self, *, rehearsal: bool = False) -> Iterator[None]:
+        """All of it or nothing. Takes the write lock first, so that what is read inside stays true.
+
+        Joins a transaction that is already open. With `rehearsal` everything is undone at the end. No
+        hashing, stat, prompt or output belongs inside.
+        """
+        if self._connection.in_transaction:
+            yield
+            return
+        self._check_identity()
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._rollback()
+                raise
+            if rehearsal:
+                self._rollback()
+                return
+            try:
+                self._connection.execute("COMMIT")
+            except sqlite3.Error:
+                self._rollback()
+                raise
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from error
+
+    @contextmanager
+    def transaction_if(self, rehearsal: bool) -> Iterator[None]:
+        """A rehearsal around several steps, or nothing at all."""
+        if not rehearsal:
+            yield
+            return
+        with self.transaction(rehearsal=True):
+            yield
+
+    def backup(self, reason: str) -> str:
+        """Copy the library beside itself, whole and checked; the path of the copy. The last few are kept.
+
+        A backup bears its final name only when it is complete and on the disk.
+        """
+        directory = backup_directory(self.path)
+        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
+        final = os.path.join(directory, f"{os.path.basename(self.path)}.{stamp}.{reason}.bak")
+        partial = f"{final}.partial"
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            self._copy_to(partial)
+            with open(partial, "rb") as copy:
+                os.fsync(copy.fileno())
+            os.replace(partial, final)
+            _sync_directory(directory)
+        except sqlite3.Error as error:
+            raise explained(error, partial) from error
+        except OSError as error:
+            raise MlibError("backup_failed", f"cannot back up the library: {error}") from error
+        finally:
+            with suppress(OSError):
+                os.unlink(partial)
+        for old in backups(self.path)[:-BACKUPS_KEPT]:
+            with suppress(OSError):
+                os.unlink(old)
+        return final
+
+    def give_back_free_pages(self) -> None:
+        """VACUUM: rewrite the file without its free pages, if they are worth it and there is room."""
+        free, total = self.all("PRAGMA freelist_count")[0][0], self.all("PRAGMA page_count")[0][0]
+        if free * 20 > total:
+            self.all("VACUUM")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _copy_to(self, path: str) -> None:
+        # A connection of its own, so that it works while this one holds the write lock.
+        source = _connect(self.path, "ro")
+        target = sqlite3.connect(path, isolation_level=None)
+        try:
+            source.backup(target)
+            if target.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise MlibError("library_corrupt", f"the library is damaged, no backup was made: {self.path}")
+        finally:
+            target.close()
+            source.close()
+
+    def _rollback(self) -> None:
+        if self._connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _check_identity(self) -> None:
+        if _inode(self.path) != self._inode:
+            raise MlibError(
+                "library_replaced", f"the library was moved or replaced while in use: {self.path}"
+            )
+
+
+def open_library(path: str, *, mode: Mode) -> Library:
+    """Open the library at `path`, bringing its tables up to date first.
+
+    Raises NotFound (`no_library`), Refused (`library_too_new`), LibraryBusy, MlibError (`not_a_library`,
+    `library_corrupt`, `library_read_only`, ...).
+    """
+    path = os.path.abspath(path)
+    exists = _is_library_file(path)
+    if not exists and mode == "rehearse":
+        return _empty()
+    if not exists and mode != "create":
+        raise NotFound(
+            "no_library", f"there is no library yet: {path}", hint="`mlib scan --comfyui DIR` makes one"
+        )
+    if not exists:
+        _create(path)
+    try:
+        connection = _connect(path, "rw")
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    library = Library(connection, path)
+    try:
+        _prepare(library, connection, read_only=mode == "read")
+    except BaseException:
+        connection.close()
+        raise
+    return library
+
+
+def _empty() -> Library:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    library = Library(connection, ":memory:")
+    migrations().apply(library.database)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return library
+
+
+def _prepare(library: Library, connection: sqlite3.Connection, *, read_only: bool) -> None:
+    path = library.path
+    try:
+        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+        has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+        if application_id != APPLICATION_ID and (application_id or has_tables):
+            raise MlibError("not_a_library", f"this SQLite file belongs to another program: {path}")
+        applied = applied_steps(connection)
+        _refuse_newer(applied, path)
+        if not read_only or not applied.issuperset(STEP_NAMES):
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
+            connection.execute("PRAGMA synchronous = FULL")
+        if not applied.issuperset(STEP_NAMES):
+            _migrate(library, connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+
+
+def _migrate(library: Library, connection: sqlite3.Connection) -> None:
+    """Bring the tables up to date inside one transaction; whoever holds the lock first does it."""
+    with library.transaction():
+        applied = applied_steps(connection)
+        _refuse_newer(applied, library.path)
+        if applied.issuperset(STEP_NAMES):
+            return
+        if applied:
+            library.backup("before-upgrade")
+        migrations().apply(library.database)
+        if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise MlibError("library_corrupt", f"the library holds rows that lead nowhere: {library.path}")
+
+
+def _refuse_newer(applied: set[str], path: str) -> None:
+    unknown = sorted(applied - set(STEP_NAMES))
+    if unknown:
+        raise Refused(
+            "library_too_new",
+            f"the library was made by a newer mlib ({unknown[-1]}) and is left untouched: {path}",
+            hint="upgrade mlib, or use another library with --library",
+        )
+
+
+def _connect(path: str, access: Literal["ro", "rw"]) -> sqlite3.Connection:
+    # `rw` even for reading: after a crash the journal must be played back, which `ro` may not.
+    uri = f"file:{quote(os.fsencode(path))}?mode={access}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
+
+
+def _is_library_file(path: str) -> bool:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise MlibError(
+            "library_unreadable", f"the library cannot be opened: {error.strerror}: {path}"
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise MlibError("not_a_library", f"this is not a file: {path}")
+    return True
+
+
+def _create(path: str) -> None:
+    """Make the empty file first, so that nobody else on the machine may read the notes in it."""
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise MlibError(
+            "library_unwritable", f"cannot create the library: {error.strerror}: {path}"
+        ) from error
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

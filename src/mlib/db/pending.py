@@ -1,0 +1,169 @@
+"""What waits to become a model."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from mlib.core.models import KnownFile, Pending, Stat
+from mlib.core.tags import distinct
+from mlib.db import tags
+from mlib.db.rows import PENDING_COLUMNS, Row, fields_of, path_of, pending_row, stored_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlib.db.library import Library
+
+_OBSERVED = "root_id, size_bytes, mtime_ns, device, inode, xxh3, hashed_at, racy"
+
+
+def get(library: Library, pending_id: int) -> Pending | None:
+    """The pending import with this id, with its tags and what was seen of its file."""
+    row = library.one(f"SELECT {PENDING_COLUMNS} FROM pending_import WHERE id = ?", [pending_id])
+    return None if row is None else _pending_of(library, row)
+
+
+def at_path(library: Library, path: str) -> list[Pending]:
+    """The pending imports of this path: one for each content it is said to hold, one where none is."""
+    rows = library.all(
+        f"SELECT {PENDING_COLUMNS} FROM pending_import WHERE path = ? ORDER BY id", [stored_path(path)]
+    )
+    return [_pending_of(library, row) for row in rows]
+
+
+def ids(library: Library) -> list[int]:
+    """Every id, oldest first."""
+    return [pending_id for (pending_id,) in library.all("SELECT id FROM pending_import ORDER BY id")]
+
+
+def exists(library: Library, pending_id: int) -> bool:
+    """Whether there is a pending import with this id."""
+    return library.one("SELECT 1 FROM pending_import WHERE id = ?", [pending_id]) is not None
+
+
+def claiming(library: Library, sha256: str) -> list[int]:
+    """Ids of those that name this content: by its full hash, or by its first digits (at least 8)."""
+    prefixes = [sha256[:length] for length in range(8, 65)]
+    marks = ", ".join("?" * len(prefixes))
+    rows = library.all(
+        "SELECT id FROM pending_import WHERE sha256 = ?"
+        f" UNION SELECT id FROM pending_import WHERE claimed_hash IN ({marks}) ORDER BY id",
+        [sha256, *prefixes],
+    )
+    return [pending_id for (pending_id,) in rows]
+
+
+def observed(library: Library, path: str) -> KnownFile | None:
+    """What an earlier scan read of a path that still waits: its hashes and the stat they belong to."""
+    row = library.one(
+        f"SELECT sha256, {', '.join('f.' + column for column in _OBSERVED.split(', '))} FROM pending_import p"
+        " JOIN pending_files f ON f.pending_id = p.id WHERE p.path = ? AND p.sha256 IS NOT NULL",
+        [stored_path(path)],
+    )
+    return None if row is None else _file_of(path, row[0], row[1:])
+
+
+def put(library: Library, pending: Pending) -> int:
+    """Write a pending import whole with its tags and what was seen of its file; its id.
+
+    One without an id replaces the one of the same path and content, keeping that one's id.
+    """
+    table = library.database.table("pending_import")
+    pending_id = pending.id
+    if pending_id is None:
+        row = library.one(
+            "SELECT id FROM pending_import WHERE path = ? AND coalesce(sha256, '') = ?",
+            [stored_path(pending.path), pending.sha256 or ""],
+        )
+        pending_id = None if row is None else row[0]
+    if pending_id is None:
+        table.insert(pending_row(pending), pk="id")
+        pending_id = int(library.all("SELECT last_insert_rowid()")[0][0])
+    else:
+        table.update(pending_id, pending_row(pending))
+    tags.set_of_pending(library, pending_id, distinct(pending.tags))
+    library.execute("DELETE FROM pending_files WHERE pending_id = ?", [pending_id])
+    if pending.observed is not None:
+        library.database.table("pending_files").insert(
+            _observed_row(pending_id, pending.observed), pk="pending_id"
+        )
+    return pending_id
+
+
+def put_meta(library: Library, pending_id: int, meta_json: str | None) -> None:
+    """Replace the metadata of one."""
+    library.database.table("pending_import").update(pending_id, {"meta_json": meta_json})
+
+
+def remove(library: Library, pending_id: int) -> None:
+    """Drop one, with its tags."""
+    library.execute("DELETE FROM pending_import WHERE id = ?", [pending_id])
+
+
+def all_meta(library: Library, *, batch: int) -> Iterator[list[tuple[int, str]]]:
+    """Every (id, meta_json) in batches by key, with no read left open between them."""
+    after = 0
+    while rows := library.all(
+        "SELECT id, meta_json FROM pending_import WHERE id > ? AND meta_json IS NOT NULL ORDER BY id LIMIT ?",
+        [after, batch],
+    ):
+        yield [(pending_id, text) for pending_id, text in rows]
+        after = rows[-1][0]
+
+
+def _pending_of(library: Library, row: Row) -> Pending:
+    (
+        pending_id, path, sha256, claimed_hash, name, kind, base_model, size_bytes, description, notes,
+        created_at, edited, source, meta_json,
+    ) = row  # fmt: skip
+    seen = library.one(f"SELECT {_OBSERVED} FROM pending_files WHERE pending_id = ?", [pending_id])
+    return Pending(
+        id=pending_id,
+        path=path_of(path),
+        sha256=sha256,
+        claimed_hash=claimed_hash,
+        name=name,
+        type=kind,
+        base_model=base_model,
+        size_bytes=size_bytes,
+        description=description,
+        notes=notes,
+        created_at=created_at,
+        edited=fields_of(edited),
+        source=source,
+        meta_json=meta_json,
+        tags=tags.of_pending(library, pending_id),
+        observed=None if seen is None or sha256 is None else _file_of(path_of(path), sha256, seen),
+    )
+
+
+def _file_of(path: str, sha256: str, row: Sequence[Any]) -> KnownFile:
+    root_id, size, mtime_ns, device, inode, xxh3, hashed_at, racy = row
+    directory, name = os.path.split(path)
+    return KnownFile(
+        directory=directory,
+        name=name,
+        sha256=sha256,
+        root_id=root_id,
+        stat=Stat(size, mtime_ns, device, inode),
+        xxh3=xxh3,
+        hashed_at=hashed_at,
+        racy=bool(racy),
+        missing_since=None,
+    )
+
+
+def _observed_row(pending_id: int, file: KnownFile) -> dict[str, Any]:
+    assert file.stat is not None
+    return {
+        "pending_id": pending_id,
+        "root_id": file.root_id,
+        "size_bytes": file.stat.size_bytes,
+        "mtime_ns": file.stat.mtime_ns,
+        "device": file.stat.device,
+        "inode": file.stat.inode,
+        "xxh3": file.xxh3,
+        "hashed_at": file.hashed_at,
+        "racy": int(file.racy),
+    }

@@ -1,0 +1,121 @@
+"""The tables, and the steps that brought them about. A released step is never edited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlib.core.payloads import strip_images
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from sqlite_utils import Database, Migrations
+
+#: `PRAGMA application_id` of a library: "mlib" in ASCII.
+APPLICATION_ID = 0x6D6C6962
+MIGRATION_SET = "mlib"
+
+# Paths are columns of type ANY: TEXT where the name is UTF-8, else the bytes as a BLOB. Heavy JSON stands in
+# a table of its own or last in its row, so that no listing reads through it.
+_TABLES = """
+CREATE TABLE db_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE roots (
+    id INTEGER PRIMARY KEY, type TEXT NOT NULL, path ANY NOT NULL UNIQUE, origin TEXT NOT NULL,
+    any_file INTEGER NOT NULL DEFAULT 0, position INTEGER NOT NULL, seen_at INTEGER
+) STRICT;
+CREATE TABLE models (
+    sha256 TEXT PRIMARY KEY CHECK (length(sha256) = 64),
+    name TEXT NOT NULL, type TEXT NOT NULL, base_model TEXT NOT NULL DEFAULT '', size_bytes INTEGER,
+    description TEXT NOT NULL DEFAULT '', notes TEXT NOT NULL DEFAULT '',
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, edited TEXT NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;
+CREATE INDEX models_name ON models (name);
+CREATE TABLE files (
+    directory ANY NOT NULL, name ANY NOT NULL, sha256 TEXT NOT NULL REFERENCES models (sha256),
+    root_id INTEGER REFERENCES roots (id),
+    size_bytes INTEGER, mtime_ns INTEGER, device INTEGER, inode INTEGER,
+    xxh3 TEXT, hashed_at INTEGER, racy INTEGER NOT NULL DEFAULT 1, missing_since INTEGER,
+    PRIMARY KEY (directory, name, sha256)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX files_present ON files (directory, name) WHERE missing_since IS NULL;
+CREATE INDEX files_sha256 ON files (sha256);
+CREATE INDEX files_inode ON files (inode, size_bytes);
+CREATE INDEX files_root ON files (root_id, missing_since);
+CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE model_tags (
+    sha256 TEXT NOT NULL REFERENCES models (sha256) ON DELETE CASCADE,
+    tag_id INTEGER NOT NULL REFERENCES tags (id) ON DELETE CASCADE,
+    PRIMARY KEY (sha256, tag_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX model_tags_tag ON model_tags (tag_id);
+CREATE TABLE pending_import (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, path ANY NOT NULL, sha256 TEXT CHECK (length(sha256) = 64),
+    claimed_hash TEXT, name TEXT NOT NULL, type TEXT NOT NULL, base_model TEXT NOT NULL DEFAULT '',
+    size_bytes INTEGER, description TEXT NOT NULL DEFAULT '', notes TEXT NOT NULL DEFAULT '',
+    created_at INTEGER NOT NULL, edited TEXT NOT NULL DEFAULT '', source TEXT NOT NULL, meta_json TEXT
+) STRICT;
+CREATE UNIQUE INDEX pending_import_path ON pending_import (path, coalesce(sha256, ''));
+CREATE INDEX pending_import_sha256 ON pending_import (sha256);
+CREATE INDEX pending_import_claimed_hash ON pending_import (claimed_hash) WHERE claimed_hash IS NOT NULL;
+CREATE TABLE pending_files (
+    pending_id INTEGER PRIMARY KEY REFERENCES pending_import (id) ON DELETE CASCADE,
+    root_id INTEGER REFERENCES roots (id),
+    size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL,
+    xxh3 TEXT NOT NULL, hashed_at INTEGER NOT NULL, racy INTEGER NOT NULL
+) STRICT;
+CREATE TABLE pending_model_tags (
+    pending_id INTEGER NOT NULL REFERENCES pending_import (id) ON DELETE CASCADE,
+    tag_id INTEGER NOT NULL REFERENCES tags (id) ON DELETE CASCADE,
+    PRIMARY KEY (pending_id, tag_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_model_tags_tag ON pending_model_tags (tag_id);
+CREATE TABLE model_meta (
+    sha256 TEXT PRIMARY KEY REFERENCES models (sha256) ON DELETE CASCADE, meta_json TEXT NOT NULL
+) STRICT;
+"""
+
+
+def m001_tables(db: Database) -> None:
+    """The first tables."""
+    for statement in _TABLES.split(";"):
+        if statement.strip():
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def m002_strip_image_payloads(db: Database) -> None:
+    """Free libraries made before of the image payloads in their metadata."""
+    for table, key in (("model_meta", "sha256"), ("pending_import", "id")):
+        keys = [
+            row[0] for row in db.execute(f"SELECT {key} FROM {table} WHERE meta_json IS NOT NULL").fetchall()
+        ]
+        for value in keys:
+            text = db.execute(f"SELECT meta_json FROM {table} WHERE {key} = ?", [value]).fetchone()[0]
+            stripped = strip_images(text)
+            if stripped.removed or stripped.text != text:
+                db.table(table).update(value, {"meta_json": stripped.text})
+
+
+#: Every step, oldest first.
+STEPS = (m001_tables, m002_strip_image_payloads)
+#: What a library must have applied, and all that this version understands.
+STEP_NAMES = tuple(step.__name__ for step in STEPS)
+
+
+def migrations() -> Migrations:
+    """The steps as sqlite-utils applies them."""
+    from sqlite_utils import Migrations
+
+    migration_set = Migrations(MIGRATION_SET)
+    for step in STEPS:
+        migration_set()(step)
+    return migration_set
+
+
+def applied_steps(connection: sqlite3.Connection) -> set[str]:
+    """Names of the steps this library has seen; empty for a file without tables."""
+    table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlite_migrations'"
+    if connection.execute(table).fetchone() is None:
+        return set()
+    names = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
+    return {name for (name,) in connection.execute(names, [MIGRATION_SET]).fetchall()}

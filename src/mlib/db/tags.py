@@ -1,0 +1,62 @@
+"""Tags and what bears them. A tag is one by its folded form, never by an id from elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlib.db.library import Library
+
+
+def of_model(library: Library, sha256: str) -> tuple[str, ...]:
+    """A model's tags as shown, in the order of their folded forms."""
+    return _names(library, "SELECT tag_id FROM model_tags WHERE sha256 = ?", sha256)
+
+
+def of_pending(library: Library, pending_id: int) -> tuple[str, ...]:
+    """A pending import's tags as shown, in the order of their folded forms."""
+    return _names(library, "SELECT tag_id FROM pending_model_tags WHERE pending_id = ?", pending_id)
+
+
+def set_of_model(library: Library, sha256: str, tags: Mapping[str, str]) -> None:
+    """Make these (folded to shown) all the tags of a model."""
+    _set(library, "model_tags", "sha256", sha256, tags)
+
+
+def set_of_pending(library: Library, pending_id: int, tags: Mapping[str, str]) -> None:
+    """Make these (folded to shown) all the tags of a pending import."""
+    _set(library, "pending_model_tags", "pending_id", pending_id, tags)
+
+
+def forget_unused(library: Library) -> None:
+    """Forget tags that nothing bears, so that the next one who types them decides their spelling."""
+    library.execute(
+        "DELETE FROM tags WHERE id NOT IN (SELECT tag_id FROM model_tags)"
+        " AND id NOT IN (SELECT tag_id FROM pending_model_tags)"
+    )
+
+
+def _set(library: Library, table: str, column: str, key: str | int, tags: Mapping[str, str]) -> None:
+    before = {tag_id for (tag_id,) in library.all(f"SELECT tag_id FROM {table} WHERE {column} = ?", [key])}
+    wanted = set(_ids(library, tags))
+    for tag_id in before - wanted:
+        library.execute(f"DELETE FROM {table} WHERE {column} = ? AND tag_id = ?", [key, tag_id])
+    if wanted - before:
+        rows = [{column: key, "tag_id": tag_id} for tag_id in sorted(wanted - before)]
+        library.database.table(table).insert_all(rows)
+
+
+def _names(library: Library, ids: str, key: str | int) -> tuple[str, ...]:
+    rows = library.all(f"SELECT name FROM tags WHERE id IN ({ids}) ORDER BY folded", [key])
+    return tuple(name for (name,) in rows)
+
+
+def _ids(library: Library, tags: Mapping[str, str]) -> Iterator[int]:
+    for folded, shown in tags.items():
+        row = library.one("SELECT id FROM tags WHERE folded = ?", [folded])
+        if row is None:
+            library.database.table("tags").insert({"name": shown, "folded": folded}, pk="id")
+            row = library.all("SELECT id FROM tags WHERE folded = ?", [folded])[0]
+        yield row[0]

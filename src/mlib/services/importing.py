@@ -1,0 +1,313 @@
+"""Making models of pending imports: the one batch importer, and what it does when the model is known."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from mlib.core import jsontext, meta, tags, times
+from mlib.core.errors import NotFound
+from mlib.core.models import TEXT_FIELDS, KnownFile, Model, Pending
+from mlib.core.payloads import strip_images
+from mlib.core.text import displayable
+from mlib.db import files, models, pending
+from mlib.db import tags as stored_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlib.db.library import Library
+
+#: Pending imports handled in one transaction: short enough for other programs to write in between.
+BATCH = 200
+
+
+class ConflictStrategy(StrEnum):
+    """What to do with a pending import whose model is known with other user data."""
+
+    REPORT = "report"
+    OVERRIDE = "override"
+    MERGE = "merge"
+    IGNORE = "ignore"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class UserData:
+    """What a person typed: non-empty text by field, tags as shown by their folded form, free metadata."""
+
+    text: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, jsontext.Json] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.tags) or not meta.is_empty(dict(self.meta))
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A pending import that became a model, or part of one; `change` is created, updated or unchanged."""
+
+    id: int
+    sha256: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A pending import and the model it is about, with the names of what they disagree on."""
+
+    id: int
+    sha256: str
+    path: str
+    pending: UserData
+    existing: UserData
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A pending import, or a row on its way to become one, that could not be used."""
+
+    id: int | None
+    path: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pending import whose content no scan has seen yet."""
+
+    id: int
+    path: str
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of every pending import asked for."""
+
+    success: list[Imported] = field(default_factory=list)
+    conflict: list[Conflict] = field(default_factory=list)
+    ignored: list[int] = field(default_factory=list)
+    deleted: list[int] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    backup: str | None = None
+
+    @property
+    def total(self) -> int:
+        lists = (self.success, self.conflict, self.ignored, self.deleted, self.failed, self.waiting)
+        return sum(len(entries) for entries in lists)
+
+
+def differences(existing: UserData, incoming: UserData) -> tuple[str, ...]:
+    """Names of the non-empty things in `incoming` that `existing` does not hold equally."""
+    names = [name for name, value in incoming.text.items() if existing.text.get(name) != value]
+    if incoming.tags.keys() - existing.tags.keys():
+        names.append("tags")
+    names += [f"meta.{key}" for key in meta.differing(dict(existing.meta), dict(incoming.meta))]
+    return tuple(names)
+
+
+def merged(existing: UserData, incoming: UserData) -> UserData:
+    """`incoming` fills what is empty in `existing`; tags are united, the spelling there already wins."""
+    return UserData(
+        text={**incoming.text, **existing.text},
+        tags={**incoming.tags, **existing.tags},
+        meta=meta.fill(dict(existing.meta), dict(incoming.meta)),
+    )
+
+
+def overridden(existing: UserData, incoming: UserData) -> UserData:
+    """What is non-empty in `incoming` wins, the rest of `existing` stays."""
+    return UserData(
+        text={**existing.text, **incoming.text},
+        tags=incoming.tags or existing.tags,
+        meta=meta.override(dict(existing.meta), dict(incoming.meta)),
+    )
+
+
+def resolved(existing: UserData, incoming: UserData, strategy: ConflictStrategy) -> UserData | None:
+    """The user data a model gets, or None where there is a conflict that `strategy` leaves standing."""
+    if not differences(existing, incoming):
+        return existing
+    if not existing or strategy is ConflictStrategy.MERGE:
+        return merged(existing, incoming)
+    if strategy is ConflictStrategy.OVERRIDE:
+        return overridden(existing, incoming)
+    return None
+
+
+def import_pending(
+    library: Library,
+    ids: Sequence[int] | None = None,
+    *,
+    strategy: ConflictStrategy = ConflictStrategy.REPORT,
+    keep_backup: bool = True,
+) -> ImportReport:
+    """Make models of all pending imports, or of these; each batch in one transaction.
+
+    With a strategy that can lose user data the library is backed up before its first use, unless
+    `keep_backup` is off. Raises NotFound (`pending_not_found`) before anything is done if an id is unknown.
+    """
+    report = ImportReport()
+    wanted = pending.ids(library) if ids is None else list(dict.fromkeys(ids))
+    if ids is not None:
+        _check(library, wanted)
+    destructive = strategy in (ConflictStrategy.OVERRIDE, ConflictStrategy.DELETE)
+    if destructive and keep_backup and wanted:
+        report.backup = library.backup("before-import")
+    for start in range(0, len(wanted), BATCH):
+        with library.transaction():
+            for pending_id in wanted[start : start + BATCH]:
+                entry = pending.get(library, pending_id)
+                if entry is not None:
+                    _import_one(library, entry, strategy, report)
+            stored_tags.forget_unused(library)
+    return report
+
+
+def _check(library: Library, ids: Sequence[int]) -> None:
+    for pending_id in ids:
+        if not pending.exists(library, pending_id):
+            raise NotFound(
+                "pending_not_found",
+                f"there is no pending import {pending_id}",
+                hint="`mlib import -n` lists them",
+            )
+
+
+def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, report: ImportReport) -> None:
+    assert entry.id is not None
+    if entry.sha256 is None:
+        report.waiting.append(Waiting(entry.id, entry.path))
+        return
+    model = models.get(library, entry.sha256)
+    incoming = _incoming(entry)
+    if isinstance(incoming, Failed):
+        report.failed.append(incoming)
+        return
+    if model is None:
+        model = _new_model(entry)
+        _write(library, model, incoming)
+        _settle(library, entry, report, "created")
+        return
+    existing = user_data(library, model)
+    result = resolved(existing, incoming, strategy)
+    if result is None:
+        _attach(library, entry)
+        if strategy is ConflictStrategy.DELETE:
+            pending.remove(library, entry.id)
+            report.deleted.append(entry.id)
+        elif strategy is ConflictStrategy.IGNORE:
+            report.ignored.append(entry.id)
+        else:
+            differs = differences(existing, incoming)
+            report.conflict.append(Conflict(entry.id, entry.sha256, entry.path, incoming, existing, differs))
+        return
+    changed = result != existing
+    if changed:
+        _write(library, model, result)
+    _settle(library, entry, report, "updated" if changed else "unchanged")
+
+
+def user_data(library: Library, model: Model) -> UserData:
+    """What a person typed about a model."""
+    text = {name: getattr(model, name) for name in TEXT_FIELDS if name in model.edited}
+    stored = models.meta(library, model.sha256)
+    return UserData(
+        text={name: value for name, value in text.items() if value},
+        tags=tags.distinct(stored_tags.of_model(library, model.sha256)),
+        meta=_object(stored),
+    )
+
+
+def _incoming(entry: Pending) -> UserData | Failed:
+    text = {name: getattr(entry, name) for name in TEXT_FIELDS if name in entry.edited}
+    try:
+        free = _object(None if entry.meta_json is None else strip_images(entry.meta_json).text)
+    except jsontext.NotJson as error:
+        return Failed(entry.id, entry.path, "bad_meta", f"its metadata is no JSON object: {error}")
+    return UserData(
+        text={name: value for name, value in text.items() if value}, tags=tags.distinct(entry.tags), meta=free
+    )
+
+
+def _object(meta_json: str | None) -> dict[str, jsontext.Json]:
+    value = jsontext.parse(meta_json) if meta_json is not None else {}
+    if not isinstance(value, dict):
+        raise jsontext.NotJson("not an object")
+    return value
+
+
+def _new_model(entry: Pending) -> Model:
+    assert entry.sha256 is not None
+    now = times.now()
+    return Model(
+        sha256=entry.sha256,
+        name=entry.name or base_name(entry.path) or entry.sha256[:10],
+        type=entry.type,
+        base_model=entry.base_model,
+        size_bytes=entry.size_bytes,
+        created_at=entry.created_at or now,
+        updated_at=now,
+    )
+
+
+def _write(library: Library, model: Model, data: UserData) -> None:
+    text: dict[str, Any] = dict(data.text)
+    edited = model.edited | text.keys()
+    models.put(library, [replace(model, **text, edited=edited, updated_at=times.now())])
+    stored_tags.set_of_model(library, model.sha256, data.tags)
+    models.put_meta(library, model.sha256, jsontext.dump(dict(data.meta)) if data.meta else None)
+
+
+def _settle(library: Library, entry: Pending, report: ImportReport, change: str) -> None:
+    assert entry.id is not None
+    assert entry.sha256 is not None
+    _attach(library, entry)
+    if entry.observed is None and entry.path:
+        _note_claim(library, entry)
+    pending.remove(library, entry.id)
+    report.success.append(Imported(entry.id, entry.sha256, change))
+
+
+def _attach(library: Library, entry: Pending) -> None:
+    """The path is a file of the model once its bytes have been read, whatever becomes of the user data."""
+    if entry.observed is None:
+        return
+    others = [
+        row
+        for row in files.at_path(library, entry.path)
+        if row.missing_since is None and row.sha256 != entry.observed.sha256
+    ]
+    files.mark_missing(library, others, times.now())
+    files.put(library, [entry.observed])
+
+
+def _note_claim(library: Library, entry: Pending) -> None:
+    """Remember where an older manager saw the model last: a file that is missing until a scan finds it."""
+    assert entry.sha256 is not None
+    if any(row.sha256 == entry.sha256 for row in files.at_path(library, entry.path)):
+        return
+    directory, name = os.path.split(entry.path)
+    claim = KnownFile(
+        directory=directory,
+        name=name,
+        sha256=entry.sha256,
+        root_id=None,
+        stat=None,
+        xxh3=None,
+        hashed_at=None,
+        racy=True,
+        missing_since=times.now(),
+    )
+    files.put(library, [claim])
+
+
+def base_name(path: str) -> str:
+    """The last part of a path of this or another system, as text."""
+    return displayable(path.replace("\\", "/").rstrip("/").rpartition("/")[2])

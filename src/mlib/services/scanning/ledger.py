@@ -1,0 +1,210 @@
+"""Writing what a scan identified: which model a file is, and what that makes of its path."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mlib.core import times
+from mlib.core.events import Emit, FileStored
+from mlib.core.models import FoundFile, KnownFile, Model, Pending, Root
+from mlib.core.text import displayable
+from mlib.core.walk import is_within
+from mlib.db import files, models, pending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mlib.db.library import Library
+    from mlib.services.scanning.report import Importer
+
+#: The `source` of a pending import that a scan staged.
+SOURCE = "scan"
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The books of one scan. `leaving` are rows whose file is not at its path any more, by content.
+
+    A row that leaves and a path that arrives with the same content are one file that moved, in whatever
+    order the two become known; what arrived without a row leaving is a copy.
+    """
+
+    library: Library
+    importer: Importer
+    stage: bool
+    emit: Emit
+    roots: Sequence[Root]
+    walked: Callable[[str], bool]
+    counts: Counter[str] = field(default_factory=Counter)
+    added: list[str] = field(default_factory=list)
+    pending_ids: list[int] = field(default_factory=list)
+    conflicts: int = 0
+    settled: set[tuple[str, str]] = field(default_factory=set)
+    leaving: defaultdict[str, list[KnownFile]] = field(default_factory=lambda: defaultdict(list))
+    arrived: defaultdict[str, list[tuple[KnownFile, str]]] = field(default_factory=lambda: defaultdict(list))
+
+    def record(self, identified: Sequence[tuple[FoundFile, KnownFile]]) -> None:
+        """Write a batch in one transaction; only then tell of it."""
+        for _, row in identified:
+            self._find_gone_elsewhere(row)
+        with self.library.transaction():
+            stored = [(row, self._record_one(found, row)) for found, row in identified]
+        for row, outcome in stored:
+            self.counts[outcome] += 1
+            self.emit(FileStored(row.path, row.sha256, outcome))
+
+    def settle(self, row: KnownFile) -> None:
+        """This row needs no more judging: what became of its file is known."""
+        self.settled.add((row.path, row.sha256))
+
+    def _record_one(self, found: FoundFile, row: KnownFile) -> str:
+        here = files.at_path(self.library, row.path)
+        before = next((other for other in here if other.missing_since is None), None)
+        if before is not None and before.sha256 == row.sha256:
+            files.put(self.library, [row])
+            return "unchanged"
+        if before is not None:
+            files.mark_missing(self.library, [before], times.now())
+        known_here = any(other.sha256 == row.sha256 for other in here)
+        model = models.get(self.library, row.sha256)
+        outcome = self._take_in(found, row, model, known_here=known_here, replaced=before is not None)
+        if before is not None:
+            self._leave(before)
+        return outcome
+
+    def _take_in(
+        self, found: FoundFile, row: KnownFile, model: Model | None, *, known_here: bool, replaced: bool
+    ) -> str:
+        claims = self._claims(row, found.root)
+        if model is None and not claims:
+            claims = [self._staged(found, row)]
+        if model is None and self.stage:
+            self.pending_ids += claims
+            return "pending"
+        if claims:
+            outcome = self.importer(self.library, claims)
+            self.conflicts += len(outcome.conflict)
+            self.pending_ids += [claim for claim in claims if pending.get(self.library, claim) is not None]
+        if model is None and models.get(self.library, row.sha256) is None:
+            return "pending"
+        files.put(self.library, [row])
+        if model is None:
+            self.added.append(row.sha256)
+            return "replaced" if replaced else "added"
+        self._complete(model, row)
+        if known_here:
+            return "restored"
+        return self._arrive(model, row, found.root, replaced=replaced)
+
+    def _staged(self, found: FoundFile, row: KnownFile) -> int:
+        entry = Pending(
+            path=row.path,
+            source=SOURCE,
+            sha256=row.sha256,
+            name=displayable(row.name),
+            type=displayable(found.root.type),
+            size_bytes=found.stat.size_bytes,
+            created_at=times.now(),
+            observed=row,
+        )
+        return pending.put(self.library, entry)
+
+    def _claims(self, row: KnownFile, root: Root) -> list[int]:
+        """The pending imports this content completes: staged before, or waiting for its path or hash."""
+        assert row.stat is not None
+        found: list[int] = []
+        for entry in pending.at_path(self.library, row.path):
+            if entry.sha256 in (None, row.sha256):
+                kind = entry.type if "type" in entry.edited else displayable(root.type)
+                complete = replace(
+                    entry, sha256=row.sha256, size_bytes=row.stat.size_bytes, type=kind, observed=row
+                )
+                found.append(pending.put(self.library, complete))
+        for pending_id in pending.claiming(self.library, row.sha256):
+            claimed = pending.get(self.library, pending_id)
+            if claimed is None or pending_id in found or claimed.sha256 is not None:
+                continue
+            if claimed.size_bytes in (None, row.stat.size_bytes):
+                found.append(pending.put(self.library, replace(claimed, sha256=row.sha256)))
+        return found
+
+    def _complete(self, model: Model, row: KnownFile) -> None:
+        """A model that only an older manager's word vouched for gets its size from the file."""
+        assert row.stat is not None
+        if model.size_bytes != row.stat.size_bytes:
+            current = models.get(self.library, model.sha256) or model
+            models.put(self.library, [replace(current, size_bytes=row.stat.size_bytes)])
+
+    def _arrive(self, model: Model, row: KnownFile, root: Root, *, replaced: bool) -> str:
+        left = self._departed(row)
+        if left is not None:
+            files.remove(self.library, left)
+            self.settle(left)
+            self._follow(model, left, row, root)
+            return "moved"
+        outcome = "replaced" if replaced else "copied"
+        self.arrived[row.sha256].append((row, outcome))
+        return outcome
+
+    def _departed(self, row: KnownFile) -> KnownFile | None:
+        """The row that this path takes the place of, the same name first."""
+        left = self.leaving[row.sha256]
+        if left:
+            left.sort(key=lambda other: other.name != row.name)
+            return left.pop(0)
+        others = [other for other in files.of_model(self.library, row.sha256) if other.path != row.path]
+        if any(other.missing_since is None for other in others):
+            return None
+        return next(iter(sorted(others, key=lambda other: other.name != row.name)), None)
+
+    def _find_gone_elsewhere(self, row: KnownFile) -> None:
+        """Where only a part of the roots is scanned, a file may have come from outside of it."""
+        for other in files.of_model(self.library, row.sha256):
+            if other.missing_since is None and other.path != row.path and not self.walked(other.path):
+                key = (other.path, other.sha256)
+                if (
+                    key not in self.settled
+                    and other not in self.leaving[row.sha256]
+                    and self._has_gone(other)
+                ):
+                    self.leaving[row.sha256].append(other)
+
+    def _has_gone(self, other: KnownFile) -> bool:
+        """Whether a file is gone although its root is there."""
+        if os.path.lexists(other.path):
+            return False
+        root = next((root for root in self.roots if is_within(other.path, root.path)), None)
+        try:
+            return root is not None and bool(os.listdir(root.path))
+        except OSError:
+            return False
+
+    def _leave(self, row: KnownFile) -> None:
+        """A row was just marked missing because other content took its path."""
+        arrived = self.arrived.get(row.sha256)
+        if not arrived:
+            self.leaving[row.sha256].append(replace(row, missing_since=times.now()))
+            return
+        newer, outcome = arrived.pop(0)
+        files.remove(self.library, row)
+        self.settle(row)
+        self.counts[outcome] -= 1
+        self.counts["moved"] += 1
+        model = models.get(self.library, row.sha256)
+        root = next((root for root in self.roots if root.id == newer.root_id), None)
+        if model is not None and root is not None:
+            self._follow(model, row, newer, root)
+
+    def _follow(self, model: Model, old: KnownFile, new: KnownFile, root: Root) -> None:
+        """A name and type that nobody typed are those of the file, and change with it."""
+        current = models.get(self.library, model.sha256) or model
+        changed = current
+        if "name" not in current.edited and current.name == displayable(old.name):
+            changed = replace(changed, name=displayable(new.name))
+        if "type" not in current.edited:
+            changed = replace(changed, type=displayable(root.type))
+        if changed != current:
+            models.put(self.library, [changed])

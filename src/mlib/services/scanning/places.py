@@ -1,0 +1,141 @@
+"""Deciding where to walk: which roots, and which parts of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mlib.core.errors import MlibError
+from mlib.core.models import Problem, Root
+from mlib.core.roots import comfyui_roots, distinct, extra_paths_roots, root_option
+from mlib.core.walk import Scope, is_within
+from mlib.db import files, roots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mlib.db.library import Library
+    from mlib.services.scanning.report import ScanRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """`wanted`: the roots to walk. `known`: these and all others that are remembered."""
+
+    wanted: tuple[Root, ...]
+    known: tuple[Root, ...]
+    problems: tuple[Problem, ...]
+
+
+def choose_roots(library: Library, request: ScanRequest) -> Places:
+    """The roots of this scan; nothing is written. Raises MlibError where the user named what is no root.
+
+    Without any given, the remembered ones, with what their ComfyUI folders and YAML files hold today.
+    """
+    remembered = roots.all_roots(library)
+    found: list[Root] = []
+    problems: list[Problem] = []
+    if request.comfyui or request.extra_paths or request.roots:
+        found += [root_option(text) for text in request.roots]
+        _discover(request.comfyui, request.extra_paths, found, problems)
+        wanted = distinct(found)
+    else:
+        wanted = _rediscovered(remembered, problems)
+        if not wanted:
+            wanted = _first_time(request, problems)
+    by_path = {root.path: root for root in remembered}
+    wanted = tuple(
+        replace(root, id=by_path[root.path].id) if root.path in by_path else root for root in wanted
+    )
+    wanted_paths = {root.path for root in wanted}
+    others = [root for root in remembered if root.path not in wanted_paths]
+    return Places(wanted=wanted, known=distinct([*wanted, *others]), problems=tuple(problems))
+
+
+def _discover(
+    comfyui: Iterable[str], extra_paths: Iterable[str], found: list[Root], problems: list[Problem]
+) -> None:
+    for directory in comfyui:
+        result = comfyui_roots(directory)
+        found += result.roots
+        problems += result.problems
+    for path in extra_paths:
+        result = extra_paths_roots(path, after=found)
+        found[:] = result.roots
+        problems += result.problems
+
+
+def _rediscovered(remembered: Sequence[Root], problems: list[Problem]) -> tuple[Root, ...]:
+    """The remembered roots, led by what their origins list now. An origin that is gone takes nothing away."""
+    current: list[Root] = []
+    origins = dict.fromkeys(root.origin for root in remembered)
+    for origin in origins:
+        kind, _, place = origin.partition(":")
+        try:
+            if kind == "comfyui":
+                _discover([place], [], current, problems)
+            elif kind == "extra" and not any(root.origin == origin for root in current):
+                _discover([], [place], current, problems)
+        except MlibError as error:
+            if os.path.lexists(place):
+                problems.append(Problem(place, error.code, error.message))
+    return distinct([*current, *remembered])
+
+
+def _first_time(request: ScanRequest, problems: list[Problem]) -> tuple[Root, ...]:
+    directory = request.find_comfyui()
+    if directory is None:
+        raise MlibError(
+            "no_roots",
+            "no folders to scan are known yet",
+            hint="name your ComfyUI once with --comfyui DIR, or a folder with --root TYPE=DIR",
+        )
+    found: list[Root] = []
+    _discover([directory], [], found, problems)
+    return distinct(found)
+
+
+def choose_scopes(library: Library, places: Places, paths: Sequence[str]) -> list[Scope]:
+    """What to walk: every wanted root, or only the parts of them that `paths` name."""
+    if not paths:
+        return [Scope(root, root.path) for root in places.wanted]
+    scopes: list[Scope] = []
+    names: dict[tuple[Root, str], set[str]] = {}
+    for given in paths:
+        path = os.path.abspath(given)
+        root, path = _placed(path, places.wanted)
+        if os.path.isdir(path):
+            scopes.append(Scope(root, path))
+            scopes += [
+                Scope(inner, inner.path)
+                for inner in places.wanted
+                if inner != root and is_within(inner.path, path)
+            ]
+        elif os.path.lexists(path) or files.at_path(library, path):
+            directory, name = os.path.split(path)
+            names.setdefault((root, directory), set()).add(name)
+        else:
+            raise MlibError("no_such_path", f"there is no such file or directory: {given}")
+    trees = [scope.directory for scope in scopes]
+    for (root, directory), only in names.items():
+        if not any(is_within(directory, tree) for tree in trees):
+            scopes.append(Scope(root, directory, frozenset(only)))
+    return scopes
+
+
+def _placed(path: str, roots_: Sequence[Root]) -> tuple[Root, str]:
+    """The innermost root that holds `path`, and the path as seen from it: links may have led there."""
+    holders = [root for root in roots_ if is_within(path, root.path)]
+    if holders:
+        return max(holders, key=lambda root: len(root.path)), path
+    real = os.path.realpath(path)
+    for root in sorted(roots_, key=lambda root: len(root.path), reverse=True):
+        real_root = os.path.realpath(root.path)
+        if is_within(real, real_root):
+            return root, os.path.normpath(os.path.join(root.path, os.path.relpath(real, real_root)))
+    raise MlibError(
+        "outside_roots",
+        f"this lies in no folder that mlib knows: {path}",
+        hint="add its folder with --root TYPE=DIR, or a whole ComfyUI with --comfyui DIR",
+    )

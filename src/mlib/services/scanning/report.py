@@ -1,0 +1,71 @@
+"""What a scan is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from mlib.db.library import Library
+
+if TYPE_CHECKING:
+    from mlib.core.models import Problem
+
+#: Every way a file that was seen can be accounted for; each file is counted once.
+OUTCOMES = ("unchanged", "added", "moved", "copied", "replaced", "restored", "pending")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """Where to look (ComfyUI folders, YAML files, TYPE=DIR roots; none: what is remembered) and how.
+
+    `paths` limits the scan to these files and subtrees. `stage` leaves new content in pending_import.
+    `rehash` believes no stat. `jobs` is the number of files read at once from one disk. `accept_missing`
+    marks files as missing where a guard would rather not. `dry_run` reads and writes nothing: new files count
+    as added without being hashed. `found_comfyui` is a ComfyUI to fall back on where nothing is remembered.
+    """
+
+    comfyui: Sequence[str] = ()
+    extra_paths: Sequence[str] = ()
+    roots: Sequence[str] = ()
+    paths: Sequence[str] = ()
+    stage: bool = False
+    rehash: bool = False
+    jobs: int | None = None
+    accept_missing: bool = False
+    dry_run: bool = False
+    find_comfyui: Callable[[], str | None] = lambda: None
+
+
+@dataclass(slots=True)
+class ScanReport:
+    """What a scan did. `guarded_roots` are those it refused to mark anything missing in."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    scanned: int = 0
+    missing: int = 0
+    skipped: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    offline_roots: list[str] = field(default_factory=list)
+    guarded_roots: list[str] = field(default_factory=list)
+    pending_ids: list[int] = field(default_factory=list)
+    conflicts: int = 0
+    added: list[str] = field(default_factory=list)
+    hashed_bytes: int = 0
+    seconds: float = 0.0
+    interrupted: BaseException | None = None
+
+
+class ImportOutcome(Protocol):
+    """What scan needs of an import report."""
+
+    @property
+    def conflict(self) -> Sequence[object]: ...
+
+    @property
+    def success(self) -> Sequence[object]: ...
+
+
+#: The import service, given to a scan by its caller: services do not know each other.
+Importer = Callable[[Library, Sequence[int]], ImportOutcome]

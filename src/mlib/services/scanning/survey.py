@@ -1,0 +1,130 @@
+"""Walking the scopes and comparing each directory with the library; reads only."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlib.core.compare import compare_directory, fingerprints
+from mlib.core.events import Emit, Walking
+from mlib.core.storage import storage_of
+from mlib.core.walk import Listing, Scope, is_within, walk
+from mlib.db import files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlib.core.models import FoundFile, KnownFile, Problem, Root
+    from mlib.db.library import Library
+
+#: Progress is told this often, in seconds.
+TICK = 0.1
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was seen of one root: how many candidates, and whether all of it could be listed."""
+
+    root: Root
+    files: int = 0
+    failed: bool = False
+    whole: bool = False
+
+
+@dataclass(slots=True)
+class Survey:
+    """All that differs between the disks and the library, file by file. Unchanged files are only counted."""
+
+    scanned: int = 0
+    unchanged: int = 0
+    fresh: list[tuple[FoundFile, KnownFile | None]] = field(default_factory=list)
+    restored: list[tuple[KnownFile, FoundFile]] = field(default_factory=list)
+    refreshed: list[tuple[KnownFile, FoundFile]] = field(default_factory=list)
+    gone: list[KnownFile] = field(default_factory=list)
+    skipped: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    roots: dict[str, Seen] = field(default_factory=dict)
+
+
+def survey(
+    library: Library, scopes: Sequence[Scope], *, roots: Sequence[Root], rehash: bool, emit: Emit
+) -> Survey:
+    """Walk `scopes` and tell what differs. Memory grows with the differences and the directories only."""
+    result = Survey()
+    visited: set[str] = set()
+    told = 0.0
+    for scope in scopes:
+        seen = result.roots.setdefault(scope.root.path, Seen(scope.root))
+        seen.whole = seen.whole or scope.directory == scope.root.path
+    only = {scope.directory: scope.only for scope in scopes if scope.only is not None}
+    for listing in walk(scopes, roots=roots):
+        visited.add(listing.directory)
+        _take(library, listing, result, only=only.get(listing.directory), rehash=rehash)
+        if time.monotonic() - told > TICK:
+            told = time.monotonic()
+            emit(Walking(result.scanned))
+    _find_gone_directories(library, scopes, visited, roots, result)
+    result.gone = [row for row in result.gone if not _is_unknown(row.path, result.unknown)]
+    return result
+
+
+def _take(
+    library: Library, listing: Listing, result: Survey, *, only: frozenset[str] | None, rehash: bool
+) -> None:
+    seen = result.roots[listing.root.path]
+    seen.files += len(listing.files)
+    seen.failed = seen.failed or listing.failed
+    result.scanned += len(listing.files)
+    result.skipped += listing.left_alone
+    result.problems += listing.problems
+    result.unknown += listing.unknown
+    if only is None and not rehash:
+        here = fingerprints(listing.files)
+        if here == files.fingerprints_in(library, listing.directory, listing.root.id):
+            result.unchanged += len(here)
+            return
+    known = files.in_directory(library, listing.directory)
+    if only is not None:
+        known = [row for row in known if row.name in only]
+    difference = compare_directory(
+        listing.root,
+        listing.directory,
+        listing.files,
+        known,
+        rehash=rehash,
+        inodes_mean_nothing=_inodes_mean_nothing(listing),
+    )
+    result.unchanged += difference.unchanged
+    result.fresh += difference.fresh
+    result.restored += difference.restored
+    result.refreshed += difference.refreshed
+    result.gone += difference.gone
+
+
+def _inodes_mean_nothing(listing: Listing) -> bool:
+    status = next(iter(listing.files.values()), None)
+    return status is not None and not storage_of(status.st_dev).keeps_inodes
+
+
+def _find_gone_directories(
+    library: Library, scopes: Sequence[Scope], visited: set[str], roots: Sequence[Root], result: Survey
+) -> None:
+    """Directories the library knows files in, and the walk did not come by."""
+    for scope in scopes:
+        if scope.only is not None:
+            continue
+        inner = [
+            root.path
+            for root in roots
+            if root.path != scope.root.path and is_within(root.path, scope.directory)
+        ]
+        for directory in files.known_directories(library, scope.directory):
+            if directory not in visited and not any(is_within(directory, tree) for tree in inner):
+                rows = files.in_directory(library, directory)
+                result.gone += [row for row in rows if row.missing_since is None]
+
+
+def _is_unknown(path: str, unknown: Sequence[str]) -> bool:
+    return any(is_within(path, tree) for tree in unknown)
