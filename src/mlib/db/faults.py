@@ -6,12 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import LibraryBusy, MlibError
+from mlib.db.connections import BUSY_SECONDS, backups
 
 if TYPE_CHECKING:
     import sqlite3
-
-#: How long a command waits for another one's write to end.
-BUSY_SECONDS = 30.0
 
 
 def explained(error: sqlite3.Error, path: str) -> MlibError:
@@ -36,25 +34,6 @@ def explained(error: sqlite3.Error, path: str) -> MlibError:
         if name.startswith(beginnings):
             return MlibError(code, f"the library {trouble}: {path}", hint=hint(path))
     return MlibError("library_error", f"the library answers: {error} ({path})")
-
-
-def backup_directory(path: str) -> str:
-    """Where the backups of the library at `path` are kept."""
-    return os.path.join(os.path.dirname(path), "backups")
-
-
-def backups(path: str) -> list[str]:
-    """The finished backups of the library at `path`, oldest first."""
-    prefix = os.path.basename(path) + "."
-    try:
-        names = os.listdir(backup_directory(path))
-    except OSError:
-        return []
-    return [
-        os.path.join(backup_directory(path), name)
-        for name in sorted(names)
-        if name.startswith(prefix) and name.endswith(".bak")
-    ]
 
 
 def _restore_hint(path: str) -> str:

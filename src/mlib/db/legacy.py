@@ -228,7 +228,7 @@ def _models(
                 size_bytes=to_size(size),
                 created_at=to_milliseconds(created),
                 meta_texts=_filled(metas, source.metas),
-                tags=() if key is None else tags.get(key, ()),
+                tags=tags.get(key, ()),
                 pending=source.pending,
                 row=row,
             )

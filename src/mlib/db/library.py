@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import time
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote
 
 from mlib.core.errors import MlibError, NotFound, Refused
-from mlib.db.faults import BUSY_SECONDS, backup_directory, backups, explained
+from mlib.db.backups import make_backup
+from mlib.db.connections import connect
+from mlib.db.faults import explained
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, migrations
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: `read` and `write` want a library that exists, `create` makes one, `rehearse` reads one or makes none.
 Mode = Literal["read", "write", "create", "rehearse"]
-BACKUPS_KEPT = 5
 
 
 class Library:
@@ -109,34 +108,8 @@ class Library:
             yield
 
     def backup(self, reason: str) -> str:
-        """Copy the library beside itself, whole and checked; the path of the copy. The last few are kept.
-
-        A backup bears its final name only when it is complete and on the disk.
-        """
-        directory = backup_directory(self.path)
-        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
-        final = os.path.join(directory, f"{os.path.basename(self.path)}.{stamp}.{reason}.bak")
-        partial = f"{final}.partial"
-        try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            self._copy_to(partial)
-            with open(partial, "rb") as copy:
-                os.fsync(copy.fileno())
-            os.replace(partial, final)
-            _sync_directory(directory)
-        except sqlite3.Error as error:
-            raise explained(error, partial) from error
-        except OSError as error:
-            raise MlibError("backup_failed", f"cannot back up the library: {error}") from error
-        finally:
-            with suppress(OSError):
-                os.unlink(partial)
-        for old in backups(self.path)[:-BACKUPS_KEPT]:
-            with suppress(OSError):
-                os.unlink(old)
-        return final
+        """Copy the library beside itself, whole and checked; the path of the copy. The last few are kept."""
+        return make_backup(self.path, reason)
 
     def give_back_free_pages(self) -> None:
         """VACUUM: rewrite the file without its free pages, if they are worth it and there is room."""
@@ -152,18 +125,6 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _copy_to(self, path: str) -> None:
-        # A connection of its own, so that it works while this one holds the write lock.
-        source = _connect(self.path, "ro")
-        target = sqlite3.connect(path, isolation_level=None)
-        try:
-            source.backup(target)
-            if target.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise MlibError("library_corrupt", f"the library is damaged, no backup was made: {self.path}")
-        finally:
-            target.close()
-            source.close()
 
     def _rollback(self) -> None:
         if self._connection.in_transaction:
@@ -194,7 +155,7 @@ def open_library(path: str, *, mode: Mode) -> Library:
     if not exists:
         _create(path)
     try:
-        connection = _connect(path, "rw")
+        connection = connect(path, "rw")
     except sqlite3.Error as error:
         raise explained(error, path) from error
     library = Library(connection, path)
@@ -259,12 +220,6 @@ def _refuse_newer(applied: set[str], path: str) -> None:
         )
 
 
-def _connect(path: str, access: Literal["ro", "rw"]) -> sqlite3.Connection:
-    # `rw` even for reading: after a crash the journal must be played back, which `ro` may not.
-    uri = f"file:{quote(os.fsencode(path))}?mode={access}"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
-
-
 def _is_library_file(path: str) -> bool:
     try:
         status = os.stat(path)
@@ -296,11 +251,3 @@ def _inode(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

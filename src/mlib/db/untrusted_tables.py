@@ -22,7 +22,7 @@ _VIRTUAL_GENERATED = 2
 # What quick_check says of a sound file with a value its column forbids.
 _VALUE_REMARKS = ("NULL value in ", "NUMERIC value in ", "TEXT value in ", "non-")
 # The name and type of a schema row agree with its SQL: SQLite refuses a schema where they do not.
-_REAL_TABLE = "type = 'table' AND rootpage > 0 AND sql LIKE 'create table%'"
+_REAL_TABLE = "type = 'table' AND sql LIKE 'create table%'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,4 +164,5 @@ def _after(number: int) -> int | None:
 
 
 def _folded(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace").lower()
+    # ASCII only, as SQLite compares names.
+    return name.lower().decode("utf-8", "backslashreplace")

@@ -139,3 +139,19 @@ def _placed(path: str, roots_: Sequence[Root]) -> tuple[Root, str]:
         f"this lies in no folder that mlib knows: {path}",
         hint="add its folder with --root TYPE=DIR, or a whole ComfyUI with --comfyui DIR",
     )
+
+
+def remember(library: Library, places: Places) -> Places:
+    """Give every root its id. Roots that do not exist are remembered once they have been seen."""
+    wanted = [root for root in places.wanted if root.id is not None or os.path.isdir(root.path)]
+    known = {root.path: root for root in roots.all_roots(library)}
+    changed = [root for root in wanted if known.get(root.path) != root]
+    if changed:
+        with library.transaction():
+            roots.remember(library, wanted)
+        known = {root.path: root for root in roots.all_roots(library)}
+    return replace(
+        places,
+        wanted=tuple(known.get(root.path, root) for root in places.wanted),
+        known=tuple(known.get(root.path, root) for root in places.known),
+    )

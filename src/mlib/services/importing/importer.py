@@ -1,144 +1,28 @@
-"""Making models of pending imports: the one batch importer, and what it does when the model is known."""
+"""The batch importer: each pending import becomes a model, part of one, or a conflict."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlib.core import jsontext, meta, tags, times
+from mlib.core import jsontext, tags, times
 from mlib.core.errors import NotFound
 from mlib.core.models import TEXT_FIELDS, KnownFile, Model, Pending
 from mlib.core.payloads import strip_images
 from mlib.core.text import displayable
 from mlib.db import files, models, pending
 from mlib.db import tags as stored_tags
+from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport, Waiting
+from mlib.services.importing.strategies import ConflictStrategy, UserData, differences, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from mlib.db.library import Library
 
 #: Pending imports handled in one transaction: short enough for other programs to write in between.
 BATCH = 200
-
-
-class ConflictStrategy(StrEnum):
-    """What to do with a pending import whose model is known with other user data."""
-
-    REPORT = "report"
-    OVERRIDE = "override"
-    MERGE = "merge"
-    IGNORE = "ignore"
-    DELETE = "delete"
-
-
-@dataclass(frozen=True, slots=True)
-class UserData:
-    """What a person typed: non-empty text by field, tags as shown by their folded form, free metadata."""
-
-    text: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    meta: Mapping[str, jsontext.Json] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.text or self.tags) or not meta.is_empty(dict(self.meta))
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """A pending import that became a model, or part of one; `change` is created, updated or unchanged."""
-
-    id: int
-    sha256: str
-    change: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """A pending import and the model it is about, with the names of what they disagree on."""
-
-    id: int
-    sha256: str
-    path: str
-    pending: UserData
-    existing: UserData
-    differs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A pending import, or a row on its way to become one, that could not be used."""
-
-    id: int | None
-    path: str
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A pending import whose content no scan has seen yet."""
-
-    id: int
-    path: str
-
-
-@dataclass(slots=True)
-class ImportReport:
-    """What became of every pending import asked for."""
-
-    success: list[Imported] = field(default_factory=list)
-    conflict: list[Conflict] = field(default_factory=list)
-    ignored: list[int] = field(default_factory=list)
-    deleted: list[int] = field(default_factory=list)
-    failed: list[Failed] = field(default_factory=list)
-    waiting: list[Waiting] = field(default_factory=list)
-    backup: str | None = None
-
-    @property
-    def total(self) -> int:
-        lists = (self.success, self.conflict, self.ignored, self.deleted, self.failed, self.waiting)
-        return sum(len(entries) for entries in lists)
-
-
-def differences(existing: UserData, incoming: UserData) -> tuple[str, ...]:
-    """Names of the non-empty things in `incoming` that `existing` does not hold equally."""
-    names = [name for name, value in incoming.text.items() if existing.text.get(name) != value]
-    if incoming.tags.keys() - existing.tags.keys():
-        names.append("tags")
-    names += [f"meta.{key}" for key in meta.differing(dict(existing.meta), dict(incoming.meta))]
-    return tuple(names)
-
-
-def merged(existing: UserData, incoming: UserData) -> UserData:
-    """`incoming` fills what is empty in `existing`; tags are united, the spelling there already wins."""
-    return UserData(
-        text={**incoming.text, **existing.text},
-        tags={**incoming.tags, **existing.tags},
-        meta=meta.fill(dict(existing.meta), dict(incoming.meta)),
-    )
-
-
-def overridden(existing: UserData, incoming: UserData) -> UserData:
-    """What is non-empty in `incoming` wins, the rest of `existing` stays."""
-    return UserData(
-        text={**existing.text, **incoming.text},
-        tags=incoming.tags or existing.tags,
-        meta=meta.override(dict(existing.meta), dict(incoming.meta)),
-    )
-
-
-def resolved(existing: UserData, incoming: UserData, strategy: ConflictStrategy) -> UserData | None:
-    """The user data a model gets, or None where there is a conflict that `strategy` leaves standing."""
-    if not differences(existing, incoming):
-        return existing
-    if not existing or strategy is ConflictStrategy.MERGE:
-        return merged(existing, incoming)
-    if strategy is ConflictStrategy.OVERRIDE:
-        return overridden(existing, incoming)
-    return None
 
 
 def import_pending(

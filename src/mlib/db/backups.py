@@ -1,0 +1,70 @@
+"""Backups of the library: whole, checked, and only under their name when they are on the disk."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import suppress
+
+from mlib.core.errors import MlibError
+from mlib.db.connections import backup_directory, backups, connect
+from mlib.db.faults import explained
+
+BACKUPS_KEPT = 5
+
+
+def make_backup(path: str, reason: str) -> str:
+    """Copy the library at `path` into its backup directory; the path of the copy.
+
+    Works while another connection of this process holds the write lock, if it has not written yet. All but
+    the newest few are removed. Raises MlibError (`backup_failed`, `disk_full`, `library_corrupt`, ...).
+    """
+    directory = backup_directory(path)
+    final = os.path.join(directory, f"{os.path.basename(path)}.{_stamp()}.{reason}.bak")
+    partial = f"{final}.partial"
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        _copy(path, partial)
+        with open(partial, "rb") as copy:
+            os.fsync(copy.fileno())
+        os.replace(partial, final)
+        _sync_directory(directory)
+    except sqlite3.Error as error:
+        raise explained(error, partial) from error
+    except OSError as error:
+        raise MlibError("backup_failed", f"cannot back up the library: {error}") from error
+    finally:
+        with suppress(OSError):
+            os.unlink(partial)
+    for old in backups(path)[:-BACKUPS_KEPT]:
+        with suppress(OSError):
+            os.unlink(old)
+    return final
+
+
+def _copy(path: str, to: str) -> None:
+    source = connect(path, "ro")
+    target = sqlite3.connect(to, isolation_level=None)
+    try:
+        source.backup(target)
+        if target.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise MlibError("library_corrupt", f"the library is damaged, no backup was made: {path}")
+    finally:
+        target.close()
+        source.close()
+
+
+def _stamp() -> str:
+    """A moment in UTC that sorts as text."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,37 @@
+"""The library file on the disk: connecting to it, and where its backups lie."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Literal
+from urllib.parse import quote
+
+#: How long a command waits for another one's write to end.
+BUSY_SECONDS = 30.0
+
+
+def connect(path: str, access: Literal["ro", "rw"]) -> sqlite3.Connection:
+    """A connection that starts no transaction by itself and waits for locks; `ro` or `rw`, never creating."""
+    # `rw` even for reading: after a crash the journal must be played back, which `ro` may not.
+    uri = f"file:{quote(os.fsencode(path))}?mode={access}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
+
+
+def backup_directory(path: str) -> str:
+    """Where the backups of the library at `path` are kept."""
+    return os.path.join(os.path.dirname(path), "backups")
+
+
+def backups(path: str) -> list[str]:
+    """The finished backups of the library at `path`, oldest first."""
+    prefix = os.path.basename(path) + "."
+    try:
+        names = os.listdir(backup_directory(path))
+    except OSError:
+        return []
+    return [
+        os.path.join(backup_directory(path), name)
+        for name in sorted(names)
+        if name.startswith(prefix) and name.endswith(".bak")
+    ]

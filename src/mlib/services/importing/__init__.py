@@ -1,0 +1,27 @@
+"""Making models of pending imports: the one batch importer, and what it does when the model is known."""
+
+from mlib.services.importing.importer import import_pending
+from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport, Waiting
+from mlib.services.importing.strategies import (
+    ConflictStrategy,
+    UserData,
+    differences,
+    merged,
+    overridden,
+    resolved,
+)
+
+__all__ = [
+    "Conflict",
+    "ConflictStrategy",
+    "Failed",
+    "ImportReport",
+    "Imported",
+    "UserData",
+    "Waiting",
+    "differences",
+    "import_pending",
+    "merged",
+    "overridden",
+    "resolved",
+]

@@ -1,0 +1,144 @@
+"""Finding out what the fresh files are: from what is known of their inode, else by reading them."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mlib.core.compare import RACY_NS, is_racy
+from mlib.core.errors import Terminated
+from mlib.core.events import Emit, HashingAdvanced, HashingStarted
+from mlib.core.hashing import Outcome, hash_files
+from mlib.core.models import FoundFile, Hashed, KnownFile
+from mlib.core.storage import storage_of
+from mlib.db import files, pending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlib.db.library import Library
+    from mlib.services.scanning.ledger import Ledger
+    from mlib.services.scanning.report import ScanReport, ScanRequest
+    from mlib.services.scanning.survey import Survey
+
+#: What is identified is written at least this often: seconds, files.
+FLUSH_SECONDS = 1.0
+FLUSH_FILES = 256
+
+#: Codes of problems that are nobody's fault: the file is left alone until the next scan.
+_LEFT_ALONE = frozenset({"unfinished", "not_a_file", "vanished"})
+
+
+def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanReport, emit: Emit) -> None:
+    """Find the content of every fresh file and give it to the ledger, at least once a second.
+
+    An interruption is noted in the report; what was read by then is written first.
+    """
+    batch: list[tuple[FoundFile, KnownFile]] = []
+    flushed_at = time.monotonic()
+
+    def flush(*, now: bool = False) -> None:
+        nonlocal batch, flushed_at
+        if batch and (now or len(batch) >= FLUSH_FILES or time.monotonic() - flushed_at >= FLUSH_SECONDS):
+            ledger.record(batch)
+            batch = []
+            flushed_at = time.monotonic()
+
+    def advanced(before: int, size: int, slow: str | None) -> None:
+        report.hashed_bytes = before + size
+        flush()
+        emit(HashingAdvanced(report.hashed_bytes, slow))
+
+    try:
+        unread: dict[tuple[int, int], list[tuple[FoundFile, KnownFile | None]]] = defaultdict(list)
+        for found, before in seen.fresh:
+            row = None if request.rehash else known_by_stat(ledger.library, found)
+            if row is None:
+                unread[found.stat.device, found.stat.inode].append((found, before))
+            else:
+                batch.append((found, row))
+                flush()
+        flush(now=True)
+        if unread:
+            first = [group[0][0] for group in unread.values()]
+            emit(HashingStarted(len(first), sum(found.stat.size_bytes for found in first)))
+            for part in _settled_first(first):
+                outcomes = hash_files(
+                    part, jobs=request.jobs, advanced=partial(advanced, report.hashed_bytes)
+                )
+                for found, row in _identified(outcomes, unread, report):
+                    batch.append((found, row))
+                    flush()
+    except (KeyboardInterrupt, Terminated) as interruption:
+        report.interrupted = interruption
+    flush(now=True)
+
+
+def _settled_first(unread: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:
+    """The files in two parts: those that have been still for a while, then, when they have too, the others.
+
+    A hash of a file that changed a moment ago proves nothing to the next scan, which would read it all again.
+    Waiting is bounded: a file that keeps changing, or whose clock runs ahead, is hashed as it is.
+    """
+    now = time.time_ns()
+    settling = [found for found in unread if now - RACY_NS < found.stat.mtime_ns <= now]
+    young = set(map(id, settling))
+    yield [found for found in unread if id(found) not in young]
+    if settling:
+        latest = max(found.stat.mtime_ns for found in settling)
+        time.sleep(max(0, latest + RACY_NS - time.time_ns()) / 1e9 + 0.005)
+        yield settling
+
+
+def known_by_stat(library: Library, found: FoundFile) -> KnownFile | None:
+    """The row of a file whose bytes need not be read: known under another name, or read and staged before."""
+    keeps_inodes = storage_of(found.stat.device).keeps_inodes
+    known = files.by_inode(library, found.stat) if keeps_inodes else None
+    if known is None:
+        known = pending.observed(library, found.path)
+        if known is None or known.racy or known.stat != found.stat:
+            return None
+    return replace(
+        known,
+        directory=found.directory,
+        name=found.name,
+        root_id=found.root.id,
+        stat=found.stat,
+        missing_since=None,
+    )
+
+
+def _identified(
+    outcomes: Iterator[Outcome],
+    groups: dict[tuple[int, int], list[tuple[FoundFile, KnownFile | None]]],
+    report: ScanReport,
+) -> Iterator[tuple[FoundFile, KnownFile]]:
+    """Each path of every file that was read: the names of one inode share one reading."""
+    for outcome in outcomes:
+        group = groups.pop((outcome.file.stat.device, outcome.file.stat.inode))
+        if outcome.hashed is None:
+            assert outcome.problem is not None
+            (report.skipped if outcome.problem.code in _LEFT_ALONE else report.problems).append(
+                outcome.problem
+            )
+            continue
+        for found, before in group:
+            if found is outcome.file or found.stat == outcome.hashed.stat:
+                yield found, _row(found, outcome.hashed, before)
+
+
+def _row(found: FoundFile, hashed: Hashed, before: KnownFile | None) -> KnownFile:
+    return KnownFile(
+        directory=found.directory,
+        name=found.name,
+        sha256=hashed.sha256,
+        root_id=found.root.id,
+        stat=hashed.stat,
+        xxh3=hashed.xxh3,
+        hashed_at=hashed.started_at,
+        racy=is_racy(mtime_ns=hashed.stat.mtime_ns, started_at=hashed.started_at, before=before),
+        missing_since=None,
+    )

@@ -1,0 +1,37 @@
+"""What every test gets: a home of its own, and nothing of the developer's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlib.db.library import Library, open_library
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty HOME, no MLIB_ or XDG_ variables, a plain terminal."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in list(os.environ):
+        if name.startswith(("MLIB_", "XDG_")) or name in ("NO_COLOR", "COLUMNS"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    return home
+
+
+@pytest.fixture
+def library_path(tmp_path: Path) -> Path:
+    """Where a test keeps its library."""
+    return tmp_path / "library" / "library.db"
+
+
+@pytest.fixture
+def library(library_path: Path) -> Iterator[Library]:
+    """A new, open library."""
+    with open_library(str(library_path), mode="create") as opened:
+        yield opened
