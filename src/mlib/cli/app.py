@@ -69,9 +69,6 @@ def run(arguments: list[str]) -> int:
         if code == INTERRUPTED:
             output.note("interrupted")
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:
-        output.abandon_stdout()
-        return 0
     except MlibError as error:
         return _failed(error, as_json=as_json)
     except KeyboardInterrupt:

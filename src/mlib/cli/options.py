@@ -11,6 +11,8 @@ import typer
 from mlib.core.errors import MlibError, WrongUsage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlib.db.library import Library, Mode
 
 LibraryOption = Annotated[
@@ -38,6 +40,15 @@ def open_for(ctx: typer.Context, library: str | None, *, mode: Mode) -> Library:
     from mlib.db.library import open_library
 
     return open_library(library_path(ctx, library), mode=mode)
+
+
+def open_or_create(ctx: typer.Context, library: str | None, *, check: Callable[[Library], object]) -> Library:
+    """The library, made if there is none yet. Before that, `check` must pass on an empty one in memory, so
+    that a command line that is wrong leaves nothing behind."""
+    if not os.path.lexists(library_path(ctx, library)):
+        with open_for(ctx, library, mode="rehearse") as empty:
+            check(empty)
+    return open_for(ctx, library, mode="create")
 
 
 def library_path(ctx: typer.Context, library: str | None) -> str:

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from mlib.core import jsontext
 from mlib.core.text import visible
 
@@ -82,17 +84,21 @@ def flush() -> None:
         sys.stdout.flush()
 
 
-def abandon_stdout() -> None:
-    """The reader went away (`| head`): let nothing complain about it at exit."""
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-
-
 def _write(data: bytes) -> None:
     if sys.stdout is None:
         return
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        _abandon_stdout()
+        raise typer.Exit from None
+
+
+def _abandon_stdout() -> None:
+    """The reader went away (`| head`), which is no error: let nothing complain about it at exit."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
 
 
 def _say(line: str) -> None:

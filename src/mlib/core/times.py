@@ -11,10 +11,13 @@ def now() -> int:
 
 
 def iso(moment: int | None) -> str | None:
-    """A moment as `2026-01-31T23:59:59Z`; None stays None, and a moment no calendar has is None too."""
+    """A moment as `2026-01-31T23:59:59Z`; None stays None, and one outside the years 1 to 9999 is None too."""
     if moment is None:
         return None
     try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment / 1000))
+        parts = time.gmtime(moment // 1000)
     except (ValueError, OverflowError, OSError):
         return None
+    if not 1 <= parts.tm_year <= 9999:
+        return None
+    return f"{parts.tm_year:04}" + time.strftime("-%m-%dT%H:%M:%SZ", parts)

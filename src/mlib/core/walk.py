@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -68,18 +69,17 @@ def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]
     inode), so loops end and two links to one place count once.
     """
     real_roots = tuple(os.path.realpath(root.path) for root in roots)
-    boundaries = {root.path: root for root in roots}
+    boundaries = _identities(roots)
     visited: set[tuple[int, int]] = set()
     for scope in scopes:
         waiting = [scope.directory]
         while waiting:
             directory = waiting.pop()
-            owner = boundaries.get(directory)
-            if owner is not None and owner.path != scope.root.path:
-                continue
             try:
                 status = os.stat(directory)
                 identity = (status.st_dev, status.st_ino)
+                if boundaries.get(identity, scope.root.path) != scope.root.path:
+                    continue
                 if identity in visited and scope.only is None:
                     continue
                 visited.add(identity)
@@ -108,6 +108,16 @@ def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]
                 unknown=tuple(entries.unknown),
                 failed=entries.failed,
             )
+
+
+def _identities(roots: Sequence[Root]) -> dict[tuple[int, int], str]:
+    """Which root a directory is, however its path leads there; of two that are one, the first."""
+    found: dict[tuple[int, int], str] = {}
+    for root in roots:
+        with contextlib.suppress(OSError):
+            status = os.stat(root.path)
+            found.setdefault((status.st_dev, status.st_ino), root.path)
+    return found
 
 
 def _unlistable(root: Root, directory: str, error: OSError) -> Listing:

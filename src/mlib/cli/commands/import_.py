@@ -10,7 +10,7 @@ import typer
 from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
 
 if TYPE_CHECKING:
     from mlib.services.importing import ImportReport, UserData
@@ -52,7 +52,13 @@ def import_(
     from mlib.services.staging import stage_legacy
 
     wanted = None if not ids else _numbers(ids)
-    with open_for(ctx, library, mode=_mode(from_, dry_run=dry_run)) as opened, opened.transaction_if(dry_run):
+    if from_ is not None and not dry_run:
+        opening = open_or_create(
+            ctx, library, check=lambda empty: stage_legacy(empty, from_, keep_backup=False)
+        )
+    else:
+        opening = open_for(ctx, library, mode="rehearse" if dry_run else "write")
+    with opening as opened, opened.transaction_if(dry_run):
         staged = stage_legacy(opened, from_, keep_backup=not dry_run) if from_ is not None else None
         report = import_pending(
             opened, wanted, strategy=ConflictStrategy(on_conflict), keep_backup=not dry_run
@@ -68,12 +74,6 @@ def import_(
         _tell(report, dry_run=dry_run)
     if report.conflict or report.failed or (wanted is not None and report.waiting):
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
-
-
-def _mode(from_: str | None, *, dry_run: bool) -> Any:
-    if dry_run:
-        return "rehearse"
-    return "create" if from_ is not None else "write"
 
 
 def _numbers(ids: list[str]) -> list[int]:

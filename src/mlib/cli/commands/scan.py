@@ -10,7 +10,7 @@ import typer
 from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, REFUSED, TERMINATED
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
 
 if TYPE_CHECKING:
     from mlib.services.scanning import ScanReport
@@ -54,7 +54,7 @@ def scan(
     from mlib.cli.progress import Progress
     from mlib.core.roots import find_comfyui
     from mlib.services.importing import import_pending
-    from mlib.services.scanning import ScanRequest
+    from mlib.services.scanning import ScanRequest, check_request
     from mlib.services.scanning import scan as scan_disks
 
     request = ScanRequest(
@@ -69,10 +69,12 @@ def scan(
         dry_run=dry_run,
         find_comfyui=lambda: find_comfyui(start=os.getcwd(), environ=os.environ),
     )
-    with (
-        open_for(ctx, library, mode="rehearse" if dry_run else "create") as opened,
-        Progress(wanted=not quiet) as progress,
-    ):
+    opening = (
+        open_for(ctx, library, mode="rehearse")
+        if dry_run
+        else open_or_create(ctx, library, check=lambda empty: check_request(empty, request))
+    )
+    with opening as opened, Progress(wanted=not quiet) as progress:
         report = scan_disks(
             opened,
             request,

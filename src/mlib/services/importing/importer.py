@@ -46,11 +46,11 @@ def import_pending(
         report.backup = library.backup("before-import")
     for start in range(0, len(wanted), BATCH):
         with library.transaction():
-            for pending_id in wanted[start : start + BATCH]:
-                entry = pending.get(library, pending_id)
-                if entry is not None:
-                    _import_one(library, entry, strategy, report)
-            stored_tags.forget_unused(library)
+            entries = [pending.get(library, pending_id) for pending_id in wanted[start : start + BATCH]]
+            for entry in filter(None, entries):
+                _import_one(library, entry, strategy, report)
+            if any(entry.tags for entry in filter(None, entries)):
+                stored_tags.forget_unused(library)
     return report
 
 

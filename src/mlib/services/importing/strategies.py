@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+#: What is left in metadata of the images that were stripped from it: nothing that anybody typed.
+COUNT = "images_count"
+
+
 class ConflictStrategy(StrEnum):
     """What to do with a pending import whose model is known with other user data."""
 
@@ -31,7 +35,8 @@ class UserData:
     meta: Mapping[str, jsontext.Json] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.tags) or not meta.is_empty(dict(self.meta))
+        typed = {key: value for key, value in self.meta.items() if key != COUNT}
+        return bool(self.text or self.tags) or not meta.is_empty(typed)
 
 
 def differences(existing: UserData, incoming: UserData) -> tuple[str, ...]:
@@ -39,7 +44,8 @@ def differences(existing: UserData, incoming: UserData) -> tuple[str, ...]:
     names = [name for name, value in incoming.text.items() if existing.text.get(name) != value]
     if incoming.tags.keys() - existing.tags.keys():
         names.append("tags")
-    names += [f"meta.{key}" for key in meta.differing(dict(existing.meta), dict(incoming.meta))]
+    keys = meta.differing(dict(existing.meta), dict(incoming.meta))
+    names += [f"meta.{key}" for key in keys if key.rpartition(".")[2] != COUNT]
     return tuple(names)
 
 

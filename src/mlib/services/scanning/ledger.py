@@ -162,6 +162,8 @@ class Ledger:
 
     def _find_gone_elsewhere(self, row: KnownFile) -> None:
         """Where only a part of the roots is scanned, a file may have come from outside of it."""
+        if all(self.walked(root.path) for root in self.roots):
+            return
         for other in files.of_model(self.library, row.sha256):
             if other.missing_since is None and other.path != row.path and not self.walked(other.path):
                 key = (other.path, other.sha256)

@@ -28,6 +28,13 @@ class Places:
     problems: tuple[Problem, ...]
 
 
+def check_request(library: Library, request: ScanRequest) -> Places:
+    """The places of this scan. Raises MlibError where the user named what is none; writes nothing."""
+    places = choose_roots(library, request)
+    choose_scopes(library, places, request.paths)
+    return places
+
+
 def choose_roots(library: Library, request: ScanRequest) -> Places:
     """The roots of this scan; nothing is written. Raises MlibError where the user named what is no root.
 

@@ -12,7 +12,7 @@ from mlib.db import files, roots
 from mlib.services.scanning.closing import close, free_to_move
 from mlib.services.scanning.identify import FLUSH_FILES, identify, known_by_stat
 from mlib.services.scanning.ledger import Ledger
-from mlib.services.scanning.places import choose_roots, choose_scopes, remember
+from mlib.services.scanning.places import check_request, choose_scopes, remember
 from mlib.services.scanning.report import Importer, ScanReport, ScanRequest
 from mlib.services.scanning.survey import Survey, survey
 
@@ -29,9 +29,8 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
     """
     started = time.monotonic()
     report = ScanReport()
-    places = choose_roots(library, request)
+    places = check_request(library, request)
     report.problems += places.problems
-    choose_scopes(library, places, request.paths)  # a wrong path is refused before anything is remembered
     if not request.dry_run:
         places = remember(library, places)
     scopes = choose_scopes(library, places, request.paths)
@@ -42,14 +41,14 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
     report.problems += seen.problems
     report.counts["unchanged"] = seen.unchanged + len(seen.refreshed)
     report.counts["restored"] = len(seen.restored)
-    walked = [(scope.directory, scope.only) for scope in scopes if scope.only is None]
+    walked = [scope.directory for scope in scopes if scope.only is None]
     ledger = Ledger(
         library=library,
         importer=importer,
         stage=request.stage,
         emit=emit,
         roots=places.known,
-        walked=lambda path: any(is_within(path, directory) for directory, _ in walked),
+        walked=lambda path: any(is_within(path, directory) for directory in walked),
         counts=report.counts,
         added=report.added,
         pending_ids=report.pending_ids,
