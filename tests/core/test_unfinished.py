@@ -435,6 +435,7 @@ def test_a_gguf_that_needs_more_than_it_has_is_unfinished(path: Path, content: b
 
 
 HUGE = 2**63
+TENSOR_TOO_FAR = gguf_tensor(b"t", [1], F32, MANY)
 ODDITIES = {
     "big endian": b"GGUF" + struct.pack(">IQQ", 3, 1, 1),
     "version 4": b"GGUF" + struct.pack("<IQQ", 4, 1, 1),
@@ -447,8 +448,11 @@ ODDITIES = {
     "array of arrays": gguf_header([gguf_pair(b"k", ARRAY, struct.pack("<IQ", ARRAY, 1))], []),
     "unknown value type": gguf_header([gguf_pair(b"k", 13, b"")], []),
     "unknown element type": gguf_header([gguf_pair(b"k", ARRAY, struct.pack("<IQ", 13, 1))], []),
-    "no alignment": gguf_header([gguf_pair(b"general.alignment", U32, b"\0\0\0\0")], []),
-    "odd alignment": gguf_header([gguf_pair(b"general.alignment", U32, b"\x21\0\0\0")], []),
+    "string of 2^63 in a list": gguf_header(
+        [gguf_pair(b"k", ARRAY, gguf_array(STRING, [struct.pack("<Q", HUGE)]))], []
+    ),
+    "no alignment": gguf_header([gguf_pair(b"general.alignment", U32, b"\0\0\0\0")], [TENSOR_TOO_FAR]),
+    "odd alignment": gguf_header([gguf_pair(b"general.alignment", U32, b"\x21\0\0\0")], [TENSOR_TOO_FAR]),
     "nameless key": gguf_header([gguf_pair(b"", U32, b"\1\0\0\0")], []),
 }
 
@@ -458,15 +462,26 @@ def test_a_gguf_that_makes_no_sense_is_not_called_unfinished(path: Path, content
     assert judge(path, content + b"\1" * 64) is None
 
 
-@pytest.mark.parametrize("kind", [STRING, U32])
-def test_a_sparse_gguf_of_a_terabyte_is_given_up_early(path: Path, kind: int) -> None:
-    """Its lists fit into the file, so only a bound on what is looked at ends the walk."""
-    count = 2**36 if kind == STRING else 2**30
-    path.write_bytes(gguf_header([gguf_pair(b"k", ARRAY, struct.pack("<IQ", kind, count))] * 2, []))
+def test_a_list_of_2_to_the_36_strings_is_given_up_at_once(path: Path) -> None:
+    """It fits into the file, a sparse one, so only a bound on what is looked at ends the walk."""
+    path.write_bytes(gguf_header([gguf_pair(b"k", ARRAY, struct.pack("<IQ", STRING, 2**36))], []))
     os.truncate(path, 2**40)
     with CountingFile(path) as file:
-        unfinished_content(file, 2**40)
-        assert file.bytes_read < 2**28 + 2**20
+        assert unfinished_content(file, 2**40) is None
+        assert file.bytes_read < 2**22
+
+
+def test_more_key_values_than_any_model_has_are_not_walked(path: Path) -> None:
+    """Without the bound the walk would begin, and meet zeros at once."""
+    assert judge(path, b"GGUF" + struct.pack("<IQQ", 3, 0, 6_000_000), size=2**30) is None
+
+
+def test_a_long_list_of_numbers_is_skipped_unread(path: Path) -> None:
+    path.write_bytes(gguf_header([gguf_pair(b"k", ARRAY, struct.pack("<IQ", U32, 2**30))], []))
+    os.truncate(path, 2**33)
+    with CountingFile(path) as file:
+        assert unfinished_content(file, 2**33) is None
+        assert file.bytes_read < 2**22
 
 
 def test_strings_of_a_mebibyte_each_are_given_up_early(path: Path) -> None:
@@ -531,8 +546,12 @@ def test_a_zip64_record_that_leads_nowhere_is_unfinished(path: Path) -> None:
 def test_a_directory_beyond_the_end_is_unfinished(path: Path) -> None:
     content = bytearray(zip_archive())
     end = content.rfind(b"PK\5\6")
-    content[end + 16 : end + 20] = struct.pack("<I", len(content))
-    assert judge(path, bytes(content)) is not None
+    directory = content.find(b"PK\1\2")
+    for length, start in ((end - directory, len(content)), (end - directory + 1, directory)):
+        content[end + 12 : end + 20] = struct.pack("<II", length, start)
+        assert judge(path, bytes(content)) is not None
+    content[end + 12 : end + 20] = struct.pack("<II", end - directory, directory)
+    assert judge(path, bytes(content)) is None
 
 
 def test_a_comment_beyond_the_end_is_unfinished(path: Path) -> None:
