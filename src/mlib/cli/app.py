@@ -19,7 +19,6 @@ from mlib.core.errors import MlibError, Terminated, WrongUsage
 app = typer.Typer(
     name="mlib",
     help="The model library of people who run ComfyUI and like a shell.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,7 +36,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def settings(
     ctx: typer.Context,
     library: LibraryOption = None,
@@ -51,6 +50,8 @@ def settings(
     """
     del version
     ctx.obj = Settings(library=library)
+    if ctx.invoked_subcommand is None:
+        output.write_lines(ctx.get_help().split("\n"))
 
 
 def main() -> NoReturn:
@@ -66,17 +67,14 @@ def run(arguments: list[str]) -> int:
     try:
         code = app(args=arguments, prog_name="mlib", standalone_mode=False)
         output.flush()
-        if code == INTERRUPTED:
-            output.note("interrupted")
+        if code in (INTERRUPTED, TERMINATED):
+            output.note("interrupted: all that was finished is kept")
         return code if isinstance(code, int) else 0
     except MlibError as error:
         return _failed(error, as_json=as_json)
-    except KeyboardInterrupt:
-        output.note("interrupted")
-        return INTERRUPTED
-    except Terminated:
-        output.note("terminated")
-        return TERMINATED
+    except (KeyboardInterrupt, Terminated) as interruption:
+        output.note("interrupted: all that was finished is kept")
+        return INTERRUPTED if isinstance(interruption, KeyboardInterrupt) else TERMINATED
     except Exception as error:  # noqa: BLE001 - a user gets a line, never a traceback
         return _failed(_explained(error), as_json=as_json)
 

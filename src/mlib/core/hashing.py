@@ -136,6 +136,31 @@ def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) ->
     return Hashed(sha256.hexdigest(), xxh3.hexdigest(), stat_of(after), started_at)
 
 
+def unready(path: str) -> Problem | None:
+    """Why a file is not to be hashed (no regular file, an unfinished download), from its header alone.
+
+    Raises OSError.
+    """
+    with _opened(path) as file:
+        return _unready(file, path, os.fstat(file.fileno()))
+
+
+def _opened(path: str) -> io.FileIO:
+    # O_NONBLOCK: a FIFO that took the file's place must not hang the scan.
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    )
+    return io.FileIO(os.open(path, flags))
+
+
+def _unready(file: io.FileIO, path: str, status: os.stat_result) -> Problem | None:
+    if not stat.S_ISREG(status.st_mode):
+        return Problem(path, "not_a_file", "neither a file nor a directory")
+    if why := unfinished_content(file, status.st_size):
+        return Problem(path, "unfinished", why)
+    return None
+
+
 def _moments(status: os.stat_result) -> tuple[Stat, int]:
     return stat_of(status), status.st_ctime_ns
 

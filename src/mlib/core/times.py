@@ -11,7 +11,7 @@ def now() -> int:
 
 
 def iso(moment: int | None) -> str | None:
-    """A moment as `2026-01-31T23:59:59Z`; None stays None, and one outside the years 1 to 9999 is None too."""
+    """A moment as `2026-01-31T23:59:59Z`; None for None and for one outside the years 1 to 9999."""
     if moment is None:
         return None
     try:

@@ -131,7 +131,7 @@ def _summary(report: ScanReport, *, dry_run: bool) -> str:
     ] + [("missing", report.missing), ("pending", len(report.pending_ids)), ("skipped", len(report.skipped)),
          ("problems", len(report.problems)), ("unchanged", report.counts["unchanged"])]  # fmt: skip
     parts = [f"{fmt.number(count)} {word}" for word, count in words if count]
-    text = f"{fmt.plural(report.scanned, 'file')}: {', '.join(parts) or 'nothing found'}"
+    text = f"{fmt.plural(report.scanned, 'file')}: {', '.join(parts) or 'nothing new'}"
     if dry_run:
         return f"would find {text}; {fmt.size(report.hashed_bytes)} to hash"
     if report.hashed_bytes:
@@ -154,5 +154,3 @@ def _tell(report: ScanReport) -> None:
         output.note(
             f"conflicts: {report.conflicts} older entries disagree with what you typed; see `mlib import`"
         )
-    if report.interrupted is not None:
-        output.note("interrupted: all that was finished is kept; run it again to go on")

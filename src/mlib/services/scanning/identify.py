@@ -29,7 +29,7 @@ FLUSH_SECONDS = 1.0
 FLUSH_FILES = 256
 
 #: Codes of problems that are nobody's fault: the file is left alone until the next scan.
-_LEFT_ALONE = frozenset({"unfinished", "not_a_file", "vanished"})
+LEFT_ALONE = frozenset({"unfinished", "not_a_file", "vanished"})
 
 
 def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanReport, emit: Emit) -> None:
@@ -121,7 +121,7 @@ def _identified(
         group = groups.pop((outcome.file.stat.device, outcome.file.stat.inode))
         if outcome.hashed is None:
             assert outcome.problem is not None
-            (report.skipped if outcome.problem.code in _LEFT_ALONE else report.problems).append(
+            (report.skipped if outcome.problem.code in LEFT_ALONE else report.problems).append(
                 outcome.problem
             )
             continue

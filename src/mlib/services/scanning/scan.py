@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlib.core.events import Emit, silent
-from mlib.core.walk import is_within
+from mlib.core.hashing import unready
+from mlib.core.models import FoundFile, Problem
+from mlib.core.walk import is_within, reason
 from mlib.db import files, roots
 from mlib.services.scanning.closing import close, free_to_move
-from mlib.services.scanning.identify import FLUSH_FILES, identify, known_by_stat
+from mlib.services.scanning.identify import FLUSH_FILES, LEFT_ALONE, identify, known_by_stat
 from mlib.services.scanning.ledger import Ledger
 from mlib.services.scanning.places import check_request, choose_scopes, remember
 from mlib.services.scanning.report import Importer, ScanReport, ScanRequest
@@ -79,9 +81,12 @@ def _write_known(library: Library, seen: Survey) -> None:
 
 
 def _foresee(library: Library, seen: Survey, ledger: Ledger, report: ScanReport) -> None:
-    """What a scan would do, as far as that can be told without reading a file."""
+    """What a scan would do, as far as that can be told from headers: no file is read."""
     for found, before in seen.fresh:
         row = known_by_stat(library, found)
+        if row is None and (problem := _why_not(found)) is not None:
+            (report.skipped if problem.code in LEFT_ALONE else report.problems).append(problem)
+            continue
         if row is None:
             outcome = "replaced" if before is not None else "added"
             report.hashed_bytes += found.stat.size_bytes
@@ -91,3 +96,10 @@ def _foresee(library: Library, seen: Survey, ledger: Ledger, report: ScanReport)
         else:
             outcome = "copied" if files.of_model(library, row.sha256) else "added"
         report.counts[outcome] += 1
+
+
+def _why_not(found: FoundFile) -> Problem | None:
+    try:
+        return unready(found.path)
+    except OSError as error:
+        return Problem(found.path, "unreadable", f"cannot read it: {reason(error)}")
