@@ -108,16 +108,10 @@ def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) ->
     A Problem says why it is not to be hashed (no regular file, an unfinished download). Raises OSError.
     """
     started_at = time.time_ns() // 1_000_000
-    # O_NONBLOCK: a FIFO that took the file's place must not hang the scan.
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    )
-    with io.FileIO(os.open(path, flags)) as file:
+    with _opened(path) as file:
         before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            return Problem(path, "not_a_file", "neither a file nor a directory")
-        if why := unfinished_content(file, before.st_size):
-            return Problem(path, "unfinished", why)
+        if why_not := _unready(file, path, before):
+            return why_not
         file.seek(0)
         sha256, xxh3, size = hashlib.sha256(), xxh3_128(), 0
         while count := file.readinto(view):
