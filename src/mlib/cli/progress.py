@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mlib.core.events import Event, FileStored, HashingAdvanced, HashingStarted, Notice, Walking
+from mlib.core.events import Event, FileStored, HashingAdvanced, HashingStarted, Walking
 from mlib.core.text import visible
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ class Progress:
                 self._advance(size, slow)
             case FileStored():
                 self._count()
-            case Notice(message):
-                self._started().console.print(visible(message), markup=False, highlight=False)
 
     def __enter__(self) -> Progress:
         return self

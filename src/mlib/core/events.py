@@ -38,14 +38,7 @@ class FileStored:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something a person should know now rather than at the end."""
-
-    message: str
-
-
-Event = Walking | HashingStarted | HashingAdvanced | FileStored | Notice
+Event = Walking | HashingStarted | HashingAdvanced | FileStored
 
 #: Called on the thread that called the service, and only there. Returns nothing, raises nothing.
 Emit = Callable[[Event], None]
