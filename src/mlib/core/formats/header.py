@@ -1,0 +1,48 @@
+"""What a reader of any format finds in a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlib.core.jsontext import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor: its name, its type in the format's own spelling (`F16`, `BF16`, `Q4_K`), its shape as torch
+    has it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a file that its owner should know. `code` is stable; `serious` ones fail a check."""
+
+    code: str
+    message: str
+    serious: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself.
+
+    `format` is one of safetensors, gguf, torch_zip, torch_legacy, pickle, torchscript, onnx, ncnn, lfs_pointer,
+    html, empty, unknown. `metadata` are its own key-value pairs as text (safetensors `__metadata__`, GGUF
+    key-values that are no arrays, ONNX metadata_props). `details` are facts of the format (version, globals a
+    load would run, promised size in bytes, ...). `data_start` is where tensor bytes begin, for hashing them.
+    """
+
+    format: str
+    tensors: tuple[Tensor, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Json] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    data_start: int | None = None
