@@ -94,7 +94,7 @@ def mlib(
     if library is not None:
         environment["MLIB_LIBRARY"] = str(library)
     done = subprocess.run(
-        [*prefix, *MLIB, *map(os.fspath, arguments)],
+        [*prefix, *MLIB, *(os.fspath(argument) for argument in arguments)],
         input=stdin if stdin is not None else b"",
         capture_output=True,
         env=environment,

@@ -66,7 +66,10 @@ def library_path(ctx: typer.Context, library: str | None) -> str:
 def _default_path() -> str:
     from platformdirs import user_data_dir
 
-    directory = user_data_dir("mlib", appauthor=False)
+    try:
+        directory = user_data_dir("mlib", appauthor=False)
+    except RuntimeError:  # newer versions raise where older ones leave a `~` in the path
+        directory = ""
     if not os.path.isabs(directory):
         # A relative XDG_DATA_HOME is to be ignored (XDG base directory specification).
         directory = os.path.expanduser("~/.local/share/mlib")

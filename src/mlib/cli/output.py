@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mlib.core.errors import MlibError
+
+#: Characters that JSON allows as they are and a terminal may obey; they can only stand inside of texts.
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def prepare() -> None:
@@ -31,12 +35,12 @@ def is_terminal() -> bool:
 
 def has_colour() -> bool:
     """Whether bold and colours are welcome on standard output."""
-    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    return is_terminal() and not os.environ.get("NO_COLOR") and (os.environ.get("TERM") or "dumb") != "dumb"
 
 
 def write_json(document: Any) -> None:
     """One JSON document, exact: metadata keeps its literals, undecodable bytes are lone surrogate escapes."""
-    _write(jsontext.dump(document).encode() + b"\n")
+    _write(_json(document).encode() + b"\n")
 
 
 def write_lines(lines: Iterable[str]) -> None:
@@ -71,7 +75,7 @@ def fail(error: MlibError, *, as_json: bool) -> None:
     """An error as one line and a hint, or as JSON; on standard error."""
     if as_json:
         body = {"code": error.code, "message": error.message, "hint": error.hint}
-        _say(jsontext.dump({"error": body}))
+        _say(_json({"error": body}))
         return
     _say(f"error: {visible(error.message)}")
     if error.hint:
@@ -82,6 +86,10 @@ def flush() -> None:
     """Get everything out while it can still fail aloud."""
     if sys.stdout is not None:
         sys.stdout.flush()
+
+
+def _json(document: Any) -> str:
+    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", jsontext.dump(document))
 
 
 def _write(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ class Progress:
     """Progress bars on standard error, if that is a terminal. `emit` is the Emit for a service."""
 
     def __init__(self, *, wanted: bool) -> None:
-        self._visible = wanted and sys.stderr is not None and sys.stderr.isatty()
+        self._visible = wanted and sys.stderr is not None and sys.stderr.isatty() and _can_redraw()
         self._bars: Bars | None = None
         self._walk: Any = None
         self._hash: Any = None
@@ -90,3 +91,7 @@ class Progress:
     def _count(self) -> None:
         done, total = self._files
         self._files = (min(done + 1, total), total)
+
+
+def _can_redraw() -> bool:
+    return os.environ.get("TERM", "dumb") != "dumb"

@@ -24,6 +24,8 @@ def expanded(refs: Sequence[str]) -> list[str]:
     """The REFs with `-` replaced by the lines of standard input."""
     if list(refs).count("-") > 1:
         raise WrongUsage("bad_ref", "standard input ('-') can be read once")
+    if "-" in refs and sys.stdin is None:
+        raise WrongUsage("bad_input", "standard input ('-') is closed")
     result: list[str] = []
     for ref in refs:
         result += catalog.read_refs(sys.stdin.buffer.read()) if ref == "-" else [ref]

@@ -141,10 +141,12 @@ def unready(path: str) -> Problem | None:
 
 def _opened(path: str) -> io.FileIO:
     # O_NONBLOCK: a FIFO that took the file's place must not hang the scan.
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    )
-    return io.FileIO(os.open(path, flags))
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        return io.FileIO(descriptor)
+    except OSError:  # a directory took its place
+        os.close(descriptor)
+        raise
 
 
 def _unready(file: io.FileIO, path: str, status: os.stat_result) -> Problem | None:

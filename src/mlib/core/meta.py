@@ -9,7 +9,6 @@ New trees share what did not change with the old ones, so nobody may change a tr
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, TypeAlias
 
 from mlib.core.errors import WrongUsage
@@ -158,6 +157,8 @@ def _literal(value: Json) -> str | None:
 
 
 def _equal_numbers(one: str, other: str) -> bool:
+    from decimal import Decimal, InvalidOperation
+
     try:
         return Decimal(one) == Decimal(other)
     except InvalidOperation:  # an exponent beyond what decimal can hold

@@ -212,6 +212,14 @@ def _leads_outside(path: str, real_roots: Sequence[str]) -> bool:
     return not any(is_within(target, tree) for tree in (*real_roots, *KERNEL_TREES))
 
 
+def topmost_missing(path: str) -> str | None:
+    """The highest directory on the way to `path` that is not there; None if `path` is."""
+    missing = None
+    while not os.path.lexists(path):
+        missing, path = path, os.path.dirname(path)
+    return missing
+
+
 def is_within(path: str, directory: str) -> bool:
     """Whether `path` is `directory` or lies below it; both absolute and normalised."""
     return path == directory or path.startswith(

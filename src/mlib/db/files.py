@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mlib.db.rows import FILE_COLUMNS, file_of, file_row, path_of, stored_path
+from mlib.db.writing import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,10 +65,11 @@ def by_inode(library: Library, stat: Stat) -> KnownFile | None:
 
 
 def of_model(library: Library, sha256: str) -> list[KnownFile]:
-    """Every path of a model: present ones first, then the latest gone."""
+    """Every path of a model: present ones first, the shortest first of them, then the latest gone."""
     rows = library.all(
         f"SELECT {FILE_COLUMNS} FROM files WHERE sha256 = ?"
-        " ORDER BY missing_since IS NOT NULL, missing_since DESC, directory, name",
+        " ORDER BY missing_since IS NOT NULL, missing_since DESC, length(directory) + length(name),"
+        " directory, name",
         [sha256],
     )
     return [file_of(row) for row in rows]
@@ -84,9 +86,17 @@ def at_path(library: Library, path: str) -> list[KnownFile]:
     return [file_of(row) for row in rows]
 
 
+def named(library: Library, name: str, *, limit: int) -> list[str]:
+    """Full SHA-256s of the models with a file of exactly this name, missing or not."""
+    rows = library.all(
+        "SELECT DISTINCT sha256 FROM files WHERE name = ? ORDER BY sha256 LIMIT ?", [stored_path(name), limit]
+    )
+    return [sha256 for (sha256,) in rows]
+
+
 def put(library: Library, files: Iterable[KnownFile]) -> None:
     """Write rows whole; the key is path and content."""
-    library.database.table("files").upsert_all([file_row(file) for file in files], pk=_KEY)
+    upsert(library, "files", map(file_row, files), key=_KEY)
 
 
 def mark_missing(library: Library, files: Iterable[KnownFile], since: int) -> None:

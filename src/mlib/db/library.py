@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -155,6 +155,8 @@ def open_library(path: str, *, mode: Mode) -> Library:
     if not exists:
         _create(path)
     try:
+        with suppress(sqlite3.Error), closing(connect(path, "glance")) as glance:
+            _refuse_stranger(glance, path)
         connection = connect(path, "rw")
     except sqlite3.Error as error:
         raise explained(error, path) from error
@@ -178,10 +180,7 @@ def _empty() -> Library:
 def _prepare(library: Library, connection: sqlite3.Connection, *, read_only: bool) -> None:
     path = library.path
     try:
-        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-        has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
-        if application_id != APPLICATION_ID and (application_id or has_tables):
-            raise MlibError("not_a_library", f"this SQLite file belongs to another program: {path}")
+        _refuse_stranger(connection, path)
         applied = applied_steps(connection)
         _refuse_newer(applied, path)
         if not read_only or not applied.issuperset(STEP_NAMES):
@@ -210,6 +209,15 @@ def _migrate(library: Library, connection: sqlite3.Connection) -> None:
             raise MlibError("library_corrupt", f"the library holds rows that lead nowhere: {library.path}")
 
 
+def _refuse_stranger(connection: sqlite3.Connection, path: str) -> None:
+    """Tell another program's file; at a glance first, or opening it would end what it left unfinished."""
+    # One statement: between two, another mlib may have made the tables.
+    look = "SELECT application_id, EXISTS (SELECT 1 FROM sqlite_master) FROM pragma_application_id"
+    application_id, has_tables = connection.execute(look).fetchone()
+    if application_id != APPLICATION_ID and (application_id or has_tables):
+        raise MlibError("not_a_library", f"this SQLite file belongs to another program: {path}")
+
+
 def _refuse_newer(applied: set[str], path: str) -> None:
     unknown = sorted(applied - set(STEP_NAMES))
     if unknown:
@@ -231,7 +239,7 @@ def _is_library_file(path: str) -> bool:
         ) from error
     if not stat.S_ISREG(status.st_mode):
         raise MlibError("not_a_library", f"this is not a file: {path}")
-    return True
+    return status.st_size > 0  # an empty one is what a library begins as
 
 
 def _create(path: str) -> None:

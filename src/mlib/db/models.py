@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlib.db.rows import MODEL_COLUMNS, model_of, model_row
+from mlib.db.writing import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,7 +42,7 @@ def types(library: Library) -> set[str]:
 
 def put(library: Library, models: Iterable[Model]) -> None:
     """Write rows whole."""
-    library.database.table("models").upsert_all([model_row(model) for model in models], pk="sha256")
+    upsert(library, "models", map(model_row, models), key=("sha256",))
 
 
 def meta(library: Library, sha256: str) -> str | None:
@@ -55,7 +56,7 @@ def put_meta(library: Library, sha256: str, meta_json: str | None) -> None:
     if meta_json is None:
         library.execute("DELETE FROM model_meta WHERE sha256 = ?", [sha256])
     else:
-        library.database.table("model_meta").upsert({"sha256": sha256, "meta_json": meta_json}, pk="sha256")
+        upsert(library, "model_meta", [{"sha256": sha256, "meta_json": meta_json}], key=("sha256",))
 
 
 def all_meta(library: Library, *, batch: int) -> Iterator[list[tuple[str, str]]]:

@@ -9,6 +9,7 @@ from mlib.core.models import KnownFile, Pending, Stat
 from mlib.core.tags import distinct
 from mlib.db import tags
 from mlib.db.rows import PENDING_COLUMNS, Row, fields_of, path_of, pending_row, stored_path
+from mlib.db.writing import insert, update
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +38,12 @@ def ids(library: Library) -> list[int]:
     return [pending_id for (pending_id,) in library.all("SELECT id FROM pending_import ORDER BY id")]
 
 
+def without_hash(library: Library) -> list[int]:
+    """Ids of those whose content nobody has named in full, oldest first."""
+    rows = library.all("SELECT id FROM pending_import WHERE sha256 IS NULL ORDER BY id")
+    return [pending_id for (pending_id,) in rows]
+
+
 def exists(library: Library, pending_id: int) -> bool:
     """Whether there is a pending import with this id."""
     return library.one("SELECT 1 FROM pending_import WHERE id = ?", [pending_id]) is not None
@@ -55,10 +62,11 @@ def claiming(library: Library, sha256: str) -> list[int]:
 
 
 def observed(library: Library, path: str) -> KnownFile | None:
-    """What an earlier scan read of a path that still waits: its hashes and the stat they belong to."""
+    """What a scan read last at a path that still waits: its hashes and the stat they belong to."""
     row = library.one(
         f"SELECT sha256, {', '.join('f.' + column for column in _OBSERVED.split(', '))} FROM pending_import p"
-        " JOIN pending_files f ON f.pending_id = p.id WHERE p.path = ? AND p.sha256 IS NOT NULL",
+        " JOIN pending_files f ON f.pending_id = p.id WHERE p.path = ? AND p.sha256 IS NOT NULL"
+        " ORDER BY f.hashed_at DESC",
         [stored_path(path)],
     )
     return None if row is None else _file_of(path, row[0], row[1:])
@@ -69,7 +77,6 @@ def put(library: Library, pending: Pending) -> int:
 
     One without an id replaces the one of the same path and content, keeping that one's id.
     """
-    table = library.database.table("pending_import")
     pending_id = pending.id
     if pending_id is None:
         row = library.one(
@@ -78,22 +85,19 @@ def put(library: Library, pending: Pending) -> int:
         )
         pending_id = None if row is None else row[0]
     if pending_id is None:
-        table.insert(pending_row(pending), pk="id")
-        pending_id = int(library.all("SELECT last_insert_rowid()")[0][0])
+        pending_id = insert(library, "pending_import", pending_row(pending))
     else:
-        table.update(pending_id, pending_row(pending))
+        update(library, "pending_import", pending_id, pending_row(pending))
     tags.set_of_pending(library, pending_id, distinct(pending.tags))
     library.execute("DELETE FROM pending_files WHERE pending_id = ?", [pending_id])
     if pending.observed is not None:
-        library.database.table("pending_files").insert(
-            _observed_row(pending_id, pending.observed), pk="pending_id"
-        )
+        insert(library, "pending_files", _observed_row(pending_id, pending.observed))
     return pending_id
 
 
 def put_meta(library: Library, pending_id: int, meta_json: str | None) -> None:
     """Replace the metadata of one."""
-    library.database.table("pending_import").update(pending_id, {"meta_json": meta_json})
+    update(library, "pending_import", pending_id, {"meta_json": meta_json})
 
 
 def remove(library: Library, pending_id: int) -> None:

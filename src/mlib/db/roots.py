@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlib.db.rows import ROOT_COLUMNS, root_of, stored_path
+from mlib.db.writing import update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,9 +43,8 @@ def remember(library: Library, roots: Iterable[Root]) -> None:
 
 def mark_seen(library: Library, ids: Iterable[int], moment: int) -> None:
     """Note that these roots could be listed completely."""
-    table = library.database.table("roots")
     for root_id in ids:
-        table.update(root_id, {"seen_at": moment})
+        update(library, "roots", root_id, {"seen_at": moment})
 
 
 def present_counts(library: Library) -> dict[int, int]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlib.core.payloads import strip_images
-
 if TYPE_CHECKING:
     import sqlite3
 
@@ -39,6 +37,7 @@ CREATE TABLE files (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX files_present ON files (directory, name) WHERE missing_since IS NULL;
 CREATE INDEX files_sha256 ON files (sha256);
+CREATE INDEX files_name ON files (name);
 CREATE INDEX files_inode ON files (inode, size_bytes);
 CREATE INDEX files_root ON files (root_id, missing_since);
 CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE) STRICT;
@@ -85,6 +84,8 @@ def m001_tables(db: Database) -> None:
 
 def m002_strip_image_payloads(db: Database) -> None:
     """Free libraries made before of the image payloads in their metadata."""
+    from mlib.core.payloads import strip_images
+
     for table, key in (("model_meta", "sha256"), ("pending_import", "id")):
         keys = [
             row[0] for row in db.execute(f"SELECT {key} FROM {table} WHERE meta_json IS NOT NULL").fetchall()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlib.db.writing import insert
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -43,9 +45,8 @@ def _set(library: Library, table: str, column: str, key: str | int, tags: Mappin
     wanted = set(_ids(library, tags))
     for tag_id in before - wanted:
         library.execute(f"DELETE FROM {table} WHERE {column} = ? AND tag_id = ?", [key, tag_id])
-    if wanted - before:
-        rows = [{column: key, "tag_id": tag_id} for tag_id in sorted(wanted - before)]
-        library.database.table(table).insert_all(rows)
+    for tag_id in sorted(wanted - before):
+        insert(library, table, {column: key, "tag_id": tag_id})
 
 
 def _names(library: Library, ids: str, key: str | int) -> tuple[str, ...]:
@@ -57,6 +58,6 @@ def _ids(library: Library, tags: Mapping[str, str]) -> Iterator[int]:
     for folded, shown in tags.items():
         row = library.one("SELECT id FROM tags WHERE folded = ?", [folded])
         if row is None:
-            library.database.table("tags").insert({"name": shown, "folded": folded}, pk="id")
-            row = library.all("SELECT id FROM tags WHERE folded = ?", [folded])[0]
-        yield row[0]
+            yield insert(library, "tags", {"name": shown, "folded": folded})
+        else:
+            yield row[0]

@@ -62,7 +62,10 @@ def resolve_all(library: Library, refs: Sequence[str]) -> list[Target]:
 
 
 def resolve(library: Library, ref: str) -> Target:
-    """The one model or pending import that `ref` names: `pending:ID`, hash prefix, path, or exact name."""
+    """The one model or pending import that `ref` names: `pending:ID`, hash prefix, path, or exact name.
+
+    Its name is what it is called, or else what a file of it is called.
+    """
     if not ref:
         raise WrongUsage("empty_ref", "a REF cannot be empty")
     if match := _PENDING.fullmatch(ref):
@@ -71,8 +74,7 @@ def resolve(library: Library, ref: str) -> Target:
             raise NotFound("pending_not_found", f"there is no pending import {pending_id}")
         return Target(pending_id=pending_id)
     found = _by_hash(library, ref) | _by_name(library, ref)
-    if not found:
-        found = _by_path(library, ref)
+    found = found or _by_path(library, ref) or _by_file_name(library, ref)
     if len(found) == 1:
         return found.popitem()[0]
     if found:
@@ -120,6 +122,8 @@ def _by_name(library: Library, ref: str) -> dict[Target, None]:
 
 
 def _by_path(library: Library, ref: str) -> dict[Target, None]:
+    if "\0" in ref:  # a line of standard input may hold one, a path cannot
+        return {}
     absolute = os.path.abspath(ref)
     directory, name = os.path.split(absolute)
     beside = os.path.join(os.path.realpath(directory), name)
@@ -131,6 +135,11 @@ def _by_path(library: Library, ref: str) -> dict[Target, None]:
         if waiting := pending.at_path(library, path):
             return {Target(pending_id=entry.id): None for entry in waiting}
     return {}
+
+
+def _by_file_name(library: Library, ref: str) -> dict[Target, None]:
+    """Copies of a model may bear other names than the one it goes by."""
+    return {Target(sha256=sha256): None for sha256 in files.named(library, ref, limit=CANDIDATES + 1)}
 
 
 def _ambiguous(library: Library, ref: str, found: dict[Target, None]) -> NotFound:

@@ -98,19 +98,20 @@ def pending_from(row: LegacyRow, *, source: str) -> Pending | BadRow:
 def _completed(library: Library, entry: Pending) -> Pending:
     """A row without a hash whose path the library knows holds what the library read there.
 
-    One that is waiting already, from an earlier import of the same database, keeps its place.
+    One that is waiting already, from an earlier import of the same database, keeps its place. One that
+    contradicts what is said of that content there goes on waiting.
     """
     if entry.sha256 is not None or not entry.path:
         return entry
     known = next((row for row in files.at_path(library, entry.path) if row.missing_since is None), None)
     if known is None or known.stat is None:
         return entry
+    complete = replace(entry, sha256=known.sha256, size_bytes=known.stat.size_bytes, observed=known)
     here = {old.sha256: old.id for old in pending.at_path(library, entry.path)}
     if known.sha256 in here:
-        return entry
-    return replace(
-        entry, sha256=known.sha256, size_bytes=known.stat.size_bytes, observed=known, id=here.get(None)
-    )
+        _, differs = _joined(library, complete)
+        return entry if differs else complete
+    return replace(complete, id=here.get(None))
 
 
 def _joined(library: Library, entry: Pending) -> tuple[Pending, list[str]]:

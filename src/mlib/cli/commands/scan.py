@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -142,8 +143,16 @@ def _summary(report: ScanReport, *, dry_run: bool) -> str:
 def _tell(report: ScanReport) -> None:
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
+    from mlib.core.walk import topmost_missing
+
+    absent = Counter(filter(None, map(topmost_missing, report.offline_roots)))
+    for path, count in absent.items():
+        output.note(
+            f"offline: {path} is not there ({fmt.plural(count, 'folder')}); nothing was marked missing"
+        )
     for path in report.offline_roots:
-        output.note(f"offline: {path}: it cannot be listed completely, nothing under it was marked missing")
+        if topmost_missing(path) is None:
+            output.note(f"offline: {path} cannot be listed completely; nothing in it was marked missing")
     for path in report.guarded_roots:
         output.note(
             f"refused: {path}: so much of it is gone that the disk may be off; nothing was marked missing"

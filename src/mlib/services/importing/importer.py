@@ -129,22 +129,24 @@ def _object(meta_json: str | None) -> dict[str, jsontext.Json]:
 
 def _new_model(entry: Pending) -> Model:
     assert entry.sha256 is not None
-    now = times.now()
+    created_at = entry.created_at or times.now()
     return Model(
         sha256=entry.sha256,
         name=entry.name or base_name(entry.path) or entry.sha256[:10],
         type=entry.type,
         base_model=entry.base_model,
         size_bytes=entry.size_bytes,
-        created_at=entry.created_at or now,
-        updated_at=now,
+        created_at=created_at,
+        updated_at=created_at,
     )
 
 
 def _write(library: Library, model: Model, data: UserData) -> None:
     text: dict[str, Any] = dict(data.text)
     edited = model.edited | text.keys()
-    models.put(library, [replace(model, **text, edited=edited, updated_at=times.now())])
+    models.put(
+        library, [replace(model, **text, edited=edited, updated_at=times.now() if data else model.updated_at)]
+    )
     stored_tags.set_of_model(library, model.sha256, data.tags)
     models.put_meta(library, model.sha256, jsontext.dump(dict(data.meta)) if data.meta else None)
 
@@ -160,16 +162,22 @@ def _settle(library: Library, entry: Pending, report: ImportReport, change: str)
 
 
 def _attach(library: Library, entry: Pending) -> None:
-    """The path is a file of the model once its bytes have been read, whatever becomes of the user data."""
-    if entry.observed is None:
+    """The path is a file of the model once its bytes have been read, whatever becomes of the user data.
+
+    What a later scan has found at the path stands.
+    """
+    seen = entry.observed
+    if seen is None:
         return
-    others = [
-        row
-        for row in files.at_path(library, entry.path)
-        if row.missing_since is None and row.sha256 != entry.observed.sha256
-    ]
+    here = files.at_path(library, entry.path)
+    if any(row.sha256 == seen.sha256 and (row.hashed_at or 0) >= (seen.hashed_at or 0) for row in here):
+        return
+    others = [row for row in here if row.missing_since is None and row.sha256 != seen.sha256]
+    if any((row.hashed_at or 0) > (seen.hashed_at or 0) for row in others):
+        files.put(library, [replace(seen, missing_since=times.now())])
+        return
     files.mark_missing(library, others, times.now())
-    files.put(library, [entry.observed])
+    files.put(library, [seen])
 
 
 def _note_claim(library: Library, entry: Pending) -> None:

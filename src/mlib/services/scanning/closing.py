@@ -69,7 +69,7 @@ def close(
                 complete.append(state.root.id)
     for rows in gone.values():
         to_mark += rows
-    report.missing += len(to_mark)
+    report.missing += len(to_mark) + ledger.overlaid()
     if not request.dry_run:
         with library.transaction():
             files.mark_missing(library, to_mark, times.now())
@@ -89,4 +89,11 @@ def _verdict(state: Seen, gone: int, known: int, accept_missing: bool) -> str:
 
 
 def _is_empty(state: Seen) -> bool:
-    return state.whole and not state.files
+    """Whether a root holds no model any more; or, where only a part of it was walked, nothing at all."""
+    if state.whole:
+        return not state.files
+    try:
+        with os.scandir(state.root.path) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return True

@@ -15,6 +15,7 @@ from mlib.core.hashing import Outcome, hash_files
 from mlib.core.models import FoundFile, Hashed, KnownFile
 from mlib.core.storage import storage_of
 from mlib.db import files, pending
+from mlib.services.scanning.interruption import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,8 +44,9 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
     def flush(*, now: bool = False) -> None:
         nonlocal batch, flushed_at
         if batch and (now or len(batch) >= FLUSH_FILES or time.monotonic() - flushed_at >= FLUSH_SECONDS):
-            ledger.record(batch)
-            batch = []
+            with uninterrupted():
+                ledger.record(batch)
+                batch = []
             flushed_at = time.monotonic()
 
     def advanced(before: int, size: int, slow: str | None) -> None:
@@ -69,12 +71,13 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
                 outcomes = hash_files(
                     part, jobs=request.jobs, advanced=partial(advanced, report.hashed_bytes)
                 )
-                for found, row in _identified(outcomes, unread, report):
+                for found, row in _identified(outcomes, unread, seen, report):
                     batch.append((found, row))
                     flush()
+        flush(now=True)
     except (KeyboardInterrupt, Terminated) as interruption:
         report.interrupted = interruption
-    flush(now=True)
+        flush(now=True)
 
 
 def _settled_first(unread: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:
@@ -114,9 +117,13 @@ def known_by_stat(library: Library, found: FoundFile) -> KnownFile | None:
 def _identified(
     outcomes: Iterator[Outcome],
     groups: dict[tuple[int, int], list[tuple[FoundFile, KnownFile | None]]],
+    seen: Survey,
     report: ScanReport,
 ) -> Iterator[tuple[FoundFile, KnownFile]]:
-    """Each path of every file that was read: the names of one inode share one reading."""
+    """Each path of every file that was read: the names of one inode share one reading.
+
+    What lay where a download has begun since is gone.
+    """
     for outcome in outcomes:
         group = groups.pop((outcome.file.stat.device, outcome.file.stat.inode))
         if outcome.hashed is None:
@@ -124,6 +131,8 @@ def _identified(
             (report.skipped if outcome.problem.code in LEFT_ALONE else report.problems).append(
                 outcome.problem
             )
+            if outcome.problem.code == "unfinished":
+                seen.gone += [row for found, row in group if row is not None and row.stat != found.stat]
             continue
         for found, before in group:
             if found is outcome.file or found.stat == outcome.hashed.stat:

@@ -29,7 +29,8 @@ class Ledger:
     """The books of one scan. `leaving` are rows whose file is not at its path any more, by content.
 
     A row that leaves and a path that arrives with the same content are one file that moved, in whatever
-    order the two become known; what arrived without a row leaving is a copy.
+    order the two become known; what arrived without a row leaving is a copy. `displaced` are the rows whose
+    path other content took, by path, with what that content counts as.
     """
 
     library: Library
@@ -40,9 +41,11 @@ class Ledger:
     walked: Callable[[str], bool]
     counts: Counter[str] = field(default_factory=Counter)
     added: list[str] = field(default_factory=list)
+    new: set[str] = field(default_factory=set)
     pending_ids: list[int] = field(default_factory=list)
     conflicts: int = 0
     settled: set[tuple[str, str]] = field(default_factory=set)
+    displaced: dict[str, tuple[KnownFile, str]] = field(default_factory=dict)
     leaving: defaultdict[str, list[KnownFile]] = field(default_factory=lambda: defaultdict(list))
     arrived: defaultdict[str, list[tuple[KnownFile, str]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -60,6 +63,19 @@ class Ledger:
         """This row needs no more judging: what became of its file is known."""
         self.settled.add((row.path, row.sha256))
 
+    def import_claims(self, claims: Sequence[int]) -> None:
+        """Import pending imports whose content is known now; what a conflict keeps back is told."""
+        outcome = self.importer(self.library, claims)
+        self.conflicts += len(outcome.conflict)
+        self.pending_ids += [claim for claim in claims if pending.exists(self.library, claim)]
+
+    def overlaid(self) -> int:
+        """How many models lost their path to content that does not count as replacing them."""
+        return sum(
+            outcome != "replaced" and (row.path, row.sha256) not in self.settled
+            for row, outcome in self.displaced.values()
+        )
+
     def _record_one(self, found: FoundFile, row: KnownFile) -> str:
         here = files.at_path(self.library, row.path)
         before = next((other for other in here if other.missing_since is None), None)
@@ -72,6 +88,7 @@ class Ledger:
         model = models.get(self.library, row.sha256)
         outcome = self._take_in(found, row, model, known_here=known_here, replaced=before is not None)
         if before is not None:
+            self.displaced[row.path] = (before, outcome)
             self._leave(before)
         return outcome
 
@@ -79,20 +96,19 @@ class Ledger:
         self, found: FoundFile, row: KnownFile, model: Model | None, *, known_here: bool, replaced: bool
     ) -> str:
         claims = self._claims(row, found.root)
-        if model is None and not claims:
-            claims = [self._staged(found, row)]
+        if model is None and (not claims or (self.stage and not self._waits_here(row))):
+            claims.append(self._staged(found, row))
         if model is None and self.stage:
             self.pending_ids += claims
             return "pending"
         if claims:
-            outcome = self.importer(self.library, claims)
-            self.conflicts += len(outcome.conflict)
-            self.pending_ids += [claim for claim in claims if pending.get(self.library, claim) is not None]
+            self.import_claims(claims)
         if model is None and models.get(self.library, row.sha256) is None:
             return "pending"
         files.put(self.library, [row])
         if model is None:
             self.added.append(row.sha256)
+            self.new.add(row.sha256)
             return "replaced" if replaced else "added"
         self._complete(model, row)
         if known_here:
@@ -112,12 +128,17 @@ class Ledger:
         )
         return pending.put(self.library, entry)
 
+    def _waits_here(self, row: KnownFile) -> bool:
+        return any(entry.sha256 == row.sha256 for entry in pending.at_path(self.library, row.path))
+
     def _claims(self, row: KnownFile, root: Root) -> list[int]:
         """The pending imports this content completes: staged before, or waiting for its path or hash."""
         assert row.stat is not None
         found: list[int] = []
-        for entry in pending.at_path(self.library, row.path):
-            if entry.sha256 in (None, row.sha256):
+        here = pending.at_path(self.library, row.path)
+        said = any(entry.sha256 == row.sha256 for entry in here)  # then one without a hash goes on waiting
+        for entry in here:
+            if entry.sha256 == row.sha256 or (entry.sha256 is None and not said):
                 kind = entry.type if "type" in entry.edited else displayable(root.type)
                 complete = replace(
                     entry, sha256=row.sha256, size_bytes=row.stat.size_bytes, type=kind, observed=row
@@ -127,7 +148,9 @@ class Ledger:
             claimed = pending.get(self.library, pending_id)
             if claimed is None or pending_id in found or claimed.sha256 is not None:
                 continue
-            if claimed.size_bytes in (None, row.stat.size_bytes):
+            others = pending.at_path(self.library, claimed.path)
+            said = any(other.sha256 == row.sha256 for other in others)
+            if not said and claimed.size_bytes in (None, row.stat.size_bytes):
                 found.append(pending.put(self.library, replace(claimed, sha256=row.sha256)))
         return found
 
@@ -145,6 +168,8 @@ class Ledger:
             self.settle(left)
             self._follow(model, left, row, root)
             return "moved"
+        if row.sha256 in self.new:
+            self._name_simply(model, row)
         outcome = "replaced" if replaced else "copied"
         self.arrived[row.sha256].append((row, outcome))
         return outcome
@@ -195,10 +220,19 @@ class Ledger:
         self.settle(row)
         self.counts[outcome] -= 1
         self.counts["moved"] += 1
+        if newer.path in self.displaced:
+            self.displaced[newer.path] = (self.displaced[newer.path][0], "moved")
         model = models.get(self.library, row.sha256)
         root = next((root for root in self.roots if root.id == newer.root_id), None)
         if model is not None and root is not None:
             self._follow(model, row, newer, root)
+
+    def _name_simply(self, model: Model, row: KnownFile) -> None:
+        """Of several copies found at once the simplest name is the model's, whichever was read first."""
+        current = models.get(self.library, model.sha256) or model
+        name = displayable(row.name)
+        if "name" not in current.edited and (len(name), name) < (len(current.name), current.name):
+            models.put(self.library, [replace(current, name=name)])
 
     def _follow(self, model: Model, old: KnownFile, new: KnownFile, root: Root) -> None:
         """A name and type that nobody typed are those of the file, and change with it."""

@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlib.core.events import Emit, silent
-from mlib.core.hashing import unready
-from mlib.core.models import FoundFile, Problem
-from mlib.core.walk import is_within, reason
+from mlib.core.walk import is_within
 from mlib.db import files, roots
 from mlib.services.scanning.closing import close, free_to_move
-from mlib.services.scanning.identify import FLUSH_FILES, LEFT_ALONE, identify, known_by_stat
+from mlib.services.scanning.foresee import foresee
+from mlib.services.scanning.identify import FLUSH_FILES, identify
 from mlib.services.scanning.ledger import Ledger
 from mlib.services.scanning.places import check_request, choose_scopes, remember
 from mlib.services.scanning.report import Importer, ScanReport, ScanRequest
 from mlib.services.scanning.survey import Survey, survey
+from mlib.services.scanning.waiting import complete_waiting
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -58,10 +58,12 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
     for row in free_to_move(seen, accept_missing=request.accept_missing):
         ledger.leaving[row.sha256].append(row)
     if request.dry_run:
-        _foresee(library, seen, ledger, report)
+        foresee(seen, ledger, request, report)
     else:
         _write_known(library, seen)
         identify(seen, ledger, request, report, emit)
+        if report.interrupted is None:
+            complete_waiting(ledger)
     report.conflicts = ledger.conflicts
     close(library, seen, ledger, before, request, report)
     report.seconds = time.monotonic() - started
@@ -78,28 +80,3 @@ def _write_known(library: Library, seen: Survey) -> None:
     for start in range(0, len(rows), FLUSH_FILES):
         with library.transaction():
             files.put(library, rows[start : start + FLUSH_FILES])
-
-
-def _foresee(library: Library, seen: Survey, ledger: Ledger, report: ScanReport) -> None:
-    """What a scan would do, as far as that can be told from headers: no file is read."""
-    for found, before in seen.fresh:
-        row = known_by_stat(library, found)
-        if row is None and (problem := _why_not(found)) is not None:
-            (report.skipped if problem.code in LEFT_ALONE else report.problems).append(problem)
-            continue
-        if row is None:
-            outcome = "replaced" if before is not None else "added"
-            report.hashed_bytes += found.stat.size_bytes
-        elif ledger.leaving[row.sha256]:
-            ledger.settle(ledger.leaving[row.sha256].pop())
-            outcome = "moved"
-        else:
-            outcome = "copied" if files.of_model(library, row.sha256) else "added"
-        report.counts[outcome] += 1
-
-
-def _why_not(found: FoundFile) -> Problem | None:
-    try:
-        return unready(found.path)
-    except OSError as error:
-        return Problem(found.path, "unreadable", f"cannot read it: {reason(error)}")

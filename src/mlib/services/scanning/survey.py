@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.compare import compare_directory, fingerprints
 from mlib.core.events import Emit, Walking
+from mlib.core.models import Problem
 from mlib.core.storage import storage_of
 from mlib.core.walk import Listing, Scope, is_within, walk
 from mlib.db import files
@@ -15,7 +16,7 @@ from mlib.db import files
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.core.models import FoundFile, KnownFile, Problem, Root
+    from mlib.core.models import FoundFile, KnownFile, Root
     from mlib.db.library import Library
 
 #: Progress is told this often, in seconds.
@@ -57,7 +58,7 @@ def survey(
     told = 0.0
     for scope in scopes:
         seen = result.roots.setdefault(scope.root.path, Seen(scope.root))
-        seen.whole = seen.whole or scope.directory == scope.root.path
+        seen.whole = seen.whole or (scope.only is None and scope.directory == scope.root.path)
     only = {scope.directory: scope.only for scope in scopes if scope.only is not None}
     for listing in walk(scopes, roots=roots):
         visited.add(listing.directory)
@@ -66,7 +67,7 @@ def survey(
             told = time.monotonic()
             emit(Walking(result.scanned))
     _find_gone_directories(library, scopes, visited, roots, result)
-    result.gone = [row for row in result.gone if not _is_unknown(row.path, result.unknown)]
+    _spare_unknown(result)
     return result
 
 
@@ -126,5 +127,16 @@ def _find_gone_directories(
                 result.gone += [row for row in rows if row.missing_since is None]
 
 
-def _is_unknown(path: str, unknown: Sequence[str]) -> bool:
-    return any(is_within(path, tree) for tree in unknown)
+def _spare_unknown(result: Survey) -> None:
+    """Call nothing gone where nothing could be seen. A link that hides known files is worth a word."""
+    told = {problem.path for problem in (*result.problems, *result.skipped)}
+    gone: list[KnownFile] = []
+    for row in result.gone:
+        hidden_by = next((tree for tree in result.unknown if is_within(row.path, tree)), None)
+        if hidden_by is None:
+            gone.append(row)
+        elif hidden_by not in told:
+            told.add(hidden_by)
+            message = "the link leads nowhere, and models are known behind it"
+            result.problems.append(Problem(hidden_by, "broken_link", message))
+    result.gone = gone

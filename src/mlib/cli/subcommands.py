@@ -1,0 +1,38 @@
+"""The subcommands, each imported only when it is run or listed: all at once would cost each of them 15 ms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+#: How a command is called, in the order of the help, and its module and function.
+NAMES = {"scan": "scan", "show": "show", "update": "update", "import": "import_", "clean-meta": "clean_meta"}
+
+
+class _Subcommands(Mapping[str, Any]):
+    """Commands by name, made when they are asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        function = NAMES[name]
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(name)(getattr(import_module(f"mlib.cli.commands.{function}"), function))
+        return typer.main.get_command(alone)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+class Subcommands(TyperGroup):
+    """A Typer group of these subcommands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        commands: Any = _Subcommands()  # Typer only reads it
+        self.commands = commands

@@ -1,0 +1,136 @@
+"""`mlib import` as it is typed: rehearsals, exit codes, and older databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.inprocess import mlib_here
+from tests.legacy_databases import hikaze1, hikaze2
+from tests.libraries import OTHER, SHA, THIRD, dump, put_model, put_pending, snapshot
+from tests.tools import mlib
+
+if TYPE_CHECKING:
+    from mlib.db.library import Library
+
+
+@pytest.fixture
+def path(library: Library) -> Path:
+    """A model in conflict with a pending import, one that is new, and one that waits for a scan."""
+    put_model(library, SHA, notes="mine")
+    put_pending(library, "/m/conflict", notes="theirs")
+    put_pending(library, "/m/new", sha256=OTHER)
+    put_pending(library, "/m/waits", sha256=None)
+    return Path(library.path)
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> str:
+    """An older manager's database: one in conflict, one new, one without a hash."""
+    return hikaze1(
+        tmp_path / "old.sqlite3",
+        [
+            {"path": "/m/1", "hash_hex": SHA, "extra": {"description": "theirs"}},
+            {"path": "/m/2", "hash_hex": THIRD, "tags": ["t"]},
+            {"path": "/m/3"},
+        ],
+    )
+
+
+class TestExitCodes:
+    def test_done(self, path: Path) -> None:
+        mlib_here("import", "2", library=path, code=0)
+
+    def test_a_conflict_is_3(self, path: Path) -> None:
+        assert "hint: " in mlib_here("import", "1", library=path, code=3).err
+
+    @pytest.mark.parametrize("strategy", ["override", "merge", "ignore", "delete"])
+    def test_a_conflict_that_is_settled_is_0(self, path: Path, strategy: str) -> None:
+        mlib_here("import", "1", "--on-conflict", strategy, library=path, code=0)
+
+    def test_one_that_waits_is_0_among_all_and_3_when_it_was_asked_for(self, path: Path) -> None:
+        mlib_here("import", "3", library=path, code=3)
+        mlib_here("import", "--on-conflict", "ignore", library=path, code=0)
+
+    def test_a_bad_row_is_3(self, path: Path, library: Library) -> None:
+        put_pending(library, "/m/bad", sha256=THIRD, meta_json="[]")
+        mlib_here("import", "4", library=path, code=3)
+
+    def test_an_unknown_one_is_5(self, path: Path) -> None:
+        mlib_here("import", "99", library=path, code=5)
+
+    def test_no_library_is_5(self, tmp_path: Path) -> None:
+        mlib_here("import", library=tmp_path / "none.db", code=5)
+
+    @pytest.mark.parametrize("word", ["x", "-1", "1.5", "pending:", "9" * 19, "\u0661"])
+    def test_what_is_no_number_is_2(self, path: Path, word: str) -> None:
+        failed = mlib_here("import", "--json", "--", word, library=path, code=2)
+        assert failed.error["code"] == "bad_id"
+
+
+class TestIds:
+    @pytest.mark.parametrize("words", [["2"], ["pending:2"], ["-"]])
+    def test_only_these(self, path: Path, words: list[str]) -> None:
+        done = mlib_here("import", *words, "--json", library=path, stdin=b"2\n").json
+        assert [entry["sha256"] for entry in done["success"]] == [OTHER]
+        assert done["total"] == 1
+
+
+class TestDryRun:
+    @pytest.mark.parametrize("strategy", ["report", "override", "merge", "ignore", "delete"])
+    def test_tells_the_same_and_writes_nothing(self, path: Path, strategy: str) -> None:
+        before = snapshot(path.parent)
+        words = ["import", "--on-conflict", strategy, "--json"]
+        rehearsed = mlib_here(*words, "-n", library=path, code=None).json
+        assert snapshot(path.parent) == before
+        done = mlib_here(*words, library=path, code=None).json
+        assert (rehearsed.pop("dry_run"), done.pop("dry_run")) == (True, False)
+        assert (rehearsed.pop("backup"), done.pop("backup") is None) == (
+            None,
+            strategy not in ("override", "delete"),
+        )
+        assert rehearsed == done
+
+    def test_of_an_older_database_tells_the_same_and_writes_nothing(self, path: Path, old: str) -> None:
+        before = snapshot(path.parent)
+        rehearsed = mlib_here("import", "--from", old, "-n", "--json", library=path, code=3).json
+        assert snapshot(path.parent) == before
+        done = mlib_here("import", "--from", old, "--json", library=path, code=3).json
+        for key in ("dry_run", "backup"):
+            rehearsed.pop(key)
+            done.pop(key)
+        assert rehearsed == done
+
+    def test_without_a_library_makes_none(self, tmp_path: Path, old: str) -> None:
+        done = mlib_here("import", "--from", old, "-n", "--json", library=tmp_path / "l/new.db").json
+        assert done["total"] == 3
+        assert not (tmp_path / "l").exists()
+
+
+class TestOlderDatabases:
+    def test_as_a_stranger_would_run_it(self, tmp_path: Path, old: str) -> None:
+        path = tmp_path / "new.db"
+        first = mlib("import", "--from", old, library=path)
+        assert "2 created" in first.err
+        assert "1 waiting" in first.err
+        before = dump(path)
+        second = mlib("import", "--from", old, library=path)
+        assert "2 unchanged" in second.err
+        assert dump(path) == before
+
+    @pytest.mark.parametrize("make", [hikaze1, hikaze2])
+    def test_an_empty_one_is_nothing_to_do(self, path: Path, tmp_path: Path, make: object) -> None:
+        database = (hikaze1 if make is hikaze1 else hikaze2)(tmp_path / "empty.db", [])
+        mlib_here("import", "--from", database, "--on-conflict", "ignore", library=path)
+
+    def test_a_backup_is_told_of(self, path: Path, old: str) -> None:
+        done = mlib_here("import", "--from", old, "--json", library=path, code=3).json
+        assert Path(done["backup"]).exists()
+
+    def test_a_conflict_can_be_settled_afterwards(self, path: Path, old: str) -> None:
+        done = mlib_here("import", "--from", old, "--json", library=path, code=3).json
+        last = done["conflict"][-1]["id"]
+        mlib_here("import", f"pending:{last}", "--on-conflict", "merge", library=path)
+        shown = mlib_here("show", SHA, "--json", library=path).json
+        assert (shown["notes"], shown["description"]) == ("mine", "theirs")

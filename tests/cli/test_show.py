@@ -1,0 +1,254 @@
+"""Showing a model: bare fields for scripts, a page for a person, and nothing that steers a terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.inprocess import mlib_here
+from tests.libraries import BEFORE, OTHER, SHA, known_file, put_files, put_model, put_pending, scan_roots
+from tests.terminal import BOLD, PLAIN, on_terminal, steering
+from tests.tools import mlib, write_model
+
+if TYPE_CHECKING:
+    from mlib.db.library import Library
+
+META = '{"a":{"b":1.10,"c":[1,2]},"list":["x","y"],"modelspec.title":"t","empty":"","no":null,"text":"é"}'
+
+
+@pytest.fixture
+def path(library: Library) -> Path:
+    """A model with everything that can be said of one, present at two paths and missing at a third."""
+    put_model(
+        library,
+        SHA,
+        name="Mira",
+        base_model="SDXL 1.0",
+        description="two\nlines",
+        notes="mine",
+        tags_=["a, b", "c"],
+        meta_json=META,
+        size_bytes=1000,
+    )
+    put_files(
+        library,
+        known_file("/m/b"),
+        known_file("/m/a"),
+        known_file("/m/gone", missing_since=BEFORE),
+    )
+    return Path(library.path)
+
+
+class TestField:
+    @pytest.mark.parametrize(
+        ("field", "lines"),
+        [
+            ("sha256", [SHA]),
+            ("autov2", [SHA[:10]]),
+            ("name", ["Mira"]),
+            ("type", ["loras"]),
+            ("base_model", ["SDXL 1.0"]),
+            ("base-model", ["SDXL 1.0"]),
+            ("size_bytes", ["1000"]),
+            ("notes", ["mine"]),
+            ("description", ["two", "lines"]),
+            ("tags", ["a, b", "c"]),
+            ("present", ["true"]),
+            ("pending", ["false"]),
+            ("created_at", ["2020-09-13T12:26:40Z"]),
+            ("path", ["/m/a"]),
+            ("paths", ["/m/a", "/m/b"]),
+            ("loader_name", [""]),
+            ("meta.a.b", ["1.10"]),
+            ("meta.a.c", ["1", "2"]),
+            ("meta.a", ['{"b":1.10,"c":[1,2]}']),
+            ("meta.list", ["x", "y"]),
+            ("meta.modelspec.title", ["t"]),
+            ("meta.empty", [""]),
+            ("meta.no", [""]),
+            ("meta.text", ["é"]),
+            ("meta", [META]),
+        ],
+    )
+    def test_is_its_bare_value(self, path: Path, field: str, lines: list[str]) -> None:
+        assert mlib_here("show", SHA, "--field", field, library=path).out == "".join(f"{x}\n" for x in lines)
+
+    def test_of_several_models_is_a_line_each(self, path: Path, library: Library) -> None:
+        put_model(library, OTHER, name="Other")
+        assert mlib_here("show", SHA, OTHER, "--field", "name", library=path).out == "Mira\nOther\n"
+
+    def test_that_does_not_exist_is_wrong_usage_with_all_that_do(self, path: Path) -> None:
+        failed = mlib_here("show", SHA, "--field", "nonsense", library=path, code=2)
+        assert "loader_name" in failed.err
+
+    def test_of_metadata_that_is_not_there_is_not_found(self, path: Path) -> None:
+        failed = mlib_here("show", SHA, "--field", "meta.a.x", "--json", library=path, code=5)
+        assert failed.error["code"] == "no_such_key"
+
+    def test_path_of_a_model_that_is_nowhere_is_not_found(self, path: Path, library: Library) -> None:
+        """`rm "$(mlib show X --field path)"` must never go on with something else."""
+        put_model(library, OTHER)
+        put_files(library, known_file("/m/lost", OTHER, missing_since=1))
+        failed = mlib_here("show", OTHER, "--field", "path", library=path, code=5)
+        assert failed.stdout == b""
+
+    def test_path_of_a_pending_import_is_where_it_waits(self, path: Path, library: Library) -> None:
+        put_pending(library, "C:\\m\\waits.ckpt", sha256=None)
+        assert mlib_here("show", "pending:1", "--field", "path", library=path).out == "C:\\m\\waits.ckpt\n"
+
+    def test_path_leads_to_the_very_file_whatever_its_name(self, library: Library, tmp_path: Path) -> None:
+        name = os.fsdecode(b" \xff\x1b[31m'\".safetensors")
+        sha256 = write_model(tmp_path / "r" / name, "any")
+        scan_roots(library, f"loras={tmp_path}/r")
+        found = mlib_here("show", sha256, "--field", "path", library=Path(library.path)).stdout
+        assert found.removesuffix(b"\n") == os.fsencode(tmp_path / "r" / name)
+
+    def test_works_in_a_shell(self, library: Library, tmp_path: Path) -> None:
+        sha256 = write_model(tmp_path / "r/sub/a b.safetensors")
+        scan_roots(library, f"loras={tmp_path}/r")
+        found = mlib("show", sha256[:6].upper(), "--field", "loader-name", library=Path(library.path))
+        assert found.out == "sub/a b.safetensors\n"
+
+
+class TestPage:
+    """A person reads it: on a real terminal."""
+
+    def test_says_what_it_is_and_where(self, path: Path) -> None:
+        code, page = on_terminal("show", "Mira", library=path, env={"NO_COLOR": "1"})
+        assert code == 0
+        words = [" ".join(line.split()) for line in page.splitlines()]
+        for line in ("Mira", "type loras, SDXL 1.0", 'tags "a, b", c', "notes mine", "/m/a", f"sha256 {SHA}"):
+            assert line in words
+        assert any(line.startswith("missing since 2020-09-13") for line in words)
+
+    def test_fits_80_columns(self, library: Library) -> None:
+        put_model(
+            library,
+            name="A name of some length",
+            notes="word " * 100,
+            description="longer words, " * 30,
+            tags_=[f"tag number {n}" for n in range(40)],
+            meta_json='{"prompt":"' + "many words " * 50 + '"}',
+        )
+        put_files(library, known_file("/m/models/loras/a.safetensors"))
+        _, page = on_terminal("show", SHA, "--meta", library=library.path, env={"NO_COLOR": "1"})
+        assert "many words" in page
+        assert max(map(len, page.splitlines())) <= 80
+
+    @pytest.mark.parametrize("columns", [40, 60, 200])
+    def test_uses_the_width_there_is(self, library: Library, columns: int) -> None:
+        put_model(library, notes="word " * 100)
+        _, page = on_terminal("show", SHA, library=library.path, columns=columns, env={"NO_COLOR": "1"})
+        notes = [line for line in page.splitlines() if "word" in line]
+        assert min(columns, 100) - 6 < max(map(len, notes)) <= min(columns, 100)
+
+    def test_of_several_models_is_a_page_each(self, path: Path, library: Library) -> None:
+        put_model(library, OTHER, name="Other")
+        _, page = on_terminal("show", SHA, OTHER, library=path, env={"NO_COLOR": "1"})
+        assert page.splitlines()[0] == "Mira"
+        assert "\n\nOther  (missing)\n" in page
+
+    def test_of_a_pending_import_says_so(self, library: Library) -> None:
+        put_pending(library, "/m/waits.ckpt", sha256=None)
+        _, page = on_terminal("show", "pending:1", library=library.path, env={"NO_COLOR": "1"})
+        assert page.startswith("waits.ckpt  (pending import 1)\n")
+        assert "  /m/waits.ckpt\n" in page
+
+    def test_headings_are_bold_and_nothing_else_is(self, path: Path) -> None:
+        _, page = on_terminal("show", "Mira", library=path)
+        assert f"{BOLD}Mira{PLAIN}" in page
+        assert steering(page.replace(BOLD, "").replace(PLAIN, "")) == set()
+
+    @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+    def test_nothing_is_bold_where_that_is_not_welcome(self, path: Path, env: dict[str, str]) -> None:
+        _, page = on_terminal("show", "Mira", library=path, env=env)
+        assert steering(page) == set()
+
+
+#: Every byte a name may hold, in two names; escape sequences, markup, and what reorders a line.
+HOSTILE_NAMES = [
+    bytes(range(1, 128)).replace(b"/", b"") + b".safetensors",
+    bytes(range(128, 256)) + b".safetensors",
+    "\x1b]0;title\x07\x9b31m\u202egnp.\u2066x\ufeff.safetensors".encode(),
+    b"[red]x[link=file:@@etc@passwd]:fire:.safetensors",
+]
+HOSTILE_TEXT = "".join(map(chr, range(1, 256))) + "\u202e\u2066\u2028\ufeff[red]x[/red]:fire:"
+
+
+#: What progress bars move the cursor and colour themselves with; none of it is in a hostile name.
+BARS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
+
+class TestHostile:
+    """Nothing typed or found reaches a terminal with control characters or markup in force (fault 43)."""
+
+    @pytest.fixture
+    def hostile(self, library: Library, tmp_path: Path) -> list[str]:
+        """Models whose every word is hostile; their REFs."""
+        for number, name in enumerate(HOSTILE_NAMES):
+            write_model(tmp_path / "r" / os.fsdecode(name), f"content {number}")
+        assert scan_roots(library, f"loras={tmp_path}/r").counts["added"] == len(HOSTILE_NAMES)
+        refs = [sha256 for (sha256,) in library.all("SELECT sha256 FROM models")]
+        line = HOSTILE_TEXT.replace("\n", "").replace("\r", "")
+        key = line.replace(".", "").replace("=", "")
+        mlib_here(
+            "update", *refs, "--notes", HOSTILE_TEXT, "--description", HOSTILE_TEXT, "--base-model", line,
+            "--tag", line[:150], "--tag", line[150:], "--set", f"key={HOSTILE_TEXT}", "--set", f"a{key}=1",
+            library=Path(library.path),
+        )  # fmt: skip
+        refs.append(f"pending:{put_pending(library, '/m/' + HOSTILE_TEXT, sha256=None, name=line)}")
+        return refs
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["show", "--meta"],
+            ["show", "--json"],
+            ["show", "--field", "notes"],
+            ["show", "--field", "path"],
+            ["show", "--field", "meta"],
+            ["update", "--notes", "new"],
+            ["update", "--notes", "new", "-n", "--json"],
+        ],
+        ids=" ".join,
+    )
+    def test_on_a_terminal(self, library: Library, hostile: list[str], words: list[str]) -> None:
+        code, page = on_terminal(*words, *hostile, library=library.path)
+        assert code == 0
+        assert len(page) > 500
+        assert steering(page.replace(BOLD, "").replace(PLAIN, "")) == set()
+
+    def test_markup_is_shown_and_not_obeyed(self, library: Library, hostile: list[str]) -> None:
+        _, page = on_terminal("show", *hostile, library=library.path)
+        assert "[red]x[link=file:@@etc@passwd]:fire:.safetensors" in page
+
+    def test_in_errors(self, library: Library, hostile: list[str]) -> None:
+        for words in (["show", "x" + HOSTILE_TEXT], ["update", hostile[0], "--type", "x\x1b[31m\x9b"]):
+            code, page = on_terminal(*words, library=library.path)
+            assert code in (2, 5)
+            assert steering(page) == set()
+
+    def test_in_a_scan(self, tmp_path: Path) -> None:
+        for name in HOSTILE_NAMES:
+            os.makedirs(tmp_path / "r", exist_ok=True)
+            os.symlink("nowhere", os.fsencode(tmp_path) + b"/r/" + name)
+        code, page = on_terminal("scan", "--root", f"loras={tmp_path}/r", library=tmp_path / "new.db")
+        assert code == 3
+        assert page.count("problem: ") == len(HOSTILE_NAMES)
+        assert steering(BARS.sub("", page)) == set()
+
+    def test_in_a_pipe_each_row_stays_one_line(self, library: Library, hostile: list[str]) -> None:
+        done = mlib_here("show", "--meta", *hostile, library=Path(library.path))
+        assert steering(done.out) == set()
+        fields = {"pending", "path", "sha256", "name", "type", "base_model", "size_bytes", "description",
+                  "notes", "tag", "file", "autov2", "sha256_12", "xxh3_128", "created_at", "updated_at",
+                  "meta"}  # fmt: skip
+        assert {line.split("\t")[0] for line in done.out.splitlines()} <= fields
+
+    def test_json_gives_back_every_character(self, library: Library, hostile: list[str]) -> None:
+        for model in mlib_here("show", "--json", *hostile[:-1], library=Path(library.path)).json:
+            assert model["notes"] == model["description"] == HOSTILE_TEXT.strip()
+            assert model["meta"]["key"] == HOSTILE_TEXT.strip()

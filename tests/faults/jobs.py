@@ -1,0 +1,213 @@
+"""Commands that write, each with the library and the files it is to work on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.faults.state import State, state
+from tests.legacy_databases import hikaze2
+from tests.tools import write_model
+
+from mlib.db.library import open_library
+from mlib.services.staging import stage_legacy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.faults.forked import Program
+    from tests.tools import Result
+
+    Prepare = Callable[[Program, Path], "Job"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command line to be disturbed.
+
+    `stages` is what the library may hold between its transactions; None where that is any mixture of rows
+    from before and after.
+    """
+
+    command: tuple[str | os.PathLike[str], ...]
+    stages: tuple[State, ...] | None = ()
+
+
+class Trial:
+    """A job that has been done once undisturbed, to be disturbed again and again from the same start."""
+
+    def __init__(self, program: Program, prepare: Prepare, directory: Path) -> None:
+        self.program = program
+        self.job = prepare(program, directory)
+        self.home = program.library.parent
+        self._kept = directory / "kept"
+        self.home.mkdir(exist_ok=True)
+        shutil.rmtree(self.home / "backups", ignore_errors=True)
+        shutil.copytree(self.home, self._kept)
+        self.before = state(program.library)
+        self.undisturbed = program.run(*self.job.command, code=None)
+        self.after = state(program.library)
+        assert self.before != self.after
+
+    def restore(self) -> None:
+        """Make the library and its backups what they were at the start."""
+        for place in self.home.iterdir():
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+        shutil.copytree(self._kept, self.home, dirs_exist_ok=True)
+
+    def check_library(self) -> State:
+        """The library is sound, nothing is lost and nothing in it is false; what it holds."""
+        now = state(self.program.library)
+        lost = (self.before & self.after) - now
+        false = now.difference(self.before, self.after, *(self.job.stages or ()))
+        assert not lost, lost
+        assert not false, false
+        if self.job.stages is not None:
+            assert now in (self.before, *self.job.stages, self.after), "a step was done by half"
+        for backup in self.home.glob("backups/*.bak"):
+            assert state(backup) in (self.before, *(self.job.stages or ())), "a backup is not whole"
+        return now
+
+    def check_next_run(self) -> Result:
+        """The same command again ends the job, and ends as if it had never been disturbed."""
+        again = self.program.run(*self.job.command, code=self.undisturbed.code)
+        now = state(self.program.library)
+        assert now == self.after, now ^ self.after
+        return again
+
+
+def first_scan(_program: Program, directory: Path) -> Job:
+    """Three files, and no library."""
+    tree = directory / "loras"
+    for name in ("one", "two", "three"):
+        write_model(tree / f"{name}.safetensors")
+    return _scan(tree)
+
+
+def rescan(program: Program, directory: Path) -> Job:
+    """Of four models that were named and tagged, one is moved, one copied, one replaced and one gone."""
+    tree = directory / "loras"
+    for name in ("moved", "copied", "replaced", "gone"):
+        sha256 = write_model(tree / f"{name}.safetensors")
+        program.run(*_scan(tree).command)
+        _describe(program, sha256)
+    (tree / "elsewhere").mkdir()
+    (tree / "moved.safetensors").rename(tree / "elsewhere" / "renamed.safetensors")
+    shutil.copy2(tree / "copied.safetensors", tree / "copy.safetensors")
+    write_model(tree / "replaced.safetensors", "other content", age=1800)
+    (tree / "gone.safetensors").unlink()
+    return _scan(tree)
+
+
+def update(program: Program, directory: Path) -> Job:
+    """A model that was named and tagged gets other words."""
+    sha256 = _described_model(program, directory)
+    words = ("--name", "better", "--notes", "typed anew", "--tag", "another", "--untag", "kept")
+    return Job(("update", sha256, *words, "--set", "steps=20", "--json"))
+
+
+def import_override(program: Program, directory: Path) -> Job:
+    """What an older manager said of a model wins over what the library says."""
+    return _import(program, directory, "override")
+
+
+def import_merge(program: Program, directory: Path) -> Job:
+    """What an older manager said of a model is united with what the library says."""
+    return _import(program, directory, "merge")
+
+
+def import_delete(program: Program, directory: Path) -> Job:
+    """What an older manager said of a model is dropped."""
+    return _import(program, directory, "delete")
+
+
+def import_from_older_database(program: Program, directory: Path) -> Job:
+    """Rows about a known model, about a new one and about a path, for a library that is in use."""
+    older = _older_database(directory, _described_model(program, directory))
+    copy = directory / "staged.db"
+    shutil.copy(program.library, copy)
+    with open_library(os.fspath(copy), mode="write") as library:
+        stage_legacy(library, older, keep_backup=False)
+    return Job(("import", "--from", older, "--json"), stages=(state(copy),))
+
+
+def clean_meta(program: Program, directory: Path) -> Job:
+    """Models and pending imports with pictures in their metadata."""
+    _put_pictures(program, directory)
+    return Job(("clean-meta", "--json"), stages=None)
+
+
+def migration(program: Program, directory: Path) -> Job:
+    """A library from before the step that strips pictures, opened by a command that only reads."""
+    sha256 = _put_pictures(program, directory)
+    with closing(sqlite3.connect(program.library)) as db:
+        db.execute("DELETE FROM _sqlite_migrations WHERE name <> 'm001_tables'")
+        db.commit()
+    return Job(("show", sha256, "--json"))
+
+
+JOBS = (
+    first_scan,
+    rescan,
+    update,
+    import_override,
+    import_merge,
+    import_delete,
+    import_from_older_database,
+    clean_meta,
+    migration,
+)
+
+
+def _scan(tree: Path) -> Job:
+    return Job(("scan", "--root", f"loras={tree}", "--json"), stages=None)
+
+
+def _describe(program: Program, sha256: str) -> None:
+    program.run("update", sha256, "--name", f"my {sha256[:4]}", "--notes", "typed", "--tag", "kept")
+
+
+def _described_model(program: Program, directory: Path) -> str:
+    sha256 = write_model(directory / "loras" / "known.safetensors")
+    program.run(*_scan(directory / "loras").command)
+    _describe(program, sha256)
+    return sha256
+
+
+def _older_database(directory: Path, sha256: str) -> str:
+    return hikaze2(
+        directory / "older.db",
+        [
+            {"path": "/old/known.safetensors", "sha256": sha256, "name": "their name", "tags": ["theirs"]},
+            {"path": "/old/new.safetensors", "sha256": "ab" * 32, "tags": ["theirs"], "meta": {"steps": 20}},
+        ],
+        pending=[{"path": "/old/waiting.safetensors", "name": "waiting", "tags": ["theirs"]}],
+    )
+
+
+def _import(program: Program, directory: Path, strategy: str) -> Job:
+    """A pending import that disagrees with a model, and one of a file that no model holds yet."""
+    sha256 = _described_model(program, directory)
+    program.run("import", "--from", _older_database(directory, sha256), code=3)
+    write_model(directory / "loras" / "staged.safetensors")
+    program.run(*_scan(directory / "loras").command, "--stage")
+    return Job(("import", "--on-conflict", strategy, "--json"))
+
+
+def _put_pictures(program: Program, directory: Path) -> str:
+    """Pictures as they came in when nothing kept them out, large enough to leave free pages behind."""
+    sha256 = _described_model(program, directory)
+    program.run("import", "--from", _older_database(directory, sha256), code=3)
+    picture = "data:image/png;base64," + "iVBORw0KGgo" * 1000
+    dirty = json.dumps({"steps": 20, "images": [picture], "cfg": 7.50})
+    with closing(sqlite3.connect(program.library)) as db:
+        db.execute("INSERT OR REPLACE INTO model_meta SELECT sha256, ? FROM models", [dirty])
+        db.execute("UPDATE pending_import SET meta_json = ?", [dirty])
+        db.commit()
+    return sha256

@@ -1,0 +1,129 @@
+"""Filling a library with what a test starts from, and reading all that one holds."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from mlib.core.models import KnownFile, Model, Pending, Stat
+from mlib.core.tags import distinct
+from mlib.db import files, models, pending, tags
+from mlib.services.importing import import_pending
+from mlib.services.scanning import ScanReport, ScanRequest, scan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlib.db.library import Library
+
+#: Contents that no test has to make: only their names matter.
+SHA, OTHER, THIRD = "a1" * 32, "b2" * 32, "c3" * 32
+#: A moment long ago, in milliseconds.
+BEFORE = 1_600_000_000_000
+
+
+def scan_roots(library: Library, *roots: str, **request: Any) -> ScanReport:
+    """Scan `TYPE=DIR` roots, importing what is new, as `mlib scan` does."""
+    return scan(
+        library,
+        ScanRequest(roots=roots, **request),
+        importer=lambda opened, ids: import_pending(opened, ids, keep_backup=False),
+    )
+
+
+def put_model(
+    library: Library,
+    sha256: str = SHA,
+    *,
+    tags_: Sequence[str] = (),
+    meta_json: str | None = None,
+    **fields: Any,
+) -> str:
+    """Keep a model; the text fields given are what a person typed. Its SHA-256."""
+    model = Model(
+        sha256=sha256,
+        **{"name": "file.safetensors", "type": "loras"} | fields,
+        created_at=BEFORE,
+        updated_at=BEFORE,
+        edited=frozenset(fields),
+    )
+    with library.transaction():
+        models.put(library, [model])
+        tags.set_of_model(library, sha256, distinct(list(tags_)))
+        models.put_meta(library, sha256, meta_json)
+    return sha256
+
+
+def put_pending(
+    library: Library,
+    path: str = "/m/file.safetensors",
+    *,
+    sha256: str | None = SHA,
+    seen: bool = False,
+    tags_: Sequence[str] = (),
+    meta_json: str | None = None,
+    claimed_hash: str | None = None,
+    **fields: Any,
+) -> int:
+    """Keep a pending import; the text fields given are what a person typed. Its id.
+
+    `seen` says that a scan has read these bytes at the path.
+    """
+    entry = Pending(
+        path=path,
+        source="test",
+        sha256=sha256,
+        claimed_hash=claimed_hash,
+        **{"name": os.path.basename(path), "type": "loras"} | fields,
+        created_at=BEFORE,
+        edited=frozenset(fields),
+        meta_json=meta_json,
+        tags=tuple(tags_),
+        observed=known_file(path, sha256) if seen and sha256 is not None else None,
+    )
+    with library.transaction():
+        return pending.put(library, entry)
+
+
+def known_file(path: str, sha256: str = SHA, **changes: Any) -> KnownFile:
+    """The row of a file as a scan writes it."""
+    directory, name = os.path.split(path)
+    row: dict[str, Any] = {
+        "root_id": None,
+        "stat": Stat(size_bytes=1000, mtime_ns=BEFORE * 10**6, device=7, inode=4711),
+        "xxh3": "0" * 32,
+        "hashed_at": BEFORE,
+        "racy": False,
+        "missing_since": None,
+    }
+    return KnownFile(directory=directory, name=name, sha256=sha256, **row | changes)
+
+
+def put_files(library: Library, *rows: KnownFile) -> None:
+    """Keep rows of files; their models must be there."""
+    with library.transaction():
+        files.put(library, rows)
+
+
+def dump(path: str | os.PathLike[str]) -> Mapping[str, list[tuple[Any, ...]]]:
+    """Every row of every table of a library file, but for SQLite's own counters."""
+    with closing(sqlite3.connect(f"file:{os.fspath(path)}?mode=ro", uri=True)) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            name: sorted(db.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
+            for name in sorted(names)
+            if name != "sqlite_sequence"
+        }
+
+
+def snapshot(folder: str | os.PathLike[str]) -> Mapping[str, bytes | None]:
+    """Every file below a folder with its bytes, and every folder (None); {} where there is no such folder."""
+    found: dict[str, bytes | None] = {}
+    for directory, _, names in os.walk(folder):
+        found[directory] = None
+        for name in names:
+            with open(os.path.join(directory, name), "rb") as file:
+                found[os.path.join(directory, name)] = file.read()
+    return found

@@ -1,0 +1,133 @@
+"""What a scan stages waits to become a model, and is not read again meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.libraries import put_pending
+from tests.services.shelf import SIZE, Shelf, told
+from tests.tools import write_model
+
+from mlib.db import models
+from mlib.services.importing import import_pending
+
+
+def test_staged_content_waits_and_is_no_model_yet(shelf: Shelf) -> None:
+    path = shelf.loras / "a.safetensors"
+    sha256 = write_model(path)
+    report = shelf.scan(stage=True)
+    assert told(report) == {"pending": 1, "read": 1}
+    (entry,) = shelf.waiting()
+    assert report.pending_ids == [entry.id]
+    assert (entry.path, entry.sha256, entry.name, entry.type, entry.size_bytes) == (
+        str(path),
+        sha256,
+        "a.safetensors",
+        "loras",
+        SIZE,
+    )
+    assert models.get(shelf.library, sha256) is None
+    assert shelf.at(path) is None
+
+
+def test_staged_content_is_not_read_again_by_a_second_staging(shelf: Shelf) -> None:
+    write_model(shelf.loras / "a.safetensors")
+    first = shelf.scan(stage=True)
+    second = shelf.scan(stage=True)
+    assert told(second) == {"pending": 1}
+    assert second.pending_ids == first.pending_ids
+
+
+def test_staged_content_is_imported_by_the_next_plain_scan_without_being_read(shelf: Shelf) -> None:
+    sha256 = write_model(shelf.loras / "a.safetensors")
+    shelf.scan(stage=True)
+    report = shelf.scan()
+    assert told(report) == {"added": 1}
+    assert report.added == [sha256]
+    assert shelf.waiting() == []
+    assert shelf.told() == {"unchanged": 1}
+
+
+def test_staged_content_that_is_imported_has_its_file_and_is_not_read_again(shelf: Shelf) -> None:
+    path = shelf.loras / "a.safetensors"
+    sha256 = write_model(path)
+    shelf.scan(stage=True)
+    import_pending(shelf.library)
+    assert shelf.at(path) == sha256
+    assert shelf.told() == {"unchanged": 1}
+
+
+def test_what_is_typed_about_staged_content_becomes_the_models(shelf: Shelf) -> None:
+    """Promise 1."""
+    path = shelf.loras / "a.safetensors"
+    sha256 = write_model(path)
+    shelf.scan(stage=True)
+    (entry,) = shelf.waiting()
+    put_pending(shelf.library, entry.path, sha256=sha256, tags_=["ink"], name="Ink", notes="0.7")
+    shelf.scan()
+    assert shelf.user_data(sha256) == ({"name": "Ink", "notes": "0.7"}, ("ink",), None)
+
+
+def test_two_staged_copies_become_one_model_with_two_places(shelf: Shelf) -> None:
+    sha256 = write_model(shelf.loras / "a.safetensors", "same")
+    write_model(shelf.loras / "b.safetensors", "same")
+    assert shelf.told(stage=True)["pending"] == 2
+    assert shelf.told() == {"added": 1, "copied": 1}
+    assert set(shelf.places(sha256).values()) == {True}
+    assert len(shelf.places(sha256)) == 2
+    assert shelf.waiting() == []
+
+
+def test_a_copy_of_a_known_model_is_not_staged(shelf: Shelf) -> None:
+    """It is no new content."""
+    write_model(shelf.loras / "a.safetensors")
+    shelf.scan()
+    shutil.copy2(shelf.loras / "a.safetensors", shelf.loras / "b.safetensors")
+    assert shelf.told(stage=True) == {"copied": 1, "unchanged": 1, "read": 1}
+    assert shelf.waiting() == []
+
+
+def test_content_staged_in_place_of_a_known_model_leaves_that_one_missing(shelf: Shelf) -> None:
+    """Promise 4."""
+    path = shelf.loras / "a.safetensors"
+    old = write_model(path)
+    shelf.scan()
+    new = write_model(path, "other", age=100)
+    assert shelf.told(stage=True) == {"pending": 1, "missing": 1, "read": 1}
+    assert shelf.places(old) == {str(path): False}
+    shelf.scan()
+    assert shelf.at(path) == new
+
+
+def test_staged_content_that_is_replaced_before_it_was_imported_is_read_once(shelf: Shelf) -> None:
+    path = shelf.loras / "a.safetensors"
+    write_model(path)
+    shelf.scan(stage=True)
+    new = write_model(path, "other", age=100)
+    assert shelf.told(stage=True) == {"pending": 1, "read": 1}
+    assert shelf.told(stage=True) == {"pending": 1}
+    assert shelf.told() == {"added": 1}
+    assert shelf.at(path) == new
+
+
+def test_staged_content_that_moved_is_the_same_pending_import(shelf: Shelf) -> None:
+    sha256 = write_model(shelf.loras / "a.safetensors")
+    shelf.scan(stage=True)
+    (shelf.loras / "a.safetensors").rename(shelf.loras / "b.safetensors")
+    shelf.scan()
+    assert shelf.at(shelf.loras / "b.safetensors") == sha256
+    assert shelf.at(shelf.loras / "a.safetensors") is None
+
+
+def test_two_contents_staged_at_one_path_leave_the_one_that_lies_there(shelf: Shelf) -> None:
+    """Promise 4: the first came back before anything was imported, whatever the order of the ids."""
+    path = shelf.loras / "a.safetensors"
+    old = write_model(path)
+    shelf.scan(stage=True)
+    new = write_model(path, "other", age=100)
+    shelf.scan(stage=True)
+    write_model(path, age=50)
+    shelf.scan(stage=True)
+    import_pending(shelf.library)
+    assert (shelf.places(old), shelf.places(new)) == ({str(path): True}, {str(path): False})
+    assert shelf.told() == {"unchanged": 1}

@@ -1,0 +1,246 @@
+"""Which folders a scan walks: those given, those remembered, and what their ComfyUI lists today."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.libraries import dump
+from tests.services.shelf import Shelf, codes, told
+from tests.tools import write_bytes, write_model
+
+from mlib.core.errors import MlibError, WrongUsage
+from mlib.db import roots
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlib.db.library import Library
+
+
+@pytest.fixture
+def comfyui(tmp_path: Path) -> Path:
+    """A ComfyUI with one checkpoint."""
+    folder = tmp_path / "ComfyUI"
+    write_model(folder / "models" / "checkpoints" / "base.safetensors")
+    return folder
+
+
+@pytest.fixture
+def bare(library: Library, tmp_path: Path) -> Shelf:
+    """A library that remembers nothing yet."""
+    return Shelf(library, tmp_path / "loras", tmp_path / "vae")
+
+
+def remembered(shelf: Shelf) -> dict[str, str]:
+    """The folders that are remembered, with their types."""
+    return {root.path: root.type for root in roots.all_roots(shelf.library)}
+
+
+def write_yaml(path: Path, **folders: Path | str) -> Path:
+    lines = "".join(f"    {kind}: {folder}\n" for kind, folder in folders.items())
+    path.write_text(f"mine:\n{lines}")
+    return path
+
+
+# --- remembering --------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_was_named_once_is_scanned_from_then_on(bare: Shelf) -> None:
+    write_model(bare.loras / "a.pt")
+    assert bare.told(roots=[f"loras={bare.loras}"])["added"] == 1
+    write_model(bare.loras / "b.pt")
+    assert bare.told() == {"added": 1, "unchanged": 1, "read": 1}
+
+
+def test_folders_that_are_named_are_scanned_and_others_are_left_as_they_are(bare: Shelf) -> None:
+    write_model(bare.loras / "a.pt")
+    write_model(bare.vae / "b.pt")
+    bare.scan(roots=[f"loras={bare.loras}"])
+    assert bare.told(roots=[f"vae={bare.vae}"]) == {"added": 1, "read": 1}
+    assert remembered(bare) == {str(bare.loras): "loras", str(bare.vae): "vae"}
+    assert bare.told() == {"unchanged": 2}
+
+
+def test_a_folder_named_again_with_another_type_has_that_one_from_then_on(bare: Shelf) -> None:
+    write_model(bare.loras / "a.pt")
+    bare.scan(roots=[f"loras={bare.loras}"])
+    assert bare.told(roots=[f"vae={bare.loras}"]) == {"unchanged": 1}
+    assert remembered(bare) == {str(bare.loras): "vae"}
+
+
+def test_one_folder_named_twice_is_one_root(bare: Shelf, tmp_path: Path) -> None:
+    sha256 = write_model(bare.loras / "a.pt")
+    (tmp_path / "link").symlink_to(bare.loras)
+    assert bare.told(roots=[f"loras={bare.loras}", f"vae={bare.loras}/", f"vae={tmp_path / 'link'}"]) == {
+        "added": 1,
+        "read": 1,
+    }
+    assert remembered(bare) == {str(bare.loras): "loras"}
+    assert len(bare.places(sha256)) == 1
+
+
+def test_files_below_an_inner_root_are_that_roots_and_count_once(bare: Shelf) -> None:
+    write_model(bare.loras / "a.pt")
+    inner = write_model(bare.loras / "vae" / "b.pt")
+    both = [f"loras={bare.loras}", f"vae={bare.loras / 'vae'}"]
+    assert bare.told(roots=both) == {"added": 2, "read": 2}
+    assert bare.name_and_type(inner) == ("b.pt", "vae")
+    assert bare.told(roots=both[:1]) == {"unchanged": 1}
+    assert bare.told() == {"unchanged": 2}
+
+
+def test_a_known_folder_that_becomes_a_root_of_its_own_is_not_read_again(bare: Shelf) -> None:
+    write_model(bare.loras / "a.pt")
+    write_model(bare.loras / "inner" / "b.pt")
+    bare.scan(roots=[f"loras={bare.loras}"])
+    assert bare.told(roots=[f"vae={bare.loras / 'inner'}"]) == {"unchanged": 1}
+    assert bare.told() == {"unchanged": 2}
+
+
+@pytest.mark.parametrize("name", ["new\nline", "\x1b[31mred", "[bold]", "l\udce9ras"], ids=ascii)
+def test_a_root_of_any_name_is_remembered_exactly(bare: Shelf, tmp_path: Path, name: str) -> None:
+    write_model(tmp_path / name / "a.pt")
+    assert bare.told(roots=[f"loras={tmp_path / name}"])["added"] == 1
+    assert remembered(bare) == {str(tmp_path / name): "loras"}
+    assert bare.told() == {"unchanged": 1}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"roots": ["loras=/not/there"]}, "no_such_directory"),
+        ({"roots": ["loras=/etc/hostname"]}, "not_a_directory"),
+        ({"roots": ["loras"]}, "bad_root"),
+        ({"comfyui": ["/not/there"]}, "no_such_directory"),
+        ({"extra_paths": ["/not/there.yaml"]}, "no_such_file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_root_is_refused_and_nothing_is_written(
+    bare: Shelf, wrong: dict[str, Any], code: str
+) -> None:
+    write_model(bare.loras / "a.pt")
+    before = dump(bare.library.path)
+    good = [f"loras={bare.loras}"]
+    with pytest.raises((MlibError, WrongUsage)) as caught:
+        bare.scan(**(wrong | {"roots": [*good, *wrong.get("roots", [])]}))
+    assert caught.value.code == code
+    assert dump(bare.library.path) == before
+
+
+# --- a ComfyUI ----------------------------------------------------------------------------------------------
+
+
+def test_all_folders_of_a_comfyui_are_roots_of_their_types(bare: Shelf, comfyui: Path) -> None:
+    shas = {
+        kind: write_model(comfyui / "models" / folder / f"{kind}.pt")
+        for folder, kind in (("unet", "diffusion_models"), ("clip", "text_encoders"), ("my_own", "my_own"))
+    }
+    assert bare.told(comfyui=[str(comfyui)])["added"] == 4
+    assert {kind: bare.name_and_type(sha256)[1] for kind, sha256 in shas.items()} == {k: k for k in shas}
+
+
+def test_a_comfyui_that_is_found_is_scanned_where_nothing_is_remembered(bare: Shelf, comfyui: Path) -> None:
+    assert bare.told(find_comfyui=lambda: str(comfyui)) == {"added": 1, "read": 1}
+    assert bare.told() == {"unchanged": 1}
+
+
+def test_a_folder_of_a_new_type_in_a_remembered_comfyui_is_found(bare: Shelf, comfyui: Path) -> None:
+    bare.scan(comfyui=[str(comfyui)])
+    sha256 = write_model(comfyui / "models" / "ipadapter" / "face.pt")
+    assert bare.told() == {"added": 1, "unchanged": 1, "read": 1}
+    assert bare.name_and_type(sha256) == ("face.pt", "ipadapter")
+    assert remembered(bare)[str(comfyui / "models" / "ipadapter")] == "ipadapter"
+
+
+def test_a_yaml_that_a_remembered_comfyui_gets_is_read(bare: Shelf, comfyui: Path) -> None:
+    bare.scan(comfyui=[str(comfyui)])
+    write_model(bare.loras / "a.pt")
+    write_yaml(comfyui / "extra_model_paths.yaml", loras=bare.loras)
+    assert bare.told() == {"added": 1, "unchanged": 1, "read": 1}
+
+
+def test_a_yaml_that_no_longer_lists_a_folder_takes_nothing_away(bare: Shelf, comfyui: Path) -> None:
+    """What was remembered stays so; a line in a file of ComfyUI's is no word about the library."""
+    write_model(bare.loras / "a.pt")
+    write_yaml(comfyui / "extra_model_paths.yaml", loras=bare.loras)
+    bare.scan(comfyui=[str(comfyui)])
+    (comfyui / "extra_model_paths.yaml").write_text("")
+    assert bare.told() == {"unchanged": 2}
+
+
+def test_a_remembered_comfyui_that_is_gone_is_offline_and_nothing_is_lost(bare: Shelf, comfyui: Path) -> None:
+    """Promise 5."""
+    bare.scan(comfyui=[str(comfyui)])
+    comfyui.rename(comfyui.with_name("away"))
+    assert bare.told() == {"offline": 1}
+    comfyui.with_name("away").rename(comfyui)
+    assert bare.told() == {"unchanged": 1}
+
+
+# --- an extra_model_paths.yaml ------------------------------------------------------------------------------
+
+
+def test_folders_of_a_yaml_are_scanned_and_remembered(bare: Shelf, tmp_path: Path) -> None:
+    write_model(bare.loras / "a.pt")
+    yaml = write_yaml(tmp_path / "mine.yaml", loras=bare.loras)
+    assert bare.told(extra_paths=[str(yaml)])["added"] == 1
+    assert bare.told() == {"unchanged": 1}
+
+
+def test_a_remembered_yaml_is_read_again(bare: Shelf, tmp_path: Path) -> None:
+    write_model(bare.loras / "a.pt")
+    write_model(bare.vae / "b.pt")
+    yaml = write_yaml(tmp_path / "mine.yaml", loras=bare.loras)
+    bare.scan(extra_paths=[str(yaml)])
+    write_yaml(yaml, loras=bare.loras, vae=bare.vae)
+    assert bare.told() == {"added": 1, "unchanged": 1, "read": 1}
+
+
+def test_a_type_that_only_a_yaml_knows_holds_whatever_could_be_a_model(bare: Shelf, tmp_path: Path) -> None:
+    sha256 = write_bytes(tmp_path / "odd" / "weights.bin2", b"weights")
+    write_bytes(tmp_path / "odd" / "readme.md", b"text")
+    bare.scan(extra_paths=[str(write_yaml(tmp_path / "mine.yaml", my_nodes=tmp_path / "odd"))])
+    assert bare.name_and_type(sha256) == ("weights.bin2", "my_nodes")
+    assert bare.told() == {"unchanged": 1}
+
+
+def test_a_bad_block_is_a_problem_and_the_others_are_scanned(bare: Shelf, tmp_path: Path) -> None:
+    """Promise 9."""
+    write_model(bare.loras / "a.pt")
+    yaml = tmp_path / "mine.yaml"
+    yaml.write_text(f"broken: 7\nmine:\n    loras: {bare.loras}\n    vae: [1]\n")
+    report = bare.scan(extra_paths=[str(yaml)])
+    assert codes(report) == [("mine.yaml", "bad_block"), ("mine.yaml", "bad_value")]
+    assert report.counts["added"] == 1
+
+
+def test_a_remembered_yaml_that_is_broken_now_is_a_problem_and_its_folders_are_scanned(
+    bare: Shelf, tmp_path: Path
+) -> None:
+    """Promise 9."""
+    write_model(bare.loras / "a.pt")
+    yaml = write_yaml(tmp_path / "mine.yaml", loras=bare.loras)
+    bare.scan(extra_paths=[str(yaml)])
+    yaml.write_text("{ not yaml")
+    report = bare.scan()
+    assert told(report) == {"unchanged": 1, "problems": 1}
+    assert codes(report) == [("mine.yaml", "bad_yaml")]
+
+
+def test_a_remembered_yaml_that_is_gone_is_not_worth_a_word(bare: Shelf, tmp_path: Path) -> None:
+    write_model(bare.loras / "a.pt")
+    yaml = write_yaml(tmp_path / "mine.yaml", loras=bare.loras)
+    bare.scan(extra_paths=[str(yaml)])
+    yaml.unlink()
+    assert bare.told() == {"unchanged": 1}
+
+
+def test_a_folder_that_a_yaml_lists_and_that_never_was_is_not_worth_a_word(
+    bare: Shelf, tmp_path: Path
+) -> None:
+    write_model(bare.loras / "a.pt")
+    yaml = write_yaml(tmp_path / "mine.yaml", loras=bare.loras, vae=tmp_path / "never")
+    assert bare.told(extra_paths=[str(yaml)]) == {"added": 1, "read": 1}
+    assert str(tmp_path / "never") not in remembered(bare)
