@@ -98,3 +98,46 @@ def zip_archive(*, entries: int = 3, size: int = 300, comment: bytes = b"") -> b
             archive.writestr(f"archive/data/{number}", b"\x01" * size)
         archive.comment = comment
     return buffer.getvalue()
+
+
+def varint(number: int) -> bytes:
+    """A number of protobuf."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def number_field(field: int, number: int) -> bytes:
+    return varint(field << 3) + varint(number)
+
+
+def bytes_field(field: int, content: bytes) -> bytes:
+    return varint(field << 3 | 2) + varint(len(content)) + content
+
+
+def onnx_pair(key: bytes, value: bytes) -> bytes:
+    return bytes_field(1, key) + bytes_field(2, value)
+
+
+def onnx(
+    *,
+    metadata: Mapping[bytes, bytes] | None = None,
+    external: Sequence[bytes] = (),
+    weights: int = 64,
+) -> bytes:
+    """A whole model: a node, an initializer with raw data, one for each of the external files, metadata."""
+    tensor = (
+        number_field(1, weights) + number_field(2, 2) + bytes_field(8, b"w") + bytes_field(9, b"\1" * weights)
+    )
+    graph = bytes_field(1, bytes_field(4, b"Conv")) + bytes_field(2, b"main") + bytes_field(5, tensor)
+    for place in external:
+        pairs = bytes_field(13, onnx_pair(b"location", place)) + bytes_field(13, onnx_pair(b"offset", b"0"))
+        graph += bytes_field(5, bytes_field(8, b"x") + pairs + number_field(14, 1))
+    opset = bytes_field(8, number_field(2, 17)) + bytes_field(
+        8, bytes_field(1, b"ai.onnx.ml") + number_field(2, 3)
+    )
+    props = b"".join(bytes_field(14, onnx_pair(key, value)) for key, value in (metadata or {}).items())
+    head = number_field(1, 8) + bytes_field(2, b"pytorch") + bytes_field(3, b"2.3.1")
+    return head + bytes_field(7, graph) + opset + props

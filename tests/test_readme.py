@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.tools import mlib
 
 README = Path(__file__).parent.parent / "README.md"
@@ -49,7 +48,12 @@ def on_a_terminal(command: str, *, cwd: Path, environment: dict[str, str]) -> st
     """What a person sees: everything the command writes to a plain terminal of 80 columns."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        ["bash", "-c", command], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave
+        ["bash", "-c", command],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=slave,
+        stderr=slave,
     )
     os.close(slave)
     seen = b""
@@ -76,8 +80,12 @@ def test_every_command_of_the_tour_prints_what_the_readme_shows(tmp_path: Path, 
     steps = [step for block in console_blocks() for step in block]
     assert len(steps) > 10
     for command, shown in steps:
-        printed = on_a_terminal(command, cwd=own_home, environment=environment).replace(str(own_home), "/home/me")
-        assert re.fullmatch(as_pattern(shown), printed), f"$ {command}\n{printed}\n-- the README shows --\n{shown}"
+        printed = on_a_terminal(command, cwd=own_home, environment=environment).replace(
+            str(own_home), "/home/me"
+        )
+        assert re.fullmatch(as_pattern(shown), printed), (
+            f"$ {command}\n{printed}\n-- the README shows --\n{shown}"
+        )
 
 
 @pytest.mark.parametrize("command", ["scan", "show", "update", "import", "clean-meta"])
@@ -89,5 +97,7 @@ def test_each_subcommand_and_each_of_its_options_is_documented(command: str) -> 
 
 
 def test_the_listed_subcommands_are_all_there_are() -> None:
-    listed = set(re.findall(r"^  ([a-z-]+)  +\S", mlib("--help").out.partition("Commands:")[2], flags=re.MULTILINE))
+    listed = set(
+        re.findall(r"^  ([a-z-]+)  +\S", mlib("--help").out.partition("Commands:")[2], flags=re.MULTILINE)
+    )
     assert listed == {"scan", "show", "update", "import", "clean-meta"}

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: The command line of the program under test, in a process of its own.
 MLIB = (sys.executable, "-m", "mlib")
@@ -20,7 +22,9 @@ MLIB = (sys.executable, "-m", "mlib")
 def safetensors(seed: str | bytes, *, size: int = 64, metadata: dict[str, str] | None = None) -> bytes:
     """A valid safetensors file with `size` bytes of tensor data that depend on `seed`."""
     seed = seed.encode() if isinstance(seed, str) else seed
-    data = b"".join(hashlib.sha256(seed + n.to_bytes(8, "little")).digest() for n in range(size // 32 + 1))[:size]
+    data = b"".join(hashlib.sha256(seed + n.to_bytes(8, "little")).digest() for n in range(size // 32 + 1))[
+        :size
+    ]
     header: dict[str, Any] = {"weight": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
     if metadata is not None:
         header["__metadata__"] = metadata

@@ -18,13 +18,17 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from typing import TYPE_CHECKING
+
 from tests.benchmarks.measure import MLIB, in_turn, run, tell, timed
 from tests.tools import safetensors, set_age, write_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 MIB = 1 << 20
 
@@ -53,7 +57,11 @@ def write_large(path: Path, mib: int) -> None:
     """A whole safetensors file of random bytes, all of them on the disk."""
     path.parent.mkdir(exist_ok=True)
     noise = os.urandom(MIB)
-    header = safetensors(b"", size=0).replace(b"[0]", b"[%d]" % (mib * MIB)).replace(b"0, 0", b"0, %d" % (mib * MIB))
+    header = (
+        safetensors(b"", size=0)
+        .replace(b"[0]", b"[%d]" % (mib * MIB))
+        .replace(b"0, 0", b"0, %d" % (mib * MIB))
+    )
     text = header[8:]
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
@@ -80,9 +88,15 @@ def compare_large(paths: Sequence[Path], *, rounds: int, cold: bool) -> None:
     seconds = in_turn(measured, rounds=rounds)
     state = "cold" if cold else "warm"
     for name, value in seconds.items():
-        tell(f"{name}, {len(paths)} x {size / len(paths) / MIB:.0f} MiB, {state}", f"{size / value / 1e9:.2f} GB/s")
+        tell(
+            f"{name}, {len(paths)} x {size / len(paths) / MIB:.0f} MiB, {state}",
+            f"{size / value / 1e9:.2f} GB/s",
+        )
     target = 0.95 if cold else 0.9
-    for name, value in (("the whole command", seconds["mlib scan"]), ("the scan alone", sorted(inner)[len(inner) // 2])):
+    for name, value in (
+        ("the whole command", seconds["mlib scan"]),
+        ("the scan alone", sorted(inner)[len(inner) // 2]),
+    ):
         ratio = seconds["bare loop"] / value
         tell(f"throughput of {name} / bare loop", f"{ratio:.2f}", f"at least {target}", met=ratio >= target)
 
@@ -137,7 +151,9 @@ def scan_small(folder: Path, count: int, *, rounds: int) -> None:
     """What one small file costs: mostly its rows."""
     inner: list[float] = []
     seconds = in_turn({"scan": lambda: first_scan(folder, inner)}, rounds=rounds)["scan"]
-    tell(f"first scan of {count:,} small files", f"{seconds:.2f} s", f"{seconds / count * 1000:.2f} ms a file")
+    tell(
+        f"first scan of {count:,} small files", f"{seconds:.2f} s", f"{seconds / count * 1000:.2f} ms a file"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """An unchanged rescan against `find` on the same tree, and how much memory it takes.
 
-    python tests/benchmarks/bench_rescan.py [--dir DIR] [--files N] [--rounds N]
+python tests/benchmarks/bench_rescan.py [--dir DIR] [--files N] [--rounds N]
 """
 
 from __future__ import annotations

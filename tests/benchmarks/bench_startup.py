@@ -1,6 +1,6 @@
 """How long the shell waits: `--version`, and `show` on a library of 100,000 models.
 
-    python tests/benchmarks/bench_startup.py [--models N] [--rounds N]
+python tests/benchmarks/bench_startup.py [--models N] [--rounds N]
 """
 
 from __future__ import annotations

@@ -6,14 +6,17 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlib.core import times
 from mlib.core.compare import stat_of
 from mlib.core.models import KnownFile, Model, Root
 from mlib.db import files, models, roots
 from mlib.db.library import Library, open_library
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 BATCH = 5_000
 
@@ -60,7 +63,9 @@ def big_library(path: Path, count: int) -> list[str]:
         for start in range(0, count, BATCH):
             names = {f"model-{n:06}.safetensors": digests[n] for n in range(start, min(start + BATCH, count))}
             with library.transaction():
-                models.put(library, (_model(name, sha256, root, 1000, moment) for name, sha256 in names.items()))
+                models.put(
+                    library, (_model(name, sha256, root, 1000, moment) for name, sha256 in names.items())
+                )
                 files.put(library, (_unseen(name, sha256, root, moment) for name, sha256 in names.items()))
     return digests
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlib.db.library import Library
+from tests.data.make_sample import sample_files
+
 from mlib.services.importing import import_pending
 from mlib.services.scanning import ScanRequest, scan
-from tests.data.make_sample import sample_files
+
+if TYPE_CHECKING:
+    from mlib.db.library import Library
 
 SAMPLE = Path(__file__).parent.parent / "data" / "ComfyUI"
 
 
 def test_the_committed_tree_is_what_the_generator_makes() -> None:
-    committed = {str(path.relative_to(SAMPLE)): path.read_bytes() for path in SAMPLE.rglob("*") if path.is_file()}
+    committed = {
+        str(path.relative_to(SAMPLE)): path.read_bytes() for path in SAMPLE.rglob("*") if path.is_file()
+    }
     assert committed == sample_files()
 
 

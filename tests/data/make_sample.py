@@ -29,11 +29,17 @@ def sample_files() -> dict[str, bytes]:
     watercolor = safetensors(
         "watercolor",
         {"lora_unet_down.lora_down.weight": (4, 64), "lora_unet_down.lora_up.weight": (64, 4)},
-        metadata={"ss_network_dim": "4", "modelspec.title": "Watercolor", "modelspec.trigger_phrase": "wtrclr"},
+        metadata={
+            "ss_network_dim": "4",
+            "modelspec.title": "Watercolor",
+            "modelspec.trigger_phrase": "wtrclr",
+        },
     )
     return {
         "extra_model_paths.yaml": EXTRA_PATHS.encode(),
-        "models/checkpoints/tiny_sd15.safetensors": safetensors("tiny_sd15", {"model.diffusion_model.w": (64, 32)}),
+        "models/checkpoints/tiny_sd15.safetensors": safetensors(
+            "tiny_sd15", {"model.diffusion_model.w": (64, 32)}
+        ),
         "models/checkpoints/archive/old.ckpt": torch_zip("old"),
         "models/checkpoints/big_download.safetensors.part": safetensors("big", {"w": (64, 64)})[:3000],
         "models/loras/put_loras_here": b"",
@@ -57,7 +63,9 @@ def numbers(seed: str, count: int) -> bytes:
     return b"".join(blocks)[:count]
 
 
-def safetensors(seed: str, tensors: dict[str, tuple[int, ...]], *, metadata: dict[str, str] | None = None) -> bytes:
+def safetensors(
+    seed: str, tensors: dict[str, tuple[int, ...]], *, metadata: dict[str, str] | None = None
+) -> bytes:
     """A safetensors file of F16 tensors with these shapes."""
     header: dict[str, object] = {} if metadata is None else {"__metadata__": metadata}
     end = 0

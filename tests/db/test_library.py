@@ -559,3 +559,13 @@ except MlibError as error:
 """
     command = [*UNPRIVILEGED, sys.executable, "-c", script]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_backup_that_was_killed_midway_is_cleared_away_a_day_later(library: Library) -> None:
+    folder = Path(library.backup("first")).parent
+    old, young = folder / "library.db.1.x.bak.partial", folder / "library.db.2.x.bak.partial"
+    for partial in (old, young):
+        partial.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    library.backup("second")
+    assert (old.exists(), young.exists()) == (False, True)

@@ -204,7 +204,7 @@ def _put_pictures(program: Program, directory: Path) -> str:
     """Pictures as they came in when nothing kept them out, large enough to leave free pages behind."""
     sha256 = _described_model(program, directory)
     program.run("import", "--from", _older_database(directory, sha256), code=3)
-    picture = "data:image/png;base64," + "iVBORw0KGgo" * 1000
+    picture = "data:image/png;base64," + "iVBORw0KGgo" * 500
     dirty = json.dumps({"steps": 20, "images": [picture], "cfg": 7.50})
     with closing(sqlite3.connect(program.library)) as db:
         db.execute("INSERT OR REPLACE INTO model_meta SELECT sha256, ? FROM models", [dirty])

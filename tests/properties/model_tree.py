@@ -10,12 +10,15 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.tools import safetensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Two files of the same size and one of another, all of them whole.
 CONTENTS = tuple(safetensors(f"content {n}", size=96 if n % 3 == 0 else 64) for n in range(8))
@@ -158,7 +161,7 @@ class ModelTree:
         return self.base / f"{root} (off)"
 
     def holds(self, path: Path) -> str | State | None:
-        """The SHA-256 of the whole model at a path, or what else can be said of it; None: there is no file."""
+        """The SHA-256 of the whole model at a path, or what else is to be said; None: there is no file."""
         if not os.path.lexists(path) or path.is_dir():
             return None
         if not path.exists() or any(os.path.lexists(f"{path}{suffix}") for suffix in CONTROL):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from mlib.core.models import TEXT_FIELDS, Model, Pending
 from mlib.db import models, tags
-from mlib.db.library import Library
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlib.db.library import Library
 
 
 @dataclass(frozen=True)

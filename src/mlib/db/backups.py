@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 import time
@@ -38,10 +39,18 @@ def make_backup(path: str, reason: str) -> str:
     finally:
         with suppress(OSError):
             os.unlink(partial)
-    for old in backups(path)[:-BACKUPS_KEPT]:
+    for old in [*backups(path)[:-BACKUPS_KEPT], *_left_behind(path)]:
         with suppress(OSError):
             os.unlink(old)
     return final
+
+
+def _left_behind(path: str) -> list[str]:
+    """Partial backups so old that whoever was making them is gone."""
+    long_ago = time.time() - 86_400
+    beginning = os.path.join(backup_directory(path), os.path.basename(path) + ".")
+    partials = glob.glob(glob.escape(beginning) + "*.partial")
+    return [partial for partial in partials if os.stat(partial).st_mtime < long_ago]
 
 
 def _copy(path: str, to: str) -> None:

@@ -25,10 +25,13 @@ def fingerprints_in(library: Library, directory: str, root_id: int | None) -> se
     """
     rows = library.all(
         "SELECT name, size_bytes, CASE WHEN racy OR root_id IS NOT ? THEN NULL ELSE mtime_ns END, inode"
-        " FROM files WHERE directory = ? AND missing_since IS NULL",
+        " FROM files WHERE directory = ? AND missing_since IS NULL ORDER BY name",
         [root_id, stored_path(directory)],
     )
-    return {(os.fsdecode(row[0]), *row[1:]) if isinstance(row[0], bytes) else row for row in rows}
+    # Names that are no UTF-8 are kept as bytes, which SQLite sorts after all text.
+    if rows and isinstance(rows[-1][0], bytes):
+        return {(path_of(name), *rest) for name, *rest in rows}
+    return set(rows)
 
 
 def in_directory(library: Library, directory: str) -> list[KnownFile]:

@@ -121,6 +121,8 @@ def _joined(library: Library, entry: Pending) -> tuple[Pending, list[str]]:
     """
     here = pending.at_path(library, entry.path)
     old = next((old for old in here if old.sha256 == entry.sha256 or old.id == entry.id), None)
+    if old is None and entry.claimed_hash is not None:  # a scan may have completed it since
+        old = next((old for old in here if old.claimed_hash == entry.claimed_hash), None)
     if old is None:
         return entry, []
     text = {name: getattr(entry, name) for name in TEXT_FIELDS if name in entry.edited}
@@ -135,7 +137,7 @@ def _joined(library: Library, entry: Pending) -> tuple[Pending, list[str]]:
     joined = replace(
         old,
         **added,
-        sha256=entry.sha256,
+        sha256=entry.sha256 or old.sha256,
         claimed_hash=old.claimed_hash or entry.claimed_hash,
         size_bytes=entry.size_bytes if entry.observed or old.size_bytes is None else old.size_bytes,
         edited=old.edited | added.keys(),

@@ -14,6 +14,10 @@ from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, REFUSED, TE
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlib.db.library import Library
+    from mlib.services.importing import ImportReport
     from mlib.services.scanning import ScanReport
 
 
@@ -54,7 +58,6 @@ def scan(
     """
     from mlib.cli.progress import Progress
     from mlib.core.roots import find_comfyui
-    from mlib.services.importing import import_pending
     from mlib.services.scanning import ScanRequest, check_request
     from mlib.services.scanning import scan as scan_disks
 
@@ -76,12 +79,7 @@ def scan(
         else open_or_create(ctx, library, check=lambda empty: check_request(empty, request))
     )
     with opening as opened, Progress(wanted=not quiet) as progress:
-        report = scan_disks(
-            opened,
-            request,
-            importer=lambda lib, ids: import_pending(lib, ids, keep_backup=False),
-            emit=progress.emit,
-        )
+        report = scan_disks(opened, request, importer=_import, emit=progress.emit)
     if as_json:
         output.write_json(_document(report, dry_run=dry_run))
     elif quiet:
@@ -90,6 +88,12 @@ def scan(
         output.write_lines([_summary(report, dry_run=dry_run)])
         _tell(report)
     raise typer.Exit(_exit_code(report))
+
+
+def _import(library: Library, ids: Sequence[int]) -> ImportReport:
+    from mlib.services.importing import import_pending
+
+    return import_pending(library, ids, keep_backup=False)
 
 
 def _exit_code(report: ScanReport) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from mlib.core.jsontext import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One tensor: its name, its type in the format's own spelling (`F16`, `BF16`, `Q4_K`), its shape as torch
-    has it."""
+    has it. A tuple, because a file may have thousands and a dataclass takes twice as long to make."""
 
     name: str
     dtype: str
@@ -34,10 +33,11 @@ class Finding:
 class Header:
     """What a file says of itself.
 
-    `format` is one of safetensors, gguf, torch_zip, torch_legacy, pickle, torchscript, onnx, ncnn, lfs_pointer,
-    html, empty, unknown. `metadata` are its own key-value pairs as text (safetensors `__metadata__`, GGUF
-    key-values that are no arrays, ONNX metadata_props). `details` are facts of the format (version, globals a
-    load would run, promised size in bytes, ...). `data_start` is where tensor bytes begin, for hashing them.
+    `format` is one of safetensors, gguf, torch_zip, torch_legacy, pickle, torchscript, onnx, ncnn, zip (which
+    holds no model), lfs_pointer, html, empty, unknown. `metadata` are its own key-value pairs as text
+    (safetensors `__metadata__`, GGUF key-values that are no arrays, ONNX metadata_props). `details` are facts
+    of the format (version, globals a load would run, promised size in bytes, ...). `data_start` is where
+    tensor bytes begin, for hashing them.
     """
 
     format: str

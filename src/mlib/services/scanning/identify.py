@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from mlib.core.compare import RACY_NS, is_racy
 from mlib.core.errors import Terminated
 from mlib.core.events import Emit, HashingAdvanced, HashingStarted
-from mlib.core.hashing import Outcome, hash_files
 from mlib.core.models import FoundFile, Hashed, KnownFile
 from mlib.core.storage import storage_of
 from mlib.db import files, pending
@@ -20,6 +19,7 @@ from mlib.services.scanning.interruption import uninterrupted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mlib.core.hashing import Outcome
     from mlib.db.library import Library
     from mlib.services.scanning.ledger import Ledger
     from mlib.services.scanning.report import ScanReport, ScanRequest
@@ -65,6 +65,8 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
                 flush()
         flush(now=True)
         if unread:
+            from mlib.core.hashing import hash_files  # an unchanged library needs none of it
+
             first = [group[0][0] for group in unread.values()]
             emit(HashingStarted(len(first), sum(found.stat.size_bytes for found in first)))
             for part in _settled_first(first):

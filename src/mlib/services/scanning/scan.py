@@ -10,7 +10,6 @@ from mlib.core.events import Emit, silent
 from mlib.core.walk import is_within
 from mlib.db import files, roots
 from mlib.services.scanning.closing import close, free_to_move
-from mlib.services.scanning.foresee import foresee
 from mlib.services.scanning.identify import FLUSH_FILES, identify
 from mlib.services.scanning.ledger import Ledger
 from mlib.services.scanning.places import check_request, choose_scopes, remember
@@ -58,6 +57,8 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
     for row in free_to_move(seen, accept_missing=request.accept_missing):
         ledger.leaving[row.sha256].append(row)
     if request.dry_run:
+        from mlib.services.scanning.foresee import foresee
+
         foresee(seen, ledger, request, report)
     else:
         _write_known(library, seen)

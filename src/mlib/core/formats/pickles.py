@@ -1,0 +1,230 @@
+"""Checkpoints that are pickles: what they hold and what a load would run, without loading them.
+
+torch's zip files have a root directory (named as they were first saved), in it `data.pkl` and a file for each
+storage; TorchScript archives have `code/` as well. Its older files are five pickles, then the storages. After
+torch/serialization.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlib.core.formats.header import Finding, Header
+from mlib.core.formats.pickle_globals import judge
+from mlib.core.formats.pickle_machine import follow
+from mlib.core.formats.pickle_source import Budget, EarlyEndError, LimitError, Source
+from mlib.core.formats.pickle_tensors import metadata, storages, weights
+from mlib.core.formats.pickle_values import Pairs
+from mlib.core.formats.zip_directory import NoDirectoryError, ZipError, open_entry, read_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import BinaryIO
+
+    from mlib.core.formats.pickle_machine import Stream
+    from mlib.core.formats.pickle_tensors import Storage
+    from mlib.core.formats.zip_directory import Entry
+    from mlib.core.jsontext import Json
+
+TORCH_ZIP = "torch_zip"
+TORCHSCRIPT = "torchscript"
+TORCH_LEGACY = "torch_legacy"
+PICKLE = "pickle"
+
+_MAX_PICKLE = 64 * 2**20
+#: A checkpoint with 3,000 tensors has 100,000.
+_MAX_INSTRUCTIONS = 400_000
+_MAX_PICKLES = 1_000
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_VERSION = 1001
+
+
+@dataclass(slots=True)
+class _Found:
+    """What has been found so far; `main` is the pickle that holds the weights."""
+
+    streams: list[Stream] = field(default_factory=list)
+    main: Stream | None = None
+    details: dict[str, Json] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def bad(self, message: str) -> None:
+        self.findings.append(Finding("bad_header", message, serious=True))
+
+    def unseen(self, what: str) -> None:
+        message = f"too much to look through: {what}; what loading it runs is not all known"
+        self.findings.append(Finding("may_run_code", message, serious=True))
+
+    def truncated(self, message: str) -> None:
+        self.findings.append(Finding("truncated", message, serious=True))
+
+
+def read(file: BinaryIO, size: int, kind: str) -> Header:
+    """What a file of this kind (`torch_zip`, `torchscript`, `torch_legacy`, `pickle`) says of itself.
+
+    `size` is the file's own, in bytes. Nothing in the file is imported or run. `details` has `globals`
+    (`allowed`, `unknown`, `dangerous`: the names a load would import), `protocol`, `storages` (how many), and
+    where known `root`, `byteorder`, `wrapper` (keys around the weights), `code` (how many files of a
+    TorchScript program) and `promised_size`. Raises OSError.
+    """
+    found = _Found()
+    budget = Budget(instructions=_MAX_INSTRUCTIONS, octets=_MAX_PICKLE)
+    if kind in (TORCH_ZIP, TORCHSCRIPT):
+        _read_zip(file, size, found, budget)
+    elif kind == TORCH_LEGACY:
+        _read_legacy(file, size, found, budget)
+    else:
+        found.main = _follow(Source(file, 0, size, budget), budget, found, "the pickle")
+    return _header(kind, found)
+
+
+def _follow(source: Source, budget: Budget, found: _Found, what: str) -> Stream:
+    stream = follow(source, budget)
+    found.streams.append(stream)
+    if isinstance(stream.fault, LimitError):
+        message = (
+            f"{what} is too long to look through ({stream.fault}): what a load would run is not all known"
+        )
+        found.findings.append(Finding("may_run_code", message, serious=True))
+    elif stream.fault is not None:
+        how = "ends early" if isinstance(stream.fault, EarlyEndError) else "makes no sense"
+        found.bad(f"{what} {how}: {stream.fault}")
+    return stream
+
+
+def _header(kind: str, found: _Found) -> Header:
+    names = [name for stream in found.streams for name in stream.globals]
+    judgement = judge(names, archived_classes=kind == TORCHSCRIPT)
+    findings = judgement.findings() + found.findings
+    if kind == TORCHSCRIPT and not any(finding.code == "may_run_code" for finding in findings):
+        findings.append(Finding("may_run_code", "a TorchScript archive brings its own program"))
+    details: dict[str, Json] = {"globals": judgement.as_details(), **found.details}
+    if found.main is None:
+        return Header(format=kind, details=details, findings=tuple(findings))
+    main = found.main
+    inside = weights(main.value)
+    if inside.incomplete:
+        findings.append(Finding("bad_header", "too many tensors, or too deeply nested, to list all of them"))
+    if inside.wrapper:
+        details["wrapper"] = inside.wrapper
+    details["protocol"] = main.protocol
+    details["storages"] = len(storages(main.persistent))
+    return Header(
+        format=kind,
+        tensors=inside.tensors,
+        metadata=metadata(main.value),
+        details=details,
+        findings=tuple(findings),
+    )
+
+
+def _read_zip(file: BinaryIO, size: int, found: _Found, budget: Budget) -> None:
+    try:
+        entries = read_directory(file, size)
+    except NoDirectoryError as error:
+        found.truncated(str(error))
+        return
+    except ZipError as error:
+        found.bad(f"zip archive: {error}")
+        return
+    root = entries[0].name.partition("/")[0] if entries else ""
+    found.details["root"] = root
+    if code := sum(entry.name.startswith(f"{root}/code/") for entry in entries):
+        found.details["code"] = code
+    _follow_entries(file, entries, f"{root}/data.pkl", found, budget)
+    sizes = {entry.name: entry.size for entry in entries}
+    if order := _byteorder(file, entries, f"{root}/byteorder"):
+        found.details["byteorder"] = order
+    if found.main is not None:
+        _check_storages(storages(found.main.persistent), sizes, f"{root}/data/", found)
+
+
+def _follow_entries(file: BinaryIO, entries: list[Entry], main: str, found: _Found, budget: Budget) -> None:
+    """Follow every pickle of an archive: a loader may take any, and have its own idea of equal names."""
+    pickles = [entry for entry in entries if entry.name.lower().endswith(".pkl")]
+    pickles.sort(key=lambda entry: entry.name != main)
+    if len({entry.name.lower() for entry in pickles}) < len(pickles):
+        found.bad("zip archive: two pickles of one name")
+    if not pickles or pickles[0].name != main:
+        found.bad(f"zip archive: no {main[:80]}")
+    if len(pickles) > _MAX_PICKLES:
+        found.unseen(f"{len(pickles):,} pickles")
+    for entry in pickles[:_MAX_PICKLES]:
+        try:
+            content, start, end = open_entry(file, entry, cap=budget.octets)
+        except ZipError as error:
+            found.bad(f"zip archive: {error}")
+            return
+        what = entry.name.rpartition("/")[2][:80]
+        stream = _follow(Source(content, start, end, budget), budget, found, what)
+        if entry.name == main and found.main is None:
+            found.main = stream
+        if isinstance(stream.fault, LimitError):
+            return
+
+
+def _byteorder(file: BinaryIO, entries: list[Entry], name: str) -> str | None:
+    entry = next((entry for entry in entries if entry.name == name), None)
+    if entry is None:
+        return None
+    try:
+        content, start, end = open_entry(file, entry, cap=16)
+    except ZipError:
+        return None
+    content.seek(start)
+    order = content.read(min(end - start, 16))
+    return {b"little": "little", b"big": "big"}.get(order)
+
+
+def _check_storages(
+    wanted: Mapping[str, Storage], sizes: Mapping[str, int], directory: str, found: _Found
+) -> None:
+    short = sum(sizes.get(directory + key, -1) < storage.size for key, storage in wanted.items())
+    if short:
+        found.truncated(f"{short} of its {len(wanted)} storages are missing or shorter than promised")
+
+
+def _read_legacy(file: BinaryIO, size: int, found: _Found, budget: Budget) -> None:
+    """Magic number, version, what machine it was, the object, the keys of the storages; then these."""
+    position = 0
+    streams = []
+    for what in (
+        "the magic number",
+        "the version",
+        "the system's description",
+        "the object",
+        "the list of storages",
+    ):
+        stream = _follow(Source(file, position, size, budget), budget, found, what)
+        if stream.fault is not None:
+            return
+        streams.append(stream)
+        position = stream.end
+        if what == "the object":
+            found.main = stream
+    magic, version, system, main, listed = streams
+    if magic.value != _LEGACY_MAGIC or version.value != _LEGACY_VERSION:
+        found.bad("not the numbers that torch puts first")
+    if order := _little_endian(system.value):
+        found.details["byteorder"] = order
+    wanted = storages(main.persistent)
+    keys = listed.value if type(listed.value) is list else []
+    names = {key.decode("utf-8", "replace") for key in keys if isinstance(key, bytes)}
+    if names != set(wanted):
+        found.bad("the list of storages does not fit the object")
+        return
+    # Each has its number of elements in front.
+    promised = position + sum(8 + storage.size for storage in wanted.values())
+    found.details["promised_size"] = promised
+    if promised > size:
+        found.truncated(f"promises {promised:,} bytes, the file has {size:,}")
+
+
+def _little_endian(system: object) -> str | None:
+    if not isinstance(system, Pairs):
+        return None
+    for key, value in zip(system[::2], system[1::2], strict=False):
+        if isinstance(key, bytes) and key == b"little_endian" and isinstance(value, bool):
+            return "little" if value else "big"
+    return None

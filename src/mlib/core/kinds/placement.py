@@ -1,0 +1,46 @@
+"""Which of ComfyUI's folders a file of some kind belongs in."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from mlib.core.comfyui import TYPE_FOLDERS, canonical_type
+
+#: By kind, the types whose loaders take it. The types that ComfyUI itself does not know come from the custom
+#: nodes that load such files: ComfyUI-GGUF, IPAdapter Plus, AnimateDiff-Evolved, face restoration.
+_TYPES = MappingProxyType(
+    {
+        "checkpoint": frozenset({"checkpoints"}),
+        "clip": frozenset({"clip_vision", "text_encoders"}),
+        "clip_vision": frozenset({"clip_vision"}),
+        "controlnet": frozenset({"controlnet", "model_patches"}),
+        "diffusion_model": frozenset({"diffusion_models", "unet_gguf"}),
+        "embedding": frozenset({"embeddings"}),
+        "ip_adapter": frozenset({"ipadapter", "xlabs_ipadapters"}),
+        "lora": frozenset({"loras"}),
+        "motion_module": frozenset({"animatediff_models"}),
+        "style_model": frozenset({"style_models"}),
+        "text_encoder": frozenset({"clip_gguf", "text_encoders"}),
+        "upscaler": frozenset({"facerestore_models", "upscale_models"}),
+        "vae": frozenset({"vae"}),
+        "vae_approx": frozenset({"vae", "vae_approx"}),
+    }
+)
+
+#: Holds whole pipelines, a folder each, with files of every kind in them.
+_ANY_KIND = "diffusers"
+
+
+def belongs_in(kind: str) -> frozenset[str]:
+    """The types in whose folders a file of this kind can be loaded; none where the kind is not known."""
+    return _TYPES.get(kind, frozenset())
+
+
+def is_misplaced(kind: str, folder_type: str) -> bool:
+    """Whether no loader of this type takes a file of this kind.
+
+    Nothing is held against kinds and types that are not known: custom nodes bring their own of both.
+    """
+    types = belongs_in(kind)
+    folder = canonical_type(folder_type)
+    return bool(types) and folder in TYPE_FOLDERS and folder != _ANY_KIND and folder not in types

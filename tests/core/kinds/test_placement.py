@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from mlib.core.comfyui import TYPE_FOLDERS
+from mlib.core.kinds.placement import belongs_in, is_misplaced
+from mlib.core.kinds.rulebook import shipped_rules
+
+KINDS = sorted(
+    {rule.kind for group in shipped_rules() for rule in group.rules}
+    | {group.bundle_kind for group in shipped_rules() if group.bundle_kind}
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_that_is_told_apart_belongs_somewhere(kind: str) -> None:
+    assert belongs_in(kind)
+    assert not any(is_misplaced(kind, folder) for folder in belongs_in(kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder"),
+    [
+        ("diffusion_model", "checkpoints"),
+        ("checkpoint", "diffusion_models"),
+        ("checkpoint", "unet"),
+        ("lora", "checkpoints"),
+        ("lora", "Checkpoints"),
+        ("embedding", "loras"),
+        ("vae", "vae_approx"),
+        ("text_encoder", "clip_vision"),
+        ("clip_vision", "clip"),
+        ("upscaler", "latent_upscale_models"),
+        ("controlnet", "loras"),
+        ("ip_adapter", "controlnet"),
+        ("motion_module", "checkpoints"),
+    ],
+)
+def test_what_no_loader_of_the_folder_takes_is_misplaced(kind: str, folder: str) -> None:
+    assert is_misplaced(kind, folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder"),
+    [
+        ("diffusion_model", "unet"),
+        ("diffusion_model", "unet_gguf"),
+        ("text_encoder", "clip"),
+        ("controlnet", "t2i_adapter"),
+        ("controlnet", "model_patches"),
+        ("vae_approx", "vae"),
+        ("clip", "clip_vision"),
+        ("clip", "text_encoders"),
+        ("lora", "lora"),
+        ("vae", "diffusers"),
+    ],
+)
+def test_what_a_loader_takes_is_in_its_place(kind: str, folder: str) -> None:
+    assert not is_misplaced(kind, folder)
+
+
+def test_unknown_kinds_and_unknown_types_are_never_misplaced() -> None:
+    for folder in TYPE_FOLDERS:
+        assert not is_misplaced("unknown", folder)
+        assert not is_misplaced("", folder)
+        assert not is_misplaced("kind of tomorrow", folder)
+    for kind in KINDS:
+        assert not is_misplaced(kind, "my own folder")
+        assert not is_misplaced(kind, "")
+    assert belongs_in("unknown") == frozenset()

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import pytest
+from tests.core.kinds.tensors import minimal
+
+from mlib.core.kinds import witness
+from mlib.core.kinds.bases import agreeing, takes_in
+from mlib.core.kinds.rules import UNKNOWN, Verdict, classify
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kind", "base", "key"),
+    [
+        (
+            {"modelspec.architecture": "stable-diffusion-xl-v1-base"},
+            UNKNOWN,
+            "SDXL",
+            "modelspec.architecture",
+        ),
+        ({"modelspec.architecture": "Flux.1-dev/LoRA"}, "lora", "Flux.1 dev", "modelspec.architecture"),
+        ({"modelspec.architecture": "stable-diffusion-v1-lora"}, "lora", "SD 1.5", "modelspec.architecture"),
+        (
+            {"modelspec.architecture": "stable-diffusion-v1/textual-inversion"},
+            *("embedding", "SD 1.5", "modelspec.architecture"),
+        ),
+        ({"modelspec.architecture": "made-up/lora"}, "lora", "", "modelspec.architecture"),
+        ({"ss_base_model_version": "sdxl_base_v1-0"}, UNKNOWN, "SDXL", "ss_base_model_version"),
+        ({"ss_base_model_version": "flux1"}, UNKNOWN, "Flux.1", "ss_base_model_version"),
+        ({"ss_v2": "True"}, UNKNOWN, "SD 2", "ss_v2"),
+        ({"ss_network_module": "networks.lora"}, "lora", "", "ss_network_module"),
+        ({"ss_network_module": "lycoris.kohya"}, "lora", "", "ss_network_module"),
+        ({"ss_network_module": "networks.lora_flux"}, "lora", "Flux.1", "ss_network_module"),
+        ({"general.architecture": "flux"}, "diffusion_model", "Flux", "general.architecture"),
+        ({"general.architecture": "t5encoder"}, "text_encoder", "T5", "general.architecture"),
+        ({"general.type": "adapter"}, "lora", "", "general.type"),
+    ],
+)
+def test_metadata_testifies_and_the_key_is_named(
+    metadata: dict[str, str], kind: str, base: str, key: str
+) -> None:
+    testimony = witness.testify(metadata)
+    assert (testimony.kind, testimony.base) == (kind, base)
+    assert [said.key for said in testimony.statements] == [key]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"ss_v2": "False"},  # also written by trainers of Flux
+        {"ss_base_model_version": "None"},
+        {"ss_network_module": "networks.control_net_lllite"},
+        {"ss_network_module": "os.system"},
+        {"modelspec.architecture": ""},
+        {"modelspec.architecture": "/"},
+        {"modelspec.architecture": "stable-diffusion-v1" + " " * 10_000_000},
+        {"general.architecture": "\ud800\0\x1b[31m"},
+        {"format": "pt"},
+    ],
+    ids=lambda metadata: ascii(metadata)[:40],
+)
+def test_what_means_nothing_known_says_nothing(metadata: dict[str, str]) -> None:
+    assert witness.testify(metadata).statements == ()
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "does"),
+    [
+        ("Flux.1", "Flux.1 dev", True),
+        ("Flux", "Flux.2 dev", True),
+        ("flux.1 DEV", "Flux.1 dev", True),
+        ("T5", "T5-XXL", True),
+        ("Qwen2", "Qwen2.5 7B", True),
+        ("SD 3", "SD 3.5 Large", True),
+        ("Flux.1 dev", "Flux.1", False),
+        ("Flux.1", "Flux.2", False),
+        ("SD 3 Medium", "SD 3.5 Medium", False),
+        ("SD 1.5", "SDXL", False),
+        ("", "SDXL", False),
+    ],
+)
+def test_a_base_takes_in_those_whose_words_go_on_from_its_own(wide: str, narrow: str, does: bool) -> None:
+    assert takes_in(wide, narrow) is does
+
+
+def test_what_agrees_is_said_in_the_more_exact_words() -> None:
+    assert agreeing(("Flux.1",), ("Flux.1 dev",)) == ("Flux.1 dev",)
+    assert agreeing(("Flux.1 dev",), ("Flux",)) == ("Flux.1 dev",)
+    assert agreeing(("SD 1.5", "SD 2", "SDXL"), ("SDXL",)) == ("SDXL",)
+    assert agreeing(("SD 1.5",), ("SDXL",)) == ()
+
+
+def test_metadata_makes_the_base_more_exact() -> None:
+    said = witness.testify({"modelspec.architecture": "flux-1-dev/lora"})
+    both = witness.compare(classify(minimal("lora-flux")), said)
+    assert (both.kind, both.base, both.disagreements) == ("lora", "Flux.1 dev", ())
+
+
+def test_metadata_picks_one_of_several_bases() -> None:
+    said = witness.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base"})
+    assert witness.compare(classify(minimal("vae-4ch")), said).bases == ("SDXL",)
+
+
+def test_metadata_may_name_a_base_that_looks_the_same() -> None:
+    both = witness.compare(
+        classify(minimal("lora-flux")), witness.testify({"modelspec.architecture": "chroma/lora"})
+    )
+    assert (both.base, both.disagreements) == ("Chroma", ())
+
+
+def test_a_wider_name_in_the_metadata_takes_nothing_away() -> None:
+    both = witness.compare(classify(minimal("chroma")), witness.testify({"general.architecture": "flux"}))
+    assert (both.base, both.disagreements) == ("Chroma", ())
+
+
+def test_metadata_fills_what_the_tensors_do_not_say() -> None:
+    both = witness.compare(
+        classify(minimal("lora-unknown")), witness.testify({"ss_base_model_version": "sd_v1"})
+    )
+    assert (both.kind, both.base, both.disagreements) == ("lora", "SD 1.5", ())
+    both = witness.compare(Verdict(), witness.testify({"general.architecture": "llama"}))
+    assert (both.kind, both.base) == ("text_encoder", "Llama")
+
+
+def test_a_contradiction_is_shown_and_the_tensors_decide() -> None:
+    said = witness.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"})
+    both = witness.compare(classify(minimal("sd1")), said)
+    assert (both.kind, both.base) == ("diffusion_model", "SD 1.5")
+    assert both.disagreements == (
+        "tensors say diffusion_model, modelspec.architecture (stable-diffusion-xl-v1-base/lora) says lora",
+        "tensors say SD 1.5, modelspec.architecture (stable-diffusion-xl-v1-base/lora) says SDXL",
+    )
+
+
+def test_keys_that_contradict_each_other_are_shown_too() -> None:
+    said = witness.testify(
+        {"modelspec.architecture": "flux-1-dev/lora", "ss_base_model_version": "sdxl_base_v1-0"}
+    )
+    both = witness.compare(Verdict(), said)
+    assert (both.kind, both.base) == ("lora", "Flux.1 dev")
+    assert both.disagreements == (
+        "modelspec.architecture says Flux.1 dev, ss_base_model_version (sdxl_base_v1-0) says SDXL",
+    )
+
+
+def test_a_checkpoint_may_call_itself_by_its_diffusion_model() -> None:
+    both = witness.compare(
+        Verdict(kind="checkpoint", bases=("SDXL",)), witness.testify({"general.architecture": "sdxl"})
+    )
+    assert (both.kind, both.disagreements) == ("checkpoint", ())
+
+
+def test_without_metadata_the_tensors_answer_alone() -> None:
+    verdict = classify(minimal("sd1"))
+    both = witness.compare(verdict, witness.testify({}))
+    assert (both.kind, both.bases, both.disagreements) == (verdict.kind, verdict.bases, ())
