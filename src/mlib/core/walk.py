@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.comfyui import is_model_name
 from mlib.core.models import Problem, Root
-from mlib.core.unfinished import BESIDE, unfinished_name
+from mlib.core.unfinished import unfinished_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +52,6 @@ class Listing:
 
 @dataclass(slots=True)
 class _Entries:
-    directory: str
     files: dict[str, os.stat_result] = field(default_factory=dict)
     directories: list[str] = field(default_factory=list)
     linked_directories: list[str] = field(default_factory=list)
@@ -60,9 +59,6 @@ class _Entries:
     problems: list[Problem] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     failed: bool = False
-
-    def path(self, entry: os.DirEntry[str]) -> str:
-        return os.path.join(self.directory, entry.name)
 
 
 def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]:
@@ -131,65 +127,45 @@ def _unlistable(root: Root, directory: str, error: OSError) -> Listing:
 
 def _list(directory: str, scope: Scope) -> _Entries:
     """Sort one directory's entries; an OSError means that the directory itself cannot be listed."""
-    found = _Entries(directory)
+    found = _Entries()
     any_file = scope.root.any_file
     only = scope.only
-    signs: set[str] = set()
-    # Through a descriptor the kernel looks up each name alone, not all of its path: a tenth of a walk's time.
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with os.scandir(descriptor) as entries:
-            for entry in entries:
-                name = entry.name
-                is_model = is_model_name(name, any_file=any_file)
-                if (any_file or not is_model) and name.endswith(BESIDE):
-                    signs.add(name)
-                if only is not None and name not in only:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    if name not in PASSED_OVER and not name.startswith(".Trash"):
-                        found.directories.append(name)
-                elif is_model:
-                    _take_candidate(entry, found)
-                else:
-                    _take_other(entry, found)
-    finally:
-        os.close(descriptor)
-    # A name that ends as a model's does cannot end as a download's, but where any ending will do it may.
-    if signs or any_file:
-        _leave_unfinished(signs, found)
+    maybe: list[os.DirEntry[str]] = []
+    names: set[str] = set()
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            name = entry.name
+            names.add(name)
+            if only is not None and name not in only:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if name not in PASSED_OVER and not name.startswith(".Trash"):
+                    found.directories.append(name)
+            elif is_model_name(name, any_file=any_file):
+                maybe.append(entry)
+            elif unfinished_name(name, ()):
+                found.left_alone.append(Problem(entry.path, "unfinished", "a download that has not ended"))
+            elif entry.is_symlink() and not name.startswith("."):
+                _take_link(entry, found, candidate=False)
+    for entry in maybe:
+        _take_candidate(entry, names, found)
     return found
 
 
-def _take_candidate(entry: os.DirEntry[str], found: _Entries) -> None:
+def _take_candidate(entry: os.DirEntry[str], names: set[str], found: _Entries) -> None:
     if entry.is_symlink():
         _take_link(entry, found, candidate=True)
-        return
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        _fail(entry, error, found)
     else:
-        _take_file(entry, status, found)
-
-
-def _take_other(entry: os.DirEntry[str], found: _Entries) -> None:
-    if unfinished_name(entry.name, ()):
-        path = found.path(entry)
-        found.left_alone.append(Problem(path, "unfinished", "a download that has not ended"))
-    elif entry.is_symlink() and not entry.name.startswith("."):
-        _take_link(entry, found, candidate=False)
-
-
-def _leave_unfinished(signs: set[str], found: _Entries) -> None:
-    for name in list(found.files):
-        if why := unfinished_name(name, signs):
-            path = os.path.join(found.directory, name)
-            found.left_alone.append(Problem(path, "unfinished", why))
-            found.unknown.append(path)
-            del found.files[name]
+        try:
+            _take_file(entry, entry.stat(follow_symlinks=False), found)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            _fail(entry, error, found)
+    if entry.name in found.files and (why := unfinished_name(entry.name, names)):
+        found.left_alone.append(Problem(entry.path, "unfinished", why))
+        found.unknown.append(entry.path)
+        del found.files[entry.name]
 
 
 def _take_link(entry: os.DirEntry[str], found: _Entries, *, candidate: bool) -> None:
@@ -197,9 +173,9 @@ def _take_link(entry: os.DirEntry[str], found: _Entries, *, candidate: bool) -> 
         status = entry.stat()
     except FileNotFoundError:
         if candidate:
-            found.problems.append(Problem(found.path(entry), "broken_link", "the link leads nowhere"))
+            found.problems.append(Problem(entry.path, "broken_link", "the link leads nowhere"))
         # Its target may lie on a drive that is off, and may be a directory full of models.
-        found.unknown.append(found.path(entry))
+        found.unknown.append(entry.path)
     except OSError as error:
         # ELOOP is a fault of the link itself; anything else may hide files.
         if candidate or not _is_loop(error):
@@ -215,15 +191,15 @@ def _take_file(entry: os.DirEntry[str], status: os.stat_result, found: _Entries)
     if stat.S_ISREG(status.st_mode):
         found.files[entry.name] = status
     else:
-        found.left_alone.append(Problem(found.path(entry), "not_a_file", "neither a file nor a directory"))
+        found.left_alone.append(Problem(entry.path, "not_a_file", "neither a file nor a directory"))
 
 
 def _fail(entry: os.DirEntry[str], error: OSError, found: _Entries) -> None:
-    found.unknown.append(found.path(entry))
+    found.unknown.append(entry.path)
     if _is_loop(error):
-        found.problems.append(Problem(found.path(entry), "broken_link", "the link leads back to itself"))
+        found.problems.append(Problem(entry.path, "broken_link", "the link leads back to itself"))
         return
-    found.problems.append(Problem(found.path(entry), "unreadable", reason(error)))
+    found.problems.append(Problem(entry.path, "unreadable", reason(error)))
     found.failed = True
 
 
