@@ -45,8 +45,8 @@ def stat_of(status: os.stat_result) -> Stat:
 
 
 def fingerprints(files: Mapping[str, os.stat_result]) -> set[Fingerprint]:
-    """The listing in the form that `is_unchanged` compares as a whole."""
-    return {(name, s.st_size, s.st_mtime_ns, signed(s.st_ino)) for name, s in files.items()}
+    """The listing in a form to compare as a whole. Inodes from 2^63 on equal no row's: file by file, then."""
+    return {(name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in files.items()}
 
 
 def is_racy(*, mtime_ns: int, started_at: int, before: KnownFile | None = None) -> bool:

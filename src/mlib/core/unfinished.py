@@ -11,8 +11,6 @@ import re
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from mlib.core.formats import gguf
-
 if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import BinaryIO
@@ -45,6 +43,7 @@ _ENDINGS = tuple(suffix.lower() for suffix in _PARTIAL_SUFFIXES + _CONTROL_SUFFI
 #: Endings of a neighbour that can tell of a download; `.st` is axel's, alone a rare extension of safetensors.
 BESIDE = (*_PARTIAL_SUFFIXES, *_CONTROL_SUFFIXES, ".st")
 
+_GGUF_MAGIC = b"GGUF"
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_DIRECTORY = b"PK\x01\x02"
 _ZIP_END = b"PK\x05\x06"
@@ -92,7 +91,7 @@ def unfinished_content(file: BinaryIO, size: int) -> str | None:
     if size == 0:
         return "empty file"
     head = _read(file, 0, 9)
-    if head.startswith(gguf.MAGIC):
+    if head.startswith(_GGUF_MAGIC):
         return _unfinished_gguf(file, size)
     if head.startswith(_ZIP_MAGIC):
         return None if _has_directory(file, size) else "zip archive without the directory at its end"
@@ -112,6 +111,8 @@ def _read(file: BinaryIO, offset: int, count: int) -> bytes:
 
 
 def _unfinished_gguf(file: BinaryIO, size: int) -> str | None:
+    from mlib.core.formats import gguf  # the walk needs this module's names only
+
     try:
         promised = gguf.whole_size(file, size)
     except gguf.CutShortError as cut:

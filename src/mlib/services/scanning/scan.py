@@ -35,8 +35,8 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
     if not request.dry_run:
         places = remember(library, places)
     scopes = choose_scopes(library, places, request.paths)
-    before = roots.present_counts(library)
     seen = survey(library, scopes, roots=places.known, rehash=request.rehash, emit=emit)
+    before = roots.present_counts(library) if seen.needs_judging else {}
     report.scanned = seen.scanned
     report.skipped += seen.skipped
     report.problems += seen.problems

@@ -48,6 +48,11 @@ class Survey:
     unknown: list[str] = field(default_factory=list)
     roots: dict[str, Seen] = field(default_factory=dict)
 
+    @property
+    def needs_judging(self) -> bool:
+        """Whether anything is or may turn out to be gone: an unchanged library has nothing to judge."""
+        return bool(self.fresh or self.gone) or any(seen.failed for seen in self.roots.values())
+
 
 def survey(
     library: Library, scopes: Sequence[Scope], *, roots: Sequence[Root], rehash: bool, emit: Emit
