@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import mmap
 import os
 import queue
 import stat
@@ -63,7 +64,9 @@ class _Reader(threading.Thread):
         self.moved_at = time.monotonic()
 
     def run(self) -> None:
-        view = memoryview(bytearray(BUFFER_BYTES))
+        # Whole pages: copying from the page cache to 16 bytes past a page boundary, where malloc puts a large
+        # bytearray, takes so much longer that hashing is a third slower.
+        view = memoryview(mmap.mmap(-1, BUFFER_BYTES))
         while not self.stop.is_set():
             try:
                 file = self.waiting.popleft()
