@@ -72,15 +72,25 @@ def peak_bytes(command: Sequence[str], *, library: Path | None = None) -> int:
     return peak
 
 
-def in_turn(measured: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, float]:
-    """The median seconds of each, all of them run once in every round; a first round is not counted."""
+def in_turn(measured: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
+    """The seconds of each, round by round: all are run once in each. A first round is not counted.
+
+    Each round begins with another one: a disk that allows bursts favours what comes after the slowest.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in measured}
-    for measure in measured.values():
-        measure()
+    order = list(measured)
+    for name in order:
+        measured[name]()
     for _ in range(rounds):
-        for name, measure in measured.items():
-            seconds[name].append(measure())
-    return {name: median(values) for name, values in seconds.items()}
+        for name in order:
+            seconds[name].append(measured[name]())
+        order.append(order.pop(0))
+    return seconds
+
+
+def median_ratio(some: Sequence[float], others: Sequence[float]) -> float:
+    """The median of the ratios within each round: what disturbed a round disturbed both."""
+    return median(one / other for one, other in zip(some, others, strict=True))
 
 
 def tell(what: str, figure: str, target: str = "", *, met: bool | None = None) -> None:
