@@ -80,20 +80,20 @@ class ModelTree:
 
     def write(self, path: Path, content: bytes) -> None:
         """Write in place, through links; the time of change is one that no other write had."""
-        with contextlib.suppress(FileNotFoundError):  # a link that leads to where nothing can be made
+        with contextlib.suppress(OSError):  # a link that leads to itself, or where nothing can be made
             path.write_bytes(content)
             self.touch(path)
 
     def touch(self, path: Path) -> None:
         self.writes += 1
         moment = self.epoch + self.writes * 1_000_000_000
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.utime(path, ns=(moment, moment))
 
     def copy(self, source: Path, target: Path, *, keep_time: bool) -> None:
         if not source.exists() or (target.exists() and source.samefile(target)):
             return
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             shutil.copy2(source, target)
             if not keep_time:
                 self.touch(target)

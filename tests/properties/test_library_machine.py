@@ -366,20 +366,21 @@ class LibraryMachine(RuleBasedStateMachine):
         report: ScanReport,
     ) -> None:
         """Files of one root that were there and are not: all missing or moved, unless it is too much."""
-        in_root = [path for path in before if self.root_of(path) == root]
         kept = [path for path in paths if path in self.present]
+        if request.accept_missing:
+            assert not kept
+            return
+        in_root = [path for path in before if self.root_of(path) == root]
         turned_up = {sha for path, sha in held.items() if isinstance(sha, str) and before.get(path) != sha}
         gone_for_good = [path for path in paths if before[path] not in turned_up]
-        whole = not request.paths or str(root) in request.paths
         seen = [path for path, state in held.items() if self.root_of(path) == root and state != State.UNKNOWN]
+        whole = not request.paths or str(root) in request.paths
         empty = not seen if whole else not any(root.iterdir())
 
         def too_many(gone: list[str]) -> bool:
             return len(gone) > 10 and len(gone) > 0.2 * len(in_root)
 
-        if request.accept_missing:
-            assert not kept
-        elif gone_for_good and (empty or too_many(gone_for_good)):
+        if gone_for_good and (empty or too_many(gone_for_good)):
             assert set(gone_for_good) <= set(kept)
         if kept:
             assert str(root) in report.guarded_roots
