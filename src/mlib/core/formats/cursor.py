@@ -13,7 +13,7 @@ _U64 = Struct("<Q")
 
 MAX_OFFSET = 2**63 - 1  # no file is longer
 #: The largest vocabularies come to under a million strings and 30 MB.
-_MAX_ITEMS = 5_000_000
+_MAX_ITEMS = 2_500_000
 _MAX_READ = 256 * 2**20
 _MAX_KEPT = 16 * 2**20
 _MAX_VARINT = 10  # bytes

@@ -1,0 +1,111 @@
+"""What a file is by its first bytes, and which extensions that content goes by."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from mlib.core.formats.reading import read_at
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+#: The safetensors library accepts no longer header.
+MAX_SAFETENSORS_HEADER = 100_000_000
+
+_HEAD = 4096
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+#: torch.save before zip files: a pickle of this number comes first.
+_LEGACY_NUMBER = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+#: ncnn: text and binary .param, then the three marks a .bin may begin with (fp16, int8, fp32 weights).
+NCNN_STARTS = {
+    b"7767517\n": "param",
+    b"\x1d\x85\x76\x00": "binary param",
+    b"\x47\x6b\x30\x01": "fp16 weights",
+    b"\x38\x4b\x0d\x00": "int8 weights",
+    b"\x56\xc0\x02\x00": "fp32 weights",
+}
+_LFS_START = b"version https://git-lfs"
+_HTML_STARTS = (b"<!", b"<html", b"<head", b"<?xml")
+#: After ONNX's ir_version comes another field of ModelProto: texts, model_version, graph, opset, metadata.
+_ONNX_SECOND_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72\xa2\xca")
+
+_TORCH = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
+_EXTENSIONS = {
+    "safetensors": (".safetensors", ".sft"),
+    "gguf": (".gguf",),
+    "torch_zip": _TORCH,
+    "torch_legacy": _TORCH,
+    "pickle": _TORCH,
+    "torchscript": (".pt", ".pth", ".jit", ".ts", ".torchscript", ".bin"),
+    "onnx": (".onnx",),
+    "ncnn": (".bin", ".param"),
+    "zip": (".zip", ".pt2", ".npz"),
+}
+_TELLING = frozenset(extension for extensions in _EXTENSIONS.values() for extension in extensions)
+
+
+def sniff(file: BinaryIO, size: int) -> str:
+    """The format of an open file of `size` bytes by its content (facts: the formats' own magic numbers).
+
+    One of the formats of `Header`, or "zip" for an archive that holds no model. Leaves the position anywhere.
+    Raises OSError.
+    """
+    if size == 0:
+        return "empty"
+    head = read_at(file, 0, min(size, _HEAD))
+    if head.startswith(_ZIP_STARTS):
+        from mlib.core.formats.zip_names import zip_format
+
+        return zip_format(file, size)
+    return _by_head(head)
+
+
+def _by_head(head: bytes) -> str:
+    if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
+        # Protocols 4 and 5 put the length of a frame before the number.
+        return "torch_legacy" if _LEGACY_NUMBER in head[2:24] else "pickle"
+    return next((name for name, is_it in _TESTS if is_it(head)), "unknown")
+
+
+def _is_html(head: bytes) -> bool:
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_HTML_STARTS)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """A length that is allowed, then JSON's `{`; the rest may be missing."""
+    if not 2 <= int.from_bytes(head[:8], "little") <= MAX_SAFETENSORS_HEADER:
+        return False
+    text = head[8:].lstrip(b" \t\n\r")
+    return text.startswith(b"{") if text else len(head) > 8
+
+
+def _is_onnx(head: bytes) -> bool:
+    """A protobuf message that begins with an ir_version of ONNX and another of its fields."""
+    return len(head) > 2 and head[0] == 8 and 3 <= head[1] <= 31 and head[2] in _ONNX_SECOND_TAGS
+
+
+#: In this order: a length of 8 bytes may begin like ONNX.
+_TESTS = (
+    ("gguf", lambda head: head.startswith(b"GGUF")),
+    ("lfs_pointer", lambda head: head.startswith(_LFS_START)),
+    ("ncnn", lambda head: head.startswith(tuple(NCNN_STARTS))),
+    ("html", _is_html),
+    ("safetensors", _is_safetensors),
+    ("onnx", _is_onnx),
+)
+
+
+def expected_extensions(format_: str) -> tuple[str, ...]:
+    """The lower-case extensions, with their dot, that a format goes by; none if it is no model's format."""
+    return _EXTENSIONS.get(format_, ())
+
+
+def is_wrong_extension(name: str, format_: str) -> bool:
+    """Whether a file's extension says that it is of another format than it is.
+
+    An extension that stands for no format here (`.dat`, `.old`, none) says nothing.
+    """
+    extension = os.path.splitext(name)[1].lower()
+    expected = expected_extensions(format_)
+    return bool(expected) and extension in _TELLING and extension not in expected
