@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: A hash is proof of a stat only if the file had been still for this long before: FAT keeps 2 s.
 RACY_NS = 2_000_000_000
 
+_SIGN = 1 << 63
+
 #: (name, size, mtime_ns, inode): what must be equal for a file to be believed unchanged.
 Fingerprint = tuple[str, int | None, int | None, int | None]
 
@@ -36,7 +38,7 @@ class Difference:
 
 def signed(number: int) -> int:
     """A 64-bit device or inode number as SQLite can hold it."""
-    return number - (1 << 64) if number >= 1 << 63 else number
+    return number - (1 << 64) if number >= _SIGN else number
 
 
 def stat_of(status: os.stat_result) -> Stat:
@@ -45,8 +47,11 @@ def stat_of(status: os.stat_result) -> Stat:
 
 
 def fingerprints(files: Mapping[str, os.stat_result]) -> set[Fingerprint]:
-    """The listing in a form to compare as a whole. Inodes from 2^63 on equal no row's: file by file, then."""
-    return {(name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in files.items()}
+    """The listing in a form to compare as a whole."""
+    return {
+        (name, s.st_size, s.st_mtime_ns, inode if (inode := s.st_ino) < _SIGN else signed(inode))
+        for name, s in files.items()
+    }
 
 
 def is_racy(*, mtime_ns: int, started_at: int, before: KnownFile | None = None) -> bool:
