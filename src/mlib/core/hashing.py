@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import mmap
 import os
 import queue
@@ -18,11 +17,13 @@ from xxhash import xxh3_128
 
 from mlib.core.compare import stat_of
 from mlib.core.models import FoundFile, Hashed, Problem, Stat
+from mlib.core.opening import open_for_reading
 from mlib.core.storage import storage_of
 from mlib.core.unfinished import unfinished_content
 from mlib.core.walk import reason
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator, Sequence
 
 #: 1 MiB: smaller reads lose to the GIL with two threads, larger ones to the cache.
@@ -111,7 +112,7 @@ def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) ->
     A Problem says why it is not to be hashed (no regular file, an unfinished download). Raises OSError.
     """
     started_at = time.time_ns() // 1_000_000
-    with _opened(path) as file:
+    with open_for_reading(path) as file:
         before = os.fstat(file.fileno())
         if why_not := _unready(file, path, before):
             return why_not
@@ -138,18 +139,8 @@ def unready(path: str) -> Problem | None:
 
     Raises OSError.
     """
-    with _opened(path) as file:
+    with open_for_reading(path) as file:
         return _unready(file, path, os.fstat(file.fileno()))
-
-
-def _opened(path: str) -> io.FileIO:
-    # O_NONBLOCK: a FIFO that took the file's place must not hang the scan.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        return io.FileIO(descriptor)
-    except OSError:  # a directory took its place
-        os.close(descriptor)
-        raise
 
 
 def _unready(file: io.FileIO, path: str, status: os.stat_result) -> Problem | None:

@@ -1,0 +1,239 @@
+"""Every hash the world calls a model by: computed from a file, and understood where a person typed one.
+
+Definitions after Civitai's scanner, AUTOMATIC1111's web UI and kohya's trainer.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from mlib.core.compare import stat_of
+from mlib.core.opening import open_for_reading
+
+# What only `compute` needs is imported there: understanding a hash must not cost a command its start-up time.
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+    from mlib.core.models import Stat
+
+#: The hashes by name, in the order in which they are shown.
+NAMES = ("sha256", "autov1", "autov2", "autov3", "sha256_12", "crc32", "blake3", "xxh3")
+#: How much of an AutoV3 is shown and compared; elsewhere it is also seen whole.
+AUTOV3_DIGITS = 12
+
+#: AutoV1 looks at 64 KiB behind the first MiB, and at no file under 2 MiB.
+_AUTOV1_START = 0x100000
+_AUTOV1_END = 0x110000
+_AUTOV1_MIN_SIZE = 0x200000
+
+#: SHA-256 of no bytes: the AutoV1 or AutoV3 that careless tools give to every file that has none.
+_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+_TYPED = re.compile(rf"(?:(?:{'|'.join(NAMES)})\s*:\s*)?(?:0x)?([0-9a-f]{{4,64}})", re.ASCII | re.IGNORECASE)
+#: What a number of digits may stand for, the SHA-256 or its beginning first; any other number is such a one.
+_MEANINGS = {
+    8: ("sha256", "autov1", "crc32"),
+    10: ("autov2",),
+    12: ("sha256_12", "autov3"),
+    64: ("sha256", "autov3", "blake3"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """The hashes of one file in lower-case hex; None where a hash is not defined for it.
+
+    `autov1` has 8 digits and is None under 2 MiB. `autov3` is kept with all its 64 digits, of which the
+    first AUTOV3_DIGITS are shown and compared; it is None unless the file is a safetensors with tensors.
+    `crc32` has 8 digits, its bytes in Civitai's order, the lowest first. `blake3` has 64 and is None where
+    it was not computed. `xxh3` is the 128-bit one, 32 digits.
+    """
+
+    sha256: str
+    autov1: str | None
+    autov3: str | None
+    crc32: str
+    blake3: str | None
+    xxh3: str
+
+    @property
+    def autov2(self) -> str:
+        """The first 10 digits of the SHA-256."""
+        return self.sha256[:10]
+
+    @property
+    def sha256_12(self) -> str:
+        """The first 12 digits of the SHA-256, as Forge writes it."""
+        return self.sha256[:12]
+
+
+def meanings(text: str) -> tuple[tuple[str, str], ...]:
+    """What a hash that a person typed may stand for: (name, lower-case hex), the likeliest first.
+
+    A `sha256` of fewer than 64 digits is the beginning of one, an `autov3` of 12 the beginning of that.
+    White space, `0x` and the name of a hash with a colon may stand before it; the number of digits alone
+    decides, for many a list gives a hash the wrong name. Nothing for what is no hash.
+    """
+    match = _TYPED.fullmatch(text.strip())
+    if match is None:
+        return ()
+    digits = match[1].lower()
+    names = _MEANINGS.get(len(digits), ("sha256",))
+    of_nothing = _OF_NOTHING.startswith(digits)
+    return tuple((name, digits) for name in names if not (of_nothing and name in {"autov1", "autov3"}))
+
+
+class _Digest(Protocol):
+    """What hashlib, xxhash and blake3 have in common."""
+
+    def update(self, data: memoryview, /) -> object: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class _Crc32:
+    """CRC-32 as such a digest, in Civitai's order of its bytes: the lowest first."""
+
+    def __init__(self) -> None:
+        from zlib import crc32
+
+        self._function = crc32
+        self._value = 0
+
+    def update(self, data: memoryview, /) -> None:
+        self._value = self._function(data, self._value)
+
+    def hexdigest(self) -> str:
+        return self._value.to_bytes(4, "little").hex()
+
+
+class _Part(NamedTuple):
+    """The bytes from `start` up to `end` of a file, and the digest they go to."""
+
+    digest: _Digest
+    start: int
+    end: int
+
+
+def compute(
+    path: str,
+    *,
+    advance: Callable[[int], None],
+    with_blake3: bool | None = None,
+    view: memoryview | None = None,
+) -> Hashes | None:
+    """All hashes of a regular file in one pass; None if it changed meanwhile.
+
+    `advance` is told the bytes of each chunk read; what it raises ends the reading. BLAKE3 is computed where
+    its package is installed, with `with_blake3` False never; with True it must be, or ImportError is raised.
+    `view` is the buffer to read into. Raises OSError, also for what is no regular file.
+
+    Works on the caller's thread: several files at once keep several cores busy, each with a `view`.
+    """
+    if view is None:
+        view = _new_buffer()
+    _expect_file(_status(path), path)
+    with open_for_reading(path) as file:
+        before = os.fstat(file.fileno())
+        _expect_file(before, path)
+        parts = _parts(file, before.st_size, with_blake3=with_blake3)
+        file.seek(0)
+        size = 0
+        # What grows faster than it is read has no end.
+        while size <= before.st_size and (count := file.readinto(view)):
+            for digest, start, end in parts.values():
+                if start < size + count and size < end:
+                    digest.update(view[max(start - size, 0) : min(end - size, count)])
+            size += count
+            advance(count)
+        after = os.fstat(file.fileno())
+    if (
+        size != before.st_size
+        or _moments(before) != _moments(after)
+        or stat_of(os.stat(path)) != stat_of(after)
+    ):
+        return None
+    found = {name: part.digest.hexdigest() for name, part in parts.items()}
+    return Hashes(
+        sha256=found["sha256"],
+        autov1=found["autov1"][:8] if "autov1" in found else None,
+        autov3=found.get("autov3"),
+        crc32=found["crc32"],
+        blake3=found.get("blake3"),
+        xxh3=found["xxh3"],
+    )
+
+
+def _new_buffer() -> memoryview:
+    import mmap
+
+    from mlib.core.hashing import BUFFER_BYTES
+
+    return memoryview(mmap.mmap(-1, BUFFER_BYTES))  # whole pages: `hashing` says why
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except ValueError as error:  # a zero byte, or half a surrogate pair: no file can have such a name
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+
+
+def _expect_file(status: os.stat_result, path: str) -> None:
+    # Asked before opening too: to open a device may already do something.
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def _moments(status: os.stat_result) -> tuple[Stat, int]:
+    return stat_of(status), status.st_ctime_ns
+
+
+def _parts(file: BinaryIO, size: int, *, with_blake3: bool | None) -> dict[str, _Part]:
+    """The digests of a file of `size` bytes by name, each with what it is taken of."""
+    from hashlib import sha256
+
+    from xxhash import xxh3_128
+
+    whole: dict[str, _Digest] = {"sha256": sha256(), "crc32": _Crc32(), "xxh3": xxh3_128()}
+    if blake3 := _blake3(wanted=with_blake3):
+        whole["blake3"] = blake3
+    parts = {name: _Part(digest, 0, size) for name, digest in whole.items()}
+    if size >= _AUTOV1_MIN_SIZE:
+        parts["autov1"] = _Part(sha256(), _AUTOV1_START, _AUTOV1_END)
+    if tensors_start := _tensors_start(file, size):
+        parts["autov3"] = _Part(sha256(), tensors_start, size)
+    return parts
+
+
+def _blake3(*, wanted: bool | None) -> _Digest | None:
+    if wanted is False:
+        return None
+    try:
+        from blake3 import blake3
+    except ImportError:
+        if wanted:
+            raise
+        return None
+    return blake3()
+
+
+def _tensors_start(file: BinaryIO, size: int) -> int | None:
+    """Where the tensors' bytes begin in a safetensors file; None if it is none or has no such bytes."""
+    from mlib.core.formats.reading import read_at
+    from mlib.core.formats.sniff import MAX_SAFETENSORS_HEADER, sniff
+
+    header_size = int.from_bytes(read_at(file, 0, 8), "little")
+    start = 8 + header_size
+    if header_size > MAX_SAFETENSORS_HEADER or start >= size or sniff(file, size) != "safetensors":
+        return None
+    return start
