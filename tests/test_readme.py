@@ -88,7 +88,7 @@ def test_every_command_of_the_tour_prints_what_the_readme_shows(tmp_path: Path, 
         )
 
 
-@pytest.mark.parametrize("command", ["scan", "show", "update", "import", "clean-meta"])
+@pytest.mark.parametrize("command", ["scan", "show", "update", "import", "clean-meta", "inspect", "hash"])
 def test_each_subcommand_and_each_of_its_options_is_documented(command: str) -> None:
     text = README.read_text()
     assert f"mlib {command}" in text
@@ -100,4 +100,4 @@ def test_the_listed_subcommands_are_all_there_are() -> None:
     listed = set(
         re.findall(r"^  ([a-z-]+)  +\S", mlib("--help").out.partition("Commands:")[2], flags=re.MULTILINE)
     )
-    assert listed == {"scan", "show", "update", "import", "clean-meta"}
+    assert listed == {"scan", "show", "update", "import", "clean-meta", "inspect", "hash"}

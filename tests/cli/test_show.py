@@ -245,7 +245,7 @@ class TestHostile:
         assert steering(done.out) == set()
         fields = {"pending", "path", "sha256", "name", "type", "base_model", "size_bytes", "description",
                   "notes", "tag", "file", "autov2", "sha256_12", "xxh3_128", "created_at", "updated_at",
-                  "meta"}  # fmt: skip
+                  "meta", "kind", "format"}  # fmt: skip
         assert {line.split("\t")[0] for line in done.out.splitlines()} <= fields
 
     def test_json_gives_back_every_character(self, library: Library, hostile: list[str]) -> None:

@@ -270,7 +270,11 @@ class TestUpgrade:
         before = {table: rows for table, rows in dump(old).items() if table not in changed}
         with opened(old):
             pass
-        assert {table: rows for table, rows in dump(old).items() if table not in changed} == before
+        after = dump(old)
+        assert {table: after[table] for table in before} == before
+        assert not any(after[table] for table in after.keys() - before.keys() - changed), (
+            "new tables are empty"
+        )
 
     def test_a_backup_of_the_old_one_is_made_first(self, old: Path) -> None:
         before = dump(old)

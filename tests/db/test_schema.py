@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 #: What sqlite-utils keeps to know which steps were applied.
 FOREIGN = "_sqlite_migrations"
 TABLES = {
+    "contents",
     "db_meta",
     "files",
+    "findings",
+    "hashes",
+    "headers",
     "model_meta",
     "model_tags",
     "models",
@@ -27,6 +31,7 @@ TABLES = {
     "pending_import",
     "pending_model_tags",
     "roots",
+    "sidecars",
     "tags",
 }
 INDEXES = {
@@ -35,6 +40,11 @@ INDEXES = {
     "files_present",
     "files_root",
     "files_sha256",
+    "findings_code",
+    "hashes_autov1",
+    "hashes_autov3",
+    "hashes_blake3",
+    "hashes_crc32",
     "model_tags_tag",
     "models_name",
     "pending_import_claimed_hash",
@@ -60,7 +70,8 @@ def test_there_are_these_tables_and_indexes_and_nothing_else(library: Library) -
 
 def test_every_statement_is_in_force_as_it_is_written(library: Library) -> None:
     """A migration that rewrote a table would leave other words than those that declare it."""
-    written = {" ".join(statement.split()) for statement in schema._TABLES.split(";") if statement.strip()}
+    statements = (schema._TABLES + schema._CONTENTS).split(";")
+    written = {" ".join(statement.split()) for statement in statements if statement.strip()}
     stored = {
         " ".join(sql.split())
         for (sql,) in library.all(

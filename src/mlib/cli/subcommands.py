@@ -10,7 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 #: How a command is called, in the order of the help, and its module and function.
-NAMES = {"scan": "scan", "show": "show", "update": "update", "import": "import_", "clean-meta": "clean_meta"}
+NAMES = {"scan": "scan", "show": "show", "update": "update", "import": "import_", "clean-meta": "clean_meta",
+         "inspect": "inspect_", "hash": "hash_"}  # fmt: skip
 
 
 class _Subcommands(Mapping[str, Any]):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
+import os
 from typing import TYPE_CHECKING, Any
 
+from mlib.cli import about
 from mlib.cli import format as fmt
+from mlib.cli.pages import entry, heading
 from mlib.core import jsontext, meta, times
 from mlib.core.errors import NotFound, WrongUsage
 from mlib.core.text import visible
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlib.services.catalog import Detail, Place
-
-#: Widest page: longer lines are hard to read.
-WIDTH = 100
 
 
 def as_json(detail: Detail) -> dict[str, Any]:
@@ -40,6 +38,11 @@ def as_json(detail: Detail) -> dict[str, Any]:
         "meta": jsontext.Raw(detail.meta_json or "{}"),
         "edited": sorted(model.edited),
         "pending": entry is not None,
+        **about.as_json(about.of_detail(detail, with_header=True)),
+        "same_weights": [
+            {"sha256": other.sha256, "name": other.name, "path": other.path} for other in detail.same_weights
+        ],
+        "companions": list(detail.companions),
     }
     if entry is not None:
         document |= {
@@ -95,6 +98,13 @@ def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
     yield "notes", model.notes
     for tag in detail.tags:
         yield "tag", tag
+    known = about.of_detail(detail)
+    if known is not None:
+        yield from about.as_rows(known)
+    for other in detail.same_weights:
+        yield "same_weights", other.sha256, other.name, other.path or ""
+    for path in detail.companions:
+        yield "companion", path
     for place in detail.places:
         since = times.iso(place.file.missing_since)
         yield (
@@ -112,23 +122,33 @@ def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
         yield "meta", detail.meta_json or "{}"
 
 
-def as_page(detail: Detail, *, with_meta: bool, colour: bool) -> Iterator[str]:
+def as_page(detail: Detail, *, with_meta: bool) -> Iterator[str]:
     """A page for a person: what it is, where it is, its hashes; our own marks are the only ones in it."""
 
-    def heading(text: str) -> str:
-        return f"\x1b[1m{text}\x1b[0m" if colour else text
-
+    known = about.of_detail(detail)
     yield heading(_title(detail)) + _state(detail)
+    yield heading("what it is")
     yield from _description(detail)
+    if known is not None and (use := list(about.how_to_use(known))):
+        yield heading("how to use it")
+        for label, text in use:
+            yield from entry(label, text)
     yield heading("where it is")
     yield from _places(detail)
+    for path in detail.companions:
+        yield f"    with {visible(os.path.basename(path))}"
     if detail.model.sha256:
         yield heading("hashes")
         yield from (f"  {name:<12} {value}" for name, value in _hashes(detail).items())
+        yield from _same_weights(detail)
+    if known is not None and known.findings:
+        yield heading("findings")
+        for label, text in about.findings(known):
+            yield from entry(label, text)
     if detail.meta_json and with_meta:
         yield heading("metadata")
         for key, value in _leaves(jsontext.parse(detail.meta_json)):
-            yield from _entry(key, value)
+            yield from entry(key, value)
     elif detail.meta_json:
         yield "  (there is metadata: --meta shows it)"
 
@@ -146,16 +166,20 @@ def _state(detail: Detail) -> str:
 
 def _description(detail: Detail) -> Iterator[str]:
     model = detail.model
-    yield from _entry("type", model.type + (f", {model.base_model}" if model.base_model else ""))
-    yield from _entry("size", fmt.exact_size(model.size_bytes))
+    yield from entry("type", model.type + (f", {model.base_model}" if model.base_model else ""))
+    known = about.of_detail(detail)
+    if known is not None:
+        for label, text in about.what_it_is(known):
+            yield from entry(label, text)
+    yield from entry("size", fmt.exact_size(model.size_bytes))
     if detail.tags:
-        yield from _entry("tags", ", ".join(f'"{tag}"' if "," in tag else tag for tag in detail.tags))
+        yield from entry("tags", ", ".join(f'"{tag}"' if "," in tag else tag for tag in detail.tags))
     for label in ("description", "notes"):
         if text := getattr(model, label):
-            yield from _entry(label, text)
-    yield from _entry("added", fmt.moment(model.created_at))
+            yield from entry(label, text)
+    yield from entry("added", fmt.moment(model.created_at))
     if model.updated_at != model.created_at:
-        yield from _entry("updated", fmt.moment(model.updated_at))
+        yield from entry("updated", fmt.moment(model.updated_at))
 
 
 def _places(detail: Detail) -> Iterator[str]:
@@ -174,19 +198,10 @@ def _places(detail: Detail) -> Iterator[str]:
         yield "  no file of it has been seen"
 
 
-def _entry(label: str, value: str) -> Iterator[str]:
-    lead = f"  {label:<12} "
-    width = max(min(shutil.get_terminal_size().columns, WIDTH), 40)
-    for line in value.split("\n"):
-        yield from textwrap.wrap(
-            visible(line),
-            width,
-            initial_indent=lead,
-            subsequent_indent=" " * len(lead),
-            break_long_words=False,
-            break_on_hyphens=False,
-        ) or [lead.rstrip()]
-        lead = " " * len(lead)
+def _same_weights(detail: Detail) -> Iterator[str]:
+    for other in detail.same_weights:
+        where = other.path or "missing"
+        yield from entry("same weights", f"{other.sha256[:10]} {other.name} ({where})")
 
 
 def _file(place: Place) -> dict[str, Any]:
@@ -205,9 +220,19 @@ def _hashes(detail: Detail) -> dict[str, str]:
     sha256 = detail.model.sha256
     if not sha256:
         return {}
-    hashes = {"sha256": sha256, "autov2": sha256[:10], "sha256_12": sha256[:12]}
+    known = detail.hashes
+    hashes = {
+        "sha256": sha256,
+        "autov1": known.autov1,
+        "autov2": sha256[:10],
+        "autov3": known.autov3[:12] if known.autov3 else None,
+        "sha256_12": sha256[:12],
+        "crc32": known.crc32,
+        "blake3": known.blake3,
+    }
+    found = {name: value for name, value in hashes.items() if value}
     xxh3 = next((place.file.xxh3 for place in detail.places if place.file.xxh3), None)
-    return {**hashes, "xxh3_128": xxh3} if xxh3 else hashes
+    return {**found, "xxh3_128": xxh3} if xxh3 else found
 
 
 def _meta_values(detail: Detail, key: str) -> list[str]:

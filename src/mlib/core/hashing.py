@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from xxhash import xxh3_128
 
 from mlib.core.compare import stat_of
+from mlib.core.inspection import inspect
 from mlib.core.models import FoundFile, Hashed, Problem, Stat
 from mlib.core.opening import open_for_reading
 from mlib.core.storage import storage_of
@@ -25,6 +26,8 @@ from mlib.core.walk import reason
 if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator, Sequence
+
+    from mlib.core.inspection import Inspection
 
 #: 1 MiB: smaller reads lose to the GIL with two threads, larger ones to the cache.
 BUFFER_BYTES = 1 << 20
@@ -107,7 +110,7 @@ class _Reader(threading.Thread):
 
 
 def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) -> Hashed | Problem | None:
-    """SHA-256 and xxh3-128 of a whole regular file in one pass; None if it changed meanwhile.
+    """SHA-256, xxh3-128 and meaning of a whole regular file in one pass; None if it changed meanwhile.
 
     A Problem says why it is not to be hashed (no regular file, an unfinished download). Raises OSError.
     """
@@ -116,6 +119,7 @@ def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) ->
         before = os.fstat(file.fileno())
         if why_not := _unready(file, path, before):
             return why_not
+        inspection = _inspected(file, path, before.st_size)
         file.seek(0)
         sha256, xxh3, size = hashlib.sha256(), xxh3_128(), 0
         while count := file.readinto(view):
@@ -131,7 +135,17 @@ def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) ->
         or stat_of(os.stat(path)) != stat_of(after)
     ):
         return None
-    return Hashed(sha256.hexdigest(), xxh3.hexdigest(), stat_of(after), started_at)
+    return Hashed(sha256.hexdigest(), xxh3.hexdigest(), stat_of(after), started_at, inspection)
+
+
+def _inspected(file: io.FileIO, path: str, size: int) -> Inspection | None:
+    """What the header means; None where reading it fails in a way that nobody foresaw."""
+    try:
+        return inspect(file, size, name=os.path.basename(path))
+    except OSError:
+        raise
+    except Exception:  # noqa: BLE001 - a fault in a header's reader must not end a scan of all other files
+        return None
 
 
 def unready(path: str) -> Problem | None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mlib.core.inspection import Inspection
 
 #: What a person may type about a model, besides tags and free metadata.
 TEXT_FIELDS = ("name", "type", "base_model", "description", "notes")
@@ -63,12 +66,16 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
-    """The digests of one file in lower-case hex, of all its bytes as they were from `started_at` on."""
+    """The digests of one file in lower-case hex, of all its bytes as they were from `started_at` on.
+
+    `inspection` is what its header meant then; None if nobody looked.
+    """
 
     sha256: str
     xxh3: str
     stat: Stat
     started_at: int
+    inspection: Inspection | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,32 @@ class Model:
     created_at: int = 0
     updated_at: int = 0
     edited: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file says of itself, whatever it is called and wherever it lies.
+
+    `kind` and `base_model` are what its header shows, `evidence` says why, a line each. `usage_json` is a
+    JSON object of what it takes to use it.
+    """
+
+    sha256: str
+    format: str
+    kind: str
+    base_model: str
+    evidence: tuple[str, ...]
+    usage_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherHashes:
+    """Hashes of content beside its SHA-256, in lower-case hex; None where not known (see `core.hashes`)."""
+
+    autov1: str | None = None
+    autov3: str | None = None
+    crc32: str | None = None
+    blake3: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,44 @@ def m002_strip_image_payloads(db: Database) -> None:
                 db.table(table).update(value, {"meta_json": stripped.text})
 
 
+# What files say of themselves, by content: of staged content too, so nothing here refers to `models`.
+# Findings about content have an empty directory and name; those of a place have its.
+_CONTENTS = """
+CREATE TABLE contents (
+    sha256 TEXT PRIMARY KEY, format TEXT NOT NULL, kind TEXT NOT NULL, base_model TEXT NOT NULL,
+    evidence TEXT NOT NULL, usage_json TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE hashes (
+    sha256 TEXT PRIMARY KEY, autov1 TEXT, autov3 TEXT, crc32 TEXT, blake3 TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX hashes_autov1 ON hashes (autov1) WHERE autov1 IS NOT NULL;
+CREATE INDEX hashes_autov3 ON hashes (autov3) WHERE autov3 IS NOT NULL;
+CREATE INDEX hashes_crc32 ON hashes (crc32) WHERE crc32 IS NOT NULL;
+CREATE INDEX hashes_blake3 ON hashes (blake3) WHERE blake3 IS NOT NULL;
+CREATE TABLE findings (
+    sha256 TEXT NOT NULL, directory ANY NOT NULL, name ANY NOT NULL, code TEXT NOT NULL,
+    serious INTEGER NOT NULL, message TEXT NOT NULL,
+    PRIMARY KEY (sha256, directory, name, code, message)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX findings_code ON findings (code);
+CREATE TABLE sidecars (
+    directory ANY NOT NULL, name ANY NOT NULL, kind TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, sidecar_json TEXT,
+    PRIMARY KEY (directory, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE headers (sha256 TEXT PRIMARY KEY, header BLOB NOT NULL) STRICT;
+"""
+
+
+def m003_contents(db: Database) -> None:
+    """Room for what files say of themselves."""
+    for statement in _CONTENTS.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
 #: Every step, oldest first.
-STEPS = (m001_tables, m002_strip_image_payloads)
+STEPS = (m001_tables, m002_strip_image_payloads, m003_contents)
 #: What a library must have applied, and all that this version understands.
 STEP_NAMES = tuple(step.__name__ for step in STEPS)
 

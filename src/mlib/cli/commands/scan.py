@@ -16,9 +16,14 @@ from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOptio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlib.core.formats.header import Finding
     from mlib.db.library import Library
     from mlib.services.importing import ImportReport
     from mlib.services.scanning import ScanReport
+
+
+#: Findings that are told a line each; after a first scan there may be thousands.
+TOLD = 20
 
 
 def scan(
@@ -39,6 +44,9 @@ def scan(
         bool, typer.Option("--stage", help="Leave new content pending instead of importing it.")
     ] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again.")] = False,
+    reinspect: Annotated[
+        bool, typer.Option("--reinspect", help="Judge every file anew: what it is, what is wrong with it.")
+    ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, max=64, metavar="N", help="Files read at once from one disk.")
     ] = None,
@@ -68,6 +76,7 @@ def scan(
         paths=paths or (),
         stage=stage,
         rehash=rehash,
+        reinspect=reinspect,
         jobs=jobs,
         accept_missing=accept_missing,
         dry_run=dry_run,
@@ -121,6 +130,7 @@ def _document(report: ScanReport, *, dry_run: bool) -> dict[str, Any]:
         "guarded_roots": report.guarded_roots,
         "skipped_files": [_problem(problem) for problem in report.skipped],
         "conflicts": report.conflicts,
+        "findings": [_finding(path, finding) for path, finding in report.findings],
         "interrupted": report.interrupted is not None,
         "dry_run": dry_run,
     }
@@ -130,11 +140,21 @@ def _problem(problem: Any) -> dict[str, str]:
     return {"path": problem.path, "code": problem.code, "message": problem.message}
 
 
+def _finding(path: str, finding: Finding) -> dict[str, Any]:
+    return {
+        "path": path,
+        "code": finding.code,
+        "message": finding.message,
+        "serious": finding.serious,
+    }
+
+
 def _summary(report: ScanReport, *, dry_run: bool) -> str:
     words = [
         (word, report.counts[word]) for word in ("added", "moved", "copied", "replaced", "restored")
     ] + [("missing", report.missing), ("pending", len(report.pending_ids)), ("skipped", len(report.skipped)),
-         ("problems", len(report.problems)), ("unchanged", report.counts["unchanged"])]  # fmt: skip
+         ("problems", len(report.problems)), ("findings", len(report.findings)),
+         ("unchanged", report.counts["unchanged"])]  # fmt: skip
     parts = [f"{fmt.number(count)} {word}" for word, count in words if count]
     text = f"{fmt.plural(report.scanned, 'file')}: {', '.join(parts) or 'nothing new'}"
     if dry_run:
@@ -147,6 +167,10 @@ def _summary(report: ScanReport, *, dry_run: bool) -> str:
 def _tell(report: ScanReport) -> None:
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
+    for path, finding in report.findings[:TOLD]:
+        output.note(f"finding: {path}: {finding.message}")
+    if len(report.findings) > TOLD:
+        output.note(f"finding: and {fmt.number(len(report.findings) - TOLD)} more; --json lists them all")
     from mlib.core.walk import topmost_missing
 
     absent = Counter(filter(None, map(topmost_missing, report.offline_roots)))

@@ -38,11 +38,8 @@ def show(
     elif quiet:
         output.write_lines(detail.identifier for detail in details)
     elif output.is_terminal():
-        colour = output.has_colour()
         for number, detail in enumerate(details):
-            output.write_marked(
-                ([""] if number else []) + list(views.as_page(detail, with_meta=with_meta, colour=colour))
-            )
+            output.write_marked(([""] if number else []) + list(views.as_page(detail, with_meta=with_meta)))
     else:
         for detail in details:
             output.write_rows(views.as_rows(detail, with_meta=with_meta))

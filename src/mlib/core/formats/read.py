@@ -34,7 +34,7 @@ def read_header(file: BinaryIO, size: int, *, name: str) -> Header:
     if (part := _PART.search(name)) and "split" not in header.details:
         split = {"number": int(part[1]), "of": int(part[2])}
         header = replace(header, details={**header.details, "split": split})
-    findings = [*header.findings, *_about_the_file(header, name)]
+    findings = [*header.findings, *_about_the_file(header), *name_findings(header.format, name)]
     return replace(header, findings=tuple(findings))
 
 
@@ -77,7 +77,7 @@ def _by_name(file: BinaryIO, size: int, extension: str) -> Header:
     return Header("unknown", findings=header.findings)
 
 
-def _about_the_file(header: Header, name: str) -> list[Finding]:
+def _about_the_file(header: Header) -> list[Finding]:
     findings = []
     if header.format == "empty":
         findings.append(Finding("empty_file", "the file is empty", serious=True))
@@ -90,9 +90,13 @@ def _about_the_file(header: Header, name: str) -> list[Finding]:
         title = header.details.get("title")
         titled = f" ('{title}')" if title else ""
         findings.append(Finding("html_page", f"a web page{titled} was saved as a model", serious=True))
-    if is_wrong_extension(name, header.format):
-        extension = os.path.splitext(name)[1].lower()
-        usual = expected_extensions(header.format)[0]
-        message = f"it is {header.format} (usually {usual}), its name ends in {extension}"
-        findings.append(Finding("wrong_extension", message))
     return findings
+
+
+def name_findings(format_: str, name: str) -> list[Finding]:
+    """Whether the extension says another format than the content."""
+    if not is_wrong_extension(name, format_):
+        return []
+    extension = os.path.splitext(name)[1].lower()
+    usual = expected_extensions(format_)[0]
+    return [Finding("wrong_extension", f"it is {format_} (usually {usual}), its name ends in {extension}")]

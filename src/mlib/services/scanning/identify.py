@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlib.core.hashing import Outcome
+    from mlib.core.inspection import Inspection
     from mlib.db.library import Library
     from mlib.services.scanning.ledger import Ledger
     from mlib.services.scanning.report import ScanReport, ScanRequest
@@ -39,14 +40,19 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
     An interruption is noted in the report; what was read by then is written first.
     """
     batch: list[tuple[FoundFile, KnownFile]] = []
+    inspected: dict[str, Inspection] = {}
     flushed_at = time.monotonic()
 
     def flush(*, now: bool = False) -> None:
         nonlocal batch, flushed_at
         if batch and (now or len(batch) >= FLUSH_FILES or time.monotonic() - flushed_at >= FLUSH_SECONDS):
+            from mlib.services.scanning.inspecting import look_into
+
+            looked = look_into(ledger.library, [row for _, row in batch], inspected)
             with uninterrupted():
-                ledger.record(batch)
+                ledger.record(batch, looked)
                 batch = []
+                inspected.clear()
             flushed_at = time.monotonic()
 
     def advanced(before: int, size: int, slow: str | None) -> None:
@@ -73,7 +79,7 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
                 outcomes = hash_files(
                     part, jobs=request.jobs, advanced=partial(advanced, report.hashed_bytes)
                 )
-                for found, row in _identified(outcomes, unread, seen, report):
+                for found, row in _identified(outcomes, unread, seen, report, inspected):
                     batch.append((found, row))
                     flush()
         flush(now=True)
@@ -121,6 +127,7 @@ def _identified(
     groups: dict[tuple[int, int], list[tuple[FoundFile, KnownFile | None]]],
     seen: Survey,
     report: ScanReport,
+    inspected: dict[str, Inspection],
 ) -> Iterator[tuple[FoundFile, KnownFile]]:
     """Each path of every file that was read: the names of one inode share one reading.
 
@@ -136,6 +143,8 @@ def _identified(
             if outcome.problem.code == "unfinished":
                 seen.gone += [row for found, row in group if row is not None and row.stat != found.stat]
             continue
+        if outcome.hashed.inspection is not None:
+            inspected[outcome.hashed.sha256] = outcome.hashed.inspection
         for found, before in group:
             if found is outcome.file or found.stat == outcome.hashed.stat:
                 yield found, _row(found, outcome.hashed, before)

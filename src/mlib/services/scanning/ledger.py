@@ -15,9 +15,11 @@ from mlib.core.walk import is_within
 from mlib.db import files, models, pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from mlib.core.formats.header import Finding
     from mlib.db.library import Library
+    from mlib.services.scanning.inspecting import Looked
     from mlib.services.scanning.report import Importer
 
 #: The `source` of a pending import that a scan staged.
@@ -44,17 +46,22 @@ class Ledger:
     new: set[str] = field(default_factory=set)
     pending_ids: list[int] = field(default_factory=list)
     conflicts: int = 0
+    findings: list[tuple[str, Finding]] = field(default_factory=list)
     settled: set[tuple[str, str]] = field(default_factory=set)
     displaced: dict[str, tuple[KnownFile, str]] = field(default_factory=dict)
     leaving: defaultdict[str, list[KnownFile]] = field(default_factory=lambda: defaultdict(list))
     arrived: defaultdict[str, list[tuple[KnownFile, str]]] = field(default_factory=lambda: defaultdict(list))
 
-    def record(self, identified: Sequence[tuple[FoundFile, KnownFile]]) -> None:
-        """Write a batch in one transaction; only then tell of it."""
+    def record(self, identified: Sequence[tuple[FoundFile, KnownFile]], looked: Mapping[str, Looked]) -> None:
+        """Write a batch, with what was seen in the files, in one transaction; only then tell of it."""
+        from mlib.services.scanning.inspecting import keep  # an unchanged library needs none of it
+
         for _, row in identified:
             self._find_gone_elsewhere(row)
         with self.library.transaction():
             stored = [(row, self._record_one(found, row)) for found, row in identified]
+            found_wrong = keep(self.library, [row for row, _ in stored], looked, self.roots)
+        self.findings += found_wrong
         for row, outcome in stored:
             self.counts[outcome] += 1
             self.emit(FileStored(row.path, row.sha256, outcome))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from mlib.db.library import Library
 
 if TYPE_CHECKING:
+    from mlib.core.formats.header import Finding
     from mlib.core.models import Problem
 
 #: Every way a file that was seen can be accounted for; each file is counted once.
@@ -21,7 +22,8 @@ class ScanRequest:
     """Where to look (ComfyUI folders, YAML files, TYPE=DIR roots; none: what is remembered) and how.
 
     `paths` limits the scan to these files and subtrees. `stage` leaves new content in pending_import.
-    `rehash` believes no stat. `jobs` is the number of files read at once from one disk. `accept_missing`
+    `rehash` believes no stat. `reinspect` judges every file anew, from its kept header where there is one.
+    `jobs` is the number of files read at once from one disk. `accept_missing`
     marks files as missing where a guard would rather not. `dry_run` reads and writes nothing: new files count
     as added without being hashed. `found_comfyui` is a ComfyUI to fall back on where nothing is remembered.
     """
@@ -32,6 +34,7 @@ class ScanRequest:
     paths: Sequence[str] = ()
     stage: bool = False
     rehash: bool = False
+    reinspect: bool = False
     jobs: int | None = None
     accept_missing: bool = False
     dry_run: bool = False
@@ -51,8 +54,10 @@ class ScanReport:
     guarded_roots: list[str] = field(default_factory=list)
     pending_ids: list[int] = field(default_factory=list)
     conflicts: int = 0
+    findings: list[tuple[str, Finding]] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     hashed_bytes: int = 0
+    reinspected: int = 0
     seconds: float = 0.0
     interrupted: BaseException | None = None
 

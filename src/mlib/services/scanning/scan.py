@@ -18,6 +18,9 @@ from mlib.services.scanning.survey import Survey, survey
 from mlib.services.scanning.waiting import complete_waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlib.core.models import Root
     from mlib.db.library import Library
 
 
@@ -61,23 +64,33 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
 
         foresee(seen, ledger, request, report)
     else:
-        _write_known(library, seen)
+        _write_known(library, seen, places.known)
         identify(seen, ledger, request, report, emit)
         if report.interrupted is None:
             complete_waiting(ledger)
+        if report.interrupted is None and request.reinspect:
+            from mlib.services.scanning.reinspecting import reinspect
+
+            reinspect(ledger, scopes, report)
     report.conflicts = ledger.conflicts
+    report.findings = ledger.findings
     close(library, seen, ledger, before, request, report)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _write_known(library: Library, seen: Survey) -> None:
+def _write_known(library: Library, seen: Survey, known: Sequence[Root]) -> None:
     """Rows that need no reading: back where they were, or the same file in another root."""
     rows = [replace(row, root_id=found.root.id, stat=found.stat) for row, found in seen.refreshed]
     rows += [
         replace(row, root_id=found.root.id, stat=found.stat, missing_since=None)
         for row, found in seen.restored
     ]
+    if not rows:
+        return
+    from mlib.services.scanning.inspecting import judge_places
+
     for start in range(0, len(rows), FLUSH_FILES):
         with library.transaction():
             files.put(library, rows[start : start + FLUSH_FILES])
+            judge_places(library, rows[start : start + FLUSH_FILES], known)

@@ -1,16 +1,15 @@
-"""Finding what a person means, and telling all that is known of it."""
+"""Finding what a person means."""
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import NotFound, WrongUsage
-from mlib.core.models import KnownFile, Model, Pending, Root
+from mlib.core.hashes import meanings
 from mlib.core.text import displayable, visible
-from mlib.db import files, models, pending, roots, tags
+from mlib.db import files, hashes, models, pending
 from mlib.services.targets import Target
 
 if TYPE_CHECKING:
@@ -25,34 +24,6 @@ CANDIDATES = 10
 
 _HEX = re.compile(r"[0-9a-fA-F]{1,64}")
 _PENDING = re.compile(r"pending:([0-9]{1,18})")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A file with the name a workflow gives it; None where its root is not known."""
-
-    file: KnownFile
-    loader_name: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """All about a model, or about a pending import that would become one."""
-
-    model: Model
-    tags: tuple[str, ...]
-    meta_json: str | None
-    places: tuple[Place, ...]
-    pending: Pending | None = None
-
-    @property
-    def identifier(self) -> str:
-        """What a script names it by: the sha256, or pending:ID."""
-        return self.model.sha256 if self.pending is None else f"pending:{self.pending.id}"
-
-    @property
-    def present(self) -> bool:
-        return any(place.file.missing_since is None for place in self.places)
 
 
 def resolve_all(library: Library, refs: Sequence[str]) -> list[Target]:
@@ -74,30 +45,13 @@ def resolve(library: Library, ref: str) -> Target:
             raise NotFound("pending_not_found", f"there is no pending import {pending_id}")
         return Target(pending_id=pending_id)
     found = _by_hash(library, ref) | _by_name(library, ref)
+    found = found or _by_other_hash(library, ref)
     found = found or _by_path(library, ref) or _by_file_name(library, ref)
     if len(found) == 1:
         return found.popitem()[0]
     if found:
         raise _ambiguous(library, ref, found)
     raise _unknown(ref)
-
-
-def detail(library: Library, target: Target) -> Detail:
-    """Everything the library holds about a target. Raises NotFound if it went away meanwhile."""
-    with library.reading():
-        if target.pending_id is not None:
-            return _pending_detail(library, target.pending_id)
-        assert target.sha256 is not None
-        model = models.get(library, target.sha256)
-        if model is None:
-            raise NotFound("model_not_found", f"the model is gone: {target.sha256}")
-        by_id = {root.id: root for root in roots.all_roots(library)}
-        return Detail(
-            model=model,
-            tags=tags.of_model(library, model.sha256),
-            meta_json=models.meta(library, model.sha256),
-            places=tuple(_place(file, by_id) for file in files.of_model(library, model.sha256)),
-        )
 
 
 def read_refs(raw: bytes) -> list[str]:
@@ -114,6 +68,20 @@ def _by_hash(library: Library, ref: str) -> dict[Target, None]:
         return {}
     found = models.with_prefix(library, ref.lower(), limit=CANDIDATES + 1)
     return {Target(sha256=sha256): None for sha256 in found}
+
+
+def _by_other_hash(library: Library, ref: str) -> dict[Target, None]:
+    """What another hash, or one written in another way, may stand for. CRC32s go about in both orders."""
+    found: dict[Target, None] = {}
+    for name, digits in meanings(ref) if ref == ref.strip() else ():
+        if name in ("sha256", "autov2", "sha256_12"):
+            shas = models.with_prefix(library, digits, limit=CANDIDATES + 1)
+        else:
+            shas = hashes.find(library, name, digits, limit=CANDIDATES + 1)
+            if name == "crc32":
+                shas += hashes.find(library, name, bytes.fromhex(digits)[::-1].hex(), limit=CANDIDATES + 1)
+        found |= dict.fromkeys(Target(sha256=sha256) for sha256 in shas)
+    return found
 
 
 def _by_name(library: Library, ref: str) -> dict[Target, None]:
@@ -167,29 +135,3 @@ def _unknown(ref: str) -> NotFound:
         )
     hint = "a REF is the beginning of a sha256, a path, an exact name, or pending:ID"
     return NotFound("model_not_found", f"no model is known by '{visible(ref)}'", hint=hint)
-
-
-def _pending_detail(library: Library, pending_id: int) -> Detail:
-    entry = pending.get(library, pending_id)
-    if entry is None:
-        raise NotFound("pending_not_found", f"there is no pending import {pending_id}")
-    model = Model(
-        sha256=entry.sha256 or "",
-        name=entry.name,
-        type=entry.type,
-        base_model=entry.base_model,
-        size_bytes=entry.size_bytes,
-        description=entry.description,
-        notes=entry.notes,
-        created_at=entry.created_at,
-        updated_at=entry.created_at,
-        edited=entry.edited,
-    )
-    by_id = {root.id: root for root in roots.all_roots(library)}
-    places = (_place(entry.observed, by_id),) if entry.observed else ()
-    return Detail(model=model, tags=entry.tags, meta_json=entry.meta_json, places=places, pending=entry)
-
-
-def _place(file: KnownFile, by_id: dict[int | None, Root]) -> Place:
-    root = by_id.get(file.root_id)
-    return Place(file, None if root is None else os.path.relpath(file.path, root.path))

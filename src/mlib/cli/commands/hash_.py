@@ -1,0 +1,125 @@
+"""`mlib hash`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlib.cli import output
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.options import JsonOption, LibraryOption, QuietOption, open_for
+from mlib.core.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlib.services.digesting import Digest, DigestReport
+
+
+def hash_(
+    ctx: typer.Context,
+    targets: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE|REF...]", help="Any files; with --all, models.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Compute and keep the hashes of these models, or of all.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Print every hash the world calls a file by: SHA256, AutoV1 to V3, CRC32, BLAKE3.
+
+    For FILE nothing is written, in the library or not. With --all the hashes of models are kept, so that
+    every command finds them by each.
+    """
+    from mlib.cli.progress import Progress
+    from mlib.services.digesting import digest_files, digest_models
+
+    with Progress(wanted=not quiet) as progress:
+        if every:
+            with open_for(ctx, library, mode="write") as opened:
+                report = digest_models(opened, _models(opened, targets), emit=progress.emit)
+        elif targets:
+            report = digest_files(dict.fromkeys(_paths(ctx, library, targets)), emit=progress.emit)
+        else:
+            raise WrongUsage("no_files", "name a file, or give --all for every model of the library")
+    _print(report, as_json=as_json, quiet=quiet)
+    for problem in report.problems:
+        output.note(f"problem: {problem.path}: {problem.message}")
+    if report.problems:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _models(opened: Any, targets: Sequence[str] | None) -> list[str] | None:
+    from mlib.cli.refs import resolved
+
+    if not targets:
+        return None
+    found = [target.sha256 for target in resolved(opened, targets)]
+    if None in found:
+        raise WrongUsage("not_a_model", "a pending import has no hashes to keep; import it first")
+    return [sha256 for sha256 in found if sha256]
+
+
+def _paths(ctx: typer.Context, library: str | None, targets: Sequence[str]) -> Iterator[str]:
+    """The files themselves; what is no file is taken for a REF, and stands for a file of that model."""
+    for target in targets:
+        if os.path.lexists(target):
+            yield target
+            continue
+        from mlib.cli.refs import resolved
+        from mlib.cli.views import field_values
+        from mlib.services import catalog
+
+        with open_for(ctx, library, mode="read") as opened:
+            details = [catalog.detail(opened, each) for each in resolved(opened, [target])]
+        for detail in details:
+            yield field_values(detail, "path")[0]
+
+
+def _print(report: DigestReport, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        documents = [_document(digest) for digest in report.digests]
+        problems = [
+            {"path": each.path, "code": each.code, "message": each.message} for each in report.problems
+        ]
+        output.write_json({"hashed": documents, "problems": problems})
+    elif quiet:
+        output.write_lines(digest.hashes.sha256 for digest in report.digests)
+    elif output.is_terminal():
+        from mlib.cli.pages import entry, heading
+        from mlib.core.text import visible
+
+        for number, digest in enumerate(report.digests):
+            lines = [heading(visible(digest.path or ""))]
+            for name, value in _named(digest).items():
+                lines += entry(name, value or "-")
+            output.write_marked(([""] if number else []) + lines)
+    else:
+        for digest in report.digests:
+            output.write_rows(
+                (name, value or "", digest.path or "") for name, value in _named(digest).items()
+            )
+
+
+def _document(digest: Digest) -> dict[str, Any]:
+    return {"path": digest.path, **_named(digest)}
+
+
+def _named(digest: Digest) -> dict[str, str | None]:
+    from mlib.core.hashes import AUTOV3_DIGITS
+
+    found = digest.hashes
+    return {
+        "sha256": found.sha256,
+        "autov1": found.autov1,
+        "autov2": found.autov2,
+        "autov3": found.autov3[:AUTOV3_DIGITS] if found.autov3 else None,
+        "sha256_12": found.sha256_12,
+        "crc32": found.crc32,
+        "blake3": found.blake3,
+        "xxh3_128": found.xxh3,
+    }

@@ -1,0 +1,105 @@
+"""`mlib inspect`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.options import JsonOption  # noqa: TC001 - Typer reads it
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlib.services.inspecting import Inspected
+
+
+def inspect_(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Any files, in the library or not.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what files are, from their headers alone: no library is needed, and nothing is run or written.
+
+    Ends with exit code 3 if something serious is wrong with one of them.
+    """
+    from mlib.services.inspecting import inspect as look_into
+
+    inspected = [look_into(path) for path in files]
+    if as_json:
+        documents = [_document(each) for each in inspected]
+        output.write_json(documents[0] if len(documents) == 1 else documents)
+    elif output.is_terminal():
+        for number, each in enumerate(inspected):
+            output.write_marked(([""] if number else []) + list(_page(each)))
+    else:
+        for each in inspected:
+            output.write_rows(_rows(each))
+    if any(each.is_serious for each in inspected):
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _about(each: Inspected) -> Any:
+    from mlib.cli import about
+
+    return about.of_inspection(each.inspection, tuple((None, finding) for finding in each.findings))
+
+
+def _document(each: Inspected) -> dict[str, Any]:
+    from mlib.cli import about
+    from mlib.cli.sidecars import sidecar_json
+
+    return {
+        "path": each.path,
+        "size_bytes": each.size_bytes,
+        "base_model": each.inspection.base_model,
+        **about.as_json(_about(each)),
+        "companions": list(each.companions),
+        "sidecars": [sidecar_json(sidecar) for sidecar in each.sidecars],
+        "unread": [{"path": path, "message": message} for path, message in each.unread],
+    }
+
+
+def _rows(each: Inspected) -> Iterator[tuple[str, ...]]:
+    from mlib.cli import about
+
+    yield "path", each.path
+    yield "size_bytes", str(each.size_bytes)
+    yield "base_model", each.inspection.base_model
+    yield from about.as_rows(_about(each))
+    for path in each.companions:
+        yield "companion", path
+    for path, message in each.unread:
+        yield "unread", path, message
+
+
+def _page(each: Inspected) -> Iterator[str]:
+    from mlib.cli import about
+    from mlib.cli.pages import entry, heading
+    from mlib.cli.sidecars import sidecar_lines
+    from mlib.core.text import visible
+
+    known = _about(each)
+    yield heading(visible(each.path))
+    yield heading("what it is")
+    for label, text in about.what_it_is(known):
+        yield from entry(label, text)
+    yield from entry("size", fmt.exact_size(each.size_bytes))
+    use = [*about.how_to_use(known), *(line for sidecar in each.sidecars for line in sidecar_lines(sidecar))]
+    if use:
+        yield heading("how to use it")
+        for label, text in use:
+            yield from entry(label, text)
+    if each.companions or each.unread:
+        yield heading("beside it")
+        for path in each.companions:
+            yield f"  {visible(os.path.basename(path))}"
+        for path, message in each.unread:
+            yield from entry("unread", f"{path}: {message}")
+    if known.findings:
+        yield heading("findings")
+        for label, text in about.findings(known):
+            yield from entry(label, text)

@@ -1,0 +1,51 @@
+"""A header in the form it is kept in, so that better rules need no second look at the file."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from mlib.core import jsontext
+from mlib.core.formats.header import Finding, Header, Tensor
+from mlib.core.payloads import strip_images
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Headers of real models come to less than 1 MB; a longer one is read from the file again when it is needed.
+MAX_KEPT = 4 * 2**20
+
+
+def pack(header: Header) -> bytes | None:
+    """The header as compressed JSON without images; None if it is too long to keep."""
+    if sum(len(each.name) for each in header.tensors) > MAX_KEPT:
+        return None
+    said: dict[str, jsontext.Json] = {"metadata": dict(header.metadata), "details": dict(header.details)}
+    # Tensors, of which there are thousands, hold no images.
+    rest = {
+        "format": header.format,
+        "data_start": header.data_start,
+        "findings": [[each.code, each.message, each.serious] for each in header.findings],
+        "tensors": header.tensors,
+    }
+    text = f'{{"said":{strip_images(jsontext.dump(said)).text},"rest":{json.dumps(rest)}}}'.encode()
+    return None if len(text) > MAX_KEPT else zlib.compress(text)
+
+
+def unpack(packed: bytes) -> Header:
+    """The header that `pack` made this of. Raises ValueError or zlib.error for anything else."""
+    unzip = zlib.decompressobj()
+    text = unzip.decompress(packed, MAX_KEPT)
+    if not unzip.eof:
+        raise ValueError("no kept header: it is cut short, or too long")
+    document: Mapping[str, Any] = json.loads(text)
+    said, rest = document["said"], document["rest"]
+    return Header(
+        format=rest["format"],
+        data_start=rest["data_start"],
+        findings=tuple(Finding(code, message, serious) for code, message, serious in rest["findings"]),
+        details=said["details"],
+        metadata=said["metadata"],
+        tensors=tuple(Tensor(name, dtype, tuple(shape)) for name, dtype, shape in rest["tensors"]),
+    )

@@ -1,0 +1,87 @@
+"""What a model file is, from its header alone: format, kind, base model, use, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlib.core.compare import stat_of
+from mlib.core.formats.header import Finding, Header
+from mlib.core.formats.read import name_findings, read_header
+from mlib.core.kinds.placement import belongs_in, is_misplaced
+from mlib.core.kinds.rules import UNKNOWN, classify
+from mlib.core.kinds.usage import Usage, how_to_use
+from mlib.core.kinds.witness import compare, testify
+from mlib.core.opening import open_for_reading
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from mlib.core.models import Stat
+
+
+#: Findings about a file's name and folder, which change when it moves.
+PLACE_CODES = frozenset({"wrong_extension", "misplaced"})
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What content is, whatever it is called. `base_model` is empty and `kind` unknown where nothing tells.
+
+    `evidence` says why, a line each: what decided first, then what contradicts it.
+    """
+
+    header: Header
+    kind: str
+    base_model: str
+    evidence: tuple[str, ...]
+    usage: Usage
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the content, wherever it lies."""
+        return tuple(finding for finding in self.header.findings if finding.code not in PLACE_CODES)
+
+
+def inspect_file(path: str) -> tuple[Inspection, Stat]:
+    """Inspect the file at `path`, and its stat as it was meanwhile. Reads headers only. Raises OSError."""
+    with open_for_reading(path) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(None, "neither a file nor a directory")
+        inspection = inspect(file, status.st_size, name=os.path.basename(path))
+    return inspection, stat_of(status)
+
+
+def inspect(file: BinaryIO, size: int, *, name: str) -> Inspection:
+    """Inspect an open file of `size` bytes called `name`. Leaves the position anywhere. Raises OSError."""
+    return conclude(read_header(file, size, name=name))
+
+
+def conclude(header: Header) -> Inspection:
+    """What a header, read now or kept from before, means. Never raises."""
+    verdict = classify(header.tensors)
+    testimony = testify(header.metadata)
+    conclusion = compare(verdict, testimony)
+    evidence = [verdict.evidence] if verdict.evidence else []
+    if verdict.kind == UNKNOWN or not verdict.bases:
+        evidence += [f"{said.key} says {said.value}" for said in testimony.statements]
+    return Inspection(
+        header=header,
+        kind=conclusion.kind,
+        base_model=conclusion.base,
+        evidence=(*evidence, *conclusion.disagreements),
+        usage=how_to_use(header.metadata, header.tensors),
+    )
+
+
+def place_findings(format_: str, kind: str, *, name: str, folder_type: str | None) -> tuple[Finding, ...]:
+    """What is wrong with the place of a file: its name, and the folder of this type that it lies in."""
+    findings = list(name_findings(format_, name))
+    if folder_type is not None and is_misplaced(kind, folder_type):
+        where = " or ".join(sorted(belongs_in(kind)))
+        message = f"a file of the kind {kind} lies in {folder_type}, its loaders look in {where}"
+        findings.append(Finding("misplaced", message))
+    return tuple(findings)

@@ -1,0 +1,198 @@
+"""Sidecars that hold what Civitai's API says of a version of a model, as it says it or in other words.
+
+Sources: Civitai's REST API (`/model-versions`), Civitai Helper's `.civitai.info`, LoRA Manager's schema of
+`.metadata.json`, Stability Matrix' ConnectedModelInfo.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from mlib.core.jsontext import Json, NotJson
+from mlib.core.sidecars import hashes, values
+from mlib.core.sidecars.record import Sidecar
+from mlib.core.sidecars.values import Cuts, member, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_AIR = re.compile(r"urn:air:[^:]{1,50}:([^:]{1,50}):civitai:([0-9]{1,18})@([0-9]{1,18})", re.IGNORECASE)
+_LONGEST_TIPS = 64 * 1024
+#: Where Stability Matrix' models come from if not from Civitai.
+_OTHER_SITES = frozenset(("openmodeldb", "other"))
+
+
+def civitai_info(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
+    """Civitai Helper's file: the API's answer for a version, or a stub where Civitai knows none."""
+    stub = member(document, "extensions", "sd_civitai_helper", "skeleton_file") is True
+    if stub or ("id" in document and not values.identifier(document["id"])):
+        return Sidecar("civitai_info")
+    cuts = Cuts()
+    model = values.line(member(document, "model", "name"), "name", cuts)
+    version = values.line(document.get("name"), "version", cuts)
+    claims, others = _claims(document, model_name)
+    return Sidecar(
+        kind="civitai_info",
+        name=values.full_name(model, version),
+        version=version,
+        type=_type(document, model_name),
+        base_model=values.base_model(document.get("baseModel"), cuts=cuts),
+        trigger_words=_words(document.get("trainedWords"), cuts=cuts),
+        description=_description(
+            member(document, "model", "description"), document.get("description"), cuts=cuts
+        ),
+        tags=values.tag_names(member(document, "model", "tags"), "tags", cuts),
+        author=_author(document, cuts),
+        source_url=_page(document),
+        hashes=claims,
+        other_sha256=others,
+        cut=tuple(cuts),
+    )
+
+
+def metadata_json(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
+    """LoRA Manager's file: its own fields, which its user may have edited, around the API's answer."""
+    cuts = Cuts()
+    version_json = document.get("civitai")
+    version = values.line(member(version_json, "name"), "version", cuts)
+    claims, others = _own_claims(document, model_name)
+    listed = document.get("tags") or member(version_json, "model", "tags")
+    return Sidecar(
+        kind="metadata_json",
+        name=_own_name(document, version, model_name, cuts),
+        version=version,
+        type=values.model_type(document.get("sub_type"), document.get("model_type"))
+        or _type(version_json, model_name),
+        base_model=values.base_model(
+            document.get("base_model"), member(version_json, "baseModel"), cuts=cuts
+        ),
+        trigger_words=_words(member(version_json, "trainedWords"), document.get("trainedWords"), cuts=cuts),
+        description=_description(
+            document.get("modelDescription") or member(version_json, "model", "description"),
+            member(version_json, "description"),
+            cuts=cuts,
+        ),
+        tags=values.tag_names(listed, "tags", cuts),
+        notes=values.plain(document.get("notes"), "notes", cuts, most=values.MAX_NOTE),
+        preferred_weight=_tipped_strength(document.get("usage_tips")),
+        author=_author(version_json, cuts),
+        source_url=_page(version_json) or values.first_address(document.get("hf_url")),
+        hashes=claims,
+        other_sha256=others,
+        cut=tuple(cuts),
+    )
+
+
+def cm_info(document: Mapping[str, Json]) -> Sidecar:
+    """Stability Matrix' file; the title that its user gave stands for all other names."""
+    cuts = Cuts()
+    version = values.line(document.get("VersionName"), "version", cuts)
+    name = values.line(document.get("UserTitle"), "name", cuts)
+    if not name:
+        name = values.full_name(values.line(document.get("ModelName"), "name", cuts), version)
+    source_url = values.first_address(document.get("SourceUrl"))
+    if not source_url and text_of(document.get("Source")).lower() not in _OTHER_SITES:
+        source_url = values.civitai_page(document.get("ModelId"), document.get("VersionId"))
+    return Sidecar(
+        kind="cm_info",
+        name=name,
+        version=version,
+        type=values.model_type(document.get("ModelType")),
+        base_model=values.base_model(document.get("BaseModel"), cuts=cuts),
+        trigger_words=_words(document.get("TrainedWords"), cuts=cuts),
+        description=_description(
+            document.get("ModelDescription"), document.get("VersionDescription"), cuts=cuts
+        ),
+        tags=values.tag_names(document.get("Tags"), "tags", cuts),
+        author=values.line(document.get("AuthorUsername"), "author", cuts),
+        source_url=source_url,
+        hashes=hashes.claimed(document.get("Hashes")),
+        cut=tuple(cuts),
+    )
+
+
+def _own_name(document: Mapping[str, Json], version: str, model_name: str, cuts: Cuts) -> str:
+    """LoRA Manager's name for a model: as Civitai has it, or edited; the file's own name is none."""
+    public = values.line(member(document, "civitai", "model", "name"), "name", cuts)
+    own = values.line(document.get("model_name"), "name", cuts)
+    if own in (text_of(document.get("file_name")), model_name, os.path.splitext(model_name)[0]):
+        own = ""
+    if own and public and own != public:
+        return own
+    return values.full_name(own or public, version)
+
+
+def _own_claims(document: Mapping[str, Json], model_name: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What LoRA Manager computed goes first; Civitai's hashes count if they are of the same file."""
+    own = hashes.claimed({name: document.get(name) for name in ("sha256", "autov3")})
+    claims, others = _claims(document.get("civitai"), model_name or text_of(document.get("file_name")))
+    if "sha256" not in own:
+        return {**claims, **own}, others
+    if claims.get("sha256", own["sha256"]) != own["sha256"]:
+        return own, ()
+    return {**claims, **own}, ()
+
+
+def _claims(version_json: Json, model_name: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    entry, others = hashes.of_files(member(version_json, "files"), model_name)
+    return (hashes.claimed(entry.get("hashes")) if entry else {}), others
+
+
+def _type(version_json: Json, model_name: str) -> str:
+    """A version of a checkpoint may come with its VAE: what the file's own entry says goes first."""
+    entry, _ = hashes.of_files(member(version_json, "files"), model_name)
+    air = _air(version_json)
+    return values.model_type(
+        entry.get("type") if entry else None,
+        member(version_json, "model", "type"),
+        air[1] if air else None,
+    )
+
+
+def _page(version_json: Json) -> str:
+    page = values.civitai_page(member(version_json, "modelId"), member(version_json, "id"))
+    air = _air(version_json)
+    return values.civitai_page(air[2], air[3]) if air and not page else page
+
+
+def _air(version_json: Json) -> re.Match[str] | None:
+    return _AIR.fullmatch(text_of(member(version_json, "air")).strip()[:200])
+
+
+def _author(version_json: Json, cuts: Cuts) -> str:
+    return values.line(member(version_json, "creator", "username"), "author", cuts)
+
+
+def _words(*lists: Json, cuts: Cuts) -> tuple[str, ...]:
+    return values.trigger_words(_each(lists, cuts), "trigger_words", cuts)
+
+
+def _each(lists: tuple[Json, ...], cuts: Cuts) -> Iterator[Json]:
+    """The members of lists; a text in place of a list has been joined at commas."""
+    for listed in lists:
+        yield from values.items(listed)
+        if isinstance(listed, list) and len(listed) > values.MAX_ITEMS:
+            cuts.add("trigger_words")
+        yield from values.split_at_commas(listed, "trigger_words", cuts)
+
+
+def _description(*texts: Json, cuts: Cuts) -> str:
+    """What is said of the model, then of the version; what one says within the other only once."""
+    kept: list[str] = []
+    for text in texts:
+        part = values.paragraphs(text, "description", cuts, most=values.MAX_DESCRIPTION)
+        if part and not any(part in other for other in kept):
+            kept = [*(other for other in kept if other not in part), part]
+    return values.within("\n\n".join(kept), "description", cuts, most=values.MAX_DESCRIPTION)
+
+
+def _tipped_strength(tips: Json) -> float | None:
+    """`strength` of LoRA Manager's usage tips, which are JSON in a text."""
+    if text_of(tips) and len(text_of(tips)) <= _LONGEST_TIPS:
+        try:
+            tips = values.document(text_of(tips))
+        except NotJson:
+            return None
+    return values.weight(member(tips, "strength"))

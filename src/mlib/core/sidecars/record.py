@@ -1,0 +1,53 @@
+"""What a sidecar says of its model, whoever wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from mlib.core.errors import MlibError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class SidecarError(MlibError):
+    """A sidecar cannot be read.
+
+    `code` is one of too_large, not_a_file, unreadable, not_json, not_yaml, not_text, wrong_kind.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What one sidecar says; what it does not say is "" or empty.
+
+    `name` is what a person would call the model, its `version` with it. `type` is a folder key of ComfyUI.
+    `base_model` is as its writer spells it. `description` is plain text, or the Markdown of a Markdown file.
+    `source_url` is a page of the web. `hashes` are claims about the model's file in lower-case hex, by
+    `sha256`, `autov1`, `autov3`, `sha256_12`, `crc32`, `blake3`; where the sidecar tells of several files and
+    does not show which of them is the model's, `other_sha256` are the SHA-256 of all. `cut` names the fields
+    that were too long to be kept whole.
+    """
+
+    kind: str
+    name: str = ""
+    version: str = ""
+    type: str = ""
+    base_model: str = ""
+    trigger_words: tuple[str, ...] = ()
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    negative_text: str = ""
+    preferred_weight: float | None = None
+    author: str = ""
+    source_url: str = ""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    other_sha256: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing at all."""
+        return not any(getattr(self, each.name) for each in fields(self) if each.name not in ("kind", "cut"))

@@ -1,0 +1,103 @@
+"""What files say of themselves, kept by content: kind, use, header, findings."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from mlib.core.formats.header import Finding
+from mlib.core.models import Content
+from mlib.core.text import visible
+from mlib.db.rows import path_of, stored_path
+from mlib.db.writing import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlib.core.models import KnownFile
+    from mlib.db.library import Library
+
+#: Where a finding lies that is about content, wherever that is.
+_ANYWHERE = ("", "")
+
+
+def get(library: Library, sha256: str) -> Content | None:
+    """What is kept of the content with this full SHA-256."""
+    row = library.one(
+        "SELECT sha256, format, kind, base_model, evidence, usage_json FROM contents WHERE sha256 = ?",
+        [sha256],
+    )
+    if row is None:
+        return None
+    _, format_, kind, base_model, evidence, usage_json = row
+    return Content(sha256, format_, kind, base_model, tuple(filter(None, evidence.split("\n"))), usage_json)
+
+
+def put(library: Library, content: Content, *, header: bytes | None, findings: Iterable[Finding]) -> None:
+    """Keep what was found out about content, with its header packed, in place of what was kept before."""
+    row = {
+        "sha256": content.sha256,
+        "format": content.format,
+        "kind": content.kind,
+        "base_model": content.base_model,
+        "evidence": "\n".join(content.evidence),
+        "usage_json": content.usage_json,
+    }
+    upsert(library, "contents", [row], key=("sha256",))
+    if header is None:
+        library.execute("DELETE FROM headers WHERE sha256 = ?", [content.sha256])
+    else:
+        upsert(library, "headers", [{"sha256": content.sha256, "header": header}], key=("sha256",))
+    _put_findings(library, content.sha256, *_ANYWHERE, findings)
+
+
+def header(library: Library, sha256: str) -> bytes | None:
+    """The packed header, if it is kept."""
+    row = library.one("SELECT header FROM headers WHERE sha256 = ?", [sha256])
+    return None if row is None else row[0]
+
+
+def put_place_findings(library: Library, file: KnownFile, findings: Iterable[Finding]) -> None:
+    """Keep what is wrong with this place of the content, in place of what was kept before."""
+    _put_findings(library, file.sha256, stored_path(file.directory), stored_path(file.name), findings)
+
+
+def findings(library: Library, sha256: str) -> list[tuple[str | None, Finding]]:
+    """What is wrong with content (None) and with its places (their paths), the serious first.
+
+    Of places only those at which a file is present.
+    """
+    rows = library.all(
+        "SELECT w.directory, w.name, w.code, w.message, w.serious FROM findings AS w WHERE w.sha256 = ?"
+        " AND (w.name = '' OR EXISTS (SELECT 1 FROM files AS f WHERE f.directory = w.directory"
+        " AND f.name = w.name AND f.sha256 = w.sha256 AND f.missing_since IS NULL))"
+        " ORDER BY w.serious DESC, w.code, w.directory, w.name",
+        [sha256],
+    )
+    return [
+        (
+            os.path.join(path_of(directory), path_of(name)) if name else None,
+            Finding(code, message, bool(serious)),
+        )
+        for directory, name, code, message, serious in rows
+    ]
+
+
+def _put_findings(
+    library: Library, sha256: str, directory: str | bytes, name: str | bytes, findings: Iterable[Finding]
+) -> None:
+    library.execute(
+        "DELETE FROM findings WHERE sha256 = ? AND directory = ? AND name = ?", [sha256, directory, name]
+    )
+    rows = [
+        {
+            "sha256": sha256,
+            "directory": directory,
+            "name": name,
+            "code": each.code,
+            "serious": int(each.serious),
+            "message": visible(each.message),
+        }
+        for each in findings
+    ]
+    upsert(library, "findings", rows, key=("sha256", "directory", "name", "code", "message"))

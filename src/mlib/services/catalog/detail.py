@@ -1,0 +1,162 @@
+"""Telling all that is known of a model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mlib.core.errors import NotFound
+from mlib.core.models import Content, KnownFile, Model, OtherHashes, Pending, Root
+from mlib.core.sidecars.beside import beside
+from mlib.db import contents, files, hashes, models, pending, roots, tags
+
+if TYPE_CHECKING:
+    from mlib.core.formats.header import Finding
+    from mlib.db.library import Library
+    from mlib.services.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file with the name a workflow gives it; None where its root is not known."""
+
+    file: KnownFile
+    loader_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Another model, and the path of one of its files if any is present."""
+
+    sha256: str
+    name: str
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """All about a model, or about a pending import that would become one.
+
+    `findings` come with the path they are about, None where it is the content. `trained_on` is the model in
+    this library that a LoRA names as its base; `same_weights` are models whose tensors are the same bytes.
+    `companions` are paths of what lies beside its files and belongs to them, as the disks are now.
+    """
+
+    model: Model
+    tags: tuple[str, ...]
+    meta_json: str | None
+    places: tuple[Place, ...]
+    content: Content | None = None
+    hashes: OtherHashes = OtherHashes()  # noqa: RUF009 - frozen
+    findings: tuple[tuple[str | None, Finding], ...] = ()
+    trained_on: Related | None = None
+    same_weights: tuple[Related, ...] = ()
+    header: bytes | None = None
+    companions: tuple[str, ...] = ()
+    pending: Pending | None = None
+
+    @property
+    def identifier(self) -> str:
+        """What a script names it by: the sha256, or pending:ID."""
+        return self.model.sha256 if self.pending is None else f"pending:{self.pending.id}"
+
+    @property
+    def present(self) -> bool:
+        return any(place.file.missing_since is None for place in self.places)
+
+
+def detail(library: Library, target: Target) -> Detail:
+    """Everything the library holds about a target, and what lies beside its files.
+
+    Raises NotFound if it went away meanwhile.
+    """
+    held = _held(library, target)
+    present = [place.file for place in held.places if place.file.missing_since is None]
+    found = (
+        os.path.join(file.directory, companion.name) for file in present for companion in beside(file.path)
+    )
+    return replace(held, companions=tuple(dict.fromkeys(found)))
+
+
+def _held(library: Library, target: Target) -> Detail:
+    with library.reading():
+        if target.pending_id is not None:
+            return _pending_detail(library, target.pending_id)
+        assert target.sha256 is not None
+        model = models.get(library, target.sha256)
+        if model is None:
+            raise NotFound("model_not_found", f"the model is gone: {target.sha256}")
+        content = contents.get(library, model.sha256)
+        return Detail(
+            model=model,
+            tags=tags.of_model(library, model.sha256),
+            meta_json=models.meta(library, model.sha256),
+            places=_places(library, files.of_model(library, model.sha256)),
+            content=content,
+            hashes=hashes.get(library, model.sha256) or OtherHashes(),
+            findings=tuple(contents.findings(library, model.sha256)),
+            trained_on=_trained_on(library, content),
+            same_weights=tuple(
+                _related(library, sha256) for sha256 in hashes.same_weights(library, model.sha256)
+            ),
+            header=contents.header(library, model.sha256),
+        )
+
+
+def _pending_detail(library: Library, pending_id: int) -> Detail:
+    entry = pending.get(library, pending_id)
+    if entry is None:
+        raise NotFound("pending_not_found", f"there is no pending import {pending_id}")
+    model = Model(
+        sha256=entry.sha256 or "",
+        name=entry.name,
+        type=entry.type,
+        base_model=entry.base_model,
+        size_bytes=entry.size_bytes,
+        description=entry.description,
+        notes=entry.notes,
+        created_at=entry.created_at,
+        updated_at=entry.created_at,
+        edited=entry.edited,
+    )
+    content = contents.get(library, entry.sha256) if entry.sha256 else None
+    return Detail(
+        model=model,
+        tags=entry.tags,
+        meta_json=entry.meta_json,
+        places=_places(library, [entry.observed] if entry.observed else []),
+        content=content,
+        findings=tuple(contents.findings(library, entry.sha256)) if entry.sha256 else (),
+        trained_on=_trained_on(library, content),
+        header=contents.header(library, entry.sha256) if entry.sha256 else None,
+        pending=entry,
+    )
+
+
+def _places(library: Library, rows: list[KnownFile]) -> tuple[Place, ...]:
+    by_id = {root.id: root for root in roots.all_roots(library)}
+    return tuple(_place(row, by_id) for row in rows)
+
+
+def _place(file: KnownFile, by_id: dict[int | None, Root]) -> Place:
+    root = by_id.get(file.root_id)
+    return Place(file, None if root is None else os.path.relpath(file.path, root.path))
+
+
+def _trained_on(library: Library, content: Content | None) -> Related | None:
+    """The base model that the trainer named by its hash, if the library has it."""
+    if content is None or '"trained_on' not in content.usage_json:
+        return None
+    from mlib.core.keeping import usage_of
+
+    usage = usage_of(content.usage_json)
+    if usage.trained_on_sha256 and models.get(library, usage.trained_on_sha256):
+        return _related(library, usage.trained_on_sha256)
+    return None
+
+
+def _related(library: Library, sha256: str) -> Related:
+    model = models.get(library, sha256)
+    present = [row for row in files.of_model(library, sha256) if row.missing_since is None]
+    return Related(sha256, model.name if model else "", present[0].path if present else None)

@@ -1,0 +1,101 @@
+"""Inspecting any file, in the library or not: what it is, what belongs to it, what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mlib.core.comfyui import TYPE_FOLDERS, canonical_type
+from mlib.core.errors import MlibError, NotFound
+from mlib.core.inspection import Inspection, inspect_file, place_findings
+from mlib.core.sidecars.advice import with_sidecars
+from mlib.core.sidecars.beside import beside
+from mlib.core.sidecars.companions import SIDECAR_KINDS
+from mlib.core.sidecars.read import read_sidecar
+from mlib.core.sidecars.record import SidecarError
+from mlib.core.walk import reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlib.core.formats.header import Finding
+    from mlib.core.sidecars.record import Sidecar
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A file, its header's meaning, its companions' paths, and what its sidecars say, the most trusted first.
+
+    `unread` are sidecars that could not be read, with the reason.
+    """
+
+    path: str
+    size_bytes: int
+    inspection: Inspection
+    findings: tuple[Finding, ...]
+    companions: tuple[str, ...]
+    sidecars: tuple[Sidecar, ...]
+    unread: tuple[tuple[str, str], ...]
+
+    @property
+    def is_serious(self) -> bool:
+        return any(finding.serious for finding in self.findings)
+
+
+def inspect(path: str) -> Inspected:
+    """All that the bytes at `path` and its sidecars say; only headers are read.
+
+    Raises NotFound where nothing is, MlibError where it is no file or cannot be read.
+    """
+    absolute = os.path.abspath(path)
+    try:
+        inspection, stat = inspect_file(absolute)
+    except FileNotFoundError:
+        raise NotFound("no_such_path", f"there is no such file: {path}") from None
+    except IsADirectoryError:
+        raise MlibError("not_a_file", f"this is a directory: {path}", hint="name the files in it") from None
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else "its name cannot be one"
+        raise MlibError("unreadable", f"cannot read it: {path}: {why}") from None
+    companions = beside(absolute)
+    directory, name = os.path.split(absolute)
+    wrong = place_findings(
+        inspection.header.format, inspection.kind, name=name, folder_type=_folder_type(absolute)
+    )
+    sidecars: list[Sidecar] = []
+    unread: list[tuple[str, str]] = []
+    for companion in companions:
+        if companion.kind in SIDECAR_KINDS:
+            at = os.path.join(directory, companion.name)
+            try:
+                sidecars.append(read_sidecar(at, kind=companion.kind, model_name=name))
+            except FileNotFoundError:
+                continue
+            except SidecarError as error:
+                if error.code != "wrong_kind":
+                    unread.append((at, str(error)))
+    return Inspected(
+        path=absolute,
+        size_bytes=stat.size_bytes,
+        inspection=replace(inspection, usage=with_sidecars(inspection.usage, sidecars)),
+        findings=(*inspection.findings, *wrong),
+        companions=tuple(os.path.join(directory, companion.name) for companion in companions),
+        sidecars=tuple(sidecars),
+        unread=tuple(unread),
+    )
+
+
+def _folder_type(path: str) -> str | None:
+    """The type of the folder that a file lies in, if it lies in a `models` folder as ComfyUI has it."""
+    for folder in _ancestors(path):
+        if os.path.basename(os.path.dirname(folder)) == "models":
+            name = canonical_type(os.path.basename(folder))
+            return name if name in TYPE_FOLDERS else None
+    return None
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:
+        yield parent
+        path = parent

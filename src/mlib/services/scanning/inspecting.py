@@ -1,0 +1,101 @@
+"""Looking into new files for what they are: headers are read here, before anything is written."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mlib.core import times
+from mlib.core.formats.header_json import pack
+from mlib.core.inspection import inspect_file, place_findings
+from mlib.core.keeping import content_of
+from mlib.db import contents, models
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mlib.core.formats.header import Finding
+    from mlib.core.inspection import Inspection
+    from mlib.core.models import Content, KnownFile, Root
+    from mlib.db.library import Library
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one content was found to be, ready to be kept."""
+
+    content: Content
+    header: bytes | None
+    findings: tuple[Finding, ...]
+
+
+def look_into(
+    library: Library, rows: Iterable[KnownFile], inspected: Mapping[str, Inspection]
+) -> dict[str, Looked]:
+    """What these contents are, by SHA-256: those just `inspected`, and those of which nothing is kept yet.
+
+    A file that changed or went away meanwhile is left to the next scan.
+    """
+    looked: dict[str, Looked] = {}
+    for row in rows:
+        if row.sha256 in looked:
+            continue
+        if row.sha256 in inspected:
+            looked[row.sha256] = looked_at(row.sha256, inspected[row.sha256])
+            continue
+        if contents.get(library, row.sha256) is not None:
+            continue
+        with suppress(OSError):
+            inspection, status = inspect_file(row.path)
+            if status == row.stat:
+                looked[row.sha256] = looked_at(row.sha256, inspection)
+    return looked
+
+
+def looked_at(sha256: str, inspection: Inspection) -> Looked:
+    """An inspection in the form in which it is kept."""
+    return Looked(content_of(sha256, inspection), pack(inspection.header), inspection.findings)
+
+
+def keep(
+    library: Library, rows: Sequence[KnownFile], looked: Mapping[str, Looked], roots: Sequence[Root]
+) -> list[tuple[str, Finding]]:
+    """Keep what was found out and judge the places of these files; part of a transaction.
+
+    What is wrong with content and places that this is news of, each with a path.
+    """
+    where = {row.sha256: row.path for row in reversed(rows)}
+    found: list[tuple[str, Finding]] = []
+    for each in looked.values():
+        before = contents.get(library, each.content.sha256)
+        contents.put(library, each.content, header=each.header, findings=each.findings)
+        _fill_base_model(library, each.content, before)
+        found += [(where[each.content.sha256], finding) for finding in each.findings]
+    return found + judge_places(library, rows, roots)
+
+
+def judge_places(
+    library: Library, rows: Sequence[KnownFile], roots: Sequence[Root]
+) -> list[tuple[str, Finding]]:
+    """Keep what is wrong with the names and folders of these files; part of a transaction."""
+    types = {root.id: root.type for root in roots}
+    found: list[tuple[str, Finding]] = []
+    for row in rows:
+        content = contents.get(library, row.sha256)
+        if content is not None:
+            folder_type = types.get(row.root_id)
+            wrong = place_findings(content.format, content.kind, name=row.name, folder_type=folder_type)
+            contents.put_place_findings(library, row, wrong)
+            found += [(row.path, finding) for finding in wrong]
+    return found
+
+
+def _fill_base_model(library: Library, content: Content, before: Content | None) -> None:
+    """A base model that nobody typed is what the header shows, and follows it when better rules see more."""
+    model = models.get(library, content.sha256)
+    if model is None or "base_model" in model.edited or model.base_model == content.base_model:
+        return
+    if model.base_model in ("", before.base_model if before else ""):
+        changed = replace(model, base_model=content.base_model, updated_at=model.updated_at or times.now())
+        models.put(library, [changed])
