@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlib.cli.sidecars import sidecar_json, sidecar_lines
 from mlib.core.text import visible
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from mlib.core.formats.header import Finding, Header
     from mlib.core.inspection import Inspection
     from mlib.core.kinds.usage import Usage
+    from mlib.core.sidecars.record import Sidecar
     from mlib.services.catalog import Detail
 
 #: Captions of training images that are shown; the rest is in the JSON.
@@ -32,6 +35,7 @@ class About:
     findings: tuple[tuple[str | None, Finding], ...]
     header: Header | None = None
     trained_on: Mapping[str, str] = field(default_factory=dict)
+    sidecars: tuple[Sidecar, ...] = ()
 
 
 def of_detail(detail: Detail, *, with_header: bool = False) -> About | None:
@@ -40,25 +44,36 @@ def of_detail(detail: Detail, *, with_header: bool = False) -> About | None:
         return None
     from mlib.core.keeping import usage_of
 
+    usage = usage_of(detail.content.usage_json)
+    if detail.sidecars:
+        from mlib.core.sidecars.advice import with_sidecars
+
+        usage = with_sidecars(usage, detail.sidecars)
     header = None
     if with_header and detail.header is not None:
         from mlib.core.formats.header_json import unpack
 
-        header = unpack(detail.header)
+        with suppress(ValueError):  # kept by another version, or damaged: the rest is as good without it
+            header = unpack(detail.header)
     known = detail.trained_on
     return About(
         format=detail.content.format,
         kind=detail.content.kind,
         base_model=detail.content.base_model,
         evidence=detail.content.evidence,
-        usage=usage_of(detail.content.usage_json),
+        usage=usage,
+        sidecars=detail.sidecars,
         findings=detail.findings,
         header=header,
         trained_on={"sha256": known.sha256, "name": known.name} if known else {},
     )
 
 
-def of_inspection(inspection: Inspection, findings: tuple[tuple[str | None, Finding], ...]) -> About:
+def of_inspection(
+    inspection: Inspection,
+    findings: tuple[tuple[str | None, Finding], ...],
+    sidecars: tuple[Sidecar, ...],
+) -> About:
     """What was just read from a file."""
     return About(
         format=inspection.header.format,
@@ -68,6 +83,7 @@ def of_inspection(inspection: Inspection, findings: tuple[tuple[str | None, Find
         usage=inspection.usage,
         findings=findings,
         header=inspection.header,
+        sidecars=sidecars,
     )
 
 
@@ -75,7 +91,7 @@ def as_json(about: About | None) -> dict[str, Any]:
     """The keys that tell of content in `show --json` and `inspect --json`; unknown is null or empty."""
     if about is None:
         empty: dict[str, Any] = {"kind": None, "kind_evidence": [], "format": None, "trigger_words": []}
-        return {**empty, "findings": [], "header": {}}
+        return {**empty, "findings": [], "header": {}, "sidecars": []}
     return {
         "kind": about.kind,
         "kind_evidence": list(about.evidence),
@@ -83,6 +99,7 @@ def as_json(about: About | None) -> dict[str, Any]:
         "trigger_words": list(about.usage.trigger_words),
         "findings": [_finding(path, finding) for path, finding in about.findings],
         "header": _header(about),
+        "sidecars": [sidecar_json(sidecar) for sidecar in about.sidecars],
     }
 
 
@@ -160,6 +177,11 @@ def how_to_use(about: About) -> Iterator[tuple[str, str]]:
     ):
         if text:
             yield label, text
+    said: dict[str, str] = {}
+    for sidecar in about.sidecars:
+        for label, text in sidecar_lines(sidecar):
+            said.setdefault(label, text)
+    yield from said.items()
 
 
 def _trained_on(about: About) -> str:
@@ -184,6 +206,15 @@ def as_rows(about: About) -> Iterator[tuple[str, ...]]:
     yield "format", about.format
     for line in about.evidence:
         yield "kind_evidence", line
+    usage = about.usage
+    if usage.precision:
+        yield "precision", usage.precision
+    if usage.parameters:
+        yield "parameters", str(usage.parameters)
+    if usage.rank is not None:
+        yield "rank", str(usage.rank)
+    if usage.alpha is not None:
+        yield "alpha", f"{usage.alpha:g}"
     for word in about.usage.trigger_words:
         yield "trigger_word", word
     for label, text in how_to_use(about):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -47,12 +48,19 @@ class Inspection:
 
 def inspect_file(path: str) -> tuple[Inspection, Stat]:
     """Inspect the file at `path`, and its stat as it was meanwhile. Reads headers only. Raises OSError."""
+    _expect_file(os.stat(path))  # before it is opened too: to open a device may already do something
     with open_for_reading(path) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(None, "neither a file nor a directory")
+        _expect_file(status)
         inspection = inspect(file, status.st_size, name=os.path.basename(path))
     return inspection, stat_of(status)
+
+
+def _expect_file(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def inspect(file: BinaryIO, size: int, *, name: str) -> Inspection:

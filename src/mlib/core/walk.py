@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.comfyui import MODEL_EXTENSIONS, is_model_name
 from mlib.core.models import Problem, Root
+from mlib.core.sidecars.companions import is_sidecar_name
 from mlib.core.unfinished import BESIDE, unfinished_name
 
 if TYPE_CHECKING:
@@ -36,14 +37,16 @@ class Scope:
 class Listing:
     """One directory as it is now.
 
-    `files` holds the candidates by name, links followed. `left_alone` are names that are no candidates and
-    why. `unknown` are paths whose state could not be seen: nothing at or below them may be called gone.
-    `failed` says that a listing or stat failed, so that the root cannot be judged as a whole.
+    `files` holds the candidates by name, links followed, `sidecars` the files of other managers likewise.
+    `left_alone` are names that are no candidates and why. `unknown` are paths whose state could not be seen:
+    nothing at or below them may be called gone. `failed` says that a listing or stat failed, so that the
+    root cannot be judged as a whole.
     """
 
     root: Root
     directory: str
     files: dict[str, os.stat_result] = field(default_factory=dict)
+    sidecars: dict[str, os.stat_result] = field(default_factory=dict)
     left_alone: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -53,6 +56,7 @@ class Listing:
 @dataclass(slots=True)
 class _Entries:
     files: dict[str, os.stat_result] = field(default_factory=dict)
+    sidecars: dict[str, os.stat_result] = field(default_factory=dict)
     directories: list[str] = field(default_factory=list)
     linked_directories: list[str] = field(default_factory=list)
     beside: set[str] = field(default_factory=set)
@@ -104,6 +108,7 @@ def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]
                 root=scope.root,
                 directory=directory,
                 files=entries.files,
+                sidecars=entries.sidecars,
                 left_alone=tuple(entries.left_alone),
                 problems=tuple(entries.problems),
                 unknown=tuple(entries.unknown),
@@ -152,6 +157,9 @@ def _take(entry: os.DirEntry[str], found: _Entries, *, only: frozenset[str] | No
     name = entry.name
     if name.endswith(BESIDE):
         found.beside.add(name)
+    if is_sidecar_name(name):
+        _take_sidecar(entry, found)
+        return
     if only is not None and name not in only:
         return
     if entry.is_dir(follow_symlinks=False):
@@ -163,6 +171,16 @@ def _take(entry: os.DirEntry[str], found: _Entries, *, only: frozenset[str] | No
         found.left_alone.append(Problem(entry.path, "unfinished", "a download that has not ended"))
     elif entry.is_symlink() and not name.startswith("."):
         _take_link(entry, found, candidate=False)
+
+
+def _take_sidecar(entry: os.DirEntry[str], found: _Entries) -> None:
+    """Note it if it is a file; what cannot be seen of a sidecar is no loss to anybody."""
+    with contextlib.suppress(OSError):
+        status = entry.stat()
+        if stat.S_ISREG(status.st_mode):
+            found.sidecars[entry.name] = status
+        elif stat.S_ISDIR(status.st_mode) and not entry.is_symlink():
+            found.directories.append(entry.name)
 
 
 def _take_candidate(entry: os.DirEntry[str], found: _Entries) -> None:

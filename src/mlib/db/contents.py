@@ -12,7 +12,7 @@ from mlib.db.rows import path_of, stored_path
 from mlib.db.writing import upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
@@ -48,6 +48,9 @@ def put(library: Library, content: Content, *, header: bytes | None, findings: I
         library.execute("DELETE FROM headers WHERE sha256 = ?", [content.sha256])
     else:
         upsert(library, "headers", [{"sha256": content.sha256, "header": header}], key=("sha256",))
+    library.execute(
+        "DELETE FROM findings WHERE sha256 = ? AND directory = ? AND name = ?", [content.sha256, *_ANYWHERE]
+    )
     _put_findings(library, content.sha256, *_ANYWHERE, findings)
 
 
@@ -57,9 +60,17 @@ def header(library: Library, sha256: str) -> bytes | None:
     return None if row is None else row[0]
 
 
-def put_place_findings(library: Library, file: KnownFile, findings: Iterable[Finding]) -> None:
-    """Keep what is wrong with this place of the content, in place of what was kept before."""
-    _put_findings(library, file.sha256, stored_path(file.directory), stored_path(file.name), findings)
+def put_place_findings(
+    library: Library, file: KnownFile, findings: Iterable[Finding], *, codes: Collection[str]
+) -> None:
+    """Keep what is wrong with this place of the content, in place of what was kept with these codes."""
+    place = (file.sha256, stored_path(file.directory), stored_path(file.name))
+    for code in codes:
+        library.execute(
+            "DELETE FROM findings WHERE sha256 = ? AND directory = ? AND name = ? AND code = ?",
+            [*place, code],
+        )
+    _put_findings(library, *place, findings)
 
 
 def findings(library: Library, sha256: str) -> list[tuple[str | None, Finding]]:
@@ -86,9 +97,6 @@ def findings(library: Library, sha256: str) -> list[tuple[str | None, Finding]]:
 def _put_findings(
     library: Library, sha256: str, directory: str | bytes, name: str | bytes, findings: Iterable[Finding]
 ) -> None:
-    library.execute(
-        "DELETE FROM findings WHERE sha256 = ? AND directory = ? AND name = ?", [sha256, directory, name]
-    )
     rows = [
         {
             "sha256": sha256,

@@ -35,6 +35,11 @@ def named(library: Library, name: str, *, limit: int) -> list[str]:
     return [sha256 for (sha256,) in rows]
 
 
+def all_ids(library: Library) -> list[str]:
+    """Full SHA-256s of all models."""
+    return [sha256 for (sha256,) in library.all("SELECT sha256 FROM models ORDER BY sha256")]
+
+
 def types(library: Library) -> set[str]:
     """Every type in use by a root or a model."""
     return {name for (name,) in library.all("SELECT type FROM roots UNION SELECT type FROM models")}

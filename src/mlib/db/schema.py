@@ -98,7 +98,8 @@ def m002_strip_image_payloads(db: Database) -> None:
 
 
 # What files say of themselves, by content: of staged content too, so nothing here refers to `models`.
-# Findings about content have an empty directory and name; those of a place have its.
+# Findings about content have an empty directory and name; those of a place have its. The columns of a key
+# come first and in its order: else SQLite 3.40 calls a sound table damaged (quick_check).
 _CONTENTS = """
 CREATE TABLE contents (
     sha256 TEXT PRIMARY KEY, format TEXT NOT NULL, kind TEXT NOT NULL, base_model TEXT NOT NULL,
@@ -113,7 +114,7 @@ CREATE INDEX hashes_crc32 ON hashes (crc32) WHERE crc32 IS NOT NULL;
 CREATE INDEX hashes_blake3 ON hashes (blake3) WHERE blake3 IS NOT NULL;
 CREATE TABLE findings (
     sha256 TEXT NOT NULL, directory ANY NOT NULL, name ANY NOT NULL, code TEXT NOT NULL,
-    serious INTEGER NOT NULL, message TEXT NOT NULL,
+    message TEXT NOT NULL, serious INTEGER NOT NULL,
     PRIMARY KEY (sha256, directory, name, code, message)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX findings_code ON findings (code);

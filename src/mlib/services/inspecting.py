@@ -48,6 +48,8 @@ def inspect(path: str) -> Inspected:
 
     Raises NotFound where nothing is, MlibError where it is no file or cannot be read.
     """
+    if not path:  # whose absolute path would be that of the current directory
+        raise NotFound("no_such_path", "a file name cannot be empty")
     absolute = os.path.abspath(path)
     try:
         inspection, stat = inspect_file(absolute)
@@ -56,8 +58,8 @@ def inspect(path: str) -> Inspected:
     except IsADirectoryError:
         raise MlibError("not_a_file", f"this is a directory: {path}", hint="name the files in it") from None
     except (OSError, ValueError) as error:
-        why = reason(error) if isinstance(error, OSError) else "its name cannot be one"
-        raise MlibError("unreadable", f"cannot read it: {path}: {why}") from None
+        why = reason(error) if isinstance(error, OSError) else "no file can have this name"
+        raise MlibError("unreadable", f"cannot read {path}: {why}") from None
     companions = beside(absolute)
     directory, name = os.path.split(absolute)
     wrong = place_findings(

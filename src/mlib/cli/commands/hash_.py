@@ -10,7 +10,7 @@ import typer
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import JsonOption, LibraryOption, QuietOption, open_for
-from mlib.core.errors import WrongUsage
+from mlib.core.errors import NotFound, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +49,8 @@ def hash_(
     _print(report, as_json=as_json, quiet=quiet)
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
+    if not (report.digests or report.problems or as_json or quiet):
+        output.note("every hash of every model with a file is known")
     if report.problems:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
@@ -74,7 +76,11 @@ def _paths(ctx: typer.Context, library: str | None, targets: Sequence[str]) -> I
         from mlib.cli.views import field_values
         from mlib.services import catalog
 
-        with open_for(ctx, library, mode="read") as opened:
+        try:
+            opened = open_for(ctx, library, mode="read")
+        except NotFound as error:  # without a library it can only have been meant as a file
+            raise NotFound("no_such_path", f"there is no such file: {target}") from error
+        with opened:
             details = [catalog.detail(opened, each) for each in resolved(opened, [target])]
         for detail in details:
             yield field_values(detail, "path")[0]

@@ -13,6 +13,7 @@ from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
 
 if TYPE_CHECKING:
+    from mlib.db.library import Mode
     from mlib.services.importing import ImportReport, UserData
 
 
@@ -30,11 +31,16 @@ def import_(
     ctx: typer.Context,
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID...]", help="Pending imports (as 7 or pending:7); none: all."),
+        typer.Argument(
+            metavar="[ID...]", help="Pending imports (as 7 or pending:7), with --sidecars models; none: all."
+        ),
     ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="FILE", help="An older manager's database to stage first.")
     ] = None,
+    sidecars: Annotated[
+        bool, typer.Option("--sidecars", help="Take over what other managers laid beside the models.")
+    ] = False,
     on_conflict: Annotated[
         OnConflict, typer.Option(help="What to do where the model is known with other user data.")
     ] = OnConflict.report,
@@ -48,6 +54,10 @@ def import_(
     report leaves a conflict pending and lists it; override lets the import's data win; merge lets it fill
     what is empty; ignore leaves both; delete drops the import. Empty never replaces what is there.
     """
+    if sidecars:
+        report = _from_sidecars(ctx, library, ids, from_=from_, on_conflict=on_conflict, dry_run=dry_run)
+        _print(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        raise typer.Exit(FINISHED_WITH_PROBLEMS if report.conflict or report.failed else 0)
     from mlib.services.importing import ConflictStrategy, Failed, import_pending
     from mlib.services.staging import stage_legacy
 
@@ -66,14 +76,46 @@ def import_(
     if staged is not None:
         report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in staged.bad]
         report.backup = staged.backup or report.backup
+    _print(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    if report.conflict or report.failed or (wanted is not None and report.waiting):
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _from_sidecars(
+    ctx: typer.Context,
+    library: str | None,
+    refs: list[str] | None,
+    *,
+    from_: str | None,
+    on_conflict: OnConflict,
+    dry_run: bool,
+) -> ImportReport:
+    from mlib.cli.refs import resolved
+    from mlib.core.errors import WrongUsage
+    from mlib.services.importing import ConflictStrategy, import_sidecars
+
+    if from_ is not None:
+        raise WrongUsage("bad_options", "--from and --sidecars are two sources: import one after the other")
+    if on_conflict is OnConflict.delete:
+        raise WrongUsage("bad_options", "there is nothing to delete: sidecars stay where they are")
+    mode: Mode = "rehearse" if dry_run else "write"
+    with open_for(ctx, library, mode=mode) as opened, opened.transaction_if(dry_run):
+        shas = [target.sha256 for target in resolved(opened, refs)] if refs else None
+        return import_sidecars(
+            opened,
+            None if shas is None else [sha256 for sha256 in shas if sha256],
+            strategy=ConflictStrategy(on_conflict),
+            keep_backup=not dry_run,
+        )
+
+
+def _print(report: ImportReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     if as_json:
         output.write_json({**_document(report), "dry_run": dry_run})
     elif quiet:
         output.write_lines(dict.fromkeys(entry.sha256 for entry in report.success))
     else:
         _tell(report, dry_run=dry_run)
-    if report.conflict or report.failed or (wanted is not None and report.waiting):
-        raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
 def _numbers(ids: list[str]) -> list[int]:
@@ -118,11 +160,15 @@ def _user_data(data: UserData) -> dict[str, Any]:
     return {**data.text, "tags": list(data.tags.values()), "meta": dict(data.meta)}
 
 
+def _id(pending_id: int | None) -> str:
+    return "sidecar" if pending_id is None else str(pending_id)
+
+
 def _tell(report: ImportReport, *, dry_run: bool) -> None:
     rows: list[tuple[str, ...]] = [
-        (entry.change, str(entry.id), entry.sha256) for entry in report.success if entry.change != "unchanged"
+        (entry.change, _id(entry.id), entry.sha256) for entry in report.success if entry.change != "unchanged"
     ]
-    rows += [("conflict", str(e.id), e.sha256, ", ".join(e.differs)) for e in report.conflict]
+    rows += [("conflict", _id(e.id), e.sha256, ", ".join(e.differs)) for e in report.conflict]
     rows += [("ignored", str(pending_id)) for pending_id in report.ignored]
     rows += [("deleted", str(pending_id)) for pending_id in report.deleted]
     rows += [("waiting", str(e.id), e.path) for e in report.waiting]
@@ -150,5 +196,9 @@ def _tell(report: ImportReport, *, dry_run: bool) -> None:
     )
     if report.backup:
         output.note(f"backup: {report.backup}")
-    if report.conflict:
+    if any(conflict.id is None for conflict in report.conflict):
+        output.note(
+            "hint: `mlib import --sidecars REF --on-conflict merge|override|ignore` settles a conflict"
+        )
+    elif report.conflict:
         output.note("hint: `mlib import ID --on-conflict merge|override|ignore|delete` settles a conflict")

@@ -11,9 +11,10 @@ from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import JsonOption  # noqa: TC001 - Typer reads it
+from mlib.core.errors import MlibError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mlib.services.inspecting import Inspected
 
@@ -24,33 +25,57 @@ def inspect_(
 ) -> None:
     """Tell what files are, from their headers alone: no library is needed, and nothing is run or written.
 
-    Ends with exit code 3 if something serious is wrong with one of them.
+    Ends with exit code 3 if something serious is wrong with one of them, or one of several cannot be read.
     """
+    documents: list[dict[str, Any]] = []
+    troubled = False
+    for number, (path, found) in enumerate(_found(files)):
+        if isinstance(found, MlibError):
+            troubled = True
+            documents.append(_failure(path, found))
+            output.note(f"problem: {found.message}")
+            continue
+        troubled = troubled or found.is_serious
+        if as_json:
+            documents.append(_document(found))
+        elif output.is_terminal():
+            output.write_marked(([""] if number else []) + list(_page(found)))
+        else:
+            output.write_rows(_rows(found))
+    if as_json:
+        output.write_json(documents[0] if len(files) == 1 else documents)
+    if troubled:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _found(files: Sequence[str]) -> Iterator[tuple[str, Inspected | MlibError]]:
+    """What each file is, or why that cannot be told; an error where there is no other to go on with."""
     from mlib.services.inspecting import inspect as look_into
 
-    inspected = [look_into(path) for path in files]
-    if as_json:
-        documents = [_document(each) for each in inspected]
-        output.write_json(documents[0] if len(documents) == 1 else documents)
-    elif output.is_terminal():
-        for number, each in enumerate(inspected):
-            output.write_marked(([""] if number else []) + list(_page(each)))
-    else:
-        for each in inspected:
-            output.write_rows(_rows(each))
-    if any(each.is_serious for each in inspected):
-        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+    for path in files:
+        try:
+            yield path, look_into(path)
+        except MlibError as error:
+            if len(files) == 1:
+                raise
+            yield path, error
+
+
+def _failure(path: str, error: MlibError) -> dict[str, Any]:
+    failure = {"code": error.code, "message": error.message, "hint": error.hint}
+    return {"path": os.path.abspath(path), "error": failure}
 
 
 def _about(each: Inspected) -> Any:
     from mlib.cli import about
 
-    return about.of_inspection(each.inspection, tuple((None, finding) for finding in each.findings))
+    return about.of_inspection(
+        each.inspection, tuple((None, finding) for finding in each.findings), each.sidecars
+    )
 
 
 def _document(each: Inspected) -> dict[str, Any]:
     from mlib.cli import about
-    from mlib.cli.sidecars import sidecar_json
 
     return {
         "path": each.path,
@@ -58,7 +83,6 @@ def _document(each: Inspected) -> dict[str, Any]:
         "base_model": each.inspection.base_model,
         **about.as_json(_about(each)),
         "companions": list(each.companions),
-        "sidecars": [sidecar_json(sidecar) for sidecar in each.sidecars],
         "unread": [{"path": path, "message": message} for path, message in each.unread],
     }
 
@@ -79,7 +103,6 @@ def _rows(each: Inspected) -> Iterator[tuple[str, ...]]:
 def _page(each: Inspected) -> Iterator[str]:
     from mlib.cli import about
     from mlib.cli.pages import entry, heading
-    from mlib.cli.sidecars import sidecar_lines
     from mlib.core.text import visible
 
     known = _about(each)
@@ -88,8 +111,7 @@ def _page(each: Inspected) -> Iterator[str]:
     for label, text in about.what_it_is(known):
         yield from entry(label, text)
     yield from entry("size", fmt.exact_size(each.size_bytes))
-    use = [*about.how_to_use(known), *(line for sidecar in each.sidecars for line in sidecar_lines(sidecar))]
-    if use:
+    if use := list(about.how_to_use(known)):
         yield heading("how to use it")
         for label, text in use:
             yield from entry(label, text)

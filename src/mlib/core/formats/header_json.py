@@ -34,12 +34,22 @@ def pack(header: Header) -> bytes | None:
 
 
 def unpack(packed: bytes) -> Header:
-    """The header that `pack` made this of. Raises ValueError or zlib.error for anything else."""
+    """The header that `pack` made this of. Raises ValueError for anything else."""
+    try:
+        return _header(json.loads(_unzipped(packed)))
+    except (zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no kept header: {error}") from error
+
+
+def _unzipped(packed: bytes) -> bytes:
     unzip = zlib.decompressobj()
-    text = unzip.decompress(packed, MAX_KEPT)
+    text = unzip.decompress(packed, MAX_KEPT + 1)  # one more than allowed: the end is seen only by going on
     if not unzip.eof:
         raise ValueError("no kept header: it is cut short, or too long")
-    document: Mapping[str, Any] = json.loads(text)
+    return text
+
+
+def _header(document: Mapping[str, Any]) -> Header:
     said, rest = document["said"], document["rest"]
     return Header(
         format=rest["format"],

@@ -125,13 +125,14 @@ _EMPTY_LINES = re.compile(r"\n{3,}+")
 class _Page:
     """Text being put together; breaks and spaces wait until something follows them."""
 
-    __slots__ = ("_break", "_bullet", "_href", "_link", "_parts", "_space", "preformatted")
+    __slots__ = ("_break", "_bullet", "_href", "_items", "_link", "_parts", "_space", "preformatted")
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._break = 0
         self._space = False
         self._bullet = False
+        self._items = False
         self._href = ""
         self._link = 0
         self.preformatted = False
@@ -161,11 +162,17 @@ class _Page:
         self._space = raw[-1].isspace()
 
     def line_break(self, lines: int) -> None:
-        self._break = max(self._break, lines)
+        if not self._bullet:
+            self._break = max(self._break, lines)
 
     def item(self) -> None:
-        self.line_break(1)
-        self._bullet = True
+        """The next item of a list: on the line after the last one, whatever paragraphs are within them."""
+        self._break = 1 if self._items else max(self._break, 1)
+        self._bullet = self._items = True
+
+    def list_edge(self) -> None:
+        self._items = self._bullet = False
+        self.line_break(2)
 
     def space(self) -> None:
         self._space = True
@@ -255,6 +262,8 @@ def _apply(page: _Page, name: str, attributes: str, *, ends: bool) -> None:
     elif name == "li":
         if not ends:
             page.item()
+    elif name in ("ol", "ul"):
+        page.list_edge()
     elif name in ("td", "th"):
         page.space()
     elif name in _BLOCKS:

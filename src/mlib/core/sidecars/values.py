@@ -211,7 +211,7 @@ def model_type(*values: Json) -> str:
     for value in values:
         name = text_of(value)[:MAX_NAME]
         key = _SEPARATORS.sub("", name).lower()
-        for known in (canonical_type(name), _KNOWN_TYPES.get(key, ""), canonical_type(key)):
+        for known in (canonical_type(_SEPARATORS.sub("_", name.strip())), _KNOWN_TYPES.get(key, "")):
             if known in TYPE_FOLDERS or known in _TYPES.values():
                 return known
     return ""

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from mlib.core.errors import NotFound
 from mlib.core.models import Content, KnownFile, Model, OtherHashes, Pending, Root
 from mlib.core.sidecars.beside import beside
-from mlib.db import contents, files, hashes, models, pending, roots, tags
+from mlib.db import contents, files, hashes, models, pending, roots, sidecars, tags
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlib.core.formats.header import Finding
+    from mlib.core.sidecars.record import Sidecar
     from mlib.db.library import Library
     from mlib.services.targets import Target
 
@@ -40,7 +43,8 @@ class Detail:
 
     `findings` come with the path they are about, None where it is the content. `trained_on` is the model in
     this library that a LoRA names as its base; `same_weights` are models whose tensors are the same bytes.
-    `companions` are paths of what lies beside its files and belongs to them, as the disks are now.
+    `companions` are paths of what lies beside its files and belongs to them, as the disks are now; `sidecars`
+    what those of them said that are not about another file, the most trusted first.
     """
 
     model: Model
@@ -54,6 +58,7 @@ class Detail:
     same_weights: tuple[Related, ...] = ()
     header: bytes | None = None
     companions: tuple[str, ...] = ()
+    sidecars: tuple[Sidecar, ...] = ()
     pending: Pending | None = None
 
     @property
@@ -72,11 +77,26 @@ def detail(library: Library, target: Target) -> Detail:
     Raises NotFound if it went away meanwhile.
     """
     held = _held(library, target)
-    present = [place.file for place in held.places if place.file.missing_since is None]
-    found = (
-        os.path.join(file.directory, companion.name) for file in present for companion in beside(file.path)
-    )
-    return replace(held, companions=tuple(dict.fromkeys(found)))
+    found: dict[str, None] = {}
+    said: list[Sidecar] = []
+    for place in held.places:
+        if place.file.missing_since is None:
+            companions = [companion.name for companion in beside(place.file.path)]
+            found |= dict.fromkeys(os.path.join(place.file.directory, name) for name in companions)
+            said += _said(library, place.file, companions, held.hashes)
+    return replace(held, companions=tuple(found), sidecars=tuple(said))
+
+
+def _said(library: Library, file: KnownFile, names: list[str], known: OtherHashes) -> Iterator[Sidecar]:
+    for name in names:
+        sidecar = sidecars.get(library, file.directory, name)
+        if sidecar is not None and sidecar.sidecar_json is not None:
+            from mlib.core.sidecars.filling import Named, mismatch
+            from mlib.core.sidecars.kept import unpacked
+
+            named = Named(name, unpacked(sidecar.sidecar_json))
+            if mismatch(named, file.sha256, known) is None:
+                yield named.sidecar
 
 
 def _held(library: Library, target: Target) -> Detail:

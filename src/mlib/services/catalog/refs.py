@@ -44,8 +44,10 @@ def resolve(library: Library, ref: str) -> Target:
         if not pending.exists(library, pending_id):
             raise NotFound("pending_not_found", f"there is no pending import {pending_id}")
         return Target(pending_id=pending_id)
-    found = _by_hash(library, ref) | _by_name(library, ref)
-    found = found or _by_other_hash(library, ref)
+    found = _by_hash(library, ref)
+    if Target(sha256=ref.lower()) not in found:  # a whole SHA-256 stands for nothing else
+        found |= _by_other_hash(library, ref)
+    found |= _by_name(library, ref)
     found = found or _by_path(library, ref) or _by_file_name(library, ref)
     if len(found) == 1:
         return found.popitem()[0]

@@ -11,18 +11,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A pending import that became a model, or part of one; `change` is created, updated or unchanged."""
+    """A pending import that became a model, or part of one; `change` is created, updated or unchanged.
 
-    id: int
+    `id` is None where a sidecar was taken over.
+    """
+
+    id: int | None
     sha256: str
     change: str
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A pending import and the model it is about, with the names of what they disagree on."""
+    """A pending import, or with id None a sidecar, and the model it is about, with what they disagree on."""
 
-    id: int
+    id: int | None
     sha256: str
     path: str
     pending: UserData
@@ -50,11 +53,11 @@ class Waiting:
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of every pending import asked for."""
+    """What became of every pending import asked for; of sidecars `ignored` holds the model's SHA-256."""
 
     success: list[Imported] = field(default_factory=list)
     conflict: list[Conflict] = field(default_factory=list)
-    ignored: list[int] = field(default_factory=list)
+    ignored: list[int | str] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)

@@ -46,11 +46,14 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
     def flush(*, now: bool = False) -> None:
         nonlocal batch, flushed_at
         if batch and (now or len(batch) >= FLUSH_FILES or time.monotonic() - flushed_at >= FLUSH_SECONDS):
+            from mlib.services.scanning.heirs import find_heirs
             from mlib.services.scanning.inspecting import look_into
 
-            looked = look_into(ledger.library, [row for _, row in batch], inspected)
+            rows = [row for _, row in batch]
+            looked = look_into(ledger.library, rows, inspected)
+            heirs = find_heirs(ledger.library, rows)
             with uninterrupted():
-                ledger.record(batch, looked)
+                ledger.record(batch, looked, heirs)
                 batch = []
                 inspected.clear()
             flushed_at = time.monotonic()

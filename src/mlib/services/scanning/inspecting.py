@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core import times
 from mlib.core.formats.header_json import pack
-from mlib.core.inspection import inspect_file, place_findings
+from mlib.core.inspection import PLACE_CODES, inspect_file, place_findings
 from mlib.core.keeping import content_of
 from mlib.db import contents, models
 
@@ -86,7 +86,7 @@ def judge_places(
         if content is not None:
             folder_type = types.get(row.root_id)
             wrong = place_findings(content.format, content.kind, name=row.name, folder_type=folder_type)
-            contents.put_place_findings(library, row, wrong)
+            contents.put_place_findings(library, row, wrong, codes=PLACE_CODES)
             found += [(row.path, finding) for finding in wrong]
     return found
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mlib.core.formats.header import Finding
     from mlib.db.library import Library
+    from mlib.services.scanning.heirs import Heir
     from mlib.services.scanning.inspecting import Looked
     from mlib.services.scanning.report import Importer
 
@@ -52,14 +53,22 @@ class Ledger:
     leaving: defaultdict[str, list[KnownFile]] = field(default_factory=lambda: defaultdict(list))
     arrived: defaultdict[str, list[tuple[KnownFile, str]]] = field(default_factory=lambda: defaultdict(list))
 
-    def record(self, identified: Sequence[tuple[FoundFile, KnownFile]], looked: Mapping[str, Looked]) -> None:
+    def record(
+        self,
+        identified: Sequence[tuple[FoundFile, KnownFile]],
+        looked: Mapping[str, Looked],
+        heirs: Sequence[Heir],
+    ) -> None:
         """Write a batch, with what was seen in the files, in one transaction; only then tell of it."""
-        from mlib.services.scanning.inspecting import keep  # an unchanged library needs none of it
+        # An unchanged library needs none of these.
+        from mlib.services.scanning.heirs import inherit
+        from mlib.services.scanning.inspecting import keep
 
         for _, row in identified:
             self._find_gone_elsewhere(row)
         with self.library.transaction():
             stored = [(row, self._record_one(found, row)) for found, row in identified]
+            inherit(self.library, heirs)
             found_wrong = keep(self.library, [row for row, _ in stored], looked, self.roots)
         self.findings += found_wrong
         for row, outcome in stored:

@@ -68,6 +68,10 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
         identify(seen, ledger, request, report, emit)
         if report.interrupted is None:
             complete_waiting(ledger)
+        if report.interrupted is None and seen.beside:
+            from mlib.services.scanning.sidecars import read_news
+
+            report.problems += read_news(seen, ledger)
         if report.interrupted is None and request.reinspect:
             from mlib.services.scanning.reinspecting import reinspect
 

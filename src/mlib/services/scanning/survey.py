@@ -11,13 +11,14 @@ from mlib.core.events import Emit, Walking
 from mlib.core.models import Problem
 from mlib.core.storage import storage_of
 from mlib.core.walk import Listing, Scope, is_within, walk
-from mlib.db import files
+from mlib.db import files, sidecars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlib.core.models import FoundFile, KnownFile, Root
     from mlib.db.library import Library
+    from mlib.services.scanning.sidecars import Beside
 
 #: Progress is told this often, in seconds.
 TICK = 0.1
@@ -47,6 +48,7 @@ class Survey:
     problems: list[Problem] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     roots: dict[str, Seen] = field(default_factory=dict)
+    beside: dict[str, Beside] = field(default_factory=dict)
 
     @property
     def needs_judging(self) -> bool:
@@ -60,6 +62,7 @@ def survey(
     """Walk `scopes` and tell what differs. Memory grows with the differences and the directories only."""
     result = Survey()
     visited: set[str] = set()
+    with_sidecars = sidecars.directories(library)
     told = 0.0
     for scope in scopes:
         seen = result.roots.setdefault(scope.root.path, Seen(scope.root))
@@ -67,7 +70,14 @@ def survey(
     only = {scope.directory: scope.only for scope in scopes if scope.only is not None}
     for listing in walk(scopes, roots=roots):
         visited.add(listing.directory)
+        fresh = len(result.fresh)
         _take(library, listing, result, only=only.get(listing.directory), rehash=rehash)
+        if listing.sidecars or (listing.directory in with_sidecars and not listing.failed):
+            from mlib.services.scanning.sidecars import compare_sidecars
+
+            beside = compare_sidecars(library, listing.directory, listing.sidecars, rehash=rehash)
+            if beside.news or beside.gone or len(result.fresh) > fresh:
+                result.beside[listing.directory] = beside
         if time.monotonic() - told > TICK:
             told = time.monotonic()
             emit(Walking(result.scanned))

@@ -1,0 +1,81 @@
+"""The sidecars that were read, by place, and what they said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlib.db.rows import path_of, stored_path
+from mlib.db.writing import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlib.db.library import Library
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSidecar:
+    """A sidecar as it was read last; `sidecar_json` is None where it could not be, or said nothing."""
+
+    name: str
+    kind: str
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    sidecar_json: str | None
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """What must be equal for it to be believed unchanged."""
+        return self.size_bytes, self.mtime_ns, self.inode
+
+
+def directories(library: Library) -> set[str]:
+    """Every directory in which a sidecar is known."""
+    return {path_of(directory) for (directory,) in library.all("SELECT DISTINCT directory FROM sidecars")}
+
+
+def in_directory(library: Library, directory: str) -> dict[str, KnownSidecar]:
+    """The sidecars known in one directory, by name."""
+    rows = library.all(
+        "SELECT name, kind, size_bytes, mtime_ns, inode, sidecar_json FROM sidecars WHERE directory = ?",
+        [stored_path(directory)],
+    )
+    return {path_of(name): KnownSidecar(path_of(name), *rest) for name, *rest in rows}
+
+
+def get(library: Library, directory: str, name: str) -> KnownSidecar | None:
+    """The sidecar known at one place."""
+    row = library.one(
+        "SELECT name, kind, size_bytes, mtime_ns, inode, sidecar_json FROM sidecars"
+        " WHERE directory = ? AND name = ?",
+        [stored_path(directory), stored_path(name)],
+    )
+    return None if row is None else KnownSidecar(name, *row[1:])
+
+
+def put(library: Library, directory: str, sidecars: Iterable[KnownSidecar]) -> None:
+    """Keep what was read."""
+    rows = [
+        {
+            "directory": stored_path(directory),
+            "name": stored_path(each.name),
+            "kind": each.kind,
+            "size_bytes": each.size_bytes,
+            "mtime_ns": each.mtime_ns,
+            "inode": each.inode,
+            "sidecar_json": each.sidecar_json,
+        }
+        for each in sidecars
+    ]
+    upsert(library, "sidecars", rows, key=("directory", "name"))
+
+
+def remove(library: Library, directory: str, names: Iterable[str]) -> None:
+    """Forget sidecars that are gone."""
+    for name in names:
+        library.execute(
+            "DELETE FROM sidecars WHERE directory = ? AND name = ?",
+            [stored_path(directory), stored_path(name)],
+        )
