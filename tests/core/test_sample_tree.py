@@ -25,11 +25,11 @@ def test_the_committed_tree_is_what_the_generator_makes() -> None:
 
 def test_a_scan_of_it_finds_each_model_once_under_its_type(library: Library) -> None:
     report = scan(library, ScanRequest(comfyui=[str(SAMPLE)]), importer=import_pending)
-    assert (report.counts["added"], report.counts["copied"], len(report.skipped)) == (10, 1, 3)
+    assert (report.counts["added"], report.counts["copied"], len(report.skipped)) == (11, 1, 3)
     assert not report.problems
     types = library.all("SELECT type, count(*) FROM models GROUP BY type ORDER BY type")
     assert types == [
-        ("checkpoints", 2),
+        ("checkpoints", 3),
         ("diffusion_models", 1),
         ("embeddings", 1),
         ("face_restore", 1),

@@ -23,14 +23,28 @@ shared:
         upscalers/old
 """
 
+#: What AUTOMATIC1111's web UI lays beside a LoRA.
+WEB_UI = {
+    "description": "Wet paper, soft edges.",
+    "sd version": "SD1",
+    "activation text": "wtrclr",
+    "preferred weight": 0.7,
+    "negative text": "photo",
+    "notes": "",
+}
+
 
 def sample_files() -> dict[str, bytes]:
     """Every file of the tree by its path."""
     watercolor = safetensors(
         "watercolor",
-        {"lora_unet_down.lora_down.weight": (4, 64), "lora_unet_down.lora_up.weight": (64, 4)},
+        lora(rank=4),
         metadata={
+            "ss_network_module": "networks.lora",
             "ss_network_dim": "4",
+            "ss_network_alpha": "2.0",
+            "ss_sd_model_name": "tiny_sd15.safetensors",
+            "ss_tag_frequency": '{"10_wtrclr": {"wtrclr": 40, "river": 22, "no humans": 9}}',
             "modelspec.title": "Watercolor",
             "modelspec.trigger_phrase": "wtrclr",
         },
@@ -38,23 +52,35 @@ def sample_files() -> dict[str, bytes]:
     return {
         "extra_model_paths.yaml": EXTRA_PATHS.encode(),
         "models/checkpoints/tiny_sd15.safetensors": safetensors(
-            "tiny_sd15", {"model.diffusion_model.w": (64, 32)}
+            "tiny_sd15",
+            {
+                "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight": (2, 768),
+                "first_stage_model.decoder.conv_in.weight": (8, 4, 3, 3),
+            },
         ),
+        "models/checkpoints/paper_cut.safetensors": safetensors("paper_cut", lora(rank=2)),
         "models/checkpoints/archive/old.ckpt": torch_zip("old"),
         "models/checkpoints/big_download.safetensors.part": safetensors("big", {"w": (64, 64)})[:3000],
         "models/loras/put_loras_here": b"",
         "models/loras/watercolor.safetensors": watercolor,
+        "models/loras/watercolor.json": json.dumps(WEB_UI, indent=4).encode(),
         "models/loras/watercolor (copy).safetensors": watercolor,
         "models/loras/cut_short.safetensors": safetensors("cut", {"w": (64, 64)})[:2000],
         "models/vae/tiny_vae.safetensors": safetensors("tiny_vae", {"decoder.conv_in.weight": (32, 4, 3, 3)}),
         "models/clip/tiny_clip.safetensors": safetensors("tiny_clip", {"text_model.embeddings.w": (32, 16)}),
         "models/unet/tiny_unet-Q8_0.gguf": gguf("tiny_unet"),
-        "models/embeddings/easy_words.safetensors": safetensors("easy_words", {"emb_params": (4, 16)}),
+        "models/embeddings/easy_words.safetensors": safetensors("easy_words", {"emb_params": (2, 768)}),
         "models/upscale_models/empty.pth": b"",
         "models/face_restore/tiny_face.onnx": onnx("tiny_face"),
         "shared/loras/grain.safetensors": safetensors("grain", {"lora_unet_mid.lora_down.weight": (4, 32)}),
         "shared/upscalers/old/2x_tiny.pth": torch_zip("2x_tiny"),
     }
+
+
+def lora(*, rank: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of one layer of a LoRA for SD 1.5, as kohya's trainer names them."""
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    return {f"{layer}.lora_down.weight": (rank, 768), f"{layer}.lora_up.weight": (320, rank)}
 
 
 def numbers(seed: str, count: int) -> bytes:

@@ -153,9 +153,10 @@ def _summary(report: ScanReport, *, dry_run: bool) -> str:
     words = [
         (word, report.counts[word]) for word in ("added", "moved", "copied", "replaced", "restored")
     ] + [("missing", report.missing), ("pending", len(report.pending_ids)), ("skipped", len(report.skipped)),
-         ("problems", len(report.problems)), ("findings", len(report.findings)),
          ("unchanged", report.counts["unchanged"])]  # fmt: skip
+    nouns = [("problem", len(report.problems)), ("finding", len(report.findings))]
     parts = [f"{fmt.number(count)} {word}" for word, count in words if count]
+    parts += [fmt.plural(count, noun) for noun, count in nouns if count]
     text = f"{fmt.plural(report.scanned, 'file')}: {', '.join(parts) or 'nothing new'}"
     if dry_run:
         return f"would find {text}; {fmt.size(report.hashed_bytes)} to hash"

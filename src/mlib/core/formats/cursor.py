@@ -118,11 +118,16 @@ class Cursor:
 
     def varint(self) -> int:
         """A number of protobuf: 7 bits a byte, least first, at most 64."""
+        octets = self._chunk[self._at : self._at + _MAX_VARINT]
+        if len(octets) < _MAX_VARINT or self.position + _MAX_VARINT > self._size:
+            octets = b""  # near an end each byte is asked for
         value = 0
         for place in range(_MAX_VARINT):
-            byte = self.take(1)[0]
+            byte = octets[place] if octets else self.take(1)[0]
             value |= (byte & 0x7F) << 7 * place
             if byte < 0x80:
+                if octets:
+                    self._at += place + 1
                 return value & 2**64 - 1
         raise HeaderError("a number too long")
 

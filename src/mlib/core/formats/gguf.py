@@ -40,7 +40,7 @@ _ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
 _SPLIT_NUMBER, _SPLIT_COUNT = "split.no", "split.count"
 
 _MAX_DIMENSIONS = 8  # ggml allows 4
-_MAX_TENSORS = 100_000
+_MAX_TENSORS = 50_000  # models have hundreds: experts of a layer share one tensor
 _MAX_PAIRS = 100_000
 _MAX_NAME = 1024  # ggml allows 64 for a tensor, less than 65,536 for a key
 _MAX_TEXT = 2**18  # a licence or a chat template comes to a tenth of that

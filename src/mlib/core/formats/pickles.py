@@ -156,6 +156,9 @@ def _follow_entries(file: BinaryIO, entries: list[Entry], main: str, found: _Fou
         except ZipError as error:
             found.bad(f"zip archive: {error}")
             return
+        if content is not file:
+            # Unpacking costs, whether the bytes are then read or skipped: many entries may share a small one.
+            budget.octets -= end - start
         what = entry.name.rpartition("/")[2][:80]
         stream = _follow(Source(content, start, end, budget), budget, found, what)
         if entry.name == main and found.main is None:

@@ -79,7 +79,9 @@ def _findings(contents: Contents, data_start: int, size: int) -> Iterator[Findin
         message = f"its header promises {promised:,} bytes, the file has {size:,}"
         yield Finding("truncated", message, serious=True)
     elif promised < size:
-        yield Finding("trailing_data", f"{size - promised:,} bytes after the last tensor belong to none")
+        extra = size - promised
+        what = "1 byte" if extra == 1 else f"{extra:,} bytes"
+        yield Finding("trailing_data", f"{what} after the last tensor, which belong to none")
     if contents.coerced:
         yield Finding("metadata_not_text", f"metadata that is no text: {_listed(contents.coerced)}")
     if contents.repeated:

@@ -133,7 +133,8 @@ def _find(file: BinaryIO, size: int) -> tuple[int, int, int]:
     """Start, length and number of entries of the directory, by the last end record that the file has."""
     tail_start = max(0, size - _END.size - _LONGEST_COMMENT)
     tail = read_at(file, tail_start, size - tail_start)
-    at = tail.rfind(b"PK\x05\x06", 0, len(tail) - _END.size + 4)
+    # A negative end would be counted from the end.
+    at = tail.rfind(b"PK\x05\x06", 0, max(0, len(tail) - _END.size + 4))
     if at < 0:
         raise NoDirectoryError("zip archive without the directory at its end")
     _, disk, first_disk, here, count, length, start, comment = _END.unpack_from(tail, at)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlib.core.formats.header import Finding
+from mlib.core.kinds.bases import takes_in
 from mlib.core.sidecars.companions import stem_of
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from mlib.core.sidecars.record import Sidecar
 
 MISMATCH = "sidecar_mismatch"
+#: What a model can get from a sidecar, besides tags.
+FIELDS = ("name", "base_model", "description", "notes")
 _SHOWN = 10
 
 
@@ -75,7 +78,7 @@ def offered(sidecars: Sequence[Sidecar], *, file_name: str) -> Filling:
     text: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     for sidecar in sidecars:
-        for field in ("name", "base_model", "description", "notes"):
+        for field in FIELDS:
             value = getattr(sidecar, field)
             if value and not (field == "name" and value.casefold() in (stem, file_name.casefold())):
                 text.setdefault(field, value)
@@ -91,11 +94,12 @@ def filled(
     A field is empty if nobody typed it and it holds nothing, a mere fact (its file's name, the base model
     that the header shows), or what an earlier version of the sidecar said.
     """
-    changed: dict[str, Any] = {
-        field: value
-        for field, value in filling.text.items()
-        if field not in model.edited
-        and getattr(model, field) != value
-        and getattr(model, field) in ("", facts.get(field, ""), before.text.get(field, ""))
-    }
+    changed: dict[str, Any] = {}
+    for field, value in filling.text.items():
+        fact, held = facts.get(field, ""), getattr(model, field)
+        # "SD1" beside a header that shows SD 1.5 adds nothing.
+        says_more = field != "base_model" or not takes_in(value, fact)
+        replaceable = held in ("", fact, before.text.get(field, ""))
+        if field not in model.edited and held != value and replaceable and says_more:
+            changed[field] = value
     return (replace(model, **changed) if changed else model), changed

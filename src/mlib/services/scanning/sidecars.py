@@ -86,7 +86,9 @@ def _one_directory(ledger: Ledger, directory: str, beside: Beside, fresh: set[st
             stem = stem_of(row.name)
             if stem in wanted:
                 names = [each.name for each in companions.get(stem, ()) if each.kind in SIDECAR_KINDS]
-                found_wrong = _fill(library, row, names, now=now, before=known)
+                found_wrong = _fill(
+                    library, row, names, now=now, before=known, is_new=row.sha256 in ledger.new
+                )
                 ledger.findings += [(row.path, finding) for finding in found_wrong]
     return problems
 
@@ -116,6 +118,7 @@ def _fill(
     *,
     now: Mapping[str, KnownSidecar],
     before: Mapping[str, KnownSidecar],
+    is_new: bool,
 ) -> list[Finding]:
     """Fill what is empty in the model of one file; the sidecars that are about another file."""
     model = models.get(library, row.sha256)
@@ -142,7 +145,9 @@ def _fill(
         tags.set_of_model(library, row.sha256, distinct(filling.tags))
         changed = {**changed, "tags": ""}
     if changed:
-        models.put(library, [replace(changed_model, updated_at=times.now())])
+        # What is new is not updated by what lay beside it from the start.
+        moment = model.updated_at if is_new else times.now()
+        models.put(library, [replace(changed_model, updated_at=moment)])
     return wrong
 
 
