@@ -7,9 +7,13 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mlib.core.errors import Terminated
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
+
+    from mlib.services.scanning.report import ScanReport
 
 
 @contextmanager
@@ -33,3 +37,12 @@ def uninterrupted() -> Iterator[None]:
         handler = handlers[signal.Signals(first)]
         if callable(handler):
             handler(first, frame)
+
+
+@contextmanager
+def noted(report: ScanReport) -> Iterator[None]:
+    """Let an interruption end what is done here, and note it in the report."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as interruption:
+        report.interrupted = interruption

@@ -11,6 +11,7 @@ from mlib.core.walk import is_within
 from mlib.db import files, roots
 from mlib.services.scanning.closing import close, free_to_move
 from mlib.services.scanning.identify import FLUSH_FILES, identify
+from mlib.services.scanning.interruption import noted
 from mlib.services.scanning.ledger import Ledger
 from mlib.services.scanning.places import check_request, choose_scopes, remember
 from mlib.services.scanning.report import Importer, ScanReport, ScanRequest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlib.core.models import Root
+    from mlib.core.walk import Scope
     from mlib.db.library import Library
 
 
@@ -28,11 +30,18 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
     """Bring the library up to date with the disks.
 
     `importer` makes models of pending imports (the import service). Raises MlibError for roots that the user
-    named and that are none. KeyboardInterrupt and Terminated while hashing end the scan early, with all that
-    was finished kept and the report's `interrupted` set.
+    named and that are none. KeyboardInterrupt and Terminated end the scan early, with all that was finished
+    kept and the report's `interrupted` set.
     """
     started = time.monotonic()
     report = ScanReport()
+    with noted(report):
+        _scan(library, request, report, importer, emit)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: Importer, emit: Emit) -> None:
     places = check_request(library, request)
     report.problems += places.problems
     if not request.dry_run:
@@ -66,21 +75,27 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
     else:
         _write_known(library, seen, places.known)
         identify(seen, ledger, request, report, emit)
-        if report.interrupted is None:
-            complete_waiting(ledger)
-        if report.interrupted is None and seen.beside:
-            from mlib.services.scanning.sidecars import read_news
-
-            report.problems += read_news(seen, ledger)
-        if report.interrupted is None and request.reinspect:
-            from mlib.services.scanning.reinspecting import reinspect
-
-            reinspect(ledger, scopes, report)
+        with noted(report):
+            if report.interrupted is None:
+                _look_further(seen, ledger, scopes, request, report)
     report.conflicts = ledger.conflicts
     report.findings = ledger.findings
     close(library, seen, ledger, before, request, report)
-    report.seconds = time.monotonic() - started
-    return report
+
+
+def _look_further(
+    seen: Survey, ledger: Ledger, scopes: Sequence[Scope], request: ScanRequest, report: ScanReport
+) -> None:
+    """What comes after every file is known: entries that waited for one, sidecars, better rules."""
+    complete_waiting(ledger)
+    if seen.beside:
+        from mlib.services.scanning.sidecars import read_news
+
+        report.problems += read_news(seen, ledger)
+    if request.reinspect:
+        from mlib.services.scanning.reinspecting import reinspect
+
+        reinspect(ledger, scopes, report)
 
 
 def _write_known(library: Library, seen: Survey, known: Sequence[Root]) -> None:
