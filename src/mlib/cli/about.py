@@ -25,7 +25,10 @@ _CAPTIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Kind, base model and the rest of one content; `findings` with the path they are about, or None."""
+    """Kind, base model and the rest of one content; `findings` with the path they are about, or None.
+
+    A header that `is_kept` in a library holds no images any more.
+    """
 
     format: str
     kind: str
@@ -36,6 +39,7 @@ class About:
     header: Header | None = None
     trained_on: Mapping[str, str] = field(default_factory=dict)
     sidecars: tuple[Sidecar, ...] = ()
+    is_kept: bool = False
 
 
 def of_detail(detail: Detail, *, with_header: bool = False) -> About | None:
@@ -63,6 +67,7 @@ def of_detail(detail: Detail, *, with_header: bool = False) -> About | None:
         evidence=detail.content.evidence,
         usage=usage,
         sidecars=detail.sidecars,
+        is_kept=True,
         findings=detail.findings,
         header=header,
         trained_on={"sha256": known.sha256, "name": known.name} if known else {},
@@ -136,7 +141,9 @@ def _header(about: About) -> dict[str, Any]:
     if about.header is not None:
         document["tensors"] = len(about.header.tensors)
         document["details"] = dict(about.header.details)
-        document["metadata"] = _without_images(about.header.metadata)
+        document["metadata"] = (
+            dict(about.header.metadata) if about.is_kept else _without_images(about.header.metadata)
+        )
     return document
 
 

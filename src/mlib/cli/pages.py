@@ -10,10 +10,17 @@ from mlib.cli import output
 from mlib.core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 #: Widest page: longer lines are hard to read.
 WIDTH = 100
+
+
+def section(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Labelled texts, their labels in a column as wide as the longest."""
+    room = max((len(label) for label, _ in entries), default=0)
+    for label, text in entries:
+        yield from entry(label, text, room=max(room, 12))
 
 
 def heading(text: str) -> str:
@@ -21,9 +28,9 @@ def heading(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if output.has_colour() else text
 
 
-def entry(label: str, value: str) -> Iterator[str]:
-    """A labelled text, wrapped."""
-    lead = f"  {label:<12} "
+def entry(label: str, value: str, *, room: int = 12) -> Iterator[str]:
+    """A labelled text, wrapped; `room` is what the labels of a section get."""
+    lead = f"  {label:<{room}} "
     width = max(min(shutil.get_terminal_size().columns, WIDTH), 40)
     for line in value.split("\n"):
         yield from textwrap.wrap(

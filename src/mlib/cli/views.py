@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlib.cli import about
 from mlib.cli import format as fmt
-from mlib.cli.pages import entry, heading
+from mlib.cli.pages import entry, heading, section
 from mlib.core import jsontext, meta, times
 from mlib.core.errors import NotFound, WrongUsage
 from mlib.core.text import visible
@@ -143,8 +143,7 @@ def as_page(detail: Detail, *, with_meta: bool) -> Iterator[str]:
         yield from _same_weights(detail)
     if known is not None and known.findings:
         yield heading("findings")
-        for label, text in about.findings(known):
-            yield from entry(label, text)
+        yield from section(list(about.findings(known)))
     if detail.meta_json and with_meta:
         yield heading("metadata")
         for key, value in _leaves(jsontext.parse(detail.meta_json)):

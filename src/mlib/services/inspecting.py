@@ -53,7 +53,7 @@ def inspect(path: str) -> Inspected:
     absolute = os.path.abspath(path)
     try:
         inspection, stat = inspect_file(absolute)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise NotFound("no_such_path", f"there is no such file: {path}") from None
     except IsADirectoryError:
         raise MlibError("not_a_file", f"this is a directory: {path}", hint="name the files in it") from None

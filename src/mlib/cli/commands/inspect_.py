@@ -102,7 +102,7 @@ def _rows(each: Inspected) -> Iterator[tuple[str, ...]]:
 
 def _page(each: Inspected) -> Iterator[str]:
     from mlib.cli import about
-    from mlib.cli.pages import entry, heading
+    from mlib.cli.pages import entry, heading, section
     from mlib.core.text import visible
 
     known = _about(each)
@@ -123,5 +123,4 @@ def _page(each: Inspected) -> Iterator[str]:
             yield from entry("unread", f"{path}: {message}")
     if known.findings:
         yield heading("findings")
-        for label, text in about.findings(known):
-            yield from entry(label, text)
+        yield from section(list(about.findings(known)))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlib.core import jsontext
 from mlib.core.formats.header import Finding, Header, Tensor
-from mlib.core.payloads import strip_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +20,8 @@ def pack(header: Header) -> bytes | None:
     """The header as compressed JSON without images; None if it is too long to keep."""
     if sum(len(each.name) for each in header.tensors) > MAX_KEPT:
         return None
+    from mlib.core.payloads import strip_images  # reading a kept header needs none of it
+
     said: dict[str, jsontext.Json] = {"metadata": dict(header.metadata), "details": dict(header.details)}
     # Tensors, of which there are thousands, hold no images.
     rest = {

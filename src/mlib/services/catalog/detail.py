@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mlib.services.targets import Target
 
 
+_AUTOV1 = 8  # digits
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A file with the name a workflow gives it; None where its root is not known."""
@@ -173,7 +176,12 @@ def _trained_on(library: Library, content: Content | None) -> Related | None:
     usage = usage_of(content.usage_json)
     if usage.trained_on_sha256 and models.get(library, usage.trained_on_sha256):
         return _related(library, usage.trained_on_sha256)
-    return None
+    # The trainer's older, short hash is AutoV1, or the beginning of the SHA-256 where A1111 had its say.
+    short = usage.trained_on_hash
+    found = hashes.find(library, "autov1", short, limit=2) if len(short) == _AUTOV1 else []
+    if len(short) > _AUTOV1:
+        found = models.with_prefix(library, short, limit=2)
+    return _related(library, found[0]) if len(found) == 1 else None
 
 
 def _related(library: Library, sha256: str) -> Related:

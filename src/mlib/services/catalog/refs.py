@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import NotFound, WrongUsage
-from mlib.core.hashes import meanings
 from mlib.core.text import displayable, visible
 from mlib.db import files, hashes, models, pending
 from mlib.services.targets import Target
@@ -74,6 +73,8 @@ def _by_hash(library: Library, ref: str) -> dict[Target, None]:
 
 def _by_other_hash(library: Library, ref: str) -> dict[Target, None]:
     """What another hash, or one written in another way, may stand for. CRC32s go about in both orders."""
+    from mlib.core.hashes import meanings  # most REFs need none of it
+
     found: dict[Target, None] = {}
     for name, digits in meanings(ref) if ref == ref.strip() else ():
         if name in ("sha256", "autov2", "sha256_12"):

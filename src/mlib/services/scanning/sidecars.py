@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlib.core import times
-from mlib.core.compare import signed
 from mlib.core.models import OtherHashes, Problem
 from mlib.core.sidecars.companions import SIDECAR_KINDS, by_stem, stem_of
 from mlib.core.sidecars.filling import MISMATCH, Named, filled, mismatch, offered
@@ -18,6 +17,7 @@ from mlib.core.tags import distinct
 from mlib.core.text import displayable
 from mlib.db import contents, files, hashes, models, sidecars, tags
 from mlib.db.sidecars import KnownSidecar
+from mlib.services.scanning.beside import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,30 +25,9 @@ if TYPE_CHECKING:
     from mlib.core.formats.header import Finding
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
+    from mlib.services.scanning.beside import Beside
     from mlib.services.scanning.ledger import Ledger
     from mlib.services.scanning.survey import Survey
-
-
-@dataclass(slots=True)
-class Beside:
-    """The sidecars of one directory: as they are now, and the names of those that are news."""
-
-    found: Mapping[str, os.stat_result]
-    news: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
-
-
-def compare_sidecars(
-    library: Library, directory: str, found: Mapping[str, os.stat_result], *, rehash: bool
-) -> Beside:
-    """Which sidecars of a directory are new, changed or gone."""
-    known = sidecars.in_directory(library, directory)
-    news = {
-        name
-        for name, status in found.items()
-        if rehash or name not in known or known[name].stamp != _stamp(status)
-    }
-    return Beside(found, news, known.keys() - found.keys())
 
 
 def read_news(seen: Survey, ledger: Ledger) -> list[Problem]:
@@ -108,7 +87,7 @@ def _read(directory: str, name: str, kind: str, beside: Beside, problems: list[P
     except SidecarError as error:
         if error.code != "wrong_kind":
             problems.append(Problem(path, error.code, f"a sidecar that cannot be read: {error.message}"))
-    return KnownSidecar(name, kind, *_stamp(beside.found[name]), said)
+    return KnownSidecar(name, kind, *stamp(beside.found[name]), said)
 
 
 def _fill(
@@ -157,7 +136,3 @@ def _said(names: Iterable[str], known: Mapping[str, KnownSidecar]) -> list[Named
         for name in names
         if name in known and (said := known[name].sidecar_json) is not None
     ]
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, signed(status.st_ino)

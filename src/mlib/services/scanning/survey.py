@@ -12,13 +12,13 @@ from mlib.core.models import Problem
 from mlib.core.storage import storage_of
 from mlib.core.walk import Listing, Scope, is_within, walk
 from mlib.db import files, sidecars
+from mlib.services.scanning.beside import Beside, compare_sidecars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlib.core.models import FoundFile, KnownFile, Root
     from mlib.db.library import Library
-    from mlib.services.scanning.sidecars import Beside
 
 #: Progress is told this often, in seconds.
 TICK = 0.1
@@ -73,8 +73,6 @@ def survey(
         fresh = len(result.fresh)
         _take(library, listing, result, only=only.get(listing.directory), rehash=rehash)
         if listing.sidecars or (listing.directory in with_sidecars and not listing.failed):
-            from mlib.services.scanning.sidecars import compare_sidecars
-
             beside = compare_sidecars(library, listing.directory, listing.sidecars, rehash=rehash)
             if beside.news or beside.gone or len(result.fresh) > fresh:
                 result.beside[listing.directory] = beside
