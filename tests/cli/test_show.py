@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests import pickle_files
 from tests.inprocess import mlib_here
 from tests.libraries import BEFORE, OTHER, SHA, known_file, put_files, put_model, put_pending, scan_roots
+from tests.model_files import framed, safetensors
 from tests.terminal import BOLD, PLAIN, on_terminal, steering
-from tests.tools import mlib, write_model
+from tests.tools import mlib, write_bytes, write_model
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -245,10 +248,263 @@ class TestHostile:
         assert steering(done.out) == set()
         fields = {"pending", "path", "sha256", "name", "type", "base_model", "size_bytes", "description",
                   "notes", "tag", "file", "autov2", "sha256_12", "xxh3_128", "created_at", "updated_at",
-                  "meta", "kind", "format"}  # fmt: skip
+                  "meta", "kind", "format", "precision", "parameters"}  # fmt: skip
         assert {line.split("\t")[0] for line in done.out.splitlines()} <= fields
 
     def test_json_gives_back_every_character(self, library: Library, hostile: list[str]) -> None:
         for model in mlib_here("show", "--json", *hostile[:-1], library=Path(library.path)).json:
             assert model["notes"] == model["description"] == HOSTILE_TEXT.strip()
             assert model["meta"]["key"] == HOSTILE_TEXT.strip()
+
+
+PICTURE = "data:image/png;base64," + "iVBORw0KGgo" * 500
+MIRA = {
+    "modelspec.title": "Mira",
+    "modelspec.trigger_phrase": "mira style",
+    "modelspec.author": "somebody",
+    "modelspec.license": "MIT",
+    "modelspec.thumbnail": PICTURE,
+    "ss_base_model_version": "sdxl_base_v1-0",
+    "ss_network_alpha": "8",
+    "ss_resolution": "(1024, 1024)",
+    "ss_sd_model_name": "base.safetensors",
+    "ss_tag_frequency": json.dumps({"10_mira": {"1girl": 20, "solo": 3}}),
+}
+
+
+def lora(**metadata: str) -> bytes:
+    """A LoRA of rank 8 with the same tensors whatever its metadata."""
+    return safetensors({"x.lora_down.weight": 8, "x.lora_up.weight": 8}, metadata=metadata)
+
+
+def calling(module: str, attribute: str, argument: str) -> bytes:
+    """A checkpoint that has this called when it is loaded."""
+    function = pickle_files.name(module, attribute)
+    called = pickle_files.call(function, pickle_files.text(argument))
+    return pickle_files.torch_zip(pickle_files.mapping({argument: called}))
+
+
+class TestAbout:
+    """What the file itself says: what it is, how to use it, what is wrong with it."""
+
+    @pytest.fixture
+    def mira(self, library: Library, tmp_path: Path) -> str:
+        """A LoRA with a preview beside it, and a copy in the wrong folder under the wrong name."""
+        sha256 = write_bytes(tmp_path / "loras/mira.safetensors", lora(**MIRA))
+        (tmp_path / "loras/mira.preview.png").touch()
+        write_bytes(tmp_path / "vae/copy.ckpt", lora(**MIRA))
+        scan_roots(library, f"loras={tmp_path}/loras", f"vae={tmp_path}/vae")
+        return sha256
+
+    def test_json_has_it_all(self, library: Library, mira: str, tmp_path: Path) -> None:
+        document = mlib_here("show", mira, "--json", library=Path(library.path)).json
+        assert (document["kind"], document["format"]) == ("lora", "safetensors")
+        assert document["base_model"] == document["header"]["base_model"] == "SDXL"
+        assert document["kind_evidence"]
+        assert all(isinstance(line, str) for line in document["kind_evidence"])
+        assert document["trigger_words"] == ["mira style"]
+        assert [(each["code"], each["serious"], each["path"]) for each in document["findings"]] == [
+            ("misplaced", False, f"{tmp_path}/vae/copy.ckpt"),
+            ("wrong_extension", False, f"{tmp_path}/vae/copy.ckpt"),
+        ]
+        assert document["companions"] == [f"{tmp_path}/loras/mira.preview.png"]
+        assert document["same_weights"] == []
+
+    def test_json_tells_the_header_without_its_image(self, library: Library, mira: str) -> None:
+        done = mlib_here("show", mira, "--json", library=Path(library.path))
+        header = done.json["header"]
+        expected = {
+            "title": "Mira",
+            "author": "somebody",
+            "license": "MIT",
+            "resolution": "1024x1024",
+            "alpha": 8,
+            "parameters": 16,
+            "tensors": 2,
+            "dtypes": {"U8": 16},
+            "frequent_tags": {"1girl": 20, "solo": 3},
+        }
+        assert {key: header[key] for key in expected} == expected
+        assert header["trained_on"] == {
+            "name": "base.safetensors",
+            "sha256": None,
+            "hash": None,
+            "model": None,
+        }
+        assert header["metadata"]["ss_network_alpha"] == "8"
+        assert "iVBORw0KGgo" * 5 not in done.out
+
+    def test_of_a_model_that_no_scan_looked_into_is_empty(self, path: Path) -> None:
+        document = mlib_here("show", SHA, "--json", library=path).json
+        assert document["kind"] is document["format"] is None
+        for key in ("kind_evidence", "trigger_words", "findings", "companions", "same_weights"):
+            assert document[key] == []
+        assert document["header"] == {}
+
+    @pytest.mark.parametrize(
+        ("field", "lines"),
+        [
+            ("kind", ["lora"]),
+            ("format", ["safetensors"]),
+            ("trigger_words", ["mira style"]),
+            ("trigger-words", ["mira style"]),
+        ],
+    )
+    def test_fields_for_scripts(self, library: Library, mira: str, field: str, lines: list[str]) -> None:
+        done = mlib_here("show", mira, "--field", field, library=Path(library.path))
+        assert done.out.splitlines() == lines
+
+    def test_in_a_pipe_is_a_row_each(self, library: Library, mira: str, tmp_path: Path) -> None:
+        rows = mlib_here("show", mira, library=Path(library.path)).out.splitlines()
+        for row in ("kind\tlora", "format\tsafetensors", "trigger_word\tmira style", "alpha\t8",
+                    "title\tMira", "parameters\t16", "base_model\tSDXL", "trained_on\tbase.safetensors",
+                    f"companion\t{tmp_path}/loras/mira.preview.png"):  # fmt: skip
+            assert row in rows
+        (misplaced,) = [row for row in rows if row.startswith("finding\tmisplaced\t")]
+        assert misplaced.endswith(f"\t\t{tmp_path}/vae/copy.ckpt")
+
+    @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+    def test_on_a_terminal_has_its_sections_and_fits_80_columns(
+        self, library: Library, mira: str, env: dict[str, str], tmp_path: Path
+    ) -> None:
+        code, page = on_terminal("show", mira, library=library.path, env=env)
+        assert code == 0
+        headings = [line for line in page.splitlines() if line and not line.startswith(" ")]
+        assert headings[1:] == ["what it is", "how to use it", "where it is", "hashes", "findings"]
+        words = [" ".join(line.split()) for line in page.splitlines()]
+        for line in ("kind lora for SDXL", "trigger mira style", "captions 1girl (20), solo (3)",
+                     "author somebody", "resolution 1024x1024", "trained on base.safetensors",
+                     "as mira.safetensors", "with mira.preview.png"):  # fmt: skip
+            assert line in words
+        assert max(len(line) for line in page.splitlines() if str(tmp_path) not in line) <= 80
+        assert steering(page) == set()
+
+    def test_serious_findings_are_marked(self, library: Library, tmp_path: Path) -> None:
+        sha256 = write_bytes(tmp_path / "r/a.ckpt", calling("os", "system", "true"))
+        scan_roots(library, f"checkpoints={tmp_path}/r")
+        _, page = on_terminal("show", sha256, library=library.path, env={"NO_COLOR": "1"})
+        (line,) = [line for line in page.splitlines() if "may_run_code" in line]
+        assert line.startswith("  ! may_run_code ")
+        assert "os.system" in page
+        assert not re.search(r"\bsafe\b", page)
+
+    def test_a_base_model_that_somebody_typed_stays_beside_what_the_header_says(
+        self, library: Library, mira: str
+    ) -> None:
+        at = Path(library.path)
+        mlib_here("update", mira, "--base-model", "Pony", library=at)
+        mlib_here("scan", "--reinspect", library=at)
+        document = mlib_here("show", mira, "--json", library=at).json
+        assert (document["base_model"], document["header"]["base_model"]) == ("Pony", "SDXL")
+        assert document["edited"] == ["base_model"]
+
+    def test_the_base_checkpoint_is_named_where_the_library_has_it(
+        self, library: Library, tmp_path: Path
+    ) -> None:
+        base = write_model(tmp_path / "c/base.safetensors")
+        mira = write_bytes(
+            tmp_path / "l/a.safetensors", lora(ss_new_sd_model_hash=base, ss_sd_model_name="x")
+        )
+        lost = write_bytes(tmp_path / "l/b.safetensors", lora(ss_new_sd_model_hash="d" * 64, seed="b"))
+        scan_roots(library, f"checkpoints={tmp_path}/c", f"loras={tmp_path}/l")
+        at = Path(library.path)
+        trained_on = mlib_here("show", mira, "--json", library=at).json["header"]["trained_on"]
+        assert trained_on["model"] == {"sha256": base, "name": "base.safetensors"}
+        assert (
+            f"trained_on\tbase.safetensors ({base[:10]}, in this library)"
+            in mlib_here("show", mira, library=at).out
+        )
+        trained_on = mlib_here("show", lost, "--json", library=at).json["header"]["trained_on"]
+        assert (trained_on["sha256"], trained_on["model"]) == ("d" * 64, None)
+
+    def test_the_same_weights_under_another_header_are_told(self, library: Library, tmp_path: Path) -> None:
+        one = write_bytes(tmp_path / "l/a.safetensors", lora(**MIRA))
+        two = write_bytes(tmp_path / "l/b.safetensors", lora(**MIRA, note="edited"))
+        scan_roots(library, f"loras={tmp_path}/l")
+        at = Path(library.path)
+        mlib_here("hash", "--all", library=at)
+        assert mlib_here("show", one, "--json", library=at).json["same_weights"] == [
+            {"sha256": two, "name": "b.safetensors", "path": f"{tmp_path}/l/b.safetensors"}
+        ]
+        assert f"same_weights\t{one}\ta.safetensors\t" in mlib_here("show", two, library=at).out
+        (tmp_path / "l/b.safetensors").unlink()
+        scan_roots(library)
+        assert mlib_here("show", one, "--json", library=at).json["same_weights"][0]["path"] is None
+        _, page = on_terminal("show", one, library=library.path, env={"NO_COLOR": "1"})
+        assert f"same weights {two[:10]} b.safetensors (missing)" in " ".join(page.split())
+
+    def test_of_a_pending_import_is_told_too(self, library: Library, tmp_path: Path) -> None:
+        write_bytes(tmp_path / "l/page.safetensors", b"<html>")
+        scan_roots(library, f"loras={tmp_path}/l", stage=True)
+        document = mlib_here("show", "pending:1", "--json", library=Path(library.path)).json
+        assert (document["pending"], document["format"]) == (True, "html")
+        assert [finding["code"] for finding in document["findings"]] == ["html_page"]
+
+    @pytest.mark.parametrize("header", [b"", b"nonsense", b"x\x9c\xab\xae\x05\x00\x01u\x00\xf9"])
+    def test_a_kept_header_that_is_damaged_harms_nothing_else(
+        self, library: Library, mira: str, header: bytes
+    ) -> None:
+        with library.transaction():
+            library.execute("UPDATE headers SET header = ?", [header])
+        document = mlib_here("show", mira, "--json", library=Path(library.path)).json
+        assert document["kind"] == "lora"
+        assert "metadata" not in document["header"]
+
+
+class TestHostileContent:
+    """Tensor names, metadata, what a pickle asks for, what lies beside it: none of it steers a terminal."""
+
+    @pytest.fixture
+    def refs(self, library: Library, tmp_path: Path) -> list[str]:
+        line = HOSTILE_TEXT.replace("\n", "")  # which no adapter's tensor has in its name
+        header = {
+            f"{line}.lora_down.weight": {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]},
+            f"{line}.lora_up.weight": {"dtype": line, "shape": [2, 2], "data_offsets": [8, 16]},
+        }
+        keys = ("modelspec.title", "modelspec.author", "modelspec.license", "modelspec.trigger_phrase",
+                "ss_sd_model_name", "ss_resolution", line)  # fmt: skip
+        metadata = dict.fromkeys(keys, line) | {
+            "ss_tag_frequency": json.dumps({"x": {line: 3}}),
+            "ss_base_model_version": "sdxl_" + line,
+            "ss_network_module": "lycoris." + line,
+            "modelspec.architecture": "stable-diffusion-v1/" + line,
+        }
+        contents = [
+            framed(json.dumps({"__metadata__": metadata} | header).encode()) + b"1" * 16,
+            calling("o\x1b[31ms", "sys\x9btem", line),
+            f"<html><title>{line}</title>".encode(),
+        ]
+        made = []
+        for number, content in enumerate(contents):
+            stem = os.fsencode(tmp_path) + b"/r/\x1b]0;\xff\x07%d" % number
+            made.append(write_bytes(Path(os.fsdecode(stem + b".safetensors")), content))
+            write_bytes(Path(os.fsdecode(stem + b".preview.png")), b"x")
+            info = {"trainedWords": [line], "baseModel": line, "description": line, "tags": [line]}
+            write_bytes(Path(os.fsdecode(stem + b".civitai.info")), json.dumps(info).encode())
+        report = scan_roots(library, f"vae={tmp_path}/r")
+        assert report.counts["added"] == len(made)
+        assert report.findings
+        return made
+
+    @pytest.mark.parametrize("words", [[], ["--meta"], ["--json"], ["--field", "kind_evidence"],
+                                       ["--field", "trigger_words"], ["--field", "header"],
+                                       ["--field", "findings"]])  # fmt: skip
+    def test_on_a_terminal(self, library: Library, refs: list[str], words: list[str]) -> None:
+        code, page = on_terminal("show", *words, *refs, library=library.path)
+        assert code == 0
+        assert page
+        assert steering(page.replace(BOLD, "").replace(PLAIN, "")) == set()
+
+    def test_in_a_pipe(self, library: Library, refs: list[str]) -> None:
+        for words in ([], ["--json"], ["--meta"]):
+            assert steering(mlib_here("show", *words, *refs, library=Path(library.path)).out) == set()
+
+    def test_in_a_scan(self, refs: list[str], tmp_path: Path) -> None:
+        at = tmp_path / "another.db"
+        code, page = on_terminal("scan", "--root", f"vae={tmp_path}/r", library=at)
+        assert code == 0
+        assert page.count("finding: ") >= len(refs)
+        assert steering(BARS.sub("", page)) == set()
+        again = mlib_here("scan", "--root", f"vae={tmp_path}/r", "--rehash", "--json", library=at)
+        assert again.json["findings"]
+        assert steering(again.out) == set()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.libraries import OTHER, SHA, known_file, put_files, put_model, put_pending, scan_roots
-from tests.tools import write_model
+from tests.tools import safetensors, write_bytes, write_model
 
 from mlib.core.errors import NotFound, WrongUsage
+from mlib.core.hashes import compute
+from mlib.core.models import OtherHashes
+from mlib.db import hashes
 from mlib.services.catalog import CANDIDATES, detail, read_refs, resolve, resolve_all
+from mlib.services.digesting import digest_models
 from mlib.services.targets import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlib.core.hashes import Hashes
     from mlib.db.library import Library
 
 FIRST = Target(sha256=SHA)
@@ -238,3 +244,123 @@ class TestDetail:
             detail(library, FIRST)
         with pytest.raises(NotFound):
             detail(library, Target(pending_id=1))
+
+
+#: As a forum, a web page or a trainer writes it; `{}` are the digits.
+SPELLINGS = ["{}", "0x{}", "sha256:{}", "AutoV3: {}", "CRC32:0x{}"]
+
+
+def know(library: Library, sha256: str, **known: str) -> None:
+    """A model with these other hashes."""
+    put_model(library, sha256, name=f"model {sha256[:4]}")
+    with library.transaction():
+        hashes.put(library, sha256, OtherHashes(**known))
+
+
+class TestOtherHash:
+    """Any hash that a forum mentions finds the model, once it is known."""
+
+    @pytest.fixture
+    def known(self, library: Library, tmp_path: Path) -> Hashes:
+        """A model of more than 2 MiB among others, with every hash there is."""
+        path = tmp_path / "r/mira.safetensors"
+        sha256 = write_model(path, size=2 << 20)
+        for number in range(3):
+            write_model(tmp_path / f"r/{number}.safetensors")
+        scan_roots(library, f"loras={tmp_path}/r")
+        digest_models(library, None)
+        computed = compute(str(path), advance=lambda _size: None)
+        assert computed is not None
+        assert computed.sha256 == sha256
+        return computed
+
+    @pytest.mark.parametrize("name", ["sha256", "autov1", "autov2", "autov3", "sha256_12", "crc32", "blake3"])
+    def test_finds_it_in_any_spelling(self, library: Library, known: Hashes, name: str) -> None:
+        """The name before the colon may be wrong: many a list gives a hash the wrong one."""
+        digits = getattr(known, name)
+        for spelling, case in product(SPELLINGS, (str.lower, str.upper)):
+            assert resolve(library, spelling.format(case(digits))) == Target(sha256=known.sha256)
+
+    def test_autov3_is_known_by_12_digits_and_by_all(self, library: Library, known: Hashes) -> None:
+        assert known.autov3 is not None
+        for digits in (known.autov3[:12], known.autov3):
+            assert resolve(library, digits) == Target(sha256=known.sha256)
+        for digits in (known.autov3[:11], known.autov3[:13], known.autov3[:63]):
+            assert refusal(library, digits).code == "model_not_found"
+
+    def test_crc32_is_known_in_both_orders_of_its_bytes(self, library: Library, known: Hashes) -> None:
+        turned = bytes.fromhex(known.crc32)[::-1].hex()
+        assert turned != known.crc32
+        for digits in (known.crc32, turned, "0x" + turned.upper()):
+            assert resolve(library, digits) == Target(sha256=known.sha256)
+
+    def test_is_found_only_whole(self, library: Library, known: Hashes) -> None:
+        for digits in (known.crc32[:7], (known.blake3 or "")[:12], (known.autov1 or "")[:4]):
+            assert refusal(library, digits).code == "model_not_found"
+
+    def test_autov1_of_a_file_under_2_mib_never_matches(self, library: Library, tmp_path: Path) -> None:
+        """Careless tools hash the nothing they find there: e3b0c442 stands in many a list."""
+        for number in range(2):
+            write_bytes(tmp_path / f"r/{number}.safetensors", safetensors(str(number), size=(2 << 20) - 1000))
+        scan_roots(library, f"loras={tmp_path}/r")
+        digest_models(library, None)
+        assert [row for row in library.all("SELECT autov1 FROM hashes") if row != (None,)] == []
+        for ref in ("e3b0c442", "E3B0C442", "autov1:e3b0c442", "e3b0c44298fc"):
+            assert refusal(library, ref).code == "model_not_found"
+
+    def test_a_sha256_that_begins_so_is_found_all_the_same(self, library: Library) -> None:
+        sha256 = "e3b0c442" + "1" * 56
+        put_model(library, sha256)
+        assert resolve(library, "e3b0c442") == Target(sha256=sha256)
+
+    @pytest.mark.parametrize(
+        ("ref", "of_other"),
+        [
+            (SHA[:8], {"autov1": SHA[:8]}),
+            (SHA[:8], {"crc32": SHA[:8]}),
+            (SHA[:8], {"crc32": bytes.fromhex(SHA[:8])[::-1].hex()}),
+            (SHA[:12], {"autov3": SHA[:12] + "0" * 52}),
+        ],
+    )
+    def test_that_begins_the_sha256_of_another_is_ambiguous(
+        self, library: Library, ref: str, of_other: dict[str, str]
+    ) -> None:
+        put_model(library, SHA, name="one")
+        know(library, OTHER, **of_other)
+        error = refusal(library, ref.upper())
+        assert error.code == "ambiguous_ref"
+        assert error.hint is not None
+        assert f"{SHA[:16]} one" in error.hint
+        assert f"{OTHER[:16]} model b2b2" in error.hint
+
+    @pytest.mark.parametrize("name", ["autov3", "blake3"])
+    def test_a_whole_sha256_is_never_taken_for_another_hash(self, library: Library, name: str) -> None:
+        """It is what scripts name a model by, whatever other files claim."""
+        put_model(library, SHA)
+        know(library, OTHER, **{name: SHA})
+        assert resolve(library, SHA) == FIRST
+        assert resolve(library, SHA.upper()) == FIRST
+
+    def test_two_models_have_is_ambiguous(self, library: Library) -> None:
+        know(library, SHA, autov3="cd" * 32)
+        know(library, OTHER, autov3="cd" * 32)
+        assert refusal(library, "cd" * 6).code == refusal(library, "cd" * 32).code == "ambiguous_ref"
+
+    def test_crc32s_that_are_each_others_mirror_are_ambiguous(self, library: Library) -> None:
+        know(library, SHA, crc32="01020304")
+        know(library, OTHER, crc32="04030201")
+        assert refusal(library, "01020304").code == "ambiguous_ref"
+
+    def test_that_is_the_name_of_another_model_is_ambiguous(self, library: Library) -> None:
+        put_model(library, SHA, name="deadbeef")
+        know(library, OTHER, crc32="deadbeef")
+        assert refusal(library, "deadbeef").code == "ambiguous_ref"
+
+    def test_several_of_one_model_lead_to_one(self, library: Library) -> None:
+        know(library, SHA, autov1=SHA[:8], crc32=SHA[:8], autov3=SHA, blake3=SHA)
+        assert resolve(library, SHA[:8]) == resolve(library, SHA[:12]) == FIRST
+
+    @pytest.mark.parametrize("ref", [" {}", "{} ", "0x{}x", "sha1:{}", "0x", "0xdea", "sha256:", "{}{}{}"])
+    def test_nothing_else_is_one(self, library: Library, ref: str) -> None:
+        know(library, SHA, crc32="deadbeef")
+        assert refusal(library, ref.replace("{}", "deadbeef")).code == "model_not_found"
