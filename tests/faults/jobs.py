@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from tests.faults.state import State, state
 from tests.legacy_databases import hikaze2
-from tests.tools import write_model
+from tests.tools import write_bytes, write_model
 
+from mlib.db import schema
 from mlib.db.library import open_library
 from mlib.services.staging import stage_legacy
 
@@ -105,6 +107,30 @@ def rescan(program: Program, directory: Path) -> Job:
     return _scan(tree)
 
 
+def scan_sidecars(program: Program, directory: Path) -> Job:
+    """Sidecars beside models of which some were described, and beside one that is new."""
+    tree = directory / "loras"
+    for name in ("blank", "described", "emptied", "foreign"):
+        sha256 = write_model(tree / f"{name}.safetensors")
+        if name == "emptied":
+            _lay_sidecar(tree / name)
+        program.run(*_scan(tree).command)
+        if name == "described":
+            _describe(program, sha256)
+        if name == "emptied":
+            program.run("update", sha256, "--description", "", "--untag", "theirs")
+    write_model(tree / "new.safetensors")
+    kept = directory / "before.db"
+    shutil.copy(program.library, kept)
+    program.run(*_scan(tree).command)
+    identified = state(program.library)
+    shutil.copy(kept, program.library)
+    for name in ("blank", "described", "emptied", "new"):
+        _lay_sidecar(tree / name, age=60)
+    _lay_sidecar(tree / "foreign", age=60, Hashes={"SHA256": "ab" * 32})
+    return Job(_scan(tree).command, stages=(identified,))
+
+
 def update(program: Program, directory: Path) -> Job:
     """A model that was named and tagged gets other words."""
     sha256 = _described_model(program, directory)
@@ -144,9 +170,12 @@ def clean_meta(program: Program, directory: Path) -> Job:
 
 
 def migration(program: Program, directory: Path) -> Job:
-    """A library from before the step that strips pictures, opened by a command that only reads."""
+    """A library as its first version made it, with pictures, opened by a command that only reads."""
     sha256 = _put_pictures(program, directory)
+    later = re.findall(r"CREATE TABLE (\w+)", schema._CONTENTS)
     with closing(sqlite3.connect(program.library)) as db:
+        for table in later:
+            db.execute(f"DROP TABLE {table}")
         db.execute("DELETE FROM _sqlite_migrations WHERE name <> 'm001_tables'")
         db.commit()
     return Job(("show", sha256, "--json"))
@@ -155,6 +184,7 @@ def migration(program: Program, directory: Path) -> Job:
 JOBS = (
     first_scan,
     rescan,
+    scan_sidecars,
     update,
     import_override,
     import_merge,
@@ -167,6 +197,13 @@ JOBS = (
 
 def _scan(tree: Path) -> Job:
     return Job(("scan", "--root", f"loras={tree}", "--json"), stages=None)
+
+
+def _lay_sidecar(model: Path, *, age: float = 3600, **fields: object) -> None:
+    said = {"ModelName": f"Their {model.name}", "ModelDescription": f"Theirs, {age}.", "Tags": ["theirs"]}
+    write_bytes(
+        model.with_name(f"{model.name}.cm-info.json"), json.dumps({**said, **fields}).encode(), age=age
+    )
 
 
 def _describe(program: Program, sha256: str) -> None:

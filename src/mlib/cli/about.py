@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlib.cli import format as fmt
 from mlib.cli.sidecars import sidecar_json, sidecar_lines
 from mlib.core.text import visible
 
@@ -40,6 +41,7 @@ class About:
     trained_on: Mapping[str, str] = field(default_factory=dict)
     sidecars: tuple[Sidecar, ...] = ()
     is_kept: bool = False
+    has_copies: bool = False
 
 
 def of_detail(detail: Detail, *, with_header: bool = False) -> About | None:
@@ -68,6 +70,7 @@ def of_detail(detail: Detail, *, with_header: bool = False) -> About | None:
         usage=usage,
         sidecars=detail.sidecars,
         is_kept=True,
+        has_copies=len(detail.places) > 1,
         findings=detail.findings,
         header=header,
         trained_on={"sha256": known.sha256, "name": known.name} if known else {},
@@ -164,7 +167,7 @@ def what_it_is(about: About) -> Iterator[tuple[str, str]]:
     if usage.rank is not None:
         parts.append(f"rank {usage.rank}" + (f", alpha {usage.alpha:g}" if usage.alpha is not None else ""))
     if usage.parameters:
-        parts.append(f"{usage.parameters:,} parameters")
+        parts.append(f"{fmt.count(usage.parameters)} parameters")
     yield "format", ", ".join(filter(None, parts))
 
 
@@ -203,7 +206,7 @@ def findings(about: About) -> Iterator[tuple[str, str]]:
     """Label and text of what its owner should know, the serious marked."""
     for path, finding in about.findings:
         mark = "! " if finding.serious else ""
-        where = f" ({os.path.basename(path)})" if path else ""
+        where = f" ({os.path.basename(path)})" if path and about.has_copies else ""
         yield mark + finding.code, finding.message + where
 
 

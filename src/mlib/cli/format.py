@@ -35,6 +35,14 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
+def count(value: int) -> str:
+    """A count as people say it: 2,345, 860 M, 11.9 B."""
+    for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6)):
+        if value >= 0.9995 * size:
+            return f"{value / size:.3g} {unit}"
+    return number(value)
+
+
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """`1 file`, `2 files`."""
     return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"

@@ -135,8 +135,6 @@ def as_page(detail: Detail, *, with_meta: bool) -> Iterator[str]:
             yield from entry(label, text)
     yield heading("where it is")
     yield from _places(detail)
-    for path in detail.companions:
-        yield f"    with {visible(os.path.basename(path))}"
     if detail.model.sha256:
         yield heading("hashes")
         yield from (f"  {name:<12} {value}" for name, value in _hashes(detail).items())
@@ -193,8 +191,19 @@ def _places(detail: Detail) -> Iterator[str]:
         yield f"  {path}"
         if place.loader_name:
             yield f"    as {visible(place.loader_name)}"
+        for name in _beside(detail, place):
+            yield f"    with {visible(name)}"
     if not detail.places:
         yield "  no file of it has been seen"
+
+
+def _beside(detail: Detail, place: Place) -> list[str]:
+    """The names of the companions of one file."""
+    from mlib.core.sidecars.companions import companions
+
+    at = (os.path.split(path) for path in detail.companions)
+    names = [name for directory, name in at if directory == place.file.directory]
+    return [companion.name for companion in companions(place.file.name, names)]
 
 
 def _same_weights(detail: Detail) -> Iterator[str]:

@@ -114,10 +114,14 @@ def mark_missing(library: Library, files: Iterable[KnownFile], since: int) -> No
 
 
 def remove(library: Library, file: KnownFile) -> None:
-    """Drop one row: its file is known to lie elsewhere now."""
+    """Drop one row, and what was wrong with that place: its file is known to lie elsewhere now."""
     library.execute(
         "DELETE FROM files WHERE directory = ? AND name = ? AND sha256 = ?",
         [stored_path(file.directory), stored_path(file.name), file.sha256],
+    )
+    library.execute(
+        "DELETE FROM findings WHERE sha256 = ? AND directory = ? AND name = ?",
+        [file.sha256, stored_path(file.directory), stored_path(file.name)],
     )
 
 

@@ -55,12 +55,13 @@ def same_weights(library: Library, sha256: str) -> list[str]:
     return [other for (other,) in rows]
 
 
-def incomplete(library: Library) -> list[str]:
+def incomplete(library: Library, *, with_blake3: bool) -> list[str]:
     """Full SHA-256s of the models with a file that nobody has hashed in every way, the smallest first."""
     rows = library.all(
         "SELECT m.sha256 FROM models AS m LEFT JOIN hashes AS h ON h.sha256 = m.sha256"
-        " WHERE h.crc32 IS NULL AND EXISTS"
+        " WHERE (h.crc32 IS NULL OR (? AND h.blake3 IS NULL)) AND EXISTS"
         " (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL)"
-        " ORDER BY m.size_bytes, m.sha256"
+        " ORDER BY m.size_bytes, m.sha256",
+        [with_blake3],
     )
     return [sha256 for (sha256,) in rows]

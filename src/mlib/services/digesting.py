@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import MlibError, NotFound
@@ -65,7 +66,11 @@ def digest_models(library: Library, shas: Iterable[str] | None, *, emit: Emit = 
 
     A file whose content is not its model's any more is a problem: the next scan will see what it is.
     """
-    wanted = hashes.incomplete(library) if shas is None else list(shas)
+    wanted = (
+        hashes.incomplete(library, with_blake3=find_spec("blake3") is not None)
+        if shas is None
+        else list(shas)
+    )
     report = DigestReport()
     places = {sha256: _present(library, sha256) for sha256 in wanted}
     known_sizes = {sha256: place[1] for sha256, place in places.items() if place is not None}

@@ -12,7 +12,7 @@ from mlib.core.errors import NotFound, WrongUsage
 from mlib.core.models import Model, Pending
 from mlib.core.payloads import strip_images
 from mlib.core.text import displayable, typed
-from mlib.db import files, models, pending
+from mlib.db import contents, files, models, pending
 from mlib.db import tags as stored_tags
 
 if TYPE_CHECKING:
@@ -133,14 +133,17 @@ def _read(library: Library, target: Target) -> _State:
 
 
 def _facts(library: Library, state: _State) -> Mapping[str, str]:
-    """What a name and type are when nobody types them: those of the file."""
+    """What a name, type and base model are when nobody types them: those of the file."""
     if isinstance(state.record, Pending):
         return {"name": displayable(state.record.path.rpartition("/")[2]), "type": state.record.type}
+    content = contents.get(library, state.record.sha256)
+    base_model = content.base_model if content else ""
     rows = files.of_model(library, state.record.sha256)
     if not rows:
-        return {"name": state.record.name, "type": state.record.type}
+        return {"name": state.record.name, "type": state.record.type, "base_model": base_model}
     root = library.one("SELECT type FROM roots WHERE id = ?", [rows[0].root_id])
-    return {"name": displayable(rows[0].name), "type": root[0] if root else state.record.type}
+    kind = root[0] if root else state.record.type
+    return {"name": displayable(rows[0].name), "type": kind, "base_model": base_model}
 
 
 def _edited(state: _State, edit: Edit, facts: Mapping[str, str]) -> _State:

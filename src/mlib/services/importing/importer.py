@@ -11,7 +11,7 @@ from mlib.core.errors import NotFound
 from mlib.core.models import TEXT_FIELDS, KnownFile, Model, Pending
 from mlib.core.payloads import strip_images
 from mlib.core.text import displayable
-from mlib.db import files, models, pending
+from mlib.db import contents, files, models, pending
 from mlib.db import tags as stored_tags
 from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport, Waiting
 from mlib.services.importing.strategies import ConflictStrategy, UserData, differences, resolved
@@ -75,7 +75,8 @@ def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, re
         report.failed.append(incoming)
         return
     if model is None:
-        model = _new_model(entry)
+        content = contents.get(library, entry.sha256)
+        model = _new_model(entry, base_model=entry.base_model or (content.base_model if content else ""))
         _write(library, model, incoming)
         _settle(library, entry, report, "created")
         return
@@ -127,14 +128,14 @@ def _object(meta_json: str | None) -> dict[str, jsontext.Json]:
     return value
 
 
-def _new_model(entry: Pending) -> Model:
+def _new_model(entry: Pending, *, base_model: str) -> Model:
     assert entry.sha256 is not None
     created_at = entry.created_at or times.now()
     return Model(
         sha256=entry.sha256,
         name=entry.name or base_name(entry.path) or entry.sha256[:10],
         type=entry.type,
-        base_model=entry.base_model,
+        base_model=base_model,
         size_bytes=entry.size_bytes,
         created_at=created_at,
         updated_at=created_at,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -46,11 +45,19 @@ def look_into(
             continue
         if contents.get(library, row.sha256) is not None:
             continue
-        with suppress(OSError):
-            inspection, status = inspect_file(row.path)
-            if status == row.stat:
-                looked[row.sha256] = looked_at(row.sha256, inspection)
+        inspection = inspected_now(row)
+        if inspection is not None:
+            looked[row.sha256] = looked_at(row.sha256, inspection)
     return looked
+
+
+def inspected_now(row: KnownFile) -> Inspection | None:
+    """What a known file's header means; None if it is not what it was, or cannot be read."""
+    try:
+        inspection, status = inspect_file(row.path)
+    except Exception:  # noqa: BLE001 - a fault in a header's reader must not end a scan of all other files
+        return None
+    return inspection if status == row.stat else None
 
 
 def looked_at(sha256: str, inspection: Inspection) -> Looked:

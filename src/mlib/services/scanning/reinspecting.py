@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlib.core.formats.header_json import unpack
-from mlib.core.inspection import Inspection, conclude, inspect_file
+from mlib.core.inspection import Inspection, conclude
 from mlib.core.walk import is_within
 from mlib.db import contents, files
-from mlib.services.scanning.inspecting import Looked, keep, looked_at
+from mlib.services.scanning.inspecting import Looked, inspected_now, keep, looked_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def _looked(library: Library, rows: Sequence[KnownFile]) -> dict[str, Looked]:
     looked: dict[str, Looked] = {}
     for row in rows:
         if row.sha256 not in looked:
-            inspection = _kept(library, row) or _read(row)
+            inspection = _kept(library, row) or inspected_now(row)
             if inspection is not None:
                 looked[row.sha256] = looked_at(row.sha256, inspection)
     return looked
@@ -62,12 +62,4 @@ def _kept(library: Library, row: KnownFile) -> Inspection | None:
     packed = contents.header(library, row.sha256)
     with suppress(ValueError, KeyError, TypeError, zlib.error):
         return None if packed is None else conclude(unpack(packed))
-    return None
-
-
-def _read(row: KnownFile) -> Inspection | None:
-    with suppress(OSError):
-        inspection, status = inspect_file(row.path)
-        if status == row.stat:
-            return inspection
     return None

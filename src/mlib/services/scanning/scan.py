@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlib.core.events import Emit, silent
-from mlib.core.walk import is_within
+from mlib.core.walk import Scope, is_within
 from mlib.db import files, roots
 from mlib.services.scanning.closing import close, free_to_move
 from mlib.services.scanning.identify import FLUSH_FILES, identify
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlib.core.models import Root
-    from mlib.core.walk import Scope
     from mlib.db.library import Library
 
 
@@ -44,6 +43,7 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
 def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: Importer, emit: Emit) -> None:
     places = check_request(library, request)
     report.problems += places.problems
+    types = {root.id: root.type for root in roots.all_roots(library)}
     if not request.dry_run:
         places = remember(library, places)
     scopes = choose_scopes(library, places, request.paths)
@@ -77,25 +77,35 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
         identify(seen, ledger, request, report, emit)
         with noted(report):
             if report.interrupted is None:
-                _look_further(seen, ledger, scopes, request, report)
+                retyped = [root for root in places.known if types.get(root.id, root.type) != root.type]
+                _look_further(seen, ledger, scopes, retyped, request, report)
     report.conflicts = ledger.conflicts
     report.findings = ledger.findings
     close(library, seen, ledger, before, request, report)
 
 
 def _look_further(
-    seen: Survey, ledger: Ledger, scopes: Sequence[Scope], request: ScanRequest, report: ScanReport
+    seen: Survey,
+    ledger: Ledger,
+    scopes: Sequence[Scope],
+    retyped: Sequence[Root],
+    request: ScanRequest,
+    report: ScanReport,
 ) -> None:
-    """What comes after every file is known: entries that waited for one, sidecars, better rules."""
+    """What comes after every file is known: entries that waited for one, sidecars, better rules.
+
+    Files in a root of another type than before may be in the wrong folder now.
+    """
     complete_waiting(ledger)
     if seen.beside:
         from mlib.services.scanning.sidecars import read_news
 
         report.problems += read_news(seen, ledger)
-    if request.reinspect:
+    judged = scopes if request.reinspect else [Scope(root, root.path) for root in retyped]
+    if judged:
         from mlib.services.scanning.reinspecting import reinspect
 
-        reinspect(ledger, scopes, report)
+        reinspect(ledger, judged, report)
 
 
 def _write_known(library: Library, seen: Survey, known: Sequence[Root]) -> None:
