@@ -61,6 +61,8 @@ def _reader(format_: str) -> Callable[[BinaryIO, int], Header] | None:
         from mlib.core.formats.plain import read_lfs_pointer as read
     elif format_ == "html":
         from mlib.core.formats.plain import read_html as read
+    elif format_ == "zip":
+        from mlib.core.formats.zip_names import read_zip as read
     else:
         return None
     return read
@@ -69,6 +71,11 @@ def _reader(format_: str) -> Callable[[BinaryIO, int], Header] | None:
 def _by_name(file: BinaryIO, size: int, extension: str) -> Header:
     """Say what is wrong with a file that does not look like what its extension promises."""
     claimed = _BY_NAME.get(extension)
+    if extension in expected_extensions("pickle"):
+        # Pickles of protocols 0 and 1 begin like any text; torch loads one all the same, and what it names.
+        header = _read(file, size, "pickle")
+        names = header.details.get("globals")
+        return header if isinstance(names, dict) and any(names.values()) else Header("unknown")
     if claimed is None:
         return Header("unknown")
     header = _read(file, size, claimed)

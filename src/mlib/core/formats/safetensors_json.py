@@ -141,15 +141,16 @@ class _Reading:
         contents = self.contents
         while columns := self._run(at):
             whole, names, dtypes, shapes, begins, ends, separators = columns
-            kinds = [self._kinds[kind] for kind in zip(dtypes, shapes, strict=True)]
-            parts = [
-                (name.decode(), dtype, shape) for name, (dtype, shape, _) in zip(names, kinds, strict=True)
-            ]
+            # No name of these holds a control character: all are decoded at once.
+            texts = b"\n".join(names).decode().split("\n")
+            known = map(self._kinds.__getitem__, zip(dtypes, shapes, strict=True))
+            types, lengths, sizes = zip(*known, strict=True)
             # What Tensor() does, without a call in Python for each.
+            parts = zip(texts, types, lengths, strict=True)
             contents.tensors += map(tuple.__new__, repeat(Tensor), parts)
             contents.begins += map(int, begins)
             contents.ends += map(int, ends)
-            contents.sizes += [size for _, _, size in kinds]
+            contents.sizes += sizes
             self._names_left -= sum(map(len, names))
             self._check_limits()
             at += sum(map(len, whole))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.reading import read_at
 from mlib.core.formats.zip_directory import NoDirectoryError, ZipError, read_directory
 
@@ -18,19 +19,34 @@ _MAX_NAME = 1024
 def zip_format(file: BinaryIO, size: int) -> str:
     """`torchscript`, `torch_zip` or `zip`: code or pickled data in the archive's one folder. Raises OSError.
 
-    An archive without its directory (a download cut short) is judged by its first entry. One with a directory
-    in which programs may see different things counts as `torch_zip`: the reader of those refuses it.
+    An archive without its directory (a download cut short) is judged by its first entry: TorchScript puts its
+    storages and code there, torch.save the pickle. One with a directory in which programs may see different
+    things counts as `torch_zip`: the reader of those refuses it.
     """
     try:
         names = [entry.name for entry in read_directory(file, size)]
     except NoDirectoryError:
-        names = [_first_name(file)]
+        first = _first_name(file)
+        if first.partition("/")[2].startswith("data/"):
+            return "torchscript"
+        names = [first]
     except ZipError:
         return "torch_zip"
     inner = {name.partition("/")[2] for name in names}
     if any(name.startswith("code/") for name in inner):
         return "torchscript"
     return "torch_zip" if "data.pkl" in inner else "zip"
+
+
+def read_zip(file: BinaryIO, size: int) -> Header:
+    """An archive that holds no model: whether it is cut short (finding `truncated`). Raises OSError."""
+    try:
+        read_directory(file, size)
+    except NoDirectoryError as error:
+        return Header("zip", findings=(Finding("truncated", str(error), serious=True),))
+    except ZipError:
+        pass  # such archives count as torch_zip
+    return Header("zip")
 
 
 def _first_name(file: BinaryIO) -> str:

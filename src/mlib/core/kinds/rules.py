@@ -115,15 +115,16 @@ def _reasons(rule: Rule, names: _Names, prefix: str) -> list[str] | None:
 class _Names:
     """All names of a file, to be asked for one under a prefix; of several that fit, the least is answered."""
 
-    __slots__ = ("_text", "shapes")
+    __slots__ = ("_sorted", "_text", "shapes")
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = shapes
+        self._sorted: list[str] = []
         self._text: str | None = None
 
     def first(self, spellings: Sequence[Name], prefix: str) -> str | None:
         for spelling in spellings:
-            found = min(self._fitting(spelling, prefix), default=None)
+            found = next(self._fitting(spelling, prefix), None)
             if found is not None:
                 return found
         return None
@@ -131,7 +132,7 @@ class _Names:
     def sized(self, size: Size, prefix: str) -> str | None:
         """The name and length that meet `size`, as a phrase."""
         for spelling in size.names:
-            for name in sorted(self._fitting(spelling, prefix)):
+            for name in self._fitting(spelling, prefix):
                 shape = self.shapes[name]
                 seen = shape if size.axis is None else _axis(shape, size.axis)
                 for length in sorted(size.lengths.intersection(seen)):
@@ -139,15 +140,19 @@ class _Names:
         return None
 
     def _fitting(self, spelling: Name, prefix: str) -> Iterator[str]:
+        """The names that fit, the least first: who asks for one need not look at the others."""
         if spelling.is_exact:
             name = prefix + spelling.parts[0]
             return iter((name,) if name in self.shapes else ())
         if self._text is None:
-            self._text = "\n".join(self.shapes)
-        # Most names that are looked for are nowhere: one search in one text tells.
-        if max((prefix, *spelling.parts), key=len) not in self._text:
+            self._sorted = sorted(self.shapes)
+            self._text = "\n".join(self._sorted)
+        # Most names that are looked for are nowhere: a search in one text for each part tells.
+        text = self._text
+        if prefix not in text or any(part not in text for part in spelling.parts):
             return iter(())
-        return (name for name in self.shapes if spelling.fits(name, prefix))
+        longest = max(spelling.parts, key=len)
+        return (name for name in self._sorted if longest in name and spelling.fits(name, prefix))
 
 
 def _axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

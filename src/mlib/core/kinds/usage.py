@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mlib.core.kinds.adapters import ranks
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _MAX_TEXT = 500
 #: What is counted past this is an untrue header; SQLite and JSON hold no more.
 _MAX_COUNT = 2**63 - 1
+
+_DTYPE_AND_SHAPE = attrgetter("dtype", "shape")
 
 _SIZES = re.compile(r"[0-9]{1,6}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
@@ -117,8 +120,9 @@ def _hash(metadata: Mapping[str, str], key: str, form: re.Pattern[str]) -> str:
 
 def _numbers_by_dtype(tensors: Iterable[Tensor]) -> dict[str, int]:
     counts: Counter[str] = Counter()
-    for tensor in tensors:
-        counts[tensor.dtype] += _numbers(tensor.shape)
+    # A model has thousands of tensors, of some dozens of shapes.
+    for (dtype, shape), times in Counter(map(_DTYPE_AND_SHAPE, tensors)).items():
+        counts[dtype] += times * _numbers(shape)
     return {dtype: min(count, _MAX_COUNT) for dtype, count in sorted(counts.items())}
 
 
