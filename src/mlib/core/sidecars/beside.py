@@ -16,6 +16,6 @@ def beside(path: str) -> tuple[Companion, ...]:
     directory, name = os.path.split(path)
     try:
         names = os.listdir(directory)
-    except OSError:
+    except (OSError, ValueError):  # no directory can have a name with a zero byte
         return ()
     return companions(name, names)

@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlib.core.formats.header import Finding
-from mlib.core.kinds.bases import takes_in
 from mlib.core.sidecars.companions import stem_of
+from mlib.core.tags import distinct
+from mlib.core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from mlib.core.models import Model, OtherHashes
     from mlib.core.sidecars.record import Sidecar
 
 MISMATCH = "sidecar_mismatch"
-#: What a model can get from a sidecar, besides tags.
-FIELDS = ("name", "base_model", "description", "notes")
-_SHOWN = 10
+#: The name of the tags among the fields that sidecars fill and persons edit.
+TAGS = "tags"
+_TEXT = ("name", "base_model", "description", "notes")
+_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Named:
 def mismatch(named: Named, sha256: str, hashes: OtherHashes) -> Finding | None:
     """The finding that a sidecar is about another file than this one, if its hashes say so.
 
-    The SHA-256 decides, unless the tensors are the same: then only the header was edited since.
+    The SHA-256 decides, unless the tensors are the same: then only the header was edited since. Of other
+    claims the strongest that can be checked does.
     """
     claims = named.sidecar.hashes
     if claims.get("autov3") and hashes.autov3 and hashes.autov3.startswith(claims["autov3"]):
@@ -41,27 +44,31 @@ def mismatch(named: Named, sha256: str, hashes: OtherHashes) -> Finding | None:
     if claimed:
         if sha256 in (claimed, *named.sidecar.other_sha256):
             return None
-        return _finding(named.name, f"SHA-256 {claimed[:_SHOWN]}", sha256[:_SHOWN])
-    for claim, ours in _others(claims, sha256, hashes):
-        if claims[claim] not in ours:
-            return _finding(named.name, f"{claim} {claims[claim]}", ours[0])
+        return _finding(named.name, f"SHA-256 {claimed[:_SHOWN]}", sha256)
+    for claim, ours in _right(sha256, hashes):
+        if claim in claims:
+            if claims[claim] in ours:
+                return None
+            return _finding(named.name, f"{claim} {claims[claim][:_SHOWN]}", ours[0])
     return None
 
 
-def _others(claims: Mapping[str, str], sha256: str, hashes: OtherHashes) -> list[tuple[str, list[str]]]:
-    """The claims that can be checked, with what would be right: a CRC32 goes about in two byte orders."""
-    crc32 = hashes.crc32 or ""
-    right = {
-        "sha256_12": [sha256[:12]],
-        "blake3": [hashes.blake3] if hashes.blake3 else [],
-        "crc32": [crc32, bytes.fromhex(crc32)[::-1].hex()] if crc32 else [],
-        "autov1": [hashes.autov1] if hashes.autov1 else [],
-    }
-    return [(claim, ours) for claim, ours in right.items() if claim in claims and ours]
+def _right(sha256: str, hashes: OtherHashes) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What would be right to claim, the strongest first: a CRC32 goes about in two byte orders."""
+    if hashes.blake3:
+        yield "blake3", (hashes.blake3,)
+    yield "sha256_12", (sha256[:12],)
+    if hashes.autov3:
+        yield "autov3", (hashes.autov3[:12],)
+    if hashes.crc32:
+        yield "crc32", (hashes.crc32, bytes.fromhex(hashes.crc32)[::-1].hex())
+    if hashes.autov1:
+        yield "autov1", (hashes.autov1,)
 
 
 def _finding(name: str, claim: str, ours: str) -> Finding:
-    return Finding(MISMATCH, f"{name} is about another file: it says {claim}, this one is {ours}")
+    message = f"{visible(name)} is about another file: it says {claim}, this one is {ours[:_SHOWN]}"
+    return Finding(MISMATCH, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +79,62 @@ class Filling:
     tags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What sidecars `offered` a model before, and the names of the fields that they have `given` it."""
+
+    offered: tuple[Filling, ...] = ()
+    given: frozenset[str] = frozenset()
+
+
 def offered(sidecars: Sequence[Sidecar], *, file_name: str) -> Filling:
     """What several sidecars of one file offer together. A name that is only the file's is none."""
     stem = stem_of(file_name)
     text: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     for sidecar in sidecars:
-        for field in FIELDS:
+        for field in _TEXT:
             value = getattr(sidecar, field)
-            if value and not (field == "name" and value.casefold() in (stem, file_name.casefold())):
+            if value and not (
+                field == "name" and value.casefold() in (stem.casefold(), file_name.casefold())
+            ):
                 text.setdefault(field, value)
         tags = tags or sidecar.tags
     return Filling(text, tags)
 
 
 def filled(
-    model: Model, filling: Filling, *, before: Filling, facts: Mapping[str, str]
-) -> tuple[Model, dict[str, str]]:
+    model: Model, filling: Filling, *, facts: Mapping[str, Collection[str]], history: History
+) -> tuple[Model, frozenset[str]]:
     """The model with its empty fields filled, and the fields that changed.
 
-    A field is empty if nobody typed it and it holds nothing, a mere fact (its file's name, the base model
-    that the header shows), or what an earlier version of the sidecar said.
+    A field is empty if nobody typed it and it holds what sidecars said before; or, where they gave nothing
+    yet, nothing or one of its mere `facts` (the names of its files, the base model that the header shows).
+    What they gave and is there no more somebody has emptied: it stays so.
     """
     changed: dict[str, Any] = {}
     for field, value in filling.text.items():
-        fact, held = facts.get(field, ""), getattr(model, field)
-        # "SD1" beside a header that shows SD 1.5 adds nothing.
-        says_more = field != "base_model" or not takes_in(value, fact)
-        replaceable = held in ("", fact, before.text.get(field, ""))
-        if field not in model.edited and held != value and replaceable and says_more:
+        held = getattr(model, field)
+        earlier = {each.text[field] for each in history.offered if field in each.text}
+        is_vacant = field not in history.given and (not held or held in facts.get(field, ()))
+        if field not in model.edited and held != value and (is_vacant or held in earlier):
             changed[field] = value
-    return (replace(model, **changed) if changed else model), changed
+    return (replace(model, **changed) if changed else model), frozenset(changed)
+
+
+def filled_tags(
+    model: Model, held: Collection[str], filling: Filling, *, history: History
+) -> dict[str, str] | None:
+    """The tags (folded to shown) for a model that bears those `held`; None if they stay as they are.
+
+    Tags are filled where there are none and never were, and follow the sidecar as long as they are what it
+    gave: one that a person added or took away makes them that person's.
+    """
+    ours, wanted = distinct(tuple(held)).keys(), distinct(filling.tags)
+    if TAGS in model.edited or not wanted or ours == wanted.keys():
+        return None
+    if TAGS in history.given:
+        is_free = any(each.tags and ours == distinct(each.tags).keys() for each in history.offered)
+    else:
+        is_free = not ours
+    return wanted if is_free else None

@@ -10,12 +10,13 @@ from mlib.core import times
 from mlib.core.models import TEXT_FIELDS, OtherHashes
 from mlib.core.sidecars.beside import beside
 from mlib.core.sidecars.companions import SIDECAR_KINDS
-from mlib.core.sidecars.filling import Filling, Named, filled, mismatch, offered
+from mlib.core.sidecars.filling import Filling, History, Named, filled, mismatch, offered
+from mlib.core.sidecars.kept import unpacked
 from mlib.core.sidecars.read import read_sidecar
 from mlib.core.sidecars.record import SidecarError
 from mlib.core.tags import distinct
 from mlib.core.text import displayable
-from mlib.db import contents, files, hashes, models, tags
+from mlib.db import contents, files, hashes, models, sidecars, tags
 from mlib.services.importing.importer import user_data
 from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport
 from mlib.services.importing.strategies import ConflictStrategy, UserData
@@ -68,12 +69,17 @@ def import_sidecars(
 
 
 def _read(library: Library, sha256: str, report: ImportReport) -> _Word | None:
+    """What is said at the first place with a sidecar about the model, else at the first with any."""
     known = hashes.get(library, sha256) or OtherHashes()
+    of_others: _Word | None = None
     for file in files.of_model(library, sha256):
         if file.missing_since is None and (read := list(_sidecars(file, report))):
-            foreign = tuple(named for named in read if mismatch(named, sha256, known) is not None)
-            return _Word(file, tuple(named for named in read if named not in foreign), foreign)
-    return None
+            own = tuple(named for named in read if mismatch(named, sha256, known) is None)
+            word = _Word(file, own, tuple(named for named in read if named not in own))
+            if own:
+                return word
+            of_others = of_others or word
+    return of_others
 
 
 def _sidecars(file: KnownFile, report: ImportReport) -> Iterator[Named]:
@@ -102,32 +108,43 @@ def _import_one(
         return
     believed = word.own + (word.foreign if strategy is ConflictStrategy.OVERRIDE else ())
     filling = offered([named.sidecar for named in believed], file_name=word.file.name)
-    changed = _with_text(library, model, filling, word.file, strategy)
+    changed = _with_text(library, model, filling, word, strategy)
     held = distinct(tags.of_model(library, model.sha256))
     wanted = _tags(held, distinct(filling.tags), strategy)
-    if wanted != held:
+    retagged = wanted.keys() != held.keys()  # another spelling of a tag is the same tag
+    if retagged:
         tags.set_of_model(library, model.sha256, wanted)
-    if changed != model or wanted != held:
+    if changed != model or retagged:
         models.put(library, [replace(changed, updated_at=times.now())])
     differs = _differs(existing, filling, word) if strategy is ConflictStrategy.REPORT else ()
     if differs:
         incoming = UserData(text=filling.text, tags=distinct(filling.tags))
         report.conflict.append(Conflict(None, model.sha256, word.file.path, incoming, existing, differs))
     else:
-        change = "updated" if changed != model or wanted != held else "unchanged"
+        change = "updated" if changed != model or retagged else "unchanged"
         report.success.append(Imported(None, model.sha256, change))
 
 
 def _with_text(
-    library: Library, model: Model, filling: Filling, file: KnownFile, strategy: ConflictStrategy
+    library: Library, model: Model, filling: Filling, word: _Word, strategy: ConflictStrategy
 ) -> Model:
     content = contents.get(library, model.sha256)
-    facts = {"name": displayable(file.name), "base_model": content.base_model if content else ""}
-    result, _ = filled(model, filling, before=Filling({}), facts=facts)
+    facts = {
+        "name": {displayable(each.name) for each in files.of_model(library, model.sha256)},
+        "base_model": {content.base_model} if content else (),
+    }
+    result, _ = filled(model, filling, facts=facts, history=_history(library, word))
     if strategy is ConflictStrategy.OVERRIDE:
         taken: dict[str, Any] = {name: filling.text[name] for name in TEXT_FIELDS if name in filling.text}
         result = replace(result, **taken)
     return result
+
+
+def _history(library: Library, word: _Word) -> History:
+    """What a scan has read of the same sidecars before: what it filled then may be filled anew."""
+    known = (sidecars.get(library, word.file.directory, named.name) for named in word.own)
+    said = [unpacked(each.sidecar_json) for each in known if each is not None and each.sidecar_json]
+    return History((offered(said, file_name=word.file.name),))
 
 
 def _tags(held: dict[str, str], offered_: dict[str, str], strategy: ConflictStrategy) -> dict[str, str]:

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mlib.core.hashes import Hashes
-    from mlib.core.models import KnownFile
+    from mlib.core.models import KnownFile, Model
     from mlib.db.library import Library
+
+
+#: Text that no header tells.
+_SAID = ("description", "notes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,25 @@ def find_heirs(library: Library, rows: Iterable[KnownFile]) -> list[Heir]:
 
 
 def inherit(library: Library, heirs: Iterable[Heir]) -> None:
-    """Give each heir what was typed about the model before it, if nobody has typed anything about it."""
+    """Give each heir what was typed about the model before it, if nobody has typed anything about it.
+
+    What a sidecar said of the old one follows too, for by its SHA-256 it may not speak of the new one.
+    """
     for heir in heirs:
         now = heir.hashes
         hashes.put(library, now.sha256, OtherHashes(now.autov1, now.autov3, now.crc32, now.blake3))
         before, model = models.get(library, heir.before), models.get(library, now.sha256)
-        if before is None or model is None or model.edited or tags.of_model(library, model.sha256):
+        if before is None or model is None or _is_described(library, model):
             continue
-        typed = {name: getattr(before, name) for name in TEXT_FIELDS if name in before.edited}
-        models.put(library, [replace(model, **typed, edited=before.edited, updated_at=times.now())])
+        text = {name: getattr(before, name) for name in TEXT_FIELDS if name in before.edited}
+        said = {name: getattr(before, name) for name in _SAID if not getattr(model, name)}
+        after = replace(model, **{**said, **text}, edited=before.edited)
+        if after != model:
+            models.put(library, [replace(after, updated_at=times.now())])
         tags.set_of_model(library, model.sha256, distinct(tags.of_model(library, before.sha256)))
-        meta = models.meta(library, before.sha256)
-        if meta is not None and models.meta(library, model.sha256) is None:
-            models.put_meta(library, model.sha256, meta)
+        models.put_meta(library, model.sha256, models.meta(library, before.sha256))
+
+
+def _is_described(library: Library, model: Model) -> bool:
+    meta = models.meta(library, model.sha256)
+    return bool(model.edited or tags.of_model(library, model.sha256)) or meta is not None

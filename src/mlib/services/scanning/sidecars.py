@@ -3,101 +3,187 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlib.core import times
 from mlib.core.models import OtherHashes, Problem
-from mlib.core.sidecars.companions import SIDECAR_KINDS, by_stem, stem_of
-from mlib.core.sidecars.filling import MISMATCH, Named, filled, mismatch, offered
+from mlib.core.sidecars.companions import SIDECAR_KINDS, by_stem, companions, is_sidecar_name, stem_of
+from mlib.core.sidecars.filling import (
+    MISMATCH,
+    TAGS,
+    Filling,
+    History,
+    Named,
+    filled,
+    filled_tags,
+    mismatch,
+    offered,
+)
 from mlib.core.sidecars.kept import packed, unpacked
 from mlib.core.sidecars.read import read_sidecar
 from mlib.core.sidecars.record import SidecarError
-from mlib.core.tags import distinct
 from mlib.core.text import displayable
 from mlib.db import contents, files, hashes, models, sidecars, tags
-from mlib.db.sidecars import KnownSidecar
+from mlib.db.sidecars import ORPHAN, OWED, KnownSidecar
 from mlib.services.scanning.beside import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlib.core.formats.header import Finding
     from mlib.core.models import KnownFile
+    from mlib.core.sidecars.companions import Companion
     from mlib.db.library import Library
     from mlib.services.scanning.beside import Beside
     from mlib.services.scanning.ledger import Ledger
     from mlib.services.scanning.survey import Survey
 
+#: Groups written in one transaction: what they say was read before it began.
+BATCH = 128
+#: The size noted of a sidecar that could not be opened: it is tried again, for a `chmod` changes no mtime.
+_CLOSED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The models of one stem in one directory, and all sidecars that are theirs, the most trusted first.
+
+    `read` are those of them that were news. With no models it is sidecars that belong to none.
+    """
+
+    directory: str
+    models: tuple[str, ...]
+    sidecars: tuple[str, ...]
+    read: tuple[KnownSidecar, ...]
+
 
 def read_news(seen: Survey, ledger: Ledger) -> list[Problem]:
     """Read what is new, directory by directory; the sidecars that could not be read are problems."""
-    problems: list[Problem] = []
-    fresh: dict[str, set[str]] = {}
-    for found, _ in seen.fresh:
-        fresh.setdefault(found.directory, set()).add(found.name)
-    for directory, beside in seen.beside.items():
-        names = fresh.get(directory, set())
-        if beside.news or beside.gone or names:
-            problems += _one_directory(ledger, directory, beside, names)
-    return problems
-
-
-def _one_directory(ledger: Ledger, directory: str, beside: Beside, fresh: set[str]) -> list[Problem]:
     library = ledger.library
-    rows = [row for row in files.in_directory(library, directory) if row.missing_since is None]
-    companions = by_stem([*(row.name for row in rows), *beside.found])
-    known = sidecars.in_directory(library, directory)
     problems: list[Problem] = []
-    read: list[KnownSidecar] = []
-    wanted: set[str] = {stem_of(name) for name in fresh}
-    for stem, found in companions.items():
-        for companion in found:
-            if companion.kind in SIDECAR_KINDS and companion.name in beside.news:
-                wanted.add(stem)
-                read.append(_read(directory, companion.name, companion.kind, beside, problems))
-    now = {**known, **{each.name: each for each in read}}
-    wanted |= {stem_of(row.name) for row in rows if any(_is_of(name, row.name) for name in beside.gone)}
-    with library.transaction():
-        sidecars.put(library, directory, read)
-        sidecars.remove(library, directory, beside.gone)
-        for row in rows:
-            stem = stem_of(row.name)
-            if stem in wanted:
-                names = [each.name for each in companions.get(stem, ()) if each.kind in SIDECAR_KINDS]
-                found_wrong = _fill(
-                    library, row, names, now=now, before=known, is_new=row.sha256 in ledger.new
-                )
-                ledger.findings += [(row.path, finding) for finding in found_wrong]
+    left = _left(ledger)
+    waiting: list[_Group] = []
+    for directory, beside in seen.beside.items():
+        for group in _groups(library, directory, beside, problems):
+            waiting.append(group)
+            if len(waiting) >= BATCH:
+                _write(ledger, waiting, left)
+                waiting.clear()
+    if waiting:
+        _write(ledger, waiting, left)
+    gone = {directory: _gone(beside) for directory, beside in seen.beside.items()}
+    if any(gone.values()):
+        # After all else: what a sidecar gave to a model that moved is known by its old place.
+        with library.transaction():
+            for directory, names in gone.items():
+                sidecars.remove(library, directory, names)
     return problems
 
 
-def _is_of(sidecar: str, model: str) -> bool:
-    return sidecar.lower().startswith(stem_of(model))
+def _gone(beside: Beside) -> set[str]:
+    return {name for name in beside.gone if is_sidecar_name(name)}
 
 
-def _read(directory: str, name: str, kind: str, beside: Beside, problems: list[Problem]) -> KnownSidecar:
+def _left(ledger: Ledger) -> Mapping[str, Sequence[str]]:
+    """The paths that models moved away from in this scan, by SHA-256."""
+    left: defaultdict[str, list[str]] = defaultdict(list)
+    for path, sha256 in ledger.settled:
+        left[sha256].append(path)
+    return left
+
+
+def _groups(library: Library, directory: str, beside: Beside, problems: list[Problem]) -> Iterator[_Group]:
+    """The models of a directory that have to be compared with their sidecars, these read where need be."""
+    known = sidecars.in_directory(library, directory)
+    gone = _gone(beside)
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    for row in files.in_directory(library, directory):
+        if row.missing_since is None:
+            by_name[stem_of(row.name)].append(row.name)
+    of_stem = by_stem([*(name for names in by_name.values() for name in names), *beside.found, *gone])
+    taken: set[str] = set()
+    for stem, names in by_name.items():
+        own = [each for each in of_stem.get(stem, ()) if each.kind in SIDECAR_KINDS]
+        taken.update(each.name for each in own)
+        is_owed = any(name in known and known[name].kind == OWED for name in names)
+        unread = [each for each in own if each.name in beside.found and (is_owed or each.name in beside.news)]
+        if unread or is_owed or any(each.name in gone for each in own):
+            # Which file of a version a sidecar means may depend on the extension.
+            model_name = names[0] if len(names) == 1 else ""
+            read = (_read(library, directory, each, model_name, beside, problems) for each in unread)
+            found = tuple(each.name for each in own if each.name in beside.found)
+            yield _Group(directory, tuple(names), found, tuple(filter(None, read)))
+    orphans = [name for name in sorted(beside.news & beside.found.keys()) if name not in taken]
+    if orphans:
+        rows = (KnownSidecar(name, ORPHAN, *stamp(beside.found[name]), None) for name in orphans)
+        yield _Group(directory, (), (), tuple(rows))
+
+
+def _read(
+    library: Library,
+    directory: str,
+    companion: Companion,
+    model_name: str,
+    beside: Beside,
+    problems: list[Problem],
+) -> KnownSidecar | None:
+    """A sidecar as it is now; None if it went away, or still cannot be opened."""
+    name, kind = companion.name, companion.kind
     path = os.path.join(directory, name)
+    size, mtime_ns, inode = stamp(beside.found[name])
     said: str | None = None
     try:
-        sidecar = read_sidecar(path, kind=kind)
+        sidecar = read_sidecar(path, kind=kind, model_name=model_name)
         said = None if sidecar.is_empty else packed(sidecar)
     except FileNotFoundError:
-        pass
+        return None
     except SidecarError as error:
-        if error.code != "wrong_kind":
+        if error.code == "unreadable":
+            size = _CLOSED
+            before = sidecars.get(library, directory, name)
+            if before is not None and before.stamp == (size, mtime_ns, inode):
+                return None
+        if error.code != "wrong_kind" and name in beside.news:
             problems.append(Problem(path, error.code, f"a sidecar that cannot be read: {error.message}"))
-    return KnownSidecar(name, kind, *stamp(beside.found[name]), said)
+    return KnownSidecar(name, kind, size, mtime_ns, inode, said)
 
 
-def _fill(
+def _write(ledger: Ledger, groups: Sequence[_Group], left: Mapping[str, Sequence[str]]) -> None:
+    """Keep what was read and fill what is empty, in one transaction; only then tell what is wrong."""
+    library = ledger.library
+    wrong: list[tuple[str, Finding]] = []
+    with library.transaction():
+        for group in groups:
+            before = _known(library, group.directory, group.sidecars)
+            sidecars.put(library, group.directory, group.read)
+            now = _known(library, group.directory, group.sidecars)
+            for name in group.models:
+                # Not as it was when the disk was read: another mlib may have been here since.
+                here = files.at_path(library, os.path.join(group.directory, name))
+                row = next((each for each in here if each.missing_since is None), None)
+                if row is not None:
+                    wrong += [(row.path, found) for found in _compare(library, row, now, before, left)]
+    ledger.findings += wrong
+
+
+def _known(library: Library, directory: str, names: Iterable[str]) -> list[Named]:
+    """What the sidecars of these names said when they were read last, if anything."""
+    known = (sidecars.get(library, directory, name) for name in names)
+    return [
+        Named(each.name, unpacked(each.sidecar_json))
+        for each in known
+        if each is not None and each.sidecar_json is not None
+    ]
+
+
+def _compare(
     library: Library,
     row: KnownFile,
-    names: Sequence[str],
-    *,
-    now: Mapping[str, KnownSidecar],
-    before: Mapping[str, KnownSidecar],
-    is_new: bool,
+    now: Sequence[Named],
+    before: Sequence[Named],
+    left: Mapping[str, Sequence[str]],
 ) -> list[Finding]:
     """Fill what is empty in the model of one file; the sidecars that are about another file."""
     model = models.get(library, row.sha256)
@@ -106,33 +192,48 @@ def _fill(
     known_hashes = hashes.get(library, row.sha256) or OtherHashes()
     own: list[Named] = []
     wrong: list[Finding] = []
-    for named in _said(names, now):
+    for named in now:
         finding = mismatch(named, row.sha256, known_hashes)
         if finding is None:
             own.append(named)
         else:
             wrong.append(finding)
     contents.put_place_findings(library, row, wrong, codes=frozenset({MISMATCH}))
-    filling = offered([each.sidecar for each in own], file_name=row.name)
-    earlier = offered([each.sidecar for each in _said(names, before)], file_name=row.name)
-    content = contents.get(library, row.sha256)
-    facts = {"name": displayable(row.name), "base_model": content.base_model if content else ""}
-    changed_model, changed = filled(model, filling, before=earlier, facts=facts)
-    held = set(distinct(tags.of_model(library, row.sha256)))
-    fill_tags = bool(filling.tags) and (not held or held == set(distinct(earlier.tags)))
-    if fill_tags and held != set(distinct(filling.tags)):
-        tags.set_of_model(library, row.sha256, distinct(filling.tags))
-        changed = {**changed, "tags": ""}
-    if changed:
-        # What is new is not updated by what lay beside it from the start.
-        moment = model.updated_at if is_new else times.now()
-        models.put(library, [replace(changed_model, updated_at=moment)])
+    places = files.of_model(library, row.sha256)
+    history = _history(library, row, before, [*(each.path for each in places), *left.get(row.sha256, ())])
+    given: frozenset[str] = frozenset()
+    filling = _offered(own, row.name)
+    if filling.text or filling.tags:
+        content = contents.get(library, row.sha256)
+        facts = {
+            "name": {displayable(each.name) for each in places},
+            "base_model": {content.base_model} if content else (),
+        }
+        changed, given = filled(model, filling, facts=facts, history=history)
+        wanted = filled_tags(model, tags.of_model(library, row.sha256), filling, history=history)
+        if wanted is not None:
+            tags.set_of_model(library, row.sha256, wanted)
+            tags.forget_unused(library)
+            given |= {TAGS}
+        if given:
+            models.put(library, [replace(changed, updated_at=times.now())])
+    sidecars.put_given(library, row.directory, row.name, row.sha256, history.given | given)
     return wrong
 
 
-def _said(names: Iterable[str], known: Mapping[str, KnownSidecar]) -> list[Named]:
-    return [
-        Named(name, unpacked(said))
-        for name in names
-        if name in known and (said := known[name].sidecar_json) is not None
-    ]
+def _history(library: Library, row: KnownFile, before: Sequence[Named], places: Iterable[str]) -> History:
+    """What sidecars offered and gave to a model at these places, of which it has left some in this scan."""
+    fillings = [_offered(before, row.name)]
+    given: set[str] = set()
+    for path in dict.fromkeys((row.path, *places)):
+        directory, name = os.path.split(path)
+        at_place = sidecars.given(library, directory, name, row.sha256)
+        given |= at_place
+        if at_place and path != row.path:
+            names = companions(name, sidecars.in_directory(library, directory).keys())
+            fillings.append(_offered(_known(library, directory, (each.name for each in names)), name))
+    return History(tuple(fillings), frozenset(given))
+
+
+def _offered(said: Sequence[Named], file_name: str) -> Filling:
+    return offered([each.sidecar for each in said], file_name=file_name)
