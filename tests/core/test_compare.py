@@ -218,6 +218,11 @@ def test_a_stat_is_what_the_system_says(tmp_path: Path) -> None:
     assert stat_of(now) == Stat(now.st_size, now.st_mtime_ns, now.st_dev, now.st_ino)
 
 
+def test_a_time_that_no_library_can_hold_is_the_last_that_one_can() -> None:
+    beyond = status(OLD._replace(mtime_ns=2**63 + 5))
+    assert stat_of(beyond).mtime_ns == 2**63 - 1
+
+
 def test_a_listing_has_one_fingerprint_a_file() -> None:
     huge = OLD._replace(inode=2**64 - 1)
     assert fingerprints({"a.pt": status(OLD), "b.pt": status(huge)}) == {

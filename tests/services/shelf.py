@@ -78,7 +78,7 @@ class Shelf:
         """Everything a person may have typed about a model, and whether it was typed."""
         model = models.get(self.library, sha256)
         assert model is not None
-        typed = {name: getattr(model, name) for name in model.edited}
+        typed = {name: getattr(model, name) for name in model.edited - {"tags"}}
         return typed, tags.of_model(self.library, sha256), models.meta(self.library, sha256)
 
 

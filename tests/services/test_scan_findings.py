@@ -408,7 +408,7 @@ class TestReinspect:
         new = mlib_here("show", right, "--json", library=library_path).json
         later = [step.__name__ for step in STEPS if step.__name__ >= "m003"]
         with closing(sqlite3.connect(library_path)) as db:
-            for table in ("contents", "hashes", "findings", "sidecars", "headers"):
+            for table in ("contents", "hashes", "findings", "sidecars", "given", "headers"):
                 db.execute(f"DROP TABLE {table}")
             for step in later:
                 db.execute("DELETE FROM _sqlite_migrations WHERE name = ?", [step])

@@ -87,7 +87,7 @@ def held(shelf: Shelf) -> dict[str, list[tuple[Any, ...]]]:
 def forget_comparison(shelf: Shelf) -> None:
     """Leave the library as a scan does that was killed after it wrote the models, before the sidecars."""
     with shelf.library.transaction():
-        shelf.library.execute("DELETE FROM sidecars WHERE kind = 'given'")
+        shelf.library.execute("DELETE FROM given")
 
 
 class TestFilling:

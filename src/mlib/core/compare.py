@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 RACY_NS = 2_000_000_000
 
 _SIGN = 1 << 63
+#: In the year 2262; a later time is kept as this, for SQLite holds no more.
+_LATEST = _SIGN - 1
 
 #: (name, size, mtime_ns, inode): what must be equal for a file to be believed unchanged.
 Fingerprint = tuple[str, int | None, int | None, int | None]
@@ -43,7 +45,9 @@ def signed(number: int) -> int:
 
 def stat_of(status: os.stat_result) -> Stat:
     """What is remembered of a file's stat."""
-    return Stat(status.st_size, status.st_mtime_ns, signed(status.st_dev), signed(status.st_ino))
+    return Stat(
+        status.st_size, min(status.st_mtime_ns, _LATEST), signed(status.st_dev), signed(status.st_ino)
+    )
 
 
 def fingerprints(files: Mapping[str, os.stat_result]) -> set[Fingerprint]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: What a person may type about a model, besides tags and free metadata.
 TEXT_FIELDS = ("name", "type", "base_model", "description", "notes")
+#: How the tags are called among the fields that a person edited, or a sidecar gave.
+TAGS = "tags"
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,11 @@ CREATE TABLE sidecars (
     size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, sidecar_json TEXT,
     PRIMARY KEY (directory, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE given (
+    directory ANY NOT NULL, name ANY NOT NULL, sha256 TEXT NOT NULL, known_hashes INTEGER NOT NULL,
+    fields TEXT NOT NULL, PRIMARY KEY (directory, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX given_sha256 ON given (sha256);
 CREATE TABLE headers (sha256 TEXT PRIMARY KEY, header BLOB NOT NULL) STRICT;
 """
 

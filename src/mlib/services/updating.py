@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlib.core import jsontext, meta, tags, times
 from mlib.core.comfyui import TYPE_FOLDERS, canonical_type
 from mlib.core.errors import NotFound, WrongUsage
-from mlib.core.models import Model, Pending
+from mlib.core.models import TAGS, Model, Pending
 from mlib.core.payloads import strip_images
 from mlib.core.text import displayable, typed
 from mlib.db import contents, files, models, pending
@@ -155,6 +155,8 @@ def _edited(state: _State, edit: Edit, facts: Mapping[str, str]) -> _State:
     }
     for key, name in tags.distinct(list(edit.tag)).items():
         wanted_tags.setdefault(key, name)
+    if wanted_tags != state.tags and isinstance(state.record, Model):
+        edited |= {TAGS}
     return _State(
         record=replace(state.record, **text, edited=edited),
         tags=wanted_tags,
@@ -186,10 +188,10 @@ def _edited_meta(meta_json: str | None, edit: Edit) -> str | None:
 def _changes(before: _State, after: _State) -> tuple[str, ...]:
     names = [name for name in ("name", "type", "base_model", "description", "notes")
              if getattr(before.record, name) != getattr(after.record, name)]  # fmt: skip
+    if before.tags != after.tags:
+        names.append(TAGS)
     if before.record.edited != after.record.edited and not names:
         names.append("edited")
-    if before.tags != after.tags:
-        names.append("tags")
     if before.meta_json != after.meta_json:
         names.append("meta")
     return tuple(names)

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mlib.core.models import Model, OtherHashes
+from mlib.core.models import TAGS, Model, OtherHashes
 from mlib.core.sidecars.filling import (
-    TAGS,
     Filling,
     History,
     Named,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlib.core.formats.header import Finding
+from mlib.core.kinds.bases import takes_in
+from mlib.core.models import TAGS
 from mlib.core.sidecars.companions import stem_of
 from mlib.core.tags import distinct
 from mlib.core.text import visible
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from mlib.core.sidecars.record import Sidecar
 
 MISMATCH = "sidecar_mismatch"
-#: The name of the tags among the fields that sidecars fill and persons edit.
-TAGS = "tags"
 _TEXT = ("name", "base_model", "description", "notes")
 _SHOWN = 12
 
@@ -117,7 +117,9 @@ def filled(
         held = getattr(model, field)
         earlier = {each.text[field] for each in history.offered if field in each.text}
         is_vacant = field not in history.given and (not held or held in facts.get(field, ()))
-        if field not in model.edited and held != value and (is_vacant or held in earlier):
+        # "SD1" beside a header that shows SD 1.5 adds nothing.
+        is_vague = field == "base_model" and any(takes_in(value, fact) for fact in facts.get(field, ()))
+        if field not in model.edited and held != value and (is_vacant or held in earlier) and not is_vague:
             changed[field] = value
     return (replace(model, **changed) if changed else model), frozenset(changed)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlib.core import jsontext, tags, times
 from mlib.core.errors import NotFound
-from mlib.core.models import TEXT_FIELDS, KnownFile, Model, Pending
+from mlib.core.models import TAGS, TEXT_FIELDS, KnownFile, Model, Pending
 from mlib.core.payloads import strip_images
 from mlib.core.text import displayable
-from mlib.db import contents, files, models, pending
+from mlib.db import contents, files, given, models, pending
 from mlib.db import tags as stored_tags
 from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport, Waiting
 from mlib.services.importing.strategies import ConflictStrategy, UserData, differences, resolved
@@ -105,9 +105,14 @@ def user_data(library: Library, model: Model) -> UserData:
     stored = models.meta(library, model.sha256)
     return UserData(
         text={name: value for name, value in text.items() if value},
-        tags=tags.distinct(stored_tags.of_model(library, model.sha256)),
+        tags=tags.distinct(() if _are_given(library, model) else stored_tags.of_model(library, model.sha256)),
         meta=_object(stored),
     )
+
+
+def _are_given(library: Library, model: Model) -> bool:
+    """Whether the tags are those of a sidecar, which nobody has changed."""
+    return TAGS not in model.edited and TAGS in given.anywhere(library, model.sha256)
 
 
 def _incoming(entry: Pending) -> UserData | Failed:
@@ -144,11 +149,13 @@ def _new_model(entry: Pending, *, base_model: str) -> Model:
 
 def _write(library: Library, model: Model, data: UserData) -> None:
     text: dict[str, Any] = dict(data.text)
-    edited = model.edited | text.keys()
+    edited = model.edited | text.keys() | ({TAGS} if data.tags else set())
+    # Tags that a sidecar gave stay beside those that a person chose.
+    beside = tags.distinct(stored_tags.of_model(library, model.sha256)) if _are_given(library, model) else {}
     models.put(
         library, [replace(model, **text, edited=edited, updated_at=times.now() if data else model.updated_at)]
     )
-    stored_tags.set_of_model(library, model.sha256, data.tags)
+    stored_tags.set_of_model(library, model.sha256, {**beside, **data.tags})
     models.put_meta(library, model.sha256, jsontext.dump(dict(data.meta)) if data.meta else None)
 
 

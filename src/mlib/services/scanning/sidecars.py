@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlib.core import times
-from mlib.core.models import OtherHashes, Problem
+from mlib.core.models import TAGS, OtherHashes, Problem
 from mlib.core.sidecars.companions import SIDECAR_KINDS, by_stem, companions, is_sidecar_name, stem_of
 from mlib.core.sidecars.filling import (
     MISMATCH,
-    TAGS,
     Filling,
     History,
     Named,
@@ -26,7 +25,8 @@ from mlib.core.sidecars.read import read_sidecar
 from mlib.core.sidecars.record import SidecarError
 from mlib.core.text import displayable
 from mlib.db import contents, files, hashes, models, sidecars, tags
-from mlib.db.sidecars import ORPHAN, OWED, KnownSidecar
+from mlib.db import given as stored_given
+from mlib.db.sidecars import ORPHAN, KnownSidecar
 from mlib.services.scanning.beside import stamp
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _left(ledger: Ledger) -> Mapping[str, Sequence[str]]:
 
 def _groups(library: Library, directory: str, beside: Beside, problems: list[Problem]) -> Iterator[_Group]:
     """The models of a directory that have to be compared with their sidecars, these read where need be."""
-    known = sidecars.in_directory(library, directory)
+    owed = stored_given.owed(library, directory)  # the models that this scan has added among them
     gone = _gone(beside)
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for row in files.in_directory(library, directory):
@@ -107,7 +107,7 @@ def _groups(library: Library, directory: str, beside: Beside, problems: list[Pro
     for stem, names in by_name.items():
         own = [each for each in of_stem.get(stem, ()) if each.kind in SIDECAR_KINDS]
         taken.update(each.name for each in own)
-        is_owed = any(name in known and known[name].kind == OWED for name in names)
+        is_owed = not owed.isdisjoint(names)
         unread = [each for each in own if each.name in beside.found and (is_owed or each.name in beside.news)]
         if unread or is_owed or any(each.name in gone for each in own):
             # Which file of a version a sidecar means may depend on the extension.
@@ -164,7 +164,8 @@ def _write(ledger: Ledger, groups: Sequence[_Group], left: Mapping[str, Sequence
                 here = files.at_path(library, os.path.join(group.directory, name))
                 row = next((each for each in here if each.missing_since is None), None)
                 if row is not None:
-                    wrong += [(row.path, found) for found in _compare(library, row, now, before, left)]
+                    found_wrong = _compare(library, row, now, before, left, is_new=row.sha256 in ledger.new)
+                    wrong += [(row.path, finding) for finding in found_wrong]
     ledger.findings += wrong
 
 
@@ -184,6 +185,8 @@ def _compare(
     now: Sequence[Named],
     before: Sequence[Named],
     left: Mapping[str, Sequence[str]],
+    *,
+    is_new: bool,
 ) -> list[Finding]:
     """Fill what is empty in the model of one file; the sidecars that are about another file."""
     model = models.get(library, row.sha256)
@@ -216,8 +219,9 @@ def _compare(
             tags.forget_unused(library)
             given |= {TAGS}
         if given:
-            models.put(library, [replace(changed, updated_at=times.now())])
-    sidecars.put_given(library, row.directory, row.name, row.sha256, history.given | given)
+            # What is new is not updated by what lay beside it from the start.
+            models.put(library, [replace(changed, updated_at=model.updated_at if is_new else times.now())])
+    stored_given.put(library, row.directory, row.name, row.sha256, history.given | given)
     return wrong
 
 
@@ -227,7 +231,7 @@ def _history(library: Library, row: KnownFile, before: Sequence[Named], places: 
     given: set[str] = set()
     for path in dict.fromkeys((row.path, *places)):
         directory, name = os.path.split(path)
-        at_place = sidecars.given(library, directory, name, row.sha256)
+        at_place = stored_given.get(library, directory, name, row.sha256)
         given |= at_place
         if at_place and path != row.path:
             names = companions(name, sidecars.in_directory(library, directory).keys())

@@ -74,7 +74,7 @@ def survey(
         _take(library, listing, result, only=only.get(listing.directory), rehash=rehash)
         if listing.sidecars or (listing.directory in with_sidecars and not listing.failed):
             beside = compare_sidecars(library, listing.directory, listing.sidecars, rehash=rehash)
-            if beside.news or beside.gone or len(result.fresh) > fresh:
+            if beside.is_news or len(result.fresh) > fresh:
                 result.beside[listing.directory] = beside
         if time.monotonic() - told > TICK:
             told = time.monotonic()
