@@ -206,7 +206,7 @@ def test_a_sparse_checkpoint_of_24_gb_costs_one_open_and_its_header(tmp_path: Pa
     assert (document["format"], document["kind"], document["findings"]) == ("safetensors", "checkpoint", [])
     assert document["size_bytes"] > 23.9 * GIB
     lines = [line for line in trace.read_text().splitlines() if str(path) in line]
-    opened = [line for line in lines if "open" in line]
+    opened = [line for line in lines if " open" in line]
     read = [int(line.rpartition("= ")[2]) for line in lines if " read(" in line or " pread64(" in line]
     assert len(opened) == 1, opened
     assert read

@@ -41,6 +41,7 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
     """
     batch: list[tuple[FoundFile, KnownFile]] = []
     inspected: dict[str, Inspection] = {}
+    taken_places = {found.path for found, before in seen.fresh if before is not None}
     flushed_at = time.monotonic()
 
     def flush(*, now: bool = False) -> None:
@@ -51,7 +52,7 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
 
             rows = [row for _, row in batch]
             looked = look_into(ledger.library, rows, inspected)
-            heirs = find_heirs(ledger.library, rows)
+            heirs = find_heirs(ledger.library, [row for row in rows if row.path in taken_places])
             with uninterrupted():
                 ledger.record(batch, looked, heirs)
                 batch = []
