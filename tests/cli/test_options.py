@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.machine import lacking
 from tests.inprocess import mlib_here
 from tests.libraries import OTHER, SHA, put_model
 from tests.tools import mlib
@@ -96,7 +97,7 @@ class TestLibrary:
         """Fault 73: HOME unset and no entry for the user, as in many containers."""
         unknown = ("env", "-u", "HOME", "setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
         if mlib("--version", prefix=unknown, code=None).code != 0:
-            pytest.skip(f"another user may not run {sys.executable}")
+            lacking(f"another user may not run {sys.executable}")
         failed = mlib("show", "x", "--json", prefix=unknown, code=1)
         assert failed.error["code"] == "no_home"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.machine import lacking
 
 from mlib.core.errors import MlibError, WrongUsage
 from mlib.core.models import Root
@@ -68,7 +69,7 @@ def as_nobody(call: str) -> str:
     command = [sys.executable, "-c", CODE_OF_FAILURE.format(call=call)]
     if os.geteuid() == 0:
         if not nobody_can_run_python():
-            pytest.skip("root passes every permission, and no other user can run this Python")
+            lacking("root passes every permission, and no other user can run this Python")
         command = [*NOBODY, *command]
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd="/").stdout.strip()
 

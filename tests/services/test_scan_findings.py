@@ -24,6 +24,7 @@ from mlib.services.targets import Target
 if TYPE_CHECKING:
     from tests.services.shelf import Shelf
 
+    from mlib.core.models import Problem
     from mlib.services.scanning import ScanReport
 
 TAKEN_IN = [each for each in TROUBLED if each.taken_in]
@@ -142,7 +143,9 @@ class TestContent:
         monkeypatch.setattr("mlib.core.inspection.inspect", broken)
         sha256 = write_bytes(shelf.loras / "a.safetensors", lora())
         report = shelf.scan()
-        assert (report.counts["added"], report.problems) == (1, [])
+        assert report.counts["added"] == 1
+        assert [problem.code for problem in report.problems] == ["not_inspected"]
+        assert "ZeroDivisionError" in report.problems[0].message
         assert detail(shelf.library, Target(sha256=sha256)).content is None
 
 
@@ -430,7 +433,9 @@ class TestReinspect:
         from mlib.services.scanning.inspecting import inspected_now
 
         (row,) = rows_of(shelf, sha256)
-        assert inspected_now(row) is None
+        problems: list[Problem] = []
+        assert inspected_now(row, problems) is None
+        assert problems == []
 
     def test_of_a_part_judges_that_part(self, shelf: Shelf) -> None:
         one = write_bytes(shelf.loras / "sub" / "a.safetensors", lora("a"))

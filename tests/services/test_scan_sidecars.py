@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.core.sidecars import sidecar_files
 from tests.core.sidecars.sidecar_files import as_bytes
+from tests.faults.machine import lacking
 from tests.inprocess import mlib_here
 from tests.libraries import dump
 from tests.model_files import safetensors
@@ -191,7 +192,7 @@ class TestFilling:
         try:
             os.utime(shelf.loras / "a.txt", (9_300_000_000, 9_300_000_000))
         except (OSError, OverflowError):
-            pytest.skip("this file system keeps no such time")
+            lacking("this file system keeps no such time")
         shelf.scan()
         assert model(shelf, sha256).description == "Ink."
 

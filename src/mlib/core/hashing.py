@@ -139,7 +139,10 @@ def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) ->
 
 
 def _inspected(file: io.FileIO, path: str, size: int) -> Inspection | None:
-    """What the header means; None where reading it fails in a way that nobody foresaw."""
+    """What the header means; None where reading it fails in a way that nobody foresaw.
+
+    The caller asks again, and tells of it then.
+    """
     try:
         return inspect(file, size, name=os.path.basename(path))
     except OSError:

@@ -51,7 +51,7 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
             from mlib.services.scanning.inspecting import look_into
 
             rows = [row for _, row in batch]
-            looked = look_into(ledger.library, rows, inspected)
+            looked = look_into(ledger.library, rows, inspected, report.problems)
             heirs = find_heirs(ledger.library, [row for row in rows if row.path in taken_places])
             with uninterrupted():
                 ledger.record(batch, looked, heirs)

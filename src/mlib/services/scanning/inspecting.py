@@ -9,6 +9,7 @@ from mlib.core import times
 from mlib.core.formats.header_json import pack
 from mlib.core.inspection import PLACE_CODES, inspect_file, place_findings
 from mlib.core.keeping import content_of
+from mlib.core.models import Problem
 from mlib.db import contents, models
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ class Looked:
 
 
 def look_into(
-    library: Library, rows: Iterable[KnownFile], inspected: Mapping[str, Inspection]
+    library: Library,
+    rows: Iterable[KnownFile],
+    inspected: Mapping[str, Inspection],
+    problems: list[Problem],
 ) -> dict[str, Looked]:
     """What these contents are, by SHA-256: those just `inspected`, and those of which nothing is kept yet.
 
@@ -45,17 +49,24 @@ def look_into(
             continue
         if contents.get(library, row.sha256) is not None:
             continue
-        inspection = inspected_now(row)
+        inspection = inspected_now(row, problems)
         if inspection is not None:
             looked[row.sha256] = looked_at(row.sha256, inspection)
     return looked
 
 
-def inspected_now(row: KnownFile) -> Inspection | None:
-    """What a known file's header means; None if it is not what it was, or cannot be read."""
+def inspected_now(row: KnownFile, problems: list[Problem]) -> Inspection | None:
+    """What a known file's header means; None if it is not what it was, or cannot be read.
+
+    A reader that fails in a way that nobody foresaw is a problem, for it is a fault of ours.
+    """
     try:
         inspection, status = inspect_file(row.path)
-    except Exception:  # noqa: BLE001 - a fault in a header's reader must not end a scan of all other files
+    except OSError:
+        return None
+    except Exception as error:  # noqa: BLE001 - it is told, and must not end a scan of all other files
+        message = f"hashed, but its header could not be understood ({type(error).__name__}: {error})"
+        problems.append(Problem(row.path, "not_inspected", message))
         return None
     return inspection if status == row.stat else None
 

@@ -15,7 +15,7 @@ from mlib.services.scanning.inspecting import Looked, inspected_now, keep, looke
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.core.models import KnownFile
+    from mlib.core.models import KnownFile, Problem
     from mlib.core.walk import Scope
     from mlib.db.library import Library
     from mlib.services.scanning.ledger import Ledger
@@ -39,7 +39,7 @@ def reinspect(ledger: Ledger, scopes: Sequence[Scope], report: ScanReport) -> No
                 continue
             for start in range(0, len(rows), BATCH):
                 batch = rows[start : start + BATCH]
-                looked = _looked(ledger.library, batch)
+                looked = _looked(ledger.library, batch, report.problems)
                 with ledger.library.transaction():
                     found = keep(ledger.library, batch, looked, ledger.roots)
                 ledger.findings += [
@@ -48,11 +48,11 @@ def reinspect(ledger: Ledger, scopes: Sequence[Scope], report: ScanReport) -> No
                 report.reinspected += len(batch)
 
 
-def _looked(library: Library, rows: Sequence[KnownFile]) -> dict[str, Looked]:
+def _looked(library: Library, rows: Sequence[KnownFile], problems: list[Problem]) -> dict[str, Looked]:
     looked: dict[str, Looked] = {}
     for row in rows:
         if row.sha256 not in looked:
-            inspection = _kept(library, row) or inspected_now(row)
+            inspection = _kept(library, row) or inspected_now(row, problems)
             if inspection is not None:
                 looked[row.sha256] = looked_at(row.sha256, inspection)
     return looked
