@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,13 +93,13 @@ def test_a_racy_row_is_never_believed() -> None:
     """Promise 2."""
     racy = row(racy=True)
     assert compared({"a.pt": OLD}, [racy]) == fresh(OLD, racy)
-    gone = replace(racy, missing_since=1)
+    gone = racy._replace(missing_since=1)
     assert compared({"a.pt": OLD}, [gone]) == fresh(OLD, None)
 
 
 def test_with_rehash_no_row_is_believed() -> None:
     assert compared({"a.pt": OLD}, [row()], rehash=True) == fresh(OLD, row())
-    gone = replace(row(), missing_since=1)
+    gone = row()._replace(missing_since=1)
     assert compared({"a.pt": OLD}, [gone], rehash=True) == fresh(OLD, None)
 
 
@@ -116,7 +115,7 @@ def test_a_disk_that_got_another_device_number_is_only_noted() -> None:
 
 
 def test_an_unchanged_file_that_another_root_lists_now_is_only_noted() -> None:
-    other = replace(row(), root_id=2)
+    other = row()._replace(root_id=2)
     assert compared({"a.pt": OLD}, [other]).refreshed == [(other, FoundFile(ROOT.path, "a.pt", OLD, ROOT))]
 
 
@@ -132,31 +131,31 @@ def test_a_present_row_without_its_file_is_gone() -> None:
 
 
 def test_a_missing_row_without_its_file_says_nothing_new() -> None:
-    assert compared({}, [replace(row(), missing_since=1)]) == Difference()
+    assert compared({}, [row()._replace(missing_since=1)]) == Difference()
 
 
 def test_a_missing_row_whose_file_is_back_as_it_was_is_restored() -> None:
-    gone = replace(row(), missing_since=1)
+    gone = row()._replace(missing_since=1)
     assert compared({"a.pt": OLD}, [gone]) == Difference(
         restored=[(gone, FoundFile(ROOT.path, "a.pt", OLD, ROOT))]
     )
 
 
 def test_of_several_contents_that_lay_at_a_path_the_one_with_this_stat_is_restored() -> None:
-    other = replace(row(OLD._replace(mtime_ns=5), sha="b"), missing_since=2)
-    gone = replace(row(), missing_since=1)
+    other = row(OLD._replace(mtime_ns=5), sha="b")._replace(missing_since=2)
+    gone = row()._replace(missing_since=1)
     assert [known for known, _ in compared({"a.pt": OLD}, [other, gone]).restored] == [gone]
 
 
 def test_a_missing_row_is_not_restored_where_other_content_lies() -> None:
     """It must be identified: only then is it known which of the two it is."""
-    gone = replace(row(), missing_since=1)
+    gone = row()._replace(missing_since=1)
     other = row(OLD._replace(mtime_ns=5), sha="b")
     assert compared({"a.pt": OLD}, [gone, other]) == fresh(OLD, other)
 
 
 def test_a_row_that_only_a_word_vouches_for_is_never_believed() -> None:
-    claimed = replace(row(None), missing_since=1)
+    claimed = row(None)._replace(missing_since=1)
     assert compared({"a.pt": OLD}, [claimed]) == fresh(OLD, None)
 
 
@@ -191,7 +190,7 @@ def test_a_second_hash_two_seconds_after_the_first_settles_it_whatever_the_files
     """Promise 2: a server whose clock runs ahead must not be read at every scan for ever."""
     started_at = 1_700_000_000_000
     ahead = Stat(100, (started_at + 3_600_000) * 1_000_000, 7, 42)
-    first = replace(row(ahead, racy=True), hashed_at=started_at)
+    first = row(ahead, racy=True)._replace(hashed_at=started_at)
     assert is_racy(mtime_ns=ahead.mtime_ns, started_at=started_at, before=None)
     assert is_racy(mtime_ns=ahead.mtime_ns, started_at=started_at + 1_999, before=first)
     assert not is_racy(mtime_ns=ahead.mtime_ns, started_at=started_at + 2_000, before=first)

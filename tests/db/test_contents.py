@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,7 +66,7 @@ class TestContent:
         assert contents.header(library, SHA) == b"h"
 
     def test_without_evidence_has_none(self, library: Library) -> None:
-        put(library, content=replace(CONTENT, evidence=(), kind="unknown", base_model=""))
+        put(library, content=CONTENT._replace(evidence=(), kind="unknown", base_model=""))
         content = contents.get(library, SHA)
         assert content is not None
         assert content.evidence == ()
@@ -79,7 +78,7 @@ class TestContent:
 
     def test_takes_the_place_of_what_was_kept(self, library: Library) -> None:
         put(library, SERIOUS, MILD)
-        newer = replace(CONTENT, kind="vae", evidence=("third",), usage_json="{}")
+        newer = CONTENT._replace(kind="vae", evidence=("third",), usage_json="{}")
         put(library, MILD, content=newer, header=b"newer")
         assert contents.get(library, SHA) == newer
         assert contents.header(library, SHA) == b"newer"
@@ -93,7 +92,7 @@ class TestContent:
 
     def test_is_no_other_contents(self, library: Library) -> None:
         put(library, SERIOUS)
-        put(library, MILD, content=replace(CONTENT, sha256=OTHER))
+        put(library, MILD, content=CONTENT._replace(sha256=OTHER))
         assert contents.findings(library, SHA) == [(None, SERIOUS)]
         assert contents.findings(library, OTHER) == [(None, MILD)]
 

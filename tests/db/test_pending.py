@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,9 +38,9 @@ def test_writing_one_again_replaces_its_tags_and_what_was_seen(library: Library)
     entry = pending.get(library, pending_id)
     assert entry is not None
     with library.transaction():
-        pending.put(library, replace(entry, tags=("both", "new"), observed=None))
+        pending.put(library, entry._replace(tags=("both", "new"), observed=None))
     again = pending.get(library, pending_id)
-    assert again == replace(entry, tags=("both", "new"), observed=None)
+    assert again == entry._replace(tags=("both", "new"), observed=None)
     assert library.all("SELECT * FROM pending_files") == []
 
 

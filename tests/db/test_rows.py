@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,9 +92,9 @@ def test_a_model_comes_back_whole(library: Library) -> None:
         edited=frozenset({"name", "notes"}),
     )
     with library.transaction():
-        models.put(library, [model, replace(model, sha256=OTHER, size_bytes=None)])
+        models.put(library, [model, model._replace(sha256=OTHER, size_bytes=None)])
     assert models.get(library, SHA) == model
-    assert models.get(library, OTHER) == replace(model, sha256=OTHER, size_bytes=None)
+    assert models.get(library, OTHER) == model._replace(sha256=OTHER, size_bytes=None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,7 +102,7 @@ def test_a_root_comes_back_whole(library: Library, name: bytes) -> None:
     root = Root(type="loras", path=f"/m/{os.fsdecode(name)}", origin="user", any_file=True)
     with library.transaction():
         roots.remember(library, [root])
-    assert [replace(found, id=None) for found in roots.all_roots(library)] == [root]
+    assert [found._replace(id=None) for found in roots.all_roots(library)] == [root]
 
 
 def test_a_root_is_one_by_its_path_and_keeps_its_id(library: Library) -> None:

@@ -137,7 +137,8 @@ WATCHED = """
 import json, os, sys
 opened, forbidden = [], []
 def watch(event, arguments):
-    if event == "open" and isinstance(arguments[0], (str, bytes)):
+    # O_DIRECTORY opens nothing but a directory: that is a listing.
+    if event == "open" and isinstance(arguments[0], (str, bytes)) and not arguments[2] & os.O_DIRECTORY:
         path = os.fsdecode(arguments[0])
         if path.startswith(sys.argv[1] + "/"):
             opened.append((os.path.basename(path), arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)))

@@ -370,7 +370,10 @@ class TestUnchanged:
         watching = True
 
         def watch(event: str, arguments: tuple[Any, ...]) -> None:
-            if watching and event == "open" and str(shelf.loras.parent) in str(arguments[0]):
+            # O_DIRECTORY opens nothing but a directory: that is a listing.
+            if not watching or event != "open" or arguments[2] & os.O_DIRECTORY:
+                return
+            if str(shelf.loras.parent) in str(arguments[0]):
                 opened.append(str(arguments[0]))
 
         sys.addaudithook(watch)

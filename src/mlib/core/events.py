@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Walking:
+class Walking(NamedTuple):
     """So many candidate files have been seen so far."""
 
     files: int
 
 
-@dataclass(frozen=True, slots=True)
-class HashingStarted:
+class HashingStarted(NamedTuple):
     """So much is to be read; bytes."""
 
     files: int
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class HashingAdvanced:
+class HashingAdvanced(NamedTuple):
     """So much has been read so far; `slow` names a file that has given nothing for a while."""
 
     size_bytes: int
     slow: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FileStored:
+class FileStored(NamedTuple):
     """A file's content is in the library: from here on a crash cannot lose it."""
 
     path: str

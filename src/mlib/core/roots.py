@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import (
     BUILT_IN_FOLDERS,
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class RootsFound:
+class RootsFound(NamedTuple):
     """Roots in search order, and what kept others from being found."""
 
     roots: tuple[Root, ...]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "9p", "glusterfs",
                      "fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs", "davfs"})  # fmt: skip
@@ -12,8 +12,7 @@ NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ce
 INODELESS = frozenset({"vfat", "msdos", "exfat", "ntfs", "fuseblk", "cifs", "smb3", "smbfs", "9p", "davfs"})
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(NamedTuple):
     """`readers`: how many files are read at once; `keeps_inodes`: whether inodes survive a remount."""
 
     readers: int

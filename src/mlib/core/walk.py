@@ -1,4 +1,4 @@
-"""Walking the roots: one `scandir` a directory, links followed once, nothing opened."""
+"""Walking the roots: one `scandir` a directory, links followed once, no file opened."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import errno
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import MODEL_EXTENSIONS, is_model_name
 from mlib.core.models import Problem, Root
@@ -15,7 +16,7 @@ from mlib.core.sidecars.companions import is_sidecar_name
 from mlib.core.unfinished import BESIDE, unfinished_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: Directories that hold no models of the user's: rubbish bins, caches, file systems' own.
 PASSED_OVER = frozenset({".git", ".cache", ".mlib-trash", "__pycache__", "lost+found", "$RECYCLE.BIN",
@@ -24,8 +25,7 @@ PASSED_OVER = frozenset({".git", ".cache", ".mlib-trash", "__pycache__", "lost+f
 KERNEL_TREES = ("/proc", "/sys", "/dev")
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """A directory to walk with everything below it, or only these names in it (which need not exist)."""
 
     root: Root
@@ -33,8 +33,7 @@ class Scope:
     only: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """One directory as it is now.
 
     `files` holds the candidates by name, links followed, `sidecars` the files of other managers likewise.
@@ -45,8 +44,8 @@ class Listing:
 
     root: Root
     directory: str
-    files: dict[str, os.stat_result] = field(default_factory=dict)
-    sidecars: dict[str, os.stat_result] = field(default_factory=dict)
+    files: Mapping[str, os.stat_result] = MappingProxyType({})
+    sidecars: Mapping[str, os.stat_result] = MappingProxyType({})
     left_alone: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -55,6 +54,7 @@ class Listing:
 
 @dataclass(slots=True)
 class _Entries:
+    directory: str
     files: dict[str, os.stat_result] = field(default_factory=dict)
     sidecars: dict[str, os.stat_result] = field(default_factory=dict)
     directories: list[str] = field(default_factory=list)
@@ -64,6 +64,10 @@ class _Entries:
     problems: list[Problem] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     failed: bool = False
+
+    def path(self, entry: os.DirEntry[str]) -> str:
+        """An entry's own `path` is its name where the directory was listed by descriptor."""
+        return os.path.join(self.directory, entry.name)
 
 
 def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]:
@@ -81,14 +85,15 @@ def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]
         while waiting:
             directory = waiting.pop()
             try:
-                status = os.stat(directory)
-                identity = (status.st_dev, status.st_ino)
-                if boundaries.get(identity, scope.root.path) != scope.root.path:
-                    continue
-                if identity in visited and scope.only is None:
-                    continue
-                visited.add(identity)
-                entries = _list(directory, scope)
+                with _opened(directory) as descriptor:
+                    status = os.fstat(descriptor)
+                    identity = (status.st_dev, status.st_ino)
+                    if boundaries.get(identity, scope.root.path) != scope.root.path:
+                        continue
+                    if identity in visited and scope.only is None:
+                        continue
+                    visited.add(identity)
+                    entries = _list(descriptor, directory, scope)
             except FileNotFoundError:
                 # A root that is not there may be a drive that is off; a folder below it was just removed.
                 yield Listing(root=scope.root, directory=directory, failed=directory == scope.directory)
@@ -131,12 +136,22 @@ def _unlistable(root: Root, directory: str, error: OSError) -> Listing:
     return Listing(root=root, directory=directory, problems=(problem,), unknown=(directory,), failed=True)
 
 
-def _list(directory: str, scope: Scope) -> _Entries:
+@contextlib.contextmanager
+def _opened(directory: str) -> Iterator[int]:
+    """A directory's descriptor. Asked through it, a file costs one name to look up and not its whole path."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _list(descriptor: int, directory: str, scope: Scope) -> _Entries:
     """Sort one directory's entries; an OSError means that the directory itself cannot be listed."""
-    found = _Entries()
+    found = _Entries(directory)
     files = found.files
     only = scope.only
-    with os.scandir(directory) as listing:
+    with os.scandir(descriptor) as listing:
         entries = list(listing)
     for entry in entries:
         name = entry.name
@@ -149,7 +164,7 @@ def _list(directory: str, scope: Scope) -> _Entries:
             except OSError:
                 pass  # it is asked once more, and the error told
         _take(entry, found, only=only, any_file=scope.root.any_file)
-    _set_unfinished_apart(directory, found)
+    _set_unfinished_apart(found)
     return found
 
 
@@ -168,7 +183,7 @@ def _take(entry: os.DirEntry[str], found: _Entries, *, only: frozenset[str] | No
     elif is_model_name(name, any_file=any_file):
         _take_candidate(entry, found)
     elif unfinished_name(name, ()):
-        found.left_alone.append(Problem(entry.path, "unfinished", "a download that has not ended"))
+        found.left_alone.append(Problem(found.path(entry), "unfinished", "a download that has not ended"))
     elif entry.is_symlink() and not name.startswith("."):
         _take_link(entry, found, candidate=False)
 
@@ -197,11 +212,11 @@ def _take_candidate(entry: os.DirEntry[str], found: _Entries) -> None:
     _take_file(entry, status, found)
 
 
-def _set_unfinished_apart(directory: str, found: _Entries) -> None:
+def _set_unfinished_apart(found: _Entries) -> None:
     """Leave alone what a neighbour, or its own name, tells to be a download in progress."""
     for name in [*found.files] if found.beside else ():
         if why := unfinished_name(name, found.beside):
-            path = os.path.join(directory, name)
+            path = os.path.join(found.directory, name)
             found.left_alone.append(Problem(path, "unfinished", why))
             found.unknown.append(path)
             del found.files[name]
@@ -212,9 +227,9 @@ def _take_link(entry: os.DirEntry[str], found: _Entries, *, candidate: bool) -> 
         status = entry.stat()
     except FileNotFoundError:
         if candidate:
-            found.problems.append(Problem(entry.path, "broken_link", "the link leads nowhere"))
+            found.problems.append(Problem(found.path(entry), "broken_link", "the link leads nowhere"))
         # Its target may lie on a drive that is off, and may be a directory full of models.
-        found.unknown.append(entry.path)
+        found.unknown.append(found.path(entry))
     except OSError as error:
         # ELOOP is a fault of the link itself; anything else may hide files.
         if candidate or not _is_loop(error):
@@ -230,15 +245,15 @@ def _take_file(entry: os.DirEntry[str], status: os.stat_result, found: _Entries)
     if stat.S_ISREG(status.st_mode):
         found.files[entry.name] = status
     else:
-        found.left_alone.append(Problem(entry.path, "not_a_file", "neither a file nor a directory"))
+        found.left_alone.append(Problem(found.path(entry), "not_a_file", "neither a file nor a directory"))
 
 
 def _fail(entry: os.DirEntry[str], error: OSError, found: _Entries) -> None:
-    found.unknown.append(entry.path)
+    found.unknown.append(found.path(entry))
     if _is_loop(error):
-        found.problems.append(Problem(entry.path, "broken_link", "the link leads back to itself"))
+        found.problems.append(Problem(found.path(entry), "broken_link", "the link leads back to itself"))
         return
-    found.problems.append(Problem(entry.path, "unreadable", reason(error)))
+    found.problems.append(Problem(found.path(entry), "unreadable", reason(error)))
     found.failed = True
 
 

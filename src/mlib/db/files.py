@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 _KEY = ("directory", "name", "sha256")
+_NEXT = "SELECT min(directory) FROM files WHERE directory {} AND directory < :high AND missing_since IS NULL"
+#: SELECT DISTINCT would read every row between.
+_DIRECTORIES = (
+    f"WITH RECURSIVE each(at) AS ({_NEXT.format('>= :low')}"
+    f" UNION ALL SELECT ({_NEXT.format('> at')}) FROM each WHERE at IS NOT NULL)"
+    " SELECT at FROM each WHERE at IS NOT NULL"
+)
 
 
 def fingerprints_in(library: Library, directory: str, root_id: int | None) -> set[Fingerprint]:
@@ -41,20 +48,12 @@ def in_directory(library: Library, directory: str) -> list[KnownFile]:
 
 
 def known_directories(library: Library, tree: str) -> Iterator[str]:
-    """Every directory at or below `tree` that holds a present file: one index probe each."""
+    """Every directory at or below `tree` that holds a present file: one statement, one index probe each."""
     for low, high in _bounds(tree):
-        at: str | bytes | None = low
-        comparison = ">="
-        while at is not None:
-            row = library.one(
-                f"SELECT directory FROM files WHERE directory {comparison} ? AND directory < ?"
-                " AND missing_since IS NULL ORDER BY directory LIMIT 1",
-                [at, high],
-            )
-            at = None if row is None else row[0]
-            comparison = ">"
-            if at is not None and (path_of(at) == tree or path_of(at).startswith(_slashed(tree))):
-                yield path_of(at)
+        rows = library.all(_DIRECTORIES, {"low": low, "high": high})
+        for path in (path_of(at) for (at,) in rows):
+            if path == tree or path.startswith(_slashed(tree)):
+                yield path
 
 
 def by_inode(library: Library, stat: Stat) -> KnownFile | None:

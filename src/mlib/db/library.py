@@ -16,7 +16,7 @@ from mlib.db.faults import explained
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, migrations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlite_utils import Database
 
@@ -39,7 +39,7 @@ class Library:
 
         return Database(self._connection, execute_plugins=False)
 
-    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def all(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Every row at once: a half-read cursor would keep all writers out."""
         try:
             return self._connection.execute(sql, parameters).fetchall()

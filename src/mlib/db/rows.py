@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Any
 
 from mlib.core.models import KnownFile, Model, Pending, Root, Stat
@@ -106,7 +105,7 @@ def model_row(model: Model) -> dict[str, Any]:
 def model_of(row: Row) -> Model:
     """A Model from MODEL_COLUMNS."""
     *values, edited = row
-    return replace(Model(*values), edited=fields_of(edited))
+    return Model(*values)._replace(edited=fields_of(edited))
 
 
 def pending_row(pending: Pending) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.db.rows import path_of, stored_path
@@ -26,8 +25,7 @@ class Seen(NamedTuple):
     stamp: Stamp
 
 
-@dataclass(frozen=True, slots=True)
-class KnownSidecar:
+class KnownSidecar(NamedTuple):
     """A sidecar as it was read last; `sidecar_json` is None where it could not be, or said nothing."""
 
     name: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlib.core import jsontext, meta, tags, times
@@ -106,12 +106,12 @@ def _completed(library: Library, entry: Pending) -> Pending:
     known = next((row for row in files.at_path(library, entry.path) if row.missing_since is None), None)
     if known is None or known.stat is None:
         return entry
-    complete = replace(entry, sha256=known.sha256, size_bytes=known.stat.size_bytes, observed=known)
+    complete = entry._replace(sha256=known.sha256, size_bytes=known.stat.size_bytes, observed=known)
     here = {old.sha256: old.id for old in pending.at_path(library, entry.path)}
     if known.sha256 in here:
         _, differs = _joined(library, complete)
         return entry if differs else complete
-    return replace(complete, id=here.get(None))
+    return complete._replace(id=here.get(None))
 
 
 def _joined(library: Library, entry: Pending) -> tuple[Pending, list[str]]:
@@ -134,8 +134,7 @@ def _joined(library: Library, entry: Pending) -> tuple[Pending, list[str]]:
         whole = meta.fill(free, new)
         differs += [f"meta.{key}" for key in meta.differing(whole, new)]
         meta_json = meta_json if whole == free else jsontext.dump(whole)
-    joined = replace(
-        old,
+    joined = old._replace(
         **added,
         sha256=entry.sha256 or old.sha256,
         claimed_hash=old.claimed_hash or entry.claimed_hash,

@@ -158,7 +158,7 @@ def _edited(state: _State, edit: Edit, facts: Mapping[str, str]) -> _State:
     if wanted_tags != state.tags and isinstance(state.record, Model):
         edited |= {TAGS}
     return _State(
-        record=replace(state.record, **text, edited=edited),
+        record=state.record._replace(**text, edited=edited),
         tags=wanted_tags,
         meta_json=_edited_meta(state.meta_json, edit),
     )
@@ -200,10 +200,10 @@ def _changes(before: _State, after: _State) -> tuple[str, ...]:
 def _write(library: Library, target: Target, state: _State) -> None:
     if isinstance(state.record, Pending):
         pending.put(
-            library, replace(state.record, tags=tuple(state.tags.values()), meta_json=state.meta_json)
+            library, state.record._replace(tags=tuple(state.tags.values()), meta_json=state.meta_json)
         )
         return
     assert target.sha256 is not None
-    models.put(library, [replace(state.record, updated_at=times.now())])
+    models.put(library, [state.record._replace(updated_at=times.now())])
     stored_tags.set_of_model(library, target.sha256, state.tags)
     models.put_meta(library, target.sha256, state.meta_json)

@@ -108,27 +108,27 @@ class TestFilled:
     def test_empty_fields_and_facts(self) -> None:
         text = {"name": "Ink", "base_model": "Pony", "description": "d", "notes": "n"}
         changed, fields = filled(
-            replace(MODEL, base_model="SDXL"), Filling(text), facts=FACTS, history=NOTHING
+            MODEL._replace(base_model="SDXL"), Filling(text), facts=FACTS, history=NOTHING
         )
         assert {name: getattr(changed, name) for name in text} == text
         assert fields == text.keys()
         assert changed.edited == frozenset()
 
     def test_what_is_there_and_no_fact_stays(self) -> None:
-        model = replace(MODEL, name="Old", base_model="SD 1.5", description="old")
+        model = MODEL._replace(name="Old", base_model="SD 1.5", description="old")
         assert after(model, {"name": "New", "base_model": "new", "description": "new"}) == model
 
     def test_what_was_offered_before_gives_way(self) -> None:
         history = History((Filling({"notes": "else"}), Filling({"description": "old"})), frozenset())
-        model = replace(MODEL, description="old", notes="old")
-        assert after(model, {"description": "new", "notes": "new"}, history) == replace(
-            model, description="new"
+        model = MODEL._replace(description="old", notes="old")
+        assert after(model, {"description": "new", "notes": "new"}, history) == model._replace(
+            description="new"
         )
 
     @pytest.mark.parametrize("held", ["", "ink.safetensors"])
     def test_what_was_given_and_is_gone_was_emptied(self, held: str) -> None:
         history = History((Filling({"name": "Old"}),), frozenset({"name"}))
-        model = replace(MODEL, name=held)
+        model = MODEL._replace(name=held)
         assert after(model, {"name": "New"}, history) == model
 
     def test_nothing_offered_changes_nothing(self) -> None:
@@ -152,13 +152,13 @@ class TestFilled:
         given_: set[str],
     ) -> None:  # fmt: skip
         fields: dict[str, Any] = {**held, "edited": frozenset(edited)}
-        model = replace(MODEL, **fields)
+        model = MODEL._replace(**fields)
         history = History((Filling(before),), frozenset(given_))
         changed, names = filled(model, Filling(text), facts=FACTS, history=history)
         assert names.isdisjoint(edited)
         assert names <= text.keys()
         assert all(getattr(changed, name) == text[name] for name in names)
-        assert replace(changed, **{name: getattr(model, name) for name in names}) == model
+        assert changed._replace(**{name: getattr(model, name) for name in names}) == model
         again = History((Filling(text),), frozenset(given_ | names))
         assert filled(changed, Filling(text), facts=FACTS, history=again) == (changed, frozenset())
 
@@ -195,7 +195,7 @@ class TestTags:
         assert filled_tags(MODEL, held, Filling({}, wanted), history=history) == expected
 
     def test_those_of_a_model_whose_tags_were_edited_stay(self) -> None:
-        model = replace(MODEL, edited=frozenset({TAGS}))
+        model = MODEL._replace(edited=frozenset({TAGS}))
         assert filled_tags(model, (), Filling({}, ("ink",)), history=NOTHING) is None
 
     @given(held=st.sets(st.sampled_from("abc")), wanted=st.lists(st.sampled_from("abcde"), max_size=4))

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import is_model_name
 
@@ -54,11 +53,10 @@ _BY_EXTENSION = {
     for extension in {ending[ending.rindex(".") :] for ending in _RANKS}
 }
 _SIDECAR_ENDINGS = (".civitai.info", ".json", ".md", ".txt")
-_NUMBERED = re.compile(r"\.example\.[0-9]{1,4}(?=\.[^.]+$)")
+_NUMBERED = r"\.example\.[0-9]{1,4}(?=\.[^.]+$)"
 
 
-@dataclass(frozen=True, slots=True)
-class Companion:
+class Companion(NamedTuple):
     """A file that belongs to a model of the same directory; `kind` is one of KINDS."""
 
     name: str
@@ -124,5 +122,5 @@ def _readings(name: str) -> Iterator[tuple[str, int, str]]:
         if "#" not in ending:
             if name.endswith(ending) and len(name) > len(ending):
                 yield name[: -len(ending)], *_RANKS[ending]
-        elif (numbered := _NUMBERED.search(name)) and numbered.start() > 0:
+        elif (numbered := re.search(_NUMBERED, name)) and numbered.start() > 0:
             yield name[: numbered.start()], *_RANKS[ending]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlib.core.formats.header import Finding
@@ -121,7 +121,7 @@ def filled(
         is_vague = field == "base_model" and any(takes_in(value, fact) for fact in facts.get(field, ()))
         if field not in model.edited and held != value and (is_vacant or held in earlier) and not is_vague:
             changed[field] = value
-    return (replace(model, **changed) if changed else model), frozenset(changed)
+    return (model._replace(**changed) if changed else model), frozenset(changed)
 
 
 def filled_tags(

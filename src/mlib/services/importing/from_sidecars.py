@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlib.core import times
@@ -115,7 +115,7 @@ def _import_one(
     if retagged:
         tags.set_of_model(library, model.sha256, wanted)
     if changed != model or retagged:
-        models.put(library, [replace(changed, updated_at=times.now())])
+        models.put(library, [changed._replace(updated_at=times.now())])
     differs = _differs(existing, filling, word) if strategy is ConflictStrategy.REPORT else ()
     if differs:
         incoming = UserData(text=filling.text, tags=distinct(filling.tags))
@@ -136,7 +136,7 @@ def _with_text(
     result, _ = filled(model, filling, facts=facts, history=_history(library, word))
     if strategy is ConflictStrategy.OVERRIDE:
         taken: dict[str, Any] = {name: filling.text[name] for name in TEXT_FIELDS if name in filling.text}
-        result = replace(result, **taken)
+        result = result._replace(**taken)
     return result
 
 

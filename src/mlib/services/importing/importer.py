@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlib.core import jsontext, tags, times
@@ -153,7 +152,7 @@ def _write(library: Library, model: Model, data: UserData) -> None:
     # Tags that a sidecar gave stay beside those that a person chose.
     beside = tags.distinct(stored_tags.of_model(library, model.sha256)) if _are_given(library, model) else {}
     models.put(
-        library, [replace(model, **text, edited=edited, updated_at=times.now() if data else model.updated_at)]
+        library, [model._replace(**text, edited=edited, updated_at=times.now() if data else model.updated_at)]
     )
     stored_tags.set_of_model(library, model.sha256, {**beside, **data.tags})
     models.put_meta(library, model.sha256, jsontext.dump(dict(data.meta)) if data.meta else None)
@@ -182,7 +181,7 @@ def _attach(library: Library, entry: Pending) -> None:
         return
     others = [row for row in here if row.missing_since is None and row.sha256 != seen.sha256]
     if any((row.hashed_at or 0) > (seen.hashed_at or 0) for row in others):
-        files.put(library, [replace(seen, missing_since=times.now())])
+        files.put(library, [seen._replace(missing_since=times.now())])
         return
     files.mark_missing(library, others, times.now())
     files.put(library, [seen])

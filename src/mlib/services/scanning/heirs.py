@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlib.core import times
@@ -68,9 +68,9 @@ def inherit(library: Library, heirs: Iterable[Heir]) -> None:
             continue
         text = {name: getattr(before, name) for name in TEXT_FIELDS if name in before.edited}
         said = {name: getattr(before, name) for name in _SAID if not getattr(model, name)}
-        after = replace(model, **{**said, **text}, edited=before.edited)
+        after = model._replace(**{**said, **text}, edited=before.edited)
         if after != model:
-            models.put(library, [replace(after, updated_at=times.now())])
+            models.put(library, [after._replace(updated_at=times.now())])
         tags.set_of_model(library, model.sha256, distinct(tags.of_model(library, before.sha256)))
         models.put_meta(library, model.sha256, models.meta(library, before.sha256))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -116,8 +115,7 @@ def known_by_stat(library: Library, found: FoundFile) -> KnownFile | None:
         known = pending.observed(library, found.path)
         if known is None or known.racy or known.stat != found.stat:
             return None
-    return replace(
-        known,
+    return known._replace(
         directory=found.directory,
         name=found.name,
         root_id=found.root.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlib.core import times
@@ -115,5 +115,5 @@ def _fill_base_model(library: Library, content: Content, before: Content | None)
     if model is None or "base_model" in model.edited or model.base_model == content.base_model:
         return
     if model.base_model in ("", before.base_model if before else ""):
-        changed = replace(model, base_model=content.base_model, updated_at=model.updated_at or times.now())
+        changed = model._replace(base_model=content.base_model, updated_at=model.updated_at or times.now())
         models.put(library, [changed])

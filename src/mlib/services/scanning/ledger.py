@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlib.core import times
@@ -156,8 +156,8 @@ class Ledger:
         for entry in here:
             if entry.sha256 == row.sha256 or (entry.sha256 is None and not said):
                 kind = entry.type if "type" in entry.edited else displayable(root.type)
-                complete = replace(
-                    entry, sha256=row.sha256, size_bytes=row.stat.size_bytes, type=kind, observed=row
+                complete = entry._replace(
+                    sha256=row.sha256, size_bytes=row.stat.size_bytes, type=kind, observed=row
                 )
                 found.append(pending.put(self.library, complete))
         for pending_id in pending.claiming(self.library, row.sha256):
@@ -167,7 +167,7 @@ class Ledger:
             others = pending.at_path(self.library, claimed.path)
             said = any(other.sha256 == row.sha256 for other in others)
             if not said and claimed.size_bytes in (None, row.stat.size_bytes):
-                found.append(pending.put(self.library, replace(claimed, sha256=row.sha256)))
+                found.append(pending.put(self.library, claimed._replace(sha256=row.sha256)))
         return found
 
     def _complete(self, model: Model, row: KnownFile) -> None:
@@ -175,7 +175,7 @@ class Ledger:
         assert row.stat is not None
         if model.size_bytes != row.stat.size_bytes:
             current = models.get(self.library, model.sha256) or model
-            models.put(self.library, [replace(current, size_bytes=row.stat.size_bytes)])
+            models.put(self.library, [current._replace(size_bytes=row.stat.size_bytes)])
 
     def _arrive(self, model: Model, row: KnownFile, root: Root, *, replaced: bool) -> str:
         left = self._departed(row)
@@ -229,7 +229,7 @@ class Ledger:
         """A row was just marked missing because other content took its path."""
         arrived = self.arrived.get(row.sha256)
         if not arrived:
-            self.leaving[row.sha256].append(replace(row, missing_since=times.now()))
+            self.leaving[row.sha256].append(row._replace(missing_since=times.now()))
             return
         newer, outcome = arrived.pop(0)
         files.remove(self.library, row)
@@ -248,15 +248,15 @@ class Ledger:
         current = models.get(self.library, model.sha256) or model
         name = displayable(row.name)
         if "name" not in current.edited and (len(name), name) < (len(current.name), current.name):
-            models.put(self.library, [replace(current, name=name)])
+            models.put(self.library, [current._replace(name=name)])
 
     def _follow(self, model: Model, old: KnownFile, new: KnownFile, root: Root) -> None:
         """A name and type that nobody typed are those of the file, and change with it."""
         current = models.get(self.library, model.sha256) or model
         changed = current
         if "name" not in current.edited and current.name == displayable(old.name):
-            changed = replace(changed, name=displayable(new.name))
+            changed = changed._replace(name=displayable(new.name))
         if "type" not in current.edited:
-            changed = replace(changed, type=displayable(root.type))
+            changed = changed._replace(type=displayable(root.type))
         if changed != current:
             models.put(self.library, [changed])

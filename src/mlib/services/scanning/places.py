@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import MlibError
 from mlib.core.models import Problem, Root
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from mlib.services.scanning.report import ScanRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """`wanted`: the roots to walk. `known`: these and all others that are remembered."""
 
     wanted: tuple[Root, ...]
@@ -53,7 +51,7 @@ def choose_roots(library: Library, request: ScanRequest) -> Places:
             wanted = _first_time(request, problems)
     by_path = {root.path: root for root in remembered}
     wanted = tuple(
-        replace(root, id=by_path[root.path].id) if root.path in by_path else root for root in wanted
+        root._replace(id=by_path[root.path].id) if root.path in by_path else root for root in wanted
     )
     wanted_paths = {root.path for root in wanted}
     others = [root for root in remembered if root.path not in wanted_paths]
@@ -157,8 +155,7 @@ def remember(library: Library, places: Places) -> Places:
         with library.transaction():
             roots.remember(library, wanted)
         known = {root.path: root for root in roots.all_roots(library)}
-    return replace(
-        places,
+    return places._replace(
         wanted=tuple(known.get(root.path, root) for root in places.wanted),
         known=tuple(known.get(root.path, root) for root in places.known),
     )

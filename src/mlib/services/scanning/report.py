@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mlib.db.library import Library
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 OUTCOMES = ("unchanged", "added", "moved", "copied", "replaced", "restored", "pending")
 
 
-@dataclass(frozen=True, slots=True)
-class ScanRequest:
+class ScanRequest(NamedTuple):
     """Where to look (ComfyUI folders, YAML files, TYPE=DIR roots; none: what is remembered) and how.
 
     `paths` limits the scan to these files and subtrees. `stage` leaves new content in pending_import.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlib.core.events import Emit, silent
@@ -110,9 +109,9 @@ def _look_further(
 
 def _write_known(library: Library, seen: Survey, known: Sequence[Root]) -> None:
     """Rows that need no reading: back where they were, or the same file in another root."""
-    rows = [replace(row, root_id=found.root.id, stat=found.stat) for row, found in seen.refreshed]
+    rows = [row._replace(root_id=found.root.id, stat=found.stat) for row, found in seen.refreshed]
     rows += [
-        replace(row, root_id=found.root.id, stat=found.stat, missing_since=None)
+        row._replace(root_id=found.root.id, stat=found.stat, missing_since=None)
         for row, found in seen.restored
     ]
     if not rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlib.core import times
@@ -220,7 +220,7 @@ def _compare(
             given |= {TAGS}
         if given:
             # What is new is not updated by what lay beside it from the start.
-            models.put(library, [replace(changed, updated_at=model.updated_at if is_new else times.now())])
+            models.put(library, [changed._replace(updated_at=model.updated_at if is_new else times.now())])
     stored_given.put(library, row.directory, row.name, row.sha256, history.given | given)
     return wrong
 

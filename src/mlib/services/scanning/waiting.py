@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlib.db import files, models, pending
@@ -37,7 +36,7 @@ def _by_path(library: Library, entry: Pending) -> Pending | None:
     row = next((row for row in files.at_path(library, entry.path) if row.missing_since is None), None)
     if row is None or row.stat is None:
         return None
-    return replace(entry, sha256=row.sha256, size_bytes=row.stat.size_bytes, observed=row)
+    return entry._replace(sha256=row.sha256, size_bytes=row.stat.size_bytes, observed=row)
 
 
 def _by_claim(library: Library, entry: Pending) -> Pending | None:
@@ -48,4 +47,4 @@ def _by_claim(library: Library, entry: Pending) -> Pending | None:
     model = models.get(library, found[0]) if len(found) == 1 else None
     if model is None or entry.size_bytes not in (None, model.size_bytes):
         return None
-    return replace(entry, sha256=model.sha256)
+    return entry._replace(sha256=model.sha256)
