@@ -224,7 +224,7 @@ def test_a_time_that_no_library_can_hold_is_the_last_that_one_can() -> None:
 
 def test_a_listing_has_one_fingerprint_a_file() -> None:
     huge = OLD._replace(inode=2**64 - 1)
-    assert fingerprints({"a.pt": status(OLD), "b.pt": status(huge)}) == {
+    assert fingerprints({"b.pt": status(huge), "a.pt": status(OLD)}) == [
         ("a.pt", 100, OLD.mtime_ns, 42),
         ("b.pt", 100, OLD.mtime_ns, -1),
-    }
+    ]

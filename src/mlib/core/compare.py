@@ -50,12 +50,17 @@ def stat_of(status: os.stat_result) -> Stat:
     )
 
 
-def fingerprints(files: Mapping[str, os.stat_result]) -> set[Fingerprint]:
-    """The listing in a form to compare as a whole."""
-    return {
-        (name, s.st_size, s.st_mtime_ns, inode if (inode := s.st_ino) < _SIGN else signed(inode))
-        for name, s in files.items()
-    }
+def fingerprints(files: Mapping[str, os.stat_result]) -> list[Fingerprint]:
+    """The listing by name, in a form to compare as a whole."""
+    return [
+        (
+            name,
+            (s := files[name]).st_size,
+            s.st_mtime_ns,
+            inode if (inode := s.st_ino) < _SIGN else signed(inode),
+        )
+        for name in sorted(files)
+    ]
 
 
 def is_racy(*, mtime_ns: int, started_at: int, before: KnownFile | None = None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mlib.db.rows import FILE_COLUMNS, file_of, file_row, path_of, stored_path
 from mlib.db.writing import upsert
@@ -25,8 +25,8 @@ _DIRECTORIES = (
 )
 
 
-def fingerprints_in(library: Library, directory: str, root_id: int | None) -> set[Fingerprint]:
-    """Name, size, mtime and inode of every present row in one directory, undecoded and fast.
+def fingerprints_in(library: Library, directory: str, root_id: int | None) -> list[Fingerprint]:
+    """Name, size, mtime and inode of every present row in one directory by name, undecoded and fast.
 
     A row that is racy or of another root has no mtime here, so that it never equals a file.
     """
@@ -37,8 +37,8 @@ def fingerprints_in(library: Library, directory: str, root_id: int | None) -> se
     )
     # Names that are no UTF-8 are kept as bytes, which SQLite sorts after all text.
     if rows and isinstance(rows[-1][0], bytes):
-        return {(path_of(name), *rest) for name, *rest in rows}
-    return set(rows)
+        rows = sorted((path_of(row[0]), *row[1:]) for row in rows)
+    return cast("list[Fingerprint]", rows)
 
 
 def in_directory(library: Library, directory: str) -> list[KnownFile]:
