@@ -26,6 +26,12 @@ QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only ide
 DryRunOption = Annotated[
     bool, typer.Option("-n", "--dry-run", help="Say what would be done, and do nothing.")
 ]
+QueryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--query", metavar="QUERY", help="Also all models that QUERY finds (see `mlib help query`)."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,13 @@ def note(message: str) -> None:
     _say(visible(message))
 
 
+def ask(question: str) -> str:
+    """One line from the person at the terminal, trimmed; the question goes to standard error."""
+    sys.stderr.write(visible(question))
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
 def fail(error: MlibError, *, as_json: bool) -> None:
     """An error as one line and a hint, or as JSON; on standard error."""
     if as_json:

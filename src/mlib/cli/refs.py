@@ -20,6 +20,16 @@ def resolved(library: Library, refs: Sequence[str]) -> list[Target]:
     return catalog.resolve_all(library, expanded(refs))
 
 
+def chosen(library: Library, refs: Sequence[str], query: str | None) -> list[Target]:
+    """What the REFs lead to, and all that `query` finds; each target once."""
+    targets = resolved(library, refs)
+    if query is not None:
+        from mlib.services.listing import find
+
+        targets = list(dict.fromkeys([*targets, *find(library, query)]))
+    return targets
+
+
 def expanded(refs: Sequence[str]) -> list[str]:
     """The REFs with `-` replaced by the lines of standard input."""
     if list(refs).count("-") > 1:

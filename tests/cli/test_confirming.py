@@ -1,0 +1,47 @@
+"""Asking before anything is destroyed."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from mlib.cli.confirming import confirm
+from mlib.core.errors import Refused
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> Terminal:
+    shown = Terminal()
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    monkeypatch.setattr("sys.stderr", shown)
+    return shown
+
+
+def test_yes_asks_nobody() -> None:
+    confirm("forget 3 models", yes=True)
+
+
+def test_without_a_terminal_it_refuses_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(Refused, match="this would forget 3 models") as refusal:
+        confirm("forget 3 models", yes=False)
+    assert refusal.value.code == "needs_yes"
+
+
+@pytest.mark.parametrize("answer", ["y\n", "YES\n", " y \n"])
+def test_a_person_may_say_yes(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    shown = at_a_terminal(monkeypatch, answer)
+    confirm("forget 3 models", yes=False)
+    assert shown.getvalue() == "forget 3 models? [y/N] "
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "n\n", "yessir\n"])
+def test_anything_else_is_no(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    at_a_terminal(monkeypatch, answer)
+    with pytest.raises(Refused, match="nothing was done"):
+        confirm("forget 3 models", yes=False)
