@@ -308,6 +308,15 @@ def test_a_huge_header_costs_little_more_memory_than_its_bytes(path: Path) -> No
     assert peak < 2 * len(header) + 1_000_000
 
 
+def test_a_header_longer_than_any_model_has_is_not_gone_through(path: Path) -> None:
+    """It promises more than is there, and it would take a second to know."""
+    tensor = b'"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
+    for room, told in ((2**20, True), (33 * 2**20, False)):
+        path.write_bytes(framed(b"{" + tensor + b" " * room + b"}"))
+        with path.open("rb", buffering=0) as file:
+            assert (unfinished_content(file, path.stat().st_size) is not None) is told
+
+
 # GGUF
 
 
