@@ -53,6 +53,12 @@ def test_the_authors_phrase_is_kept_whole_and_goes_first() -> None:
     assert how_to_use(metadata, []).trigger_words == ("wtrclr style, soft", "wash", "wtrclr style", "soft")
 
 
+def test_a_phrase_of_several_sentences_is_kept_and_a_book_is_not() -> None:
+    sentences = "A watercolour of a quiet harbour, soft light. " * 10
+    for text, kept in ((sentences, (sentences.strip(),)), (sentences * 10, ())):
+        assert how_to_use({"modelspec.trigger_phrase": text}, []).trigger_words == kept
+
+
 def test_class_tokens_are_trigger_words() -> None:
     datasets = [
         {"subsets": [{"class_tokens": "ohwx man"}, {"class_tokens": None}, {"class_tokens": 5}]},

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: The captions of 100,000 images come to a few megabytes.
 _MAX_JSON = 8 * 2**20
 _MAX_WORD = 200
+#: What the author wrote to be typed as a whole may be a sentence or two.
+_MAX_PHRASE = 1_000
 _MAX_WORDS = 20
 _MAX_TAGS = 10
 _MAX_GUESSED = 3
@@ -43,7 +45,7 @@ def trigger_words(metadata: Mapping[str, str], tags: Sequence[tuple[str, int]]) 
     either, the captions that nearly every training image had, out of `tags` (commonest first).
     """
     said = [
-        _word(metadata.get("modelspec.trigger_phrase", "")),
+        _word(metadata.get("modelspec.trigger_phrase", ""), longest=_MAX_PHRASE),
         *(_word(word) for word in metadata.get("ssmd_keywords", "")[: _MAX_WORDS * _MAX_WORD].split(",")),
         *_class_tokens(metadata),
     ]
@@ -87,9 +89,9 @@ def _count(value: Json) -> int:
     return 0
 
 
-def _word(text: str) -> str:
+def _word(text: str, *, longest: int = _MAX_WORD) -> str:
     """One line of white space made plain; empty if it is too long to be typed."""
-    if len(text) > 2 * _MAX_WORD:
+    if len(text) > 2 * longest:
         return ""
-    word = one_line(text, longest=2 * _MAX_WORD)
-    return word if len(word) <= _MAX_WORD else ""
+    word = one_line(text, longest=2 * longest)
+    return word if len(word) <= longest else ""
