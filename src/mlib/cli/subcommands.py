@@ -9,7 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-#: How a command is called, in the order of the help, and its module and function.
+#: How a command is called, in the order of the help, and its module and function. A module with `VERBS` (name to
+#: function) is a group: its function is run before a verb too, and does the work where none is given.
 NAMES = {"scan": "scan", "show": "show", "update": "update", "import": "import_", "clean-meta": "clean_meta",
          "inspect": "inspect_", "hash": "hash_"}  # fmt: skip
 
@@ -19,8 +20,15 @@ class _Subcommands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         function = NAMES[name]
+        module = import_module(f"mlib.cli.commands.{function}")
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(name)(getattr(import_module(f"mlib.cli.commands.{function}"), function))
+        verbs = getattr(module, "VERBS", {})
+        if not verbs:
+            alone.command(name)(getattr(module, function))
+            return typer.main.get_command(alone)
+        alone.callback(invoke_without_command=True)(getattr(module, function))
+        for verb, deed in verbs.items():
+            alone.command(verb)(deed)
         return typer.main.get_command(alone)
 
     def __iter__(self) -> Iterator[str]:
