@@ -9,8 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-#: How a command is called, in the order of the help, and its module and function. A module with `VERBS` (name to
-#: function) is a group: its function is run before a verb too, and does the work where none is given.
+#: How a command is called, in the order of the help, and its module and function. A module with `VERBS` (name
+#: to function) is a group: its function is run before a verb too, and does the work where none is given.
 NAMES = {"scan": "scan", "show": "show", "update": "update", "import": "import_", "clean-meta": "clean_meta",
          "inspect": "inspect_", "hash": "hash_"}  # fmt: skip
 
