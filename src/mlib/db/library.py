@@ -16,7 +16,7 @@ from mlib.db.faults import explained
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, migrations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlite_utils import Database
 
@@ -56,6 +56,10 @@ class Library:
         if not self._connection.in_transaction:
             raise RuntimeError("a write outside of a transaction")
         return self._connection.execute(sql, parameters).rowcount
+
+    def teach(self, name: str, function: Callable[..., Any], *, arguments: int) -> None:
+        """Let statements call a function of this program; the same arguments must always give the same."""
+        self._connection.create_function(name, arguments, function, deterministic=True)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -1,0 +1,175 @@
+"""A query as a statement: which models and pending imports it finds, in which order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mlib.core.query.amounts import interval
+from mlib.core.query.fields import FIELDS
+from mlib.core.query.matching import folded
+from mlib.core.query.terms import Value, mentions
+from mlib.db.search_sidecars import Sidecars
+from mlib.db.search_subjects import MODELS, PENDING
+from mlib.db.search_texts import Condition, Texts, always, any_of, every, is_text, negation, never
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlib.core.query.terms import Query, Term
+    from mlib.db.library import Library
+    from mlib.db.search_subjects import Subject
+
+#: By what a list can be sorted, with the column of a Subject and how its values compare.
+SORTS = {
+    "name": ("name", "COLLATE NOCASE"),
+    "type": ("type", "COLLATE NOCASE"),
+    "base": ("base", "COLLATE NOCASE"),
+    "size": ("size", ""),
+    "added": ("added", ""),
+    "updated": ("updated", ""),
+    "files": ("files", ""),
+    "path": ("path", "COLLATE NOCASE"),
+}
+
+
+class Order(NamedTuple):
+    """A field of SORTS, and whether the largest comes first; what has none comes last in both cases."""
+
+    field: str
+    descending: bool = False
+
+
+class Found(NamedTuple):
+    """A model's SHA-256, or the id of a pending import; the other is None."""
+
+    sha256: str | None
+    pending_id: int | None
+
+
+def search(
+    library: Library, query: Query, *, now: int, order: Sequence[Order] = (), limit: int | None = None
+) -> list[Found]:
+    """What a query finds: models, and pending imports if it asks about `pending`.
+
+    In the given order, then by name. Ages count back from `now`, in milliseconds since the epoch. Only the
+    tables that the query asks about are read, never the free metadata.
+    """
+    order = [*order, Order("name")]
+    texts = Texts(library)
+    subjects = (MODELS, PENDING) if mentions(query, "pending") else (MODELS,)
+    keys = ", ".join(
+        f"k{at} {SORTS[each.field][1]} {'DESC' if each.descending else 'ASC'} NULLS LAST"
+        for at, each in enumerate(order)
+    )
+    selects: list[str] = []
+    parameters: list[Any] = []
+    for subject in subjects:
+        condition = _Compiler(subject, texts, Sidecars(library, texts), now).query(query)
+        columns = [f"{getattr(subject, SORTS[each.field][0])} AS k{at}" for at, each in enumerate(order)]
+        selects.append(
+            f"SELECT {subject.identity}, {', '.join(columns)} FROM {subject.table} WHERE {condition.sql}"
+        )
+        parameters += condition.parameters
+    rows = library.all(
+        f"SELECT sha, id FROM ({' UNION ALL '.join(selects)}) ORDER BY {keys}, sha, id LIMIT ?",
+        [*parameters, -1 if limit is None else limit],
+    )
+    return [Found(*row) for row in rows]
+
+
+class _Compiler:
+    """Terms to conditions about one subject; no condition is ever NULL, so that each can be negated."""
+
+    def __init__(self, subject: Subject, texts: Texts, sidecars: Sidecars, now: int) -> None:
+        self._subject = subject
+        self._texts = texts
+        self._sidecars = sidecars
+        self._now = now
+
+    def query(self, query: Query) -> Condition:
+        groups = [every(map(self._term, group)) for group in query.groups]
+        return any_of(groups) if groups else always()
+
+    def _term(self, term: Term) -> Condition:
+        found = any_of(self._value(term.field, value) for value in term.values)
+        return negation(found) if term.negated else found
+
+    def _value(self, field: str, value: Value) -> Condition:
+        special = {
+            "": self._word,
+            "pending": self._pending,
+            "missing": self._missing,
+            "sha": self._sha,
+            "tag": self._tag,
+            "trigger": self._trigger,
+        }.get(field)
+        if special is not None:
+            return special(value)
+        if FIELDS[field] in ("size", "moment", "count"):
+            return self._amount(field, value)
+        if field in self._subject.relations:
+            return self._related(field, value)
+        return self._texts.compared(getattr(self._subject, field), value)
+
+    def _pending(self, value: Value) -> Condition:
+        return always() if (value.how == "yes") == self._subject.is_pending else never()
+
+    def _missing(self, value: Value) -> Condition:
+        missing = Condition(f"({self._subject.key} NOT IN ({self._subject.present}))")
+        return missing if value.how == "yes" else negation(missing)
+
+    def _sha(self, value: Value) -> Condition:
+        sha = self._subject.sha
+        return Condition(f"({sha} >= ? AND {sha} < ?)", (value.text, value.text + "g"))
+
+    def _trigger(self, value: Value) -> Condition:
+        if value.how == "none":
+            return negation(self._trigger(Value("any")))
+        return any_of([self._related("trigger", value), self._beside(value)])
+
+    def _word(self, value: Value) -> Condition:
+        subject = self._subject
+        columns = [self._texts.compared(column, value) for column in (subject.name, subject.notes)]
+        return any_of([*columns, self._related("loader_name", value), self._tag(value), self._trigger(value)])
+
+    def _tag(self, value: Value) -> Condition:
+        """Tags are kept folded, so that every spelling of one is found without folding any."""
+        if value.how in ("none", "any"):
+            return self._related("tag", value)
+        wanted = folded(" ".join(value.text.split()) if value.how == "is" else value.text)
+        sign = "tags.folded = ?" if value.how == "is" else "instr(tags.folded, ?) > 0"
+        return self._in("tag", Condition(sign, (wanted,))) if is_text(wanted) else never()
+
+    def _related(self, name: str, value: Value) -> Condition:
+        relation = self._subject.relations[name]
+        if value.how == "none":
+            return negation(self._in(name, always()))
+        if value.how == "any":
+            return self._in(name, always())
+        inner = self._texts.compared(relation.value, value)
+        if relation.prefilter:
+            inner = every([*self._texts.hints(relation.prefilter, value), inner])
+        if relation.around:
+            inner = Condition(relation.around.format(inner.sql), inner.parameters)
+        return self._in(name, inner)
+
+    def _in(self, name: str, inner: Condition) -> Condition:
+        relation = self._subject.relations[name]
+        sql = f"coalesce({relation.key} IN ({relation.select} AND {inner.sql}), 0)"
+        return Condition(sql, inner.parameters)
+
+    def _beside(self, value: Value) -> Condition:
+        """The trigger words that sidecars tell, as `show` takes them: from those that are believed."""
+        if self._subject.is_pending:
+            return never()
+        shas = self._sidecars.saying(value)
+        return Condition("m.sha256 IN (SELECT value FROM json_each(?))", (shas,)) if shas != "[]" else never()
+
+    def _amount(self, field: str, value: Value) -> Condition:
+        column = self._subject.files if field == "files" else getattr(self._subject, field)
+        if value.how == "none":
+            return Condition(f"({column} IS NULL)")
+        low, high = interval(field, value, self._now)
+        ends = [Condition(f"coalesce({column} >= ?, 0)", (low,))] if low is not None else []
+        ends += [Condition(f"coalesce({column} < ?, 0)", (high,))] if high is not None else []
+        return every(ends)
