@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 #: What sqlite-utils keeps to know which steps were applied.
 FOREIGN = "_sqlite_migrations"
 TABLES = {
+    "changes",
     "contents",
     "db_meta",
+    "entries",
     "files",
     "findings",
     "given",
@@ -36,6 +38,9 @@ TABLES = {
     "tags",
 }
 INDEXES = {
+    "changes_entry",
+    "changes_subject",
+    "entries_undoes",
     "files_inode",
     "files_name",
     "files_present",
@@ -72,7 +77,7 @@ def test_there_are_these_tables_and_indexes_and_nothing_else(library: Library) -
 
 def test_every_statement_is_in_force_as_it_is_written(library: Library) -> None:
     """A migration that rewrote a table would leave other words than those that declare it."""
-    statements = (schema._TABLES + schema._CONTENTS).split(";")
+    statements = (schema._TABLES + schema._CONTENTS + schema._HISTORY).split(";")
     written = {" ".join(statement.split()) for statement in statements if statement.strip()}
     stored = {
         " ".join(sql.split())

@@ -139,8 +139,32 @@ def m003_contents(db: Database) -> None:
             db.execute(statement)
 
 
+# A row of `changes` says what became of one row: `before` is NULL where it was made, `after` where it went
+# away. Both are JSON objects; where the row stayed, of the columns that changed. `subject` is the sha256 of
+# the model, or pending:ID, that the row is about.
+_HISTORY = """
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, command TEXT NOT NULL, undoes INTEGER
+) STRICT;
+CREATE INDEX entries_undoes ON entries (undoes) WHERE undoes IS NOT NULL;
+CREATE TABLE changes (
+    id INTEGER PRIMARY KEY, entry_id INTEGER NOT NULL REFERENCES entries (id) ON DELETE CASCADE,
+    subject TEXT, table_name TEXT NOT NULL, row_key TEXT NOT NULL, before TEXT, after TEXT
+) STRICT;
+CREATE INDEX changes_entry ON changes (entry_id);
+CREATE INDEX changes_subject ON changes (subject, entry_id) WHERE subject IS NOT NULL;
+"""
+
+
+def m004_history(db: Database) -> None:
+    """Room for what every command did."""
+    for statement in _HISTORY.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
 #: Every step, oldest first.
-STEPS = (m001_tables, m002_strip_image_payloads, m003_contents)
+STEPS = (m001_tables, m002_strip_image_payloads, m003_contents, m004_history)
 #: What a library must have applied, and all that this version understands.
 STEP_NAMES = tuple(step.__name__ for step in STEPS)
 

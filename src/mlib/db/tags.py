@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlib.core import tags as core_tags
+from mlib.db.recorded import BEARERS, SUBJECTS
 from mlib.db.writing import insert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mlib.db.library import Library
+
+_OWNED = {
+    table: f"{SUBJECTS[table]} = ? AND tag_id = (SELECT id FROM tags WHERE folded = ?)" for table in BEARERS
+}
 
 
 def of_model(library: Library, sha256: str) -> tuple[str, ...]:
@@ -30,6 +36,35 @@ def set_of_model(library: Library, sha256: str, tags: Mapping[str, str]) -> None
 def set_of_pending(library: Library, pending_id: int, tags: Mapping[str, str]) -> None:
     """Make these (folded to shown) all the tags of a pending import."""
     _set(library, "pending_model_tags", "pending_id", pending_id, tags)
+
+
+def id_of(library: Library, folded: str, shown: str) -> int:
+    """The id of a tag, which is made and spelled as `shown` if there is none."""
+    row = library.one("SELECT id FROM tags WHERE folded = ?", [folded])
+    return insert(library, "tags", {"name": shown, "folded": folded}) if row is None else int(row[0])
+
+
+def bears(library: Library, table: str, owner: str | int, folded: str) -> bool:
+    """Whether a model (by its sha256) or a pending import (by its id) bears a tag."""
+    return library.one(f"SELECT 1 FROM {table} WHERE {_OWNED[table]}", [owner, folded]) is not None
+
+
+def give(library: Library, table: str, owner: str | int, shown: str) -> None:
+    """Let a model or a pending import, which does not yet, bear a tag."""
+    tag_id = id_of(library, core_tags.folded(shown), shown)
+    insert(library, table, {SUBJECTS[table] or "": owner, "tag_id": tag_id})
+
+
+def take(library: Library, table: str, owner: str | int, folded: str) -> None:
+    """Let a model or a pending import bear a tag no more."""
+    library.execute(f"DELETE FROM {table} WHERE {_OWNED[table]}", [owner, folded])
+
+
+def respell(library: Library, shown: str) -> None:
+    """Show a tag in this spelling from now on."""
+    library.execute(
+        "UPDATE tags SET name = ?1 WHERE folded = ?2 AND name <> ?1", [shown, core_tags.folded(shown)]
+    )
 
 
 def forget_unused(library: Library) -> None:
@@ -56,8 +91,4 @@ def _names(library: Library, ids: str, key: str | int) -> tuple[str, ...]:
 
 def _ids(library: Library, tags: Mapping[str, str]) -> Iterator[int]:
     for folded, shown in tags.items():
-        row = library.one("SELECT id FROM tags WHERE folded = ?", [folded])
-        if row is None:
-            yield insert(library, "tags", {"name": shown, "folded": folded})
-        else:
-            yield row[0]
+        yield id_of(library, folded, shown)

@@ -13,7 +13,9 @@ from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
 
 if TYPE_CHECKING:
-    from mlib.db.library import Mode
+    from collections.abc import Sequence
+
+    from mlib.db.library import Library, Mode
     from mlib.services.importing import ImportReport, UserData
 
 
@@ -36,7 +38,18 @@ def import_(
         ),
     ] = None,
     from_: Annotated[
-        str | None, typer.Option("--from", metavar="FILE", help="An older manager's database to stage first.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="An export of mlib, another library, or an older manager's database to take over.",
+        ),
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="OLD=NEW", help="With an export: what lay below OLD lies below NEW here."
+        ),
     ] = None,
     sidecars: Annotated[
         bool, typer.Option("--sidecars", help="Take over what other managers laid beside the models.")
@@ -58,9 +71,22 @@ def import_(
         report = _from_sidecars(ctx, library, ids, from_=from_, on_conflict=on_conflict, dry_run=dry_run)
         _print(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
         raise typer.Exit(FINISHED_WITH_PROBLEMS if report.conflict or report.failed else 0)
+    from mlib.cli.recording import recorded
     from mlib.services.importing import ConflictStrategy, Failed, import_pending
-    from mlib.services.staging import stage_legacy
+    from mlib.services.staging import is_export, stage_legacy
 
+    if from_ is not None and is_export(from_):
+        taken = _from_export(
+            ctx, library, from_, ids=ids, moves=map_, on_conflict=on_conflict, dry_run=dry_run
+        )
+        _print(taken, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        raise typer.Exit(FINISHED_WITH_PROBLEMS if taken.conflict or taken.failed else 0)
+    if map_:
+        from mlib.core.errors import WrongUsage
+
+        raise WrongUsage(
+            "bad_options", "--map is for an export of mlib or another library: name it with --from"
+        )
     wanted = None if not ids else _numbers(ids)
     if from_ is not None and not dry_run:
         opening = open_or_create(
@@ -68,7 +94,7 @@ def import_(
         )
     else:
         opening = open_for(ctx, library, mode="rehearse" if dry_run else "write")
-    with opening as opened, opened.transaction_if(dry_run):
+    with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
         staged = stage_legacy(opened, from_, keep_backup=not dry_run) if from_ is not None else None
         report = import_pending(
             opened, wanted, strategy=ConflictStrategy(on_conflict), keep_backup=not dry_run
@@ -90,6 +116,7 @@ def _from_sidecars(
     on_conflict: OnConflict,
     dry_run: bool,
 ) -> ImportReport:
+    from mlib.cli.recording import recorded
     from mlib.cli.refs import resolved
     from mlib.core.errors import WrongUsage
     from mlib.services.importing import ConflictStrategy, import_sidecars
@@ -99,7 +126,11 @@ def _from_sidecars(
     if on_conflict is OnConflict.delete:
         raise WrongUsage("bad_options", "there is nothing to delete: sidecars stay where they are")
     mode: Mode = "rehearse" if dry_run else "write"
-    with open_for(ctx, library, mode=mode) as opened, opened.transaction_if(dry_run):
+    with (
+        open_for(ctx, library, mode=mode) as opened,
+        recorded(ctx, opened, dry_run=dry_run),
+        opened.transaction_if(dry_run),
+    ):
         shas = [target.sha256 for target in resolved(opened, refs)] if refs else None
         return import_sidecars(
             opened,
@@ -107,6 +138,44 @@ def _from_sidecars(
             strategy=ConflictStrategy(on_conflict),
             keep_backup=not dry_run,
         )
+
+
+def _from_export(
+    ctx: typer.Context,
+    library: str | None,
+    path: str,
+    *,
+    ids: list[str] | None,
+    moves: list[str] | None,
+    on_conflict: OnConflict,
+    dry_run: bool,
+) -> ImportReport:
+    from mlib.core.errors import WrongUsage
+    from mlib.services.importing import ConflictStrategy, Failed, ImportReport, Waiting, import_pending
+    from mlib.services.staging import check_export, import_export, parse_move
+
+    if ids:
+        raise WrongUsage("bad_options", "with an export no IDs are given: all its models are imported")
+    parsed = [parse_move(text) for text in moves or ()]
+    report = ImportReport()
+
+    def importer(opened: Library, pending_ids: Sequence[int]) -> ImportReport:
+        batch = import_pending(opened, pending_ids, strategy=ConflictStrategy(on_conflict), keep_backup=False)
+        report.add(batch)
+        return batch
+
+    if dry_run:
+        opening = open_for(ctx, library, mode="rehearse")
+    else:
+        opening = open_or_create(ctx, library, check=lambda _: check_export(path))
+    with opening as opened, opened.transaction_if(dry_run):
+        taken = import_export(opened, path, importer=importer, moves=parsed, keep_backup=not dry_run)
+    report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in taken.bad]
+    report.waiting += [Waiting(pending_id, where) for pending_id, where in taken.waiting]
+    report.backup = taken.backup
+    if taken.roots:
+        output.note(f"folders to scan taken over: {', '.join(root.path for root in taken.roots)}")
+    return report
 
 
 def _print(report: ImportReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:

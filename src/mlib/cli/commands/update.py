@@ -39,6 +39,7 @@ def update(
 
     Doing it twice is the same as doing it once. An empty text clears a field.
     """
+    from mlib.cli.recording import recorded
     from mlib.cli.refs import resolved
     from mlib.services import catalog
     from mlib.services.updating import parse_edit
@@ -57,7 +58,7 @@ def update(
     edit = parse_edit(text=text, tag=tag or (), untag=untag or (), put=set_ or (), drop=unset or ())
     with open_for(ctx, library, mode="write") as opened:
         targets = resolved(opened, refs)
-        with opened.transaction(rehearsal=dry_run):
+        with recorded(ctx, opened, dry_run=dry_run), opened.transaction(rehearsal=dry_run):
             report = update_models(opened, targets, edit)
             details = {target: catalog.detail(opened, target) for target in targets}
     if as_json:

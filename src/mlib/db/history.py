@@ -1,0 +1,191 @@
+"""The history: what every command changed, row by row, written by triggers while it works."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlib.core import times
+from mlib.db import triggers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlib.db.library import Library
+    from mlib.db.recorded import Key, Values
+    from mlib.db.rows import Row
+
+#: At least so many entries are kept, and at least so long.
+KEPT_ENTRIES = 1000
+KEPT_MS = 90 * 86_400_000
+#: Entries of more changes than this are not looked through for having come to nothing.
+_SMALL = 500
+
+
+class Entry(NamedTuple):
+    """One command. `undoes` is the entry it took back; `undone` whether another one took this one back."""
+
+    id: int
+    at: int
+    command: str
+    undoes: int | None
+    undone: bool
+
+
+class Change(NamedTuple):
+    """What an entry did to one row in all.
+
+    `before` is None where it made the row, `after` where it removed it; of a row that stayed both hold the
+    columns that changed.
+    """
+
+    subject: str | None
+    table: str
+    key: Key
+    before: Values | None
+    after: Values | None
+
+
+@contextmanager
+def recording(
+    library: Library, command: str, *, dry_run: bool = False, undoes: int | None = None
+) -> Iterator[None]:
+    """Record what is done to the library inside as one entry, named by `command`; nothing in a dry run.
+
+    An entry is there as soon as its first change is, in the same transaction, so that a crash leaves what was
+    really done. Where nothing changes there is none. Inside of another recording it is part of that one.
+    """
+    if dry_run or triggers.are_set_up(library):
+        yield
+        return
+    entry_id = None
+    try:
+        triggers.set_up(library, times.now(), command, undoes)
+        yield
+    finally:
+        entry_id = triggers.take_down(library)
+    if entry_id is not None:
+        _close(library, entry_id)
+
+
+def note(library: Library) -> None:
+    """Have the entry of this recording although nothing was changed; only inside `transaction`."""
+    if triggers.are_set_up(library):
+        triggers.make_entry(library)
+
+
+def entry(library: Library, entry_id: int) -> Entry | None:
+    """The entry with this id."""
+    row = library.one("SELECT id, at, command, undoes FROM entries WHERE id = ?", [entry_id])
+    return None if row is None else _entry(library, row)
+
+
+def entries(library: Library, subject: str | None = None) -> Iterator[Entry]:
+    """Every entry, or those that changed one model or pending import, the newest first."""
+    rows = library.all(
+        "SELECT id, at, command, undoes FROM entries"
+        " WHERE ?1 IS NULL OR id IN (SELECT entry_id FROM changes WHERE subject = ?1) ORDER BY id DESC",
+        [subject],
+    )
+    for row in rows:
+        yield _entry(library, row)
+
+
+def undone_by(library: Library, entry_id: int) -> int | None:
+    """The entry that took this one back, if none has taken that one back."""
+    rows = library.all("SELECT id FROM entries WHERE undoes = ? ORDER BY id DESC", [entry_id])
+    return next((other for (other,) in rows if undone_by(library, other) is None), None)
+
+
+def changes(library: Library, entry_id: int, *, subject: str | None = None) -> list[Change]:
+    """What an entry did in all, to every row or to those about one model, in their order."""
+    rows = library.all(
+        "SELECT subject, table_name, row_key, before, after FROM changes"
+        " WHERE entry_id = ?1 AND (?2 IS NULL OR subject = ?2) ORDER BY id",
+        [entry_id, subject],
+    )
+    net: dict[tuple[str, str], Change] = {}
+    for about, table, row_key, before, after in rows:
+        now = Change(about, table, _key(row_key), _values(before), _values(after))
+        earlier = net.get((table, row_key))
+        net[table, row_key] = now if earlier is None else _joined(earlier, now)
+    return [change for change in net.values() if change.before != change.after]
+
+
+def subjects(library: Library, entry_id: int) -> list[str]:
+    """The models, and the pending imports as `pending:ID`, that an entry is about."""
+    rows = library.all(
+        "SELECT DISTINCT subject FROM changes WHERE entry_id = ? AND subject IS NOT NULL ORDER BY subject",
+        [entry_id],
+    )
+    return [subject for (subject,) in rows]
+
+
+def later(library: Library, entry_id: int, subject: str | None, *, table: str | None = None) -> int | None:
+    """The newest entry after this one that changed such rows and stands: neither undone nor an undo."""
+    rows = library.all(
+        "SELECT DISTINCT entry_id FROM changes WHERE entry_id > ?1 AND subject IS ?2"
+        " AND (?3 IS NULL OR table_name = ?3) ORDER BY entry_id DESC",
+        [entry_id, subject, table],
+    )
+    for (other,) in rows:
+        found = entry(library, other)
+        if found is not None and found.undoes is None and not found.undone:
+            return found.id
+    return None
+
+
+def _entry(library: Library, row: Row) -> Entry:
+    entry_id, at, command, undoes = row
+    return Entry(entry_id, at, command, undoes, undone_by(library, entry_id) is not None)
+
+
+def _close(library: Library, entry_id: int) -> None:
+    """Drop an entry that came to nothing, and those that are older than anybody will ask for."""
+    made = library.all(
+        "SELECT undoes, (SELECT count(*) FROM (SELECT 1 FROM changes WHERE entry_id = ?1 LIMIT ?2))"
+        " FROM entries WHERE id = ?1",
+        [entry_id, _SMALL],
+    )
+    empty = any(undoes is None and count < _SMALL for undoes, count in made) and not changes(
+        library, entry_id
+    )
+    old = "id < ? AND at < ?"
+    bounds = [entry_id - KEPT_ENTRIES, times.now() - KEPT_MS]
+    if empty or library.one(f"SELECT 1 FROM entries WHERE {old} LIMIT 1", bounds):
+        with library.transaction():
+            if empty:
+                library.execute("DELETE FROM entries WHERE id = ?", [entry_id])
+            library.execute(f"DELETE FROM entries WHERE {old}", bounds)
+
+
+def _joined(earlier: Change, now: Change) -> Change:
+    """Two changes of one row as one."""
+    if earlier.before is None or earlier.after is None:  # made or gone before
+        before = earlier.before
+        after = now.after if earlier.after is None or now.after is None else earlier.after | now.after
+    elif now.after is None:
+        assert now.before is not None
+        before, after = now.before | earlier.before, None
+    else:
+        assert now.before is not None
+        before, after = now.before | earlier.before, earlier.after | now.after
+    if before is not None and after is not None:
+        names = [name for name in after if before[name] != after[name]]
+        before, after = {name: before[name] for name in names}, {name: after[name] for name in names}
+    return Change(now.subject, now.table, now.key, before, after)
+
+
+def _values(text: str | None) -> Values | None:
+    if text is None:
+        return None
+    values: Values = json.loads(text)
+    for name, value in values.items():
+        if isinstance(value, dict):
+            values[name] = bytes.fromhex(value["blob"])
+    return values
+
+
+def _key(text: str) -> Key:
+    return tuple(bytes.fromhex(part["blob"]) if isinstance(part, dict) else part for part in json.loads(text))
