@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
     from mlib.core.errors import MlibError
 
-#: Characters that JSON allows as they are and a terminal may obey; they can only stand inside of texts.
-_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+#: Bytes of long output that are written at once.
+_PART = 1 << 18
 
 
 def prepare() -> None:
@@ -58,12 +57,35 @@ def write_rows(rows: Iterable[Sequence[str]]) -> None:
     _write(b"".join("\t".join(map(visible, row)).encode() + b"\n" for row in rows))
 
 
-def write_values(values: Iterable[str]) -> None:
-    """Bare values, a line each: exact in a pipe, so that a script can use them, and tame on a terminal."""
+def write_exact(lines: Iterable[str]) -> None:
+    """Lines that are tame already and meant for a file, a good many at a time."""
+    part: list[bytes] = []
+    size = 0
+    for line in lines:
+        part.append(line.encode("utf-8", "backslashreplace") + b"\n")
+        size += len(part[-1])
+        if size > _PART:
+            _write(b"".join(part))
+            part, size = [], 0
+    _write(b"".join(part))
+
+
+def write_values(values: Iterable[str], *, end: str = "\n") -> None:
+    """Bare values, a line each: exact in a pipe, so that a script can use them, and tame on a terminal.
+
+    With another `end`, such as a zero byte, that stands behind each.
+    """
+    last = end.encode()
     if is_terminal():
-        write_lines(values)
+        _write(b"".join(visible(value).encode() + last for value in values))
     else:
-        _write(b"".join(exact(value) + b"\n" for value in values))
+        _write(b"".join(exact(value) + last for value in values))
+
+
+def write_json_lines(documents: Iterable[Any]) -> None:
+    """JSON Lines: a document a line, written as they come."""
+    for document in documents:
+        _write(_json(document).encode() + b"\n")
 
 
 def note(message: str) -> None:
@@ -96,7 +118,7 @@ def flush() -> None:
 
 
 def _json(document: Any) -> str:
-    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", jsontext.dump(document))
+    return jsontext.tame(document)
 
 
 def _write(data: bytes) -> None:

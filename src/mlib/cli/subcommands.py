@@ -11,20 +11,29 @@ from typer.core import TyperGroup
 
 #: How a command is called, in the order of the help, and its module and function. A module with `VERBS` (name
 #: to function) is a group: its function is run before a verb too, and does the work where none is given.
-NAMES = {"scan": "scan", "show": "show", "update": "update", "import": "import_", "clean-meta": "clean_meta",
-         "inspect": "inspect_", "hash": "hash_"}  # fmt: skip
+#: One with `COMMAND` (a class) reads its command line in its own way.
+NAMES = {"scan": "scan", "list": "list_", "show": "show", "update": "update", "import": "import_",
+         "export": "export", "clean-meta": "clean_meta",
+         "inspect": "inspect_", "hash": "hash_", "help": "help_",
+         "log": "log", "undo": "undo", "tags": "tags_", "pending": "pending_", "missing": "missing",
+         "prune": "prune", "forget": "forget", "roots": "roots_", "trash": "trash", "mv": "mv",
+         "rename": "rename",
+         "workflow": "workflow", "unused": "unused"}  # fmt: skip
+
+#: Other names of commands; the help lists them once.
+ALIASES = {"ls": "list"}
 
 
 class _Subcommands(Mapping[str, Any]):
     """Commands by name, made when they are asked for."""
 
     def __getitem__(self, name: str) -> Any:
-        function = NAMES[name]
+        function = NAMES[ALIASES.get(name, name)]
         module = import_module(f"mlib.cli.commands.{function}")
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
         verbs = getattr(module, "VERBS", {})
         if not verbs:
-            alone.command(name)(getattr(module, function))
+            alone.command(name, cls=getattr(module, "COMMAND", None))(getattr(module, function))
             return typer.main.get_command(alone)
         alone.callback(invoke_without_command=True)(getattr(module, function))
         for verb, deed in verbs.items():

@@ -67,3 +67,12 @@ class ImportReport:
     def total(self) -> int:
         lists = (self.success, self.conflict, self.ignored, self.deleted, self.failed, self.waiting)
         return sum(len(entries) for entries in lists)
+
+    def add(self, other: ImportReport) -> None:
+        """Take in what a later batch answered."""
+        self.success += other.success
+        self.conflict += other.conflict
+        self.ignored += other.ignored
+        self.deleted += other.deleted
+        self.failed += other.failed
+        self.waiting += other.waiting

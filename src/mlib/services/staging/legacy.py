@@ -9,26 +9,18 @@ from typing import TYPE_CHECKING
 from mlib.core import jsontext, meta, tags, times
 from mlib.core.comfyui import canonical_type
 from mlib.core.errors import WrongUsage
-from mlib.core.models import TEXT_FIELDS, Pending
+from mlib.core.models import Pending
 from mlib.core.payloads import strip_images
 from mlib.core.text import displayable
 from mlib.db import files, pending
 from mlib.db.legacy import LegacyRow, read_legacy
+from mlib.services.staging.joining import BadRow, joined
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _SHORT_HASH = re.compile(r"[0-9a-f]{8,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that could not be staged."""
-
-    path: str
-    code: str
-    message: str
 
 
 @dataclass(slots=True)
@@ -57,7 +49,7 @@ def stage_legacy(library: Library, path: str, *, keep_backup: bool = True) -> St
             if isinstance(entry, BadRow):
                 report.bad.append(entry)
                 continue
-            entry, differs = _joined(library, _completed(library, entry))
+            entry, differs = joined(library, _completed(library, entry))
             report.ids.append(pending.put(library, entry))
             if differs:
                 message = f"{row.row}: what waits at this path already says otherwise: {', '.join(differs)}"
@@ -109,42 +101,9 @@ def _completed(library: Library, entry: Pending) -> Pending:
     complete = entry._replace(sha256=known.sha256, size_bytes=known.stat.size_bytes, observed=known)
     here = {old.sha256: old.id for old in pending.at_path(library, entry.path)}
     if known.sha256 in here:
-        _, differs = _joined(library, complete)
+        _, differs = joined(library, complete)
         return entry if differs else complete
     return complete._replace(id=here.get(None))
-
-
-def _joined(library: Library, entry: Pending) -> tuple[Pending, list[str]]:
-    """What waits at this path already, typed since or said by another row, and what `entry` adds to it.
-
-    With the names of what they disagree on: there, what waits already stays.
-    """
-    here = pending.at_path(library, entry.path)
-    old = next((old for old in here if old.sha256 == entry.sha256 or old.id == entry.id), None)
-    if old is None and entry.claimed_hash is not None:  # a scan may have completed it since
-        old = next((old for old in here if old.claimed_hash == entry.claimed_hash), None)
-    if old is None:
-        return entry, []
-    text = {name: getattr(entry, name) for name in TEXT_FIELDS if name in entry.edited}
-    added = {name: value for name, value in text.items() if name not in old.edited}
-    differs = [name for name, value in text.items() if name in old.edited and getattr(old, name) != value]
-    free, new = (jsontext.parse(one.meta_json or "{}") for one in (old, entry))
-    meta_json = old.meta_json
-    if isinstance(free, dict) and isinstance(new, dict):
-        whole = meta.fill(free, new)
-        differs += [f"meta.{key}" for key in meta.differing(whole, new)]
-        meta_json = meta_json if whole == free else jsontext.dump(whole)
-    joined = old._replace(
-        **added,
-        sha256=entry.sha256 or old.sha256,
-        claimed_hash=old.claimed_hash or entry.claimed_hash,
-        size_bytes=entry.size_bytes if entry.observed or old.size_bytes is None else old.size_bytes,
-        edited=old.edited | added.keys(),
-        meta_json=meta_json,
-        tags=(*old.tags, *entry.tags),
-        observed=entry.observed or old.observed,
-    )
-    return joined, differs
 
 
 def _meta_of(row: LegacyRow) -> dict[str, jsontext.Json]:

@@ -1,0 +1,108 @@
+"""`mlib export`."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.confirming import YesOption, confirm
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, open_for
+from mlib.core.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlib.db.library import Library
+    from mlib.services.targets import Target
+
+
+class Format(StrEnum):
+    """The formats as the command line spells them."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+def export(
+    ctx: typer.Context,
+    refs: Annotated[
+        list[str] | None, typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from stdin.")
+    ] = None,
+    query: QueryOption = None,
+    to: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
+    ] = None,
+    format_: Annotated[
+        Format,
+        typer.Option("--format", help="jsonl is complete and can be imported; csv is for a spreadsheet."),
+    ] = Format.jsonl,
+    sidecars: Annotated[
+        bool, typer.Option("--sidecars", help="Write STEM.metadata.json beside each present file instead.")
+    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Tell everything the library knows, for `mlib import --from` or for another program.
+
+    JSON Lines: a header, a line a model, a line a pending import; equal libraries give equal bytes.
+    --sidecars adds your words to what other managers keep beside the models; nothing else writes there.
+    """
+    if sidecars:
+        if to is not None or format_ is not Format.jsonl:
+            raise WrongUsage("bad_options", "--sidecars writes beside the models: no --output, no --format")
+        raise NotImplementedError
+    from mlib.services import exporting
+
+    telling = exporting.as_lines if format_ is Format.jsonl else exporting.as_table
+    with open_for(ctx, library, mode="read") as opened:
+        targets = _targets(opened, refs, query)
+        count = exporting.ExportCount()
+        lines = telling(opened, targets, count=count)
+        size = None
+        if to is None and not dry_run and not as_json:
+            output.write_exact(lines)
+        elif to is None or dry_run:
+            for _ in lines:
+                pass
+        else:
+            size = _write(to, lines, yes=yes)
+    told = f"{fmt.plural(count.models, 'model')}, {fmt.plural(count.pending, 'pending import')}"
+    if as_json:
+        output.write_json(
+            {
+                "models": count.models,
+                "pending": count.pending,
+                "path": None if to is None else os.path.abspath(to),
+                "bytes": size,
+                "format": str(format_),
+                "dry_run": dry_run,
+            }
+        )
+    elif to is not None or dry_run:
+        verb = "would export" if dry_run else "exported"
+        output.note(f"{verb} {told}" + ("" if size is None else f": {fmt.size(size)} in {to}"))
+
+
+def _targets(library: Library, refs: list[str] | None, query: str | None) -> list[Target] | None:
+    if not refs and query is None:
+        return None
+    from mlib.cli.refs import chosen
+
+    return chosen(library, refs or (), query)
+
+
+def _write(to: str, lines: Iterator[str], *, yes: bool) -> int:
+    from mlib.core.replacing import write_new, write_over
+
+    parts = (line.encode("utf-8", "backslashreplace") + b"\n" for line in lines)
+    if not os.path.lexists(to):
+        return write_new(to, parts)
+    confirm(f"replace {to}", yes=yes)
+    return write_over(to, parts)

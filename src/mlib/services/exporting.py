@@ -1,0 +1,99 @@
+"""Telling all that a library holds: as lines that `mlib import --from` takes back, or as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlib.core import exchange, times
+from mlib.core.models import Pending
+from mlib.core.text import visible
+from mlib.db import exports
+from mlib.db.schema import STEP_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlib.db.library import Library
+    from mlib.services.targets import Target
+
+COLUMNS = (
+    "sha256", "name", "type", "base_model", "size_bytes", "description", "notes", "tags", "path", "files",
+    "created_at", "updated_at",
+)  # fmt: skip
+#: How a cell begins that a spreadsheet would take for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(slots=True)
+class ExportCount:
+    """How much was told so far."""
+
+    models: int = 0
+    pending: int = 0
+
+
+def as_lines(library: Library, targets: Sequence[Target] | None, *, count: ExportCount) -> Iterator[str]:
+    """All of the library, or these, a JSON object a line; equal libraries give equal lines.
+
+    The first is the header: it names the roots where everything is told. Memory stays flat.
+    """
+    shas, ids = _chosen(targets)
+    yield exchange.header_line(STEP_NAMES[-1], exports.roots(library) if targets is None else [])
+    for model in exports.models(library, shas):
+        yield exchange.line(model)
+        count.models += 1
+    for entry in exports.pending(library, ids):
+        yield exchange.line(entry)
+        count.pending += 1
+
+
+def as_table(library: Library, targets: Sequence[Target] | None, *, count: ExportCount) -> Iterator[str]:
+    """The plain facts about all models, or these, as lines of CSV (RFC 4180 with plain line ends).
+
+    A cell that a spreadsheet would run as a formula begins with an apostrophe. It cannot be imported again.
+    """
+    shas, _ = _chosen(targets)
+    yield _csv(COLUMNS)
+    for exported in exports.models(library, shas):
+        model = exported.record
+        assert not isinstance(model, Pending)
+        present = exported.present
+        row = (
+            model.sha256,
+            model.name,
+            model.type,
+            model.base_model,
+            "" if model.size_bytes is None else str(model.size_bytes),
+            model.description,
+            model.notes,
+            ", ".join(exported.tags),
+            present[0] if present else "",
+            str(len(present)),
+            times.iso(model.created_at) or "",
+            times.iso(model.updated_at) or "",
+        )
+        yield _csv(row)
+        count.models += 1
+
+
+def _chosen(targets: Sequence[Target] | None) -> tuple[list[str] | None, list[int] | None]:
+    if targets is None:
+        return None, None
+    return (
+        [target.sha256 for target in targets if target.sha256 is not None],
+        [target.pending_id for target in targets if target.pending_id is not None],
+    )
+
+
+def _csv(cells: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([_cell(cell) for cell in cells])
+    return line.getvalue()
+
+
+def _cell(text: str) -> str:
+    tame = "\n".join(visible(each) for each in text.split("\n"))
+    return f"'{tame}" if text.startswith(_FORMULA) else tame

@@ -1,0 +1,19 @@
+"""Turning what comes from elsewhere into pending imports: an older database, or an export of mlib."""
+
+from mlib.db.exported_files import is_export
+from mlib.services.staging.exports import ExportReport, check_export, import_export
+from mlib.services.staging.joining import BadRow
+from mlib.services.staging.legacy import StageReport, stage_legacy
+from mlib.services.staging.moving import Move, parse_move
+
+__all__ = [
+    "BadRow",
+    "ExportReport",
+    "Move",
+    "StageReport",
+    "check_export",
+    "import_export",
+    "is_export",
+    "parse_move",
+    "stage_legacy",
+]
