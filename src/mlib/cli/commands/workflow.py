@@ -1,0 +1,185 @@
+"""`mlib workflow`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.options import JsonOption, LibraryOption, open_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlib.services.workflows import CheckReport
+    from mlib.services.workflows.checking import Answer
+    from mlib.services.workflows.suggesting import Suggestion
+
+_WHY = {
+    "hash": "the very file, by its hash",
+    "moved": "lay there once",
+    "weights": "same weights",
+    "name": "same name",
+    "download": "the name of its download",
+    "similar": "similar name",
+}
+
+
+def workflow(ctx: typer.Context) -> None:
+    """Check workflows against the library."""
+    if ctx.invoked_subcommand is None:
+        output.write_lines(ctx.get_help().split("\n"))
+
+
+def check(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Workflows: JSON, or PNG and WebP made by one.")
+    ],
+    bypassed: Annotated[
+        bool, typer.Option("--bypassed", help="Also what only bypassed or muted nodes name.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print only the names that are missing, a line each.")
+    ] = False,
+    library: LibraryOption = None,
+) -> None:
+    """Tell which models a workflow needs, and which of them are not there.
+
+    Ends with exit code 3 if one is missing or a file cannot be read.
+    """
+    from mlib.services.workflows import check as check_workflows
+
+    with open_for(ctx, library, mode="read") as opened:
+        report = check_workflows(opened, files, with_bypassed=bypassed)
+    if as_json:
+        output.write_json(_document(report))
+    elif quiet:
+        missing = [each.need.name for each in report.answers if each.match.state == "missing"]
+        output.write_values(dict.fromkeys(missing))
+    else:
+        _print(report)
+    for problem in report.problems:
+        output.note(f"problem: {problem.path}: {problem.message}")
+    if not report.is_complete:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+VERBS = {"check": check}
+
+
+def _print(report: CheckReport) -> None:
+    from mlib.cli.tables import Column, write_table
+
+    several = len(report.files) > 1
+    if not output.is_terminal():
+        output.write_rows(_row(path, each) for path, each in _answers(report))
+    else:
+        columns = [
+            Column("STATE"),
+            Column("TYPE"),
+            Column("NAME", shrinks=True),
+            Column("WHERE", shrinks=True),
+        ]
+        lead = [Column("WORKFLOW", shrinks=True)] if several else []
+        rows = [
+            (*([os.path.basename(path)] if several else []), *_cells(each)) for path, each in _answers(report)
+        ]
+        write_table([*lead, *columns], rows)
+    counts = {state: report.count(state) for state in ("found", "ambiguous", "missing")}
+    told = ", ".join(f"{fmt.number(count)} {state}" for state, count in counts.items() if count)
+    left_out = sum(file.left_out for file in report.files)
+    more = f"; {fmt.number(left_out)} of bypassed nodes left out" if left_out else ""
+    output.note(f"{fmt.plural(sum(counts.values()), 'model')}: {told or 'none needed'}{more}")
+
+
+def _answers(report: CheckReport) -> Iterator[tuple[str, Answer]]:
+    for file in report.files:
+        for answer in file.answers:
+            yield file.path, answer
+
+
+def _cells(answer: Answer) -> tuple[str, str, str, str]:
+    """A line for a person: where it is, else what may stand in for it, else where to get it."""
+    need, places = answer.need, answer.match.places
+    if places:
+        where = places[0].loader_name or places[0].path
+        where = ("" if where == need.name else where) or os.path.dirname(places[0].path)
+        if answer.is_as_meant is False:
+            where = f"another content than the workflow means: {where}"
+    elif answer.suggestions:
+        first = answer.suggestions[0]
+        where = f"{_WHY[first.why]}: {_short(first)}"
+    else:
+        where = need.url or ""
+    return answer.match.state, need.type or "?", need.name, where
+
+
+def _short(suggestion: Suggestion) -> str:
+    place = suggestion.place
+    return f"{place.type}/{place.loader_name}" if place.loader_name else place.path
+
+
+def _row(path: str, answer: Answer) -> tuple[str, ...]:
+    need, places = answer.need, answer.match.places
+    return (
+        path,
+        answer.match.state,
+        need.type or "",
+        need.name,
+        places[0].sha256 if places else "",
+        places[0].path if places else "",
+        need.url or "",
+        answer.suggestions[0].place.path if answer.suggestions else "",
+    )
+
+
+def _document(report: CheckReport) -> dict[str, Any]:
+    return {
+        "files": [
+            {
+                "path": file.path,
+                "needs": [_need(answer) for answer in file.answers],
+                "left_out": file.left_out,
+                "problem": None
+                if file.problem is None
+                else {"code": file.problem.code, "message": file.problem.message},
+            }
+            for file in report.files
+        ],
+        **{state: report.count(state) for state in ("found", "ambiguous", "missing")},
+    }
+
+
+def _need(answer: Answer) -> dict[str, Any]:
+    need, places = answer.need, answer.match.places
+    return {
+        "name": need.name,
+        "type": need.type,
+        "form": need.form,
+        "state": answer.match.state,
+        "sha256": places[0].sha256 if places else None,
+        "path": places[0].path if places else None,
+        "paths": [place.path for place in places],
+        "hash": need.hash,
+        "hash_matches": answer.is_as_meant,
+        "suggestions": [
+            {
+                "sha256": each.place.sha256,
+                "path": each.place.path,
+                "type": each.place.type,
+                "loader_name": each.place.loader_name,
+                "why": each.why,
+            }
+            for each in answer.suggestions
+        ],
+        "url": need.url,
+        "nodes": list(need.nodes),
+        "classes": list(need.classes),
+        "bypassed": need.bypassed,
+    }

@@ -1,0 +1,338 @@
+"""What a workflow names, in each form it is kept in."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from tests.workflow_files import (
+    SUBGRAPH,
+    canvas,
+    chunk,
+    encoded,
+    exif,
+    node,
+    png,
+    prompt,
+    subgraph,
+    text_chunk,
+    webp,
+)
+
+from mlib.core.workflows.errors import WorkflowError
+from mlib.core.workflows.need import Need
+from mlib.core.workflows.read import read_workflow
+
+LORA = node(3, "LoraLoader", "a.safetensors", 1, 1)
+URL = "https://huggingface.co/x/resolve/main/a.safetensors?download=true"
+
+
+def read(content: bytes) -> tuple[Need, ...]:
+    return read_workflow(io.BytesIO(content), len(content))
+
+
+def needs(document: Any) -> tuple[Need, ...]:
+    return read(encoded(document))
+
+
+def named(document: Any) -> list[tuple[str, str | None]]:
+    return [(need.name, need.type) for need in needs(document)]
+
+
+def refused(content: bytes) -> str:
+    with pytest.raises(WorkflowError) as caught:
+        read(content)
+    assert "\n" not in caught.value.message
+    return caught.value.code
+
+
+def test_a_node_of_a_known_class_tells_the_folder_type() -> None:
+    assert needs(canvas(LORA)) == (Need("a.safetensors", "loras", nodes=("3",), classes=("LoraLoader",)),)
+
+
+def test_a_node_nobody_knows_names_a_model_of_an_unknown_type() -> None:
+    assert named(canvas(node(1, "Any|Node", "x", 7, None, "b.GGUF"))) == [("b.GGUF", None)]
+
+
+def test_what_only_looks_like_a_file_name_is_none() -> None:
+    texts = [
+        "https://a.example/b.safetensors", ".safetensors", "a/.safetensors", "two\nlines.safetensors",
+        "x" * 2000 + ".pt", "safetensors", "a.txt", "",
+    ]  # fmt: skip
+    assert needs(canvas(node(1, "X", *texts), node(2, "Note", "a.safetensors"))) == ()
+
+
+def test_what_is_declared_for_the_value_of_a_widget_is_taken_and_what_is_declared_for_another_is_not() -> (
+    None
+):
+    declared = [
+        {
+            "name": "a.safetensors",
+            "url": URL,
+            "directory": "unet",
+            "hash": "0xAB" + "C" * 62,
+            "hash_type": "SHA256",
+        },
+        {"name": "old.safetensors", "url": URL, "directory": "vae"},
+    ]
+    assert needs(canvas(node(1, "X", "a.safetensors", models=declared))) == (
+        Need(
+            "a.safetensors", "diffusion_models", nodes=("1",), classes=("X",), url=URL, hash="ab" + "c" * 62
+        ),
+    )
+
+
+def test_a_hash_of_another_kind_and_an_url_that_is_none_are_not_believed() -> None:
+    declared = [{"name": "a.pt", "url": "file:///etc/passwd", "hash": "a" * 64, "hash_type": "MD5"}]
+    [need] = needs(canvas(node(1, "VAELoader", "a.pt", models=declared)))
+    assert (need.url, need.hash, need.type) == (None, None, "vae")
+
+
+def test_a_node_of_two_types_tells_them_apart_by_place_and_by_name() -> None:
+    expected = [("t.safetensors", "text_encoders"), ("c.safetensors", "checkpoints")]
+    assert (
+        named(canvas(node(1, "LTXAVTextEncoderLoader", "t.safetensors", "c.safetensors", "default")))
+        == expected
+    )
+    inputs = {"ckpt_name": "c.safetensors", "text_encoder": "t.safetensors"}
+    assert named(prompt(n1=("LTXAVTextEncoderLoader", inputs))) == expected[::-1]
+    assert named(canvas({**node(1, "LTXAVTextEncoderLoader"), "widgets_values": inputs})) == expected[::-1]
+
+
+def test_names_beside_the_widgets_give_names_and_no_values() -> None:
+    """In one of the official templates they are older than the widgets themselves."""
+    stale = {"unet_name": "old.safetensors", "weight_dtype": "default"}
+    document = canvas(node(1, "UNETLoader", "new.safetensors", "default", widgets_values_named=stale))
+    assert named(document) == [("new.safetensors", "diffusion_models")]
+
+
+def test_the_nodes_of_subgraphs_count_and_so_do_those_deeper_in() -> None:
+    inner = subgraph(LORA, name="inner")
+    outer = subgraph(node(5, "inner"), node(6, "VAELoader", "v.safetensors"))
+    document = canvas(node(57, SUBGRAPH, "v.safetensors"), subgraphs=[outer, inner])
+    assert {(need.name, need.type): need.nodes for need in needs(document)} == {
+        ("v.safetensors", "vae"): ("57:6",),
+        ("a.safetensors", "loras"): ("57:5:3",),
+    }
+
+
+def test_subgraphs_kept_inside_of_others_are_found() -> None:
+    outer = subgraph(node(5, "inner"), definitions={"subgraphs": [subgraph(LORA, name="inner")]})
+    assert named(canvas(node(57, SUBGRAPH), subgraphs=[outer])) == [("a.safetensors", "loras")]
+
+
+def test_subgraphs_that_hold_themselves_end() -> None:
+    document = canvas(node(1, SUBGRAPH), subgraphs=[subgraph(node(2, SUBGRAPH), LORA)])
+    assert named(document) == [("a.safetensors", "loras")]
+
+
+def test_subgraphs_doubled_over_and_over_are_read_once_each() -> None:
+    parts = [subgraph(node(1, f"s{n + 1}"), node(2, f"s{n + 1}"), name=f"s{n}") for n in range(200)]
+    document = canvas(node(1, "s0"), subgraphs=[*parts, subgraph(LORA, name="s200")])
+    assert named(document) == [("a.safetensors", "loras")]
+
+
+def test_a_widget_of_a_subgraph_that_was_changed_outside_is_named_with_its_type() -> None:
+    brought_out = node(
+        2, "UNETLoader", "a.safetensors", inputs=[{"widget": {"name": "unet_name"}, "link": 9}]
+    )
+    instance = node(1, SUBGRAPH, "b.safetensors", widgets_values_named={"unet_name": "b.safetensors"})
+    document = canvas(instance, subgraphs=[subgraph(brought_out)])
+    assert set(named(document)) == {
+        ("a.safetensors", "diffusion_models"),
+        ("b.safetensors", "diffusion_models"),
+    }
+
+
+@pytest.mark.parametrize("mode", [2, 4])
+def test_what_is_switched_off_is_marked(mode: int) -> None:
+    off = node(3, "LoraLoader", "a.safetensors", mode=mode)
+    assert [need.bypassed for need in needs(canvas(off))] == [True]
+    assert [need.bypassed for need in needs(canvas(off, node(4, "LoraLoader", "a.safetensors")))] == [False]
+
+
+def test_all_in_a_subgraph_that_is_switched_off_is_off_unless_another_node_stands_for_it_too() -> None:
+    parts = [subgraph(LORA)]
+    assert [need.bypassed for need in needs(canvas(node(1, SUBGRAPH, mode=4), subgraphs=parts))] == [True]
+    both = canvas(node(1, SUBGRAPH, mode=4), node(2, SUBGRAPH), subgraphs=parts)
+    assert [need.bypassed for need in needs(both)] == [False]
+    assert [need.bypassed for need in needs(canvas(subgraphs=parts))] == [True]  # nothing stands for it
+
+
+def test_a_node_that_passes_a_name_on_is_one_with_the_loader() -> None:
+    document = canvas(
+        node(1, "PrimitiveNode", "a.safetensors", "fixed"), node(3, "LoraLoader", "a.safetensors", mode=4)
+    )
+    assert needs(document) == (
+        Need(
+            "a.safetensors", "loras", nodes=("3", "1"), classes=("LoraLoader", "PrimitiveNode"), bypassed=True
+        ),
+    )
+
+
+def test_a_group_made_one_node_gives_its_widgets_their_types() -> None:
+    group = {"nodes": [node(0, "VAELoader", "v.pt"), node(1, "LoraLoader", "old.pt", 1, 1)]}
+    for kind in ("workflow>pair", "workflow/pair"):
+        document = canvas(node(1, kind, "v.pt", "new.pt", 1, 1), extra={"groupNodes": {"pair": group}})
+        assert named(document) == [("v.pt", "vae"), ("new.pt", "loras")]
+    assert named(canvas(node(1, "workflow>pair"), extra={"groupNodes": {"pair": group}})) == [
+        ("v.pt", "vae"), ("old.pt", "loras"),
+    ]  # fmt: skip
+
+
+def test_backslashes_are_slashes() -> None:
+    assert named(canvas(node(3, "LoraLoader", r".\styles\ink.safetensors"))) == [
+        ("styles/ink.safetensors", "loras")
+    ]
+
+
+def test_rows_of_rgthree_and_lora_manager_say_which_are_on() -> None:
+    rows = [{}, {"type": "Header"}, {"on": True, "lora": "a.pt"}, {"on": False, "lora": r"x\b.pt"}, ""]
+    found = needs(canvas(node(1, "Power Lora Loader (rgthree)", *rows)))
+    assert [(need.name, need.type, need.bypassed) for need in found] == [
+        ("a.pt", "loras", False), ("x/b.pt", "loras", True),
+    ]  # fmt: skip
+    rows = ["<lora:ink:1>", [{"name": "ink", "active": True}, {"name": "off", "active": False}]]
+    found = needs(canvas(node(1, "Lora Loader (LoraManager)", *rows)))
+    assert [(need.name, need.form, need.bypassed) for need in found] == [
+        ("ink", "stem", False), ("off", "stem", True),
+    ]  # fmt: skip
+
+
+def test_embeddings_in_a_prompt_are_needed_and_lora_tags_where_a_node_reads_them() -> None:
+    text = (
+        "a cat, (embedding:bad\\hands:1.2), embedding:easy.pt, <lora:ink:0.8>. Embedding:x. not-embedding:y"
+    )
+    found = [
+        ("bad/hands", "embeddings", "stem"),
+        ("easy.pt", "embeddings", "file"),
+        ("x", "embeddings", "stem"),
+    ]
+    assert [need[:3] for need in needs(canvas(node(1, "CLIPTextEncode", text)))] == found
+    tagged = needs(prompt(n1=("ImpactWildcardEncode", {"text": text})))
+    assert [need[:3] for need in tagged] == [*found, ("ink", "loras", "stem")]
+
+
+def test_built_in_names_and_folders_stand_for_files() -> None:
+    assert [need[:3] for need in needs(canvas(node(1, "VAELoader", "taesd")))] == [
+        ("taesd_encoder", "vae_approx", "stem"), ("taesd_decoder", "vae_approx", "stem"),
+    ]  # fmt: skip
+    assert needs(canvas(node(1, "VAELoader", "pixel_space"))) == ()
+    assert [need[:3] for need in needs(canvas(node(1, "DiffusersLoader", "sd-15")))] == [
+        ("sd-15", "diffusers", "folder")
+    ]
+
+
+def test_a_list_of_models_at_the_top_counts() -> None:
+    models = [{"name": "a.pt", "directory": "clip", "url": URL}, 7, {"name": 3}]
+    assert named(canvas(models=models)) == [("a.pt", "text_encoders")]
+
+
+def test_the_form_that_is_run_is_read_alone_and_as_it_is_sent() -> None:
+    document = prompt(n3=("LoraLoader", {"lora_name": "a.safetensors", "model": ["4", 0], "strength": 1.0}))
+    expected = (Need("a.safetensors", "loras", nodes=("3",), classes=("LoraLoader",)),)
+    assert needs(document) == needs({"prompt": document, "client_id": "x"}) == expected
+    full = {
+        "prompt": document,
+        "extra_data": {"extra_pnginfo": {"workflow": canvas(node(9, "VAELoader", "v.pt"))}},
+    }
+    assert named(full) == [("v.pt", "vae"), ("a.safetensors", "loras")]
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt"])
+def test_a_png_is_read_from_text_of_any_kind(kind: bytes) -> None:
+    image = png(text_chunk("other", {"a": 1}, kind), text_chunk("workflow", canvas(LORA), kind))
+    assert [need.name for need in read(image)] == ["a.safetensors"]
+
+
+def test_an_animated_png_has_it_after_the_image() -> None:
+    assert len(read(png(after=[text_chunk("workflow", canvas(LORA), b"comf")]))) == 1
+
+
+def test_both_forms_in_an_image_are_one_workflow() -> None:
+    both = {
+        "prompt": prompt(n3=("LoraLoader", {"lora_name": "a.safetensors"})),
+        "workflow": canvas(
+            node(3, "LoraLoader", "a.safetensors", models=[{"name": "a.safetensors", "url": URL}])
+        ),
+    }
+    image = png(*(text_chunk(name, document) for name, document in both.items()))
+    [need] = read(image)
+    assert (need.nodes, need.url) == (("3",), URL)
+    assert read(webp((b"VP8X", bytes(10)), (b"EXIF", exif(**both)), (b"XMP ", b"x"))) == (need,)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("lead", [b"", b"Exif\0\0"])
+def test_a_webp_is_read_from_its_exif(order: str, lead: bytes) -> None:
+    block = lead + exif(order, workflow=canvas(LORA), other={})
+    assert [need.name for need in read(webp((b"VP8 ", b"abc"), (b"EXIF", block)))] == ["a.safetensors"]
+
+
+def test_the_prompt_of_another_program_in_an_image_is_no_fault() -> None:
+    image = png(chunk(b"tEXt", b"prompt\0a cat"), text_chunk("workflow", canvas(LORA)))
+    assert len(read(image)) == 1
+    assert refused(png(chunk(b"tEXt", b"prompt\0a cat"))) == "not_a_workflow"
+
+
+def test_numbers_as_python_writes_them_are_no_fault() -> None:
+    assert read(b'{"1": {"class_type": "LoraLoader", "inputs": {"lora_name": "a.pt", "x": NaN}}}')
+
+
+def test_a_byte_order_mark_is_no_fault() -> None:
+    assert read(b"\xef\xbb\xbf" + encoded(canvas(LORA)))
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "bad_json"),
+        (b"{", "bad_json"),
+        (b"[" * 100_000, "bad_json"),
+        (b'{"nodes": ' + b"[" * 300 + b"]" * 300 + b"}", "bad_json"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "bad_json"),
+        (b"{}", "not_a_workflow"),
+        (b"[]", "not_a_workflow"),
+        (b"3", "not_a_workflow"),
+        (b'{"nodes": {}}', "not_a_workflow"),
+        (b'{"prompt": "x"}', "not_a_workflow"),
+        (b"\xff\xd8\xff\xe0", "not_a_workflow"),
+        (png(), "not_a_workflow"),
+        (png()[:40], "bad_image"),
+        (b"\x89PNG\r\n\x1a\n", "bad_image"),
+        (png(chunk(b"zTXt", b"workflow\0\0no zlib")), "bad_image"),
+        (png(text_chunk("workflow", 7)), "not_a_workflow"),
+        (png(chunk(b"tEXt", b"workflow\0{")), "bad_json"),
+        (webp(), "not_a_workflow"),
+        (webp((b"EXIF", b"")), "not_a_workflow"),
+        (webp((b"EXIF", b"II*\0\xff\xff\xff\xff")), "not_a_workflow"),
+        (webp((b"EXIF", exif(workflow=canvas(LORA))[:30])), "not_a_workflow"),
+        (b"RIFF\xff\xff\xff\xffWEBPVP8 \xff\xff\xff\xff", "bad_image"),
+    ],
+)
+def test_what_cannot_be_read_says_why(content: bytes, code: str) -> None:
+    assert refused(content) == code
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    import zlib
+
+    bomb = zlib.compress(bytes(64 << 20), 9)
+    assert refused(png(chunk(b"zTXt", b"workflow\0\0" + bomb))) == "too_large"
+
+
+def test_a_file_that_is_too_long_is_not_read() -> None:
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size == 12
+            return b"{" * 12
+
+    with pytest.raises(WorkflowError, match="32 MB"):
+        read_workflow(Endless(), 2**40)
+
+
+def test_names_that_no_file_can_have_can_still_be_shown() -> None:
+    found = read(json.dumps(canvas(node(1, "X", "\ud800.pt", "\udcff.pt"))).encode())
+    assert [need.name for need in found] == ["\\ud800.pt", "\udcff.pt"]

@@ -1,0 +1,319 @@
+"""Checking workflows against a library, and finding what none of them names."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.services.shelf import Shelf, remove
+from tests.tools import write_model
+from tests.workflow_files import canvas, encoded, node, png, text_chunk
+
+from mlib.core.errors import NotFound, Refused
+from mlib.core.models import OtherHashes
+from mlib.db import hashes
+from mlib.services.workflows import check, unused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlib.services.workflows.checking import Answer
+
+
+def save(folder: Path, *nodes: Any, name: str = "flow.json") -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_bytes(encoded(canvas(*nodes)))
+    return str(path)
+
+
+def lora(name: str, **more: Any) -> Any:
+    return node(3, "LoraLoader", name, 1, 1, **more)
+
+
+def answer(shelf: Shelf, tmp_path: Path, *nodes: Any) -> Answer:
+    [checked] = check(shelf.library, [save(tmp_path, *nodes)]).files
+    [only] = checked.answers
+    return only
+
+
+def suggested(found: Answer) -> list[tuple[str, str]]:
+    return [(os.path.basename(each.place.path), each.why) for each in found.suggestions]
+
+
+def test_a_model_is_found_by_the_name_its_loader_knows_it_by(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = write_model(shelf.loras / "styles" / "ink.safetensors")
+    shelf.scan()
+    found = answer(shelf, tmp_path, lora(r"styles\ink.safetensors"))
+    assert (found.match.state, found.match.places[0].sha256) == ("found", sha256)
+    assert found.match.places[0].path == str(shelf.loras / "styles" / "ink.safetensors")
+
+
+@pytest.mark.parametrize("name", ["Styles/INK.safetensors", "styles/ink.SAFETENSORS"])
+def test_case_is_no_difference_where_nothing_has_the_very_name(
+    shelf: Shelf, tmp_path: Path, name: str
+) -> None:
+    write_model(shelf.loras / "styles" / "ink.safetensors")
+    shelf.scan()
+    assert answer(shelf, tmp_path, lora(name)).match.state == "found"
+
+
+def test_the_very_name_goes_before_one_in_another_case(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "INK.safetensors")
+    sha256 = write_model(shelf.loras / "ink.safetensors")
+    shelf.scan()
+    found = answer(shelf, tmp_path, lora("ink.safetensors"))
+    assert (found.match.state, found.match.places[0].sha256) == ("found", sha256)
+    assert answer(shelf, tmp_path, lora("Ink.safetensors")).match.state == "ambiguous"
+
+
+def test_a_file_in_another_folder_is_missing_and_suggested(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "styles" / "ink.safetensors")
+    write_model(shelf.vae / "ink.safetensors", "another")
+    shelf.scan()
+    found = answer(shelf, tmp_path, lora("ink.safetensors"))
+    assert found.match.state == "missing"
+    assert [each.place.loader_name for each in found.suggestions] == [
+        "styles/ink.safetensors",
+        "ink.safetensors",
+    ]
+    assert {each.why for each in found.suggestions} == {"name"}
+
+
+def test_a_node_nobody_knows_may_mean_any_folder(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "bbox" / "face.pt")
+    shelf.scan()
+    assert answer(shelf, tmp_path, node(1, "X", "bbox/face.pt")).match.state == "found"
+    assert answer(shelf, tmp_path, node(1, "X", "face.pt")).match.state == "found"
+    assert answer(shelf, tmp_path, node(1, "X", "loras/bbox/face.pt")).match.state == "found"
+    assert answer(shelf, tmp_path, node(1, "X", "other/face.pt")).match.state == "missing"
+    assert answer(shelf, tmp_path, node(1, "X", str(shelf.loras / "bbox/face.pt"))).match.state == "found"
+
+
+def test_two_contents_of_one_loader_name_are_ambiguous_and_the_first_folder_goes_first(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    more = tmp_path / "a-more"
+    shelf.add_root("loras", more)
+    first = write_model(shelf.loras / "ink.safetensors")
+    write_model(more / "ink.safetensors", "another")
+    shelf.scan()
+    found = answer(shelf, tmp_path, lora("ink.safetensors"))
+    assert found.match.state == "ambiguous"
+    assert found.match.places[0].sha256 == first
+
+
+def test_two_copies_of_one_content_are_one(shelf: Shelf, tmp_path: Path) -> None:
+    more = tmp_path / "more"
+    shelf.add_root("loras", more)
+    for folder in (shelf.loras, more):
+        write_model(folder / "ink.safetensors", "same")
+    shelf.scan()
+    assert answer(shelf, tmp_path, lora("ink.safetensors")).match.state == "found"
+
+
+def test_the_hash_a_workflow_gives_leads_to_the_file_under_another_name(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = write_model(shelf.loras / "renamed.safetensors")
+    shelf.scan()
+    declared = [{"name": "ink.safetensors", "hash": sha256.upper(), "hash_type": "SHA256"}]
+    found = answer(shelf, tmp_path, lora("ink.safetensors", models=declared))
+    assert (found.match.state, suggested(found), found.is_as_meant) == (
+        "missing", [("renamed.safetensors", "hash")], None,
+    )  # fmt: skip
+
+
+def test_a_file_of_the_name_with_other_bytes_than_the_workflow_means_is_told(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    write_model(shelf.loras / "ink.safetensors")
+    shelf.scan()
+    found = answer(
+        shelf, tmp_path, lora("ink.safetensors", models=[{"name": "ink.safetensors", "hash": "a" * 64}])
+    )
+    assert (found.match.state, found.is_as_meant) == ("found", False)
+
+
+def test_what_lay_there_is_followed_to_where_it_is_now_and_to_its_equals(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    path = shelf.loras / "ink.safetensors"
+    sha256 = write_model(path)
+    shelf.scan()
+    twin = write_model(shelf.loras / "other.safetensors", "other")
+    shelf.scan()
+    path.rename(shelf.vae / "b.safetensors")
+    shelf.scan()
+    with shelf.library.transaction():
+        # A scan that knows what moved drops the old row: put it back, as it is after a copy and a removal.
+        shelf.library.execute(
+            "INSERT INTO files (directory, name, sha256, root_id, missing_since) SELECT ?, ?, ?, root_id, 1"
+            " FROM files WHERE directory = ? LIMIT 1",
+            [str(shelf.loras), "ink.safetensors", sha256, str(shelf.loras)],
+        )
+        for each in (sha256, twin):
+            hashes.put(shelf.library, each, OtherHashes(autov3="c" * 64))
+    found = answer(shelf, tmp_path, lora("ink.safetensors"))
+    assert suggested(found) == [("b.safetensors", "moved"), ("other.safetensors", "weights")]
+
+
+def test_the_name_in_the_url_is_suggested(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "as it was.safetensors")
+    shelf.scan()
+    url = "https://a.example/x/as%20it%20was.safetensors?download=true"
+    found = answer(shelf, tmp_path, lora("zz.safetensors", models=[{"name": "zz.safetensors", "url": url}]))
+    assert suggested(found) == [("as it was.safetensors", "download")]
+
+
+def test_a_name_much_like_it_in_the_same_type_is_suggested(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "ink_wash_v3_fp16.safetensors")
+    write_model(shelf.vae / "ink_wash_v3_fp8.safetensors")
+    write_model(shelf.loras / "unlike_fp8.safetensors")
+    shelf.scan()
+    found = answer(shelf, tmp_path, lora("ink_wash_v3_fp8_scaled.safetensors"))
+    assert suggested(found) == [("ink_wash_v3_fp16.safetensors", "similar")]
+
+
+def test_an_embedding_in_a_prompt_needs_no_extension(shelf: Shelf, tmp_path: Path) -> None:
+    folder = tmp_path / "embeddings"
+    shelf.add_root("embeddings", folder)
+    write_model(folder / "bad" / "hands.v2.safetensors")
+    shelf.scan()
+    text = node(1, "CLIPTextEncode", "embedding:bad/hands.v2, embedding:gone")
+    [checked] = check(shelf.library, [save(tmp_path, text)]).files
+    assert [each.match.state for each in checked.answers] == ["found", "missing"]
+
+
+def test_a_folder_of_parts_is_found_whole(shelf: Shelf, tmp_path: Path) -> None:
+    folder = tmp_path / "diffusers"
+    shelf.add_root("diffusers", folder)
+    parts = {write_model(folder / "sd" / part / "x.safetensors", part) for part in ("unet", "vae")}
+    shelf.scan()
+    found = answer(shelf, tmp_path, node(1, "DiffusersLoader", "sd"))
+    assert {place.sha256 for place in found.match.places} == parts
+    assert found.match.state == "found"
+    assert answer(shelf, tmp_path, node(1, "DiffusersLoader", "s")).match.state == "missing"
+
+
+def test_old_names_of_folder_types_are_the_new_ones(shelf: Shelf, tmp_path: Path) -> None:
+    folder = tmp_path / "unet"
+    shelf.add_root("unet", folder)
+    write_model(folder / "a.gguf")
+    shelf.scan()
+    assert answer(shelf, tmp_path, node(1, "UnetLoaderGGUF", "a.gguf")).match.state == "found"
+
+
+def test_a_missing_file_is_not_found(shelf: Shelf, tmp_path: Path) -> None:
+    path = shelf.loras / "ink.safetensors"
+    write_model(path)
+    write_model(shelf.loras / "other.safetensors")
+    shelf.scan()
+    remove([path])
+    shelf.scan()
+    assert answer(shelf, tmp_path, lora("ink.safetensors")).match.state == "missing"
+
+
+def test_what_is_bypassed_is_left_out_unless_it_is_asked_for(shelf: Shelf, tmp_path: Path) -> None:
+    path = save(tmp_path, lora("a.pt", mode=4), node(4, "VAELoader", "b.pt"))
+    [checked] = check(shelf.library, [path]).files
+    assert ([each.need.name for each in checked.answers], checked.left_out) == (["b.pt"], 1)
+    [checked] = check(shelf.library, [path], with_bypassed=True).files
+    assert (len(checked.answers), checked.left_out) == (2, 0)
+
+
+def test_files_that_cannot_be_read_are_problems(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{")
+    os.mkfifo(tmp_path / "fifo.json")
+    paths = [str(tmp_path / name) for name in ("bad.json", "fifo.json", "none.json", ".", "a\0b")]
+    report = check(shelf.library, [*paths, "", save(tmp_path, lora("a.pt"))])
+    assert [problem.code for problem in report.problems] == [
+        "bad_json", "not_a_file", "no_such_path", "not_a_file", "no_such_path", "no_such_path",
+    ]  # fmt: skip
+    assert (report.count("missing"), report.is_complete) == (1, False)
+
+
+def test_models_that_no_workflow_names_are_unused_the_most_bytes_first(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "used.safetensors")
+    small = write_model(shelf.loras / "small.safetensors", size=100)
+    big = write_model(shelf.vae / "big.safetensors", size=1000)
+    write_model(shelf.loras / "copied.safetensors", "small.safetensors", size=100)
+    os.link(shelf.vae / "big.safetensors", shelf.vae / "linked.safetensors")
+    shelf.scan()
+    save(tmp_path / "flows", lora("used.safetensors"))
+    report = unused(shelf.library, [str(tmp_path / "flows")])
+    assert [(model.sha256, model.disk_bytes) for model in report.models] == [
+        (big, (shelf.vae / "big.safetensors").stat().st_size),
+        (small, 2 * (shelf.loras / "small.safetensors").stat().st_size),
+    ]
+    assert (report.examined, report.workflows, report.others, report.problems) == (3, 1, 0, [])
+    assert report.disk_bytes == sum(model.disk_bytes for model in report.models)
+
+
+def test_a_model_is_used_under_any_doubt(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "bypassed.safetensors")
+    write_model(shelf.loras / "deeper" / "Moved.safetensors")
+    write_model(shelf.vae / "elsewhere.safetensors")
+    by_hash = write_model(shelf.vae / "by-hash.safetensors")
+    write_model(shelf.loras / "in-image.safetensors")
+    write_model(shelf.loras / "tagged.safetensors")
+    rest = write_model(shelf.loras / "rest.safetensors")
+    shelf.scan()
+    flows = tmp_path / "flows" / "deep" / "er"
+    save(
+        flows,
+        lora("bypassed.safetensors", mode=2),
+        lora("moved.safetensors"),
+        lora("elsewhere.safetensors"),
+        lora("gone.safetensors", models=[{"name": "gone.safetensors", "hash": by_hash}]),
+        node(8, "Wildcards", "<lora:tagged:1>"),
+    )
+    (flows / "x.png").write_bytes(png(text_chunk("workflow", canvas(lora("in-image.safetensors")))))
+    (flows / "picture.PNG").write_bytes(png())
+    (flows / "other.json").write_text("{}")
+    (flows / "bad.json").write_text("{")
+    report = unused(shelf.library, [str(tmp_path / "flows")])
+    assert [model.sha256 for model in report.models] == [rest]
+    assert (report.workflows, report.others, [each.code for each in report.problems]) == (2, 2, ["bad_json"])
+
+
+def test_links_are_followed_once_and_loops_end(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "a.safetensors")
+    shelf.scan()
+    flows = tmp_path / "flows"
+    save(tmp_path / "away", lora("a.safetensors"))
+    flows.mkdir()
+    (flows / "there").symlink_to(tmp_path / "away")
+    (flows / "again").symlink_to(tmp_path / "away")
+    (flows / "loop").symlink_to(flows)
+    (flows / "broken.json").symlink_to("nowhere")
+    report = unused(shelf.library, [str(flows), str(flows / "there")])
+    assert (report.workflows, report.models, report.problems) == (1, [], [])
+
+
+def test_only_the_models_asked_for_are_looked_at(shelf: Shelf, tmp_path: Path) -> None:
+    first, _ = (write_model(shelf.loras / name) for name in ("a.safetensors", "b.safetensors"))
+    shelf.scan()
+    path = save(tmp_path / "flows", lora("c.safetensors"))
+    report = unused(shelf.library, [path], among={first})
+    assert ([model.sha256 for model in report.models], report.examined) == ([first], 1)
+
+
+def test_a_model_without_a_file_takes_no_room(shelf: Shelf, tmp_path: Path) -> None:
+    for name in ("a.safetensors", "b.safetensors"):
+        write_model(shelf.loras / name)
+    shelf.scan()
+    remove([shelf.loras / "a.safetensors"])
+    shelf.scan()
+    report = unused(shelf.library, [save(tmp_path, lora("b.safetensors"))])
+    assert (report.models, report.examined) == ([], 1)
+
+
+def test_without_any_workflow_nothing_is_called_unused(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Refused) as refused:
+        unused(shelf.library, [str(tmp_path / "empty")])
+    assert refused.value.code == "no_workflows"
+    with pytest.raises(NotFound):
+        unused(shelf.library, [str(tmp_path / "nowhere")])
+    with pytest.raises(NotFound):
+        unused(shelf.library, [""])
