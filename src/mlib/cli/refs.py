@@ -30,6 +30,13 @@ def chosen(library: Library, refs: Sequence[str], query: str | None) -> list[Tar
     return targets
 
 
+def required(refs: Sequence[str] | None, query: str | None) -> list[str]:
+    """The REFs, of which there may be none only where a query is given. Raises WrongUsage (`usage`)."""
+    if not refs and query is None:
+        raise WrongUsage("usage", "name a model, or find some with --query", hint="see `mlib help query`")
+    return list(refs or ())
+
+
 def expanded(refs: Sequence[str]) -> list[str]:
     """The REFs with `-` replaced by the lines of standard input."""
     if list(refs).count("-") > 1:

@@ -15,6 +15,7 @@ from mlib.core.text import visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlib.core.models import KnownFile
     from mlib.services.catalog import Detail, Place
 
 
@@ -33,7 +34,7 @@ def as_json(detail: Detail) -> dict[str, Any]:
         "present": detail.present,
         "created_at": times.iso(model.created_at),
         "updated_at": times.iso(model.updated_at),
-        "files": [_file(place) for place in detail.places],
+        "files": [file_json(place.file, place.loader_name) for place in detail.places],
         "hashes": _hashes(detail),
         "meta": jsontext.Raw(detail.meta_json or "{}"),
         "edited": sorted(model.edited),
@@ -212,11 +213,11 @@ def _same_weights(detail: Detail) -> Iterator[str]:
         yield from entry("same weights", f"{other.sha256[:10]} {other.name} ({where})")
 
 
-def _file(place: Place) -> dict[str, Any]:
-    file = place.file
+def file_json(file: KnownFile, loader_name: str | None) -> dict[str, Any]:
+    """An element of `files`, in `show --json` and `list --json`."""
     return {
         "path": file.path,
-        "loader_name": place.loader_name,
+        "loader_name": loader_name,
         "present": file.missing_since is None,
         "missing_since": times.iso(file.missing_since),
         "size_bytes": file.stat.size_bytes if file.stat else None,

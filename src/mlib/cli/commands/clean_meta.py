@@ -8,7 +8,7 @@ import typer
 
 from mlib.cli import format as fmt
 from mlib.cli import output
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, open_for
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, open_for
 
 
 def clean_meta(
@@ -16,6 +16,7 @@ def clean_meta(
     refs: Annotated[
         list[str] | None, typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from stdin.")
     ] = None,
+    query: QueryOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
@@ -25,11 +26,12 @@ def clean_meta(
     Everything else in the metadata stays exactly as it is. A backup is made first; model files are not
     touched.
     """
-    from mlib.cli.refs import resolved
+    from mlib.cli.refs import chosen
     from mlib.services.cleaning import clean_meta as clean
 
     with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
-        report = clean(opened, resolved(opened, refs) if refs else None, dry_run=dry_run)
+        targets = chosen(opened, refs or (), query) if refs or query is not None else None
+        report = clean(opened, targets, dry_run=dry_run)
     if as_json:
         output.write_json(
             {

@@ -9,7 +9,7 @@ import typer
 
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import JsonOption, LibraryOption, QuietOption, open_for
+from mlib.cli.options import JsonOption, LibraryOption, QueryOption, QuietOption, open_for
 from mlib.core.errors import NotFound, WrongUsage
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def hash_(
     every: Annotated[
         bool, typer.Option("--all", help="Compute and keep the hashes of these models, or of all.")
     ] = False,
+    query: QueryOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
@@ -41,9 +42,10 @@ def hash_(
     with Progress(wanted=not quiet) as progress:
         if every:
             with open_for(ctx, library, mode="write") as opened:
-                report = digest_models(opened, _models(opened, targets), emit=progress.emit)
-        elif targets:
-            report = digest_files(dict.fromkeys(_paths(ctx, library, targets)), emit=progress.emit)
+                report = digest_models(opened, _models(opened, targets, query), emit=progress.emit)
+        elif targets or query is not None:
+            paths = [*_paths(ctx, library, targets or ()), *_paths_found(ctx, library, query)]
+            report = digest_files(dict.fromkeys(paths), emit=progress.emit)
         else:
             raise WrongUsage("no_files", "name a file, or give --all for every model of the library")
     _print(report, as_json=as_json, quiet=quiet)
@@ -55,12 +57,12 @@ def hash_(
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
-def _models(opened: Any, targets: Sequence[str] | None) -> list[str] | None:
-    from mlib.cli.refs import resolved
+def _models(opened: Any, targets: Sequence[str] | None, query: str | None) -> list[str] | None:
+    from mlib.cli.refs import chosen
 
-    if not targets:
+    if not targets and query is None:
         return None
-    found = [target.sha256 for target in resolved(opened, targets)]
+    found = [target.sha256 for target in chosen(opened, targets or (), query)]
     if None in found:
         raise WrongUsage("not_a_model", "a pending import has no hashes to keep; import it first")
     return [sha256 for sha256 in found if sha256]
@@ -84,6 +86,19 @@ def _paths(ctx: typer.Context, library: str | None, targets: Sequence[str]) -> I
             details = [catalog.detail(opened, each) for each in resolved(opened, [target])]
         for detail in details:
             yield field_values(detail, "path")[0]
+
+
+def _paths_found(ctx: typer.Context, library: str | None, query: str | None) -> Iterator[str]:
+    """A present file of every model that the query finds."""
+    if query is None:
+        return
+    from mlib.services.listing import find, rows
+
+    with open_for(ctx, library, mode="read") as opened:
+        found = list(rows(opened, find(opened, query), parts={"files"}))
+    for row in found:
+        if row.files and row.files[0].missing_since is None:
+            yield row.files[0].path
 
 
 def _print(report: DigestReport, *, as_json: bool, quiet: bool) -> None:

@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from mlib.cli import output, views
-from mlib.cli.options import JsonOption, LibraryOption, QuietOption, open_for
+from mlib.cli.options import JsonOption, LibraryOption, QueryOption, QuietOption, open_for
 
 
 def show(
     ctx: typer.Context,
-    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Models; '-' reads them from stdin.")],
+    refs: Annotated[
+        list[str] | None, typer.Argument(metavar="[REF...]", help="Models; '-' reads them from stdin.")
+    ] = None,
+    query: QueryOption = None,
     field: Annotated[
         str | None, typer.Option("--field", metavar="NAME", help="Print only this field, bare, for scripts.")
     ] = None,
@@ -25,16 +28,17 @@ def show(
 
     REF is a sha256 or the first 4 or more digits of it, the path of a file, an exact name, or pending:ID.
     """
-    from mlib.cli.refs import resolved
+    from mlib.cli.refs import chosen, required
     from mlib.services import catalog
 
+    named = required(refs, query)
     with open_for(ctx, library, mode="read") as opened:
-        details = [catalog.detail(opened, target) for target in resolved(opened, refs)]
+        details = [catalog.detail(opened, target) for target in chosen(opened, named, query)]
     if field is not None:
         output.write_values(value for detail in details for value in views.field_values(detail, field))
     elif as_json:
         documents = [views.as_json(detail) for detail in details]
-        output.write_json(documents[0] if len(refs) == 1 and refs != ["-"] else documents)
+        output.write_json(documents[0] if len(named) == 1 and named != ["-"] and query is None else documents)
     elif quiet:
         output.write_lines(detail.identifier for detail in details)
     elif output.is_terminal():
@@ -43,3 +47,5 @@ def show(
     else:
         for detail in details:
             output.write_rows(views.as_rows(detail, with_meta=with_meta))
+    if not (details or as_json or quiet):
+        output.note("no model is found")

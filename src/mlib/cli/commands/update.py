@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 
-from mlib.cli import output, views
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for
+from mlib.cli import columns, output, views
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
 from mlib.core.errors import WrongUsage
 
 
 def update(
     ctx: typer.Context,
-    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Models; '-' reads them from stdin.")],
+    refs: Annotated[
+        list[str] | None, typer.Argument(metavar="[REF...]", help="Models; '-' reads them from stdin.")
+    ] = None,
+    query: QueryOption = None,
     name: Annotated[
         str | None, typer.Option(help="What you call it; '' goes back to the file's name.")
     ] = None,
@@ -40,8 +43,8 @@ def update(
     Doing it twice is the same as doing it once. An empty text clears a field.
     """
     from mlib.cli.recording import recorded
-    from mlib.cli.refs import resolved
-    from mlib.services import catalog
+    from mlib.cli.refs import chosen, required
+    from mlib.services import catalog, listing
     from mlib.services.updating import parse_edit
     from mlib.services.updating import update as update_models
 
@@ -55,12 +58,14 @@ def update(
     text = {key: value for key, value in fields.items() if value is not None}
     if not (text or tag or untag or set_ or unset):
         raise WrongUsage("nothing_to_do", "nothing to change was given", hint="see `mlib update --help`")
+    named = required(refs, query)
     edit = parse_edit(text=text, tag=tag or (), untag=untag or (), put=set_ or (), drop=unset or ())
     with open_for(ctx, library, mode="write") as opened:
-        targets = resolved(opened, refs)
+        targets = chosen(opened, named, query)
         with recorded(ctx, opened, dry_run=dry_run), opened.transaction(rehearsal=dry_run):
             report = update_models(opened, targets, edit)
-            details = {target: catalog.detail(opened, target) for target in targets}
+            details = {target: catalog.detail(opened, target) for target in targets} if as_json else {}
+            rows = {} if as_json else dict(zip(targets, listing.rows(opened, targets), strict=True))
     if as_json:
         models = [
             {**views.as_json(details[target]), "changed": list(report.updated.get(target, ()))}
@@ -75,12 +80,13 @@ def update(
             }
         )
     elif quiet:
-        output.write_lines(detail.identifier for detail in details.values())
+        output.write_lines(columns.identifier(row) for row in rows.values())
     else:
         verb = "would update" if dry_run else "updated"
         for target, changes in report.updated.items():
-            model = details[target].model
-            identity = model.sha256[:10] or f"pending:{target.pending_id}"
-            output.write_rows([(verb, identity, model.name, ", ".join(changes))])
+            row = rows[target]
+            output.write_rows([(verb, columns.short_identifier(row), row.name, ", ".join(changes))])
+        if not targets:
+            output.note("no model is found")
         if report.unchanged:
             output.note(f"already so: {len(report.unchanged)}")

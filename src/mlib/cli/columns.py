@@ -1,0 +1,174 @@
+"""The fields of a list: for a person, and exactly, for scripts and templates."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlib.cli import format as fmt
+from mlib.cli.tables import Column
+from mlib.core import times
+from mlib.core.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlib.db.listed import Listed, Part
+
+
+DEFAULT = ("name", "type", "base", "size", "tags", "sha")
+
+
+class Field(NamedTuple):
+    """One field of a list; `exact` is its text in a pipe and in a template, `shown` where that is another on
+    a terminal. `part` is what must have been read."""
+
+    exact: Callable[[Listed, Mapping[int | None, str]], str]
+    shown: Callable[[Listed], str] | None = None
+    part: Part | None = None
+    right: bool = False
+    shrinks: bool = False
+
+
+def _path(item: Listed, _: Mapping[int | None, str]) -> str:
+    """Of a present file, or else where one was last."""
+    return item.files[0].path if item.files else ""
+
+
+def _present(item: Listed) -> int:
+    return sum(file.missing_since is None for file in item.files)
+
+
+def _loader_name(item: Listed, roots: Mapping[int | None, str]) -> str:
+    from mlib.services.listing import loader_name
+
+    return (loader_name(item.files[0], roots) or "") if item.files else ""
+
+
+def _missing_since(item: Listed) -> int | None:
+    """Since when no file is there, where one was."""
+    return None if _present(item) else max((file.missing_since or 0 for file in item.files), default=None)
+
+
+def identifier(item: Listed) -> str:
+    """What a script names it by: the sha256, or pending:ID."""
+    return (item.sha256 or "") if item.pending_id is None else f"pending:{item.pending_id}"
+
+
+def short_identifier(item: Listed) -> str:
+    """As a list for a person shows it."""
+    return identifier(item)[:10] if item.pending_id is None else identifier(item)
+
+
+def _size(item: Listed) -> str:
+    return "" if item.size_bytes is None else str(item.size_bytes)
+
+
+FIELDS: Mapping[str, Field] = {
+    "name": Field(lambda item, _: item.name, shrinks=True),
+    "type": Field(lambda item, _: item.type, shrinks=True),
+    "base": Field(lambda item, _: item.base_model, shrinks=True),
+    "size": Field(lambda item, _: _size(item), lambda item: fmt.size(item.size_bytes), right=True),
+    "tags": Field(lambda item, _: ", ".join(item.tags), part="tags", shrinks=True),
+    "sha": Field(lambda item, _: identifier(item), short_identifier),
+    "sha256": Field(lambda item, _: item.sha256 or ""),
+    "sha10": Field(lambda item, _: short_identifier(item)),
+    "id": Field(lambda item, _: "" if item.pending_id is None else str(item.pending_id), right=True),
+    "path": Field(_path, part="files", shrinks=True),
+    "loader_name": Field(_loader_name, part="files", shrinks=True),
+    "files": Field(lambda item, _: str(_present(item)), part="files", right=True),
+    "present": Field(lambda item, _: "yes" if _present(item) else "no", part="files"),
+    "missing_since": Field(lambda item, _: times.iso(_missing_since(item)) or "", part="files"),
+    "kind": Field(lambda item, _: item.kind, part="content"),
+    "format": Field(lambda item, _: item.format, part="content"),
+    "trigger_words": Field(lambda item, _: ", ".join(item.trigger_words), part="content", shrinks=True),
+    "findings": Field(lambda item, _: ", ".join(item.findings), part="findings", shrinks=True),
+    "notes": Field(lambda item, _: item.notes, shrinks=True),
+    "description": Field(lambda item, _: item.description, shrinks=True),
+    "added": Field(lambda item, _: times.iso(item.created_at) or "", lambda item: _day(item.created_at)),
+    "updated": Field(lambda item, _: times.iso(item.updated_at) or "", lambda item: _day(item.updated_at)),
+}
+#: As `show --json` spells them.
+_ALIASES = {
+    "base_model": "base",
+    "size_bytes": "size",
+    "created_at": "added",
+    "updated_at": "updated",
+    "tag": "tags",
+}
+
+_HOLE = re.compile(r"\{([^{}]*)\}|\{\{|\}\}|([{}])|\\(.)", re.DOTALL)
+_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "\\": "\\"}
+
+
+def named(names: str) -> tuple[str, ...]:
+    """The fields of `--columns a,b,c`. Raises WrongUsage (`unknown_field`)."""
+    return tuple(_known(name) for name in names.split(","))
+
+
+def heads(names: Sequence[str]) -> list[Column]:
+    """How these columns stand in a table."""
+    return [Column(name, right=FIELDS[name].right, shrinks=FIELDS[name].shrinks) for name in names]
+
+
+def parts(names: Sequence[str]) -> set[Part]:
+    """What must be read for these."""
+    return {part for name in names if (part := FIELDS[name].part) is not None}
+
+
+def cells(item: Listed, names: Sequence[str], roots: Mapping[int | None, str], *, exactly: bool) -> list[str]:
+    """The texts of one row."""
+    fields = [FIELDS[name] for name in names]
+    return [
+        field.exact(item, roots) if exactly or field.shown is None else field.shown(item) for field in fields
+    ]
+
+
+class Template(NamedTuple):
+    """What `--format` was given: literal texts, and between them fields."""
+
+    literals: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def filled(self, item: Listed, roots: Mapping[int | None, str]) -> str:
+        """The text of one row."""
+        values = [*cells(item, self.names, roots, exactly=True), ""]
+        return "".join(text + value for text, value in zip(self.literals, values, strict=True))
+
+
+def template(text: str) -> Template:
+    r"""A template: `{field}`, `\t`, `\n`, `\0`, and `{{` for a brace.
+
+    Raises WrongUsage (`unknown_field`, `bad_format`).
+    """
+    literals, names = [""], []
+    at = 0
+    for match in _HOLE.finditer(text):
+        literals[-1] += text[at : match.start()]
+        at = match.end()
+        field, stray, escape = match.groups()
+        if field is not None:
+            names.append(_known(field))
+            literals.append("")
+        elif stray is not None:
+            raise WrongUsage(
+                "bad_format", f"a '{stray}' stands alone in the format", hint="{{ and }} are braces"
+            )
+        elif escape is not None:
+            literals[-1] += _ESCAPES.get(escape, "\\" + escape)
+        else:
+            literals[-1] += match[0][0]
+    literals[-1] += text[at:]
+    return Template(tuple(literals), tuple(names))
+
+
+def _known(name: str) -> str:
+    plain = name.strip().lower().replace("-", "_")
+    plain = _ALIASES.get(plain, plain)
+    if plain in FIELDS:
+        return plain
+    raise WrongUsage("unknown_field", f"a list has no field '{name}'", hint=f"fields: {', '.join(FIELDS)}")
+
+
+def _day(moment: int) -> str:
+    return (times.iso(moment) or "")[:10]

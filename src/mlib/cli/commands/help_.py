@@ -1,0 +1,74 @@
+"""`mlib help`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlib.cli import output
+from mlib.core.errors import NotFound
+
+_QUERY = """\
+The query language
+
+  mlib list anime                    in the name, path, tags, notes or trigger words
+  mlib list anime type:loras         words and fields must all be found
+  mlib list 'size:>2GB' tag:none     quote what the shell would take for itself
+  mlib update --query 'type:loras base:sdxl -tag:keep' --tag review
+
+A word finds every model with that text in its name, its path below the root, a
+tag, its notes or a trigger word; case does not matter. A query may come as many
+words or as one string: they are read alike.
+
+Fields
+  name: path: base: root: notes: trigger:
+                            a part of the text (path: of the whole path)
+  type: tag: kind: format: finding:
+                            the whole of it; type:unet and type:clip are known
+  sha:2cde6                 the beginning of the sha256
+  missing:yes               no file of it is there        (missing:no: one is)
+  pending:yes               pending imports instead of models
+  files:>1                  how many files of it are there
+  size:>2GB                 kB MB GB TB (of 1000) or KiB MiB GiB TiB (of 1024)
+  added: updated:           2026, 2026-01, 2026-01-31, 2026-01-31T18:00 (UTC),
+                            or an age: 12h 30d 2w 6m 1y (months of 30 days)
+
+Amounts
+  size:1GB..2GB             from .. to, both included; either may be left out
+  files:2  files:>=2  size:<1GB  updated:<2026-01-01
+  added:30d..               younger than 30 days; so are added:30d, added:<30d
+  added:..30d  added:>30d   older
+  added:2026-01             within that month
+
+More
+  -tag:keep  -anime         not
+  type:loras,vae            one of these
+  anime , type:vae          a comma between terms: what is on either side of it
+  tag:none  base:none       nothing there; tag:* something
+  base:="SDXL 1.0"          the whole of it, where a part would do
+  tag:"soft, wet"           quotes ('...' too) keep spaces and commas
+  "type:x"  \\-1             quotes or a backslash make it a plain word
+
+In a shell put quotes around the quotes: mlib list 'base:"SDXL 1.0"'."""
+
+
+def help_(
+    ctx: typer.Context,
+    topic: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND|query]", help="What to tell about.")
+    ] = None,
+) -> None:
+    """Tell about a command, or about the query language."""
+    if topic == ["query"]:
+        output.write_lines(_QUERY.split("\n"))
+        return
+    parent = ctx.parent
+    assert parent is not None
+    for name in topic or []:
+        commands = getattr(parent.command, "commands", {})
+        if commands.get(name) is None:
+            known = ", ".join([*commands, *(["query"] if parent is ctx.parent else [])])
+            raise NotFound("no_such_topic", f"there is no help about '{name}'", hint=f"there is: {known}")
+        parent = typer.Context(commands[name], parent=parent, info_name=name)
+    output.write_lines(parent.get_help().split("\n"))

@@ -1,0 +1,147 @@
+"""What a list shows of many models at once: a statement for each table, whatever their number."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from mlib.core.models import KnownFile, Stat
+from mlib.db.rows import FILE_COLUMNS, file_of, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from mlib.db.library import Library
+    from mlib.db.rows import Row
+
+#: What is read only where it is wanted.
+Part: TypeAlias = Literal["tags", "files", "content", "findings"]
+
+
+class Listed(NamedTuple):
+    """A model, or a pending import (its `pending_id` is set), without free metadata.
+
+    What was not asked for is empty. Files stand in the order of `files.of_model`. Kind, format and trigger
+    words are those of the content itself; `findings` are codes, each once.
+    """
+
+    sha256: str | None
+    pending_id: int | None
+    name: str
+    type: str
+    base_model: str
+    size_bytes: int | None
+    description: str
+    notes: str
+    created_at: int
+    updated_at: int
+    tags: tuple[str, ...] = ()
+    files: tuple[KnownFile, ...] = ()
+    kind: str = ""
+    format: str = ""
+    trigger_words: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+
+
+_COLUMNS = "name, type, base_model, size_bytes, description, notes, created_at"
+_GIVEN = "IN (SELECT value FROM json_each(?))"
+_TAGS = (
+    "SELECT b.{0}, t.name FROM {1} AS b JOIN tags AS t ON t.id = b.tag_id WHERE b.{0} {2} ORDER BY t.folded"
+)
+_FILES = (
+    f"SELECT {FILE_COLUMNS} FROM files WHERE sha256 {_GIVEN} ORDER BY missing_since IS NOT NULL,"
+    " missing_since DESC, length(directory) + length(name), directory, name"
+)
+_WAITING_FILES = (
+    "SELECT p.id, p.path, coalesce(p.sha256, ''), f.root_id, f.size_bytes, f.mtime_ns, f.device, f.inode,"
+    " f.xxh3, f.hashed_at, f.racy FROM pending_import AS p JOIN pending_files AS f ON f.pending_id = p.id"
+    f" WHERE p.id {_GIVEN}"
+)
+_CONTENTS = (
+    "SELECT sha256, kind, format, json_extract(usage_json, '$.trigger_words') FROM contents"
+    f" WHERE sha256 {_GIVEN}"
+)
+_FINDINGS = (
+    f"SELECT w.sha256, w.code FROM findings AS w WHERE w.sha256 {_GIVEN}"
+    " AND (w.name = '' OR EXISTS (SELECT 1 FROM files AS f WHERE f.directory = w.directory"
+    " AND f.name = w.name AND f.sha256 = w.sha256 AND f.missing_since IS NULL))"
+    " GROUP BY w.sha256, w.code ORDER BY max(w.serious) DESC, w.code"
+)
+
+
+def of_models(library: Library, shas: Sequence[str], *, parts: AbstractSet[Part]) -> dict[str, Listed]:
+    """These models by SHA-256; one that went away meanwhile is left out."""
+    given = [json.dumps(shas)]
+    rows = library.all(f"SELECT sha256, {_COLUMNS}, updated_at FROM models WHERE sha256 {_GIVEN}", given)
+    tags, files = {}, {}
+    if "tags" in parts:
+        tags = _grouped(library.all(_TAGS.format("sha256", "model_tags", _GIVEN), given))
+    if "files" in parts:
+        files = _grouped((file.sha256, file) for file in map(file_of, library.all(_FILES, given)))
+    told = _told(library, given, parts)
+    return {
+        row[0]: Listed._make(
+            (row[0], None, *row[1:], tags.get(row[0], ()), files.get(row[0], ()), *told(row[0]))
+        )
+        for row in rows
+    }
+
+
+def of_pending(library: Library, ids: Sequence[int], *, parts: AbstractSet[Part]) -> dict[int, Listed]:
+    """These pending imports by id; one that went away meanwhile is left out."""
+    given = [json.dumps(ids)]
+    rows = library.all(
+        f"SELECT id, sha256, {_COLUMNS}, created_at FROM pending_import WHERE id {_GIVEN}", given
+    )
+    tags = _grouped(library.all(_TAGS.format("pending_id", "pending_model_tags", _GIVEN), given))
+    files = _grouped((row[0], _waiting_file(row)) for row in library.all(_WAITING_FILES, given))
+    told = _told(library, [json.dumps([row[1] for row in rows if row[1]])], parts)
+    return {
+        row[0]: Listed._make(
+            (row[1], row[0], *row[2:], tags.get(row[0], ()), files.get(row[0], ()), *told(row[1]))
+        )
+        for row in rows
+    }
+
+
+def _told(library: Library, given: list[str], parts: AbstractSet[Part]) -> Callable[[str | None], Row]:
+    """Kind, format, trigger words and findings of a content."""
+    contents: Mapping[str, Row] = {}
+    findings: Mapping[str, Row] = {}
+    if "content" in parts:
+        contents = {
+            sha256: (kind, format_, tuple(json.loads(words or "[]")))
+            for sha256, kind, format_, words in library.all(_CONTENTS, given)
+        }
+    if "findings" in parts:
+        findings = _grouped(library.all(_FINDINGS, given))
+
+    def told(sha256: str | None) -> Row:
+        return (*contents.get(sha256 or "", ("", "", ())), findings.get(sha256 or "", ()))
+
+    return told
+
+
+def _grouped(pairs: Iterable[tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:
+    found: dict[Any, list[Any]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in found.items()}
+
+
+def _waiting_file(row: Row) -> KnownFile:
+    _, path, sha256, root_id, size, mtime_ns, device, inode, xxh3, hashed_at, racy = row
+    directory, name = os.path.split(path_of(path))
+    return KnownFile(
+        directory=directory,
+        name=name,
+        sha256=sha256,
+        root_id=root_id,
+        stat=Stat(size, mtime_ns, device, inode),
+        xxh3=xxh3,
+        hashed_at=hashed_at,
+        racy=bool(racy),
+        missing_since=None,
+    )
