@@ -467,9 +467,13 @@ class TestFaults:
         error = refusal(library.path)
         assert error.code == "library_corrupt"
         assert error.hint is not None
-        subprocess.run(["sh", "-c", error.hint.partition(": ")[2]], check=True)
+        command = error.hint.partition(": ")[2]
+        assert command.startswith("mlib restore ")
+        run = f'mlib() {{ "{sys.executable}" -m mlib "$@"; }}; {command} --yes'
+        subprocess.run(["sh", "-c", run], check=True)
         assert dump(library.path) == before
-        assert Path(f"{library.path}.damaged").read_bytes() == damaged
+        [kept] = Path(library.path).parent.glob("library.db.*.replaced")
+        assert kept.read_bytes() == damaged
         with opened(library.path) as restored:
             put_model(restored, OTHER)
 

@@ -13,7 +13,8 @@ from typer.core import TyperGroup
 #: to function) is a group: its function is run before a verb too, and does the work where none is given.
 #: One with `COMMAND` (a class) reads its command line in its own way.
 NAMES = {"scan": "scan", "list": "list_", "show": "show", "update": "update", "import": "import_",
-         "export": "export", "clean-meta": "clean_meta",
+         "export": "export", "backup": "backup", "restore": "restore", "doctor": "doctor", "stats": "stats",
+         "clean-meta": "clean_meta",
          "inspect": "inspect_", "hash": "hash_", "help": "help_",
          "log": "log", "undo": "undo", "tags": "tags_", "pending": "pending_", "missing": "missing",
          "prune": "prune", "forget": "forget", "roots": "roots_", "trash": "trash", "mv": "mv",

@@ -5,30 +5,57 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import MlibError, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 #: The errors that mean that a disk, a quota or a size limit is at its end.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def write_new(path: str, parts: Iterable[bytes], *, mode: int = 0o600) -> int:
-    """Write a file that must not be there yet; its size in bytes.
-
-    Raises Refused (`file_exists`), also where it came up meanwhile, and MlibError (`disk_full`,
-    `cannot_write`).
-    """
-    return _write(path, parts, mode=mode, may_replace=False)
+    """Write a file that must not be there yet; its size in bytes. Raises what `placed_new` raises."""
+    with placed_new(path, mode=mode) as partial:
+        return _fill(partial, parts)
 
 
 def write_over(path: str, parts: Iterable[bytes], *, mode: int = 0o600) -> int:
-    """Write a file in place of what is there; its size in bytes. A link stays one. Raises MlibError."""
-    return _write(os.path.realpath(path), parts, mode=mode, may_replace=True)
+    """Write a file in place of what is there; its size in bytes. Raises what `placed_over` raises."""
+    with placed_over(path, mode=mode) as partial:
+        return _fill(partial, parts)
+
+
+@contextmanager
+def placed_new(path: str, *, mode: int = 0o600) -> Iterator[str]:
+    """The name of an empty file to be filled, which is at `path` afterwards if nothing is there.
+
+    Raises Refused (`file_exists`), also where something came up meanwhile, and MlibError (`disk_full`,
+    `cannot_write`). If what fills it fails nothing is left behind.
+    """
+    with _placed(path, mode) as partial:
+        _refuse_what_is_there(path)
+        yield partial
+        _sync(partial)
+        _place(partial, path)
+
+
+@contextmanager
+def placed_over(path: str, *, mode: int = 0o600) -> Iterator[str]:
+    """The name of an empty file to be filled, which is in the place of `path` afterwards. A link stays one.
+
+    Raises Refused (`not_a_file`) and MlibError as `placed_new` does.
+    """
+    path = os.path.realpath(path)
+    with _placed(path, mode) as partial:
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            raise Refused("not_a_file", f"this is not a file: {path}")
+        yield partial
+        _sync(partial)
+        os.replace(partial, path)
 
 
 def sync_directory(path: str) -> None:
@@ -49,17 +76,16 @@ def failed(path: str, error: OSError) -> MlibError:
     return MlibError("cannot_write", f"cannot write {path}: {error.strerror or error}")
 
 
-def _write(path: str, parts: Iterable[bytes], *, mode: int, may_replace: bool) -> int:
+@contextmanager
+def _placed(path: str, mode: int) -> Iterator[str]:
     directory = os.path.dirname(os.path.abspath(path))
     # Not made of the name, which may be as long as the file system takes.
     partial = os.path.join(directory, f".mlib-{os.getpid()}.partial")
     try:
-        _refuse_what_is_there(path, may_replace=may_replace)
-        size = _fill(partial, parts, mode)
-        if may_replace:
-            os.replace(partial, path)
-        else:
-            _place(partial, path)
+        with suppress(FileNotFoundError):
+            os.unlink(partial)  # of a process of this number that was killed
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        yield partial
         sync_directory(directory)
     except FileExistsError as error:
         raise _exists(path) from error
@@ -68,18 +94,18 @@ def _write(path: str, parts: Iterable[bytes], *, mode: int, may_replace: bool) -
     finally:
         with suppress(OSError):
             os.unlink(partial)
-    return size
 
 
-def _fill(partial: str, parts: Iterable[bytes], mode: int) -> int:
-    with suppress(FileNotFoundError):
-        os.unlink(partial)  # of a process of this number that was killed
-    descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
-    with open(descriptor, "wb", buffering=1 << 20) as file:
+def _fill(partial: str, parts: Iterable[bytes]) -> int:
+    with open(partial, "wb", buffering=1 << 20) as file:
         file.writelines(parts)
         file.flush()
-        os.fsync(file.fileno())
         return file.tell()
+
+
+def _sync(partial: str) -> None:
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _place(partial: str, path: str) -> None:
@@ -94,16 +120,8 @@ def _place(partial: str, path: str) -> None:
         os.rename(partial, path)
 
 
-def _refuse_what_is_there(path: str, *, may_replace: bool) -> None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        if not may_replace and os.path.lexists(path):
-            raise _exists(path) from None
-        return
-    if not stat.S_ISREG(status.st_mode):
-        raise Refused("not_a_file", f"this is not a file: {path}")
-    if not may_replace:
+def _refuse_what_is_there(path: str) -> None:
+    if os.path.lexists(path):
         raise _exists(path)
 
 

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 
 from mlib.core.errors import MlibError
+from mlib.core.replacing import placed_new, placed_over, sync_directory
 from mlib.db.connections import backup_directory, backups, connect
 from mlib.db.faults import explained
 
@@ -31,7 +32,7 @@ def make_backup(path: str, reason: str) -> str:
         with open(partial, "rb") as copy:
             os.fsync(copy.fileno())
         os.replace(partial, final)
-        _sync_directory(directory)
+        sync_directory(directory)
     except sqlite3.Error as error:
         raise explained(error, partial) from error
     except OSError as error:
@@ -43,6 +44,18 @@ def make_backup(path: str, reason: str) -> str:
         with suppress(OSError):
             os.unlink(old)
     return final
+
+
+def copy_to(path: str, to: str, *, may_replace: bool) -> None:
+    """Copy the library at `path` to a file of the user's own, whole and checked.
+
+    Raises Refused (`file_exists`) and MlibError (`disk_full`, `cannot_write`, `library_corrupt`, ...).
+    """
+    with (placed_over if may_replace else placed_new)(to) as partial:
+        try:
+            _copy(path, partial)
+        except sqlite3.Error as error:
+            raise explained(error, path) from error
 
 
 def _left_behind(path: str) -> list[str]:
@@ -69,11 +82,3 @@ def _stamp() -> str:
     """A moment in UTC that sorts as text."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

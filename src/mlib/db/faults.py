@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import LibraryBusy, MlibError
-from mlib.db.connections import BUSY_SECONDS, backups
+from mlib.db.connections import BUSY_SECONDS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,11 +39,12 @@ def explained(error: sqlite3.Error, path: str) -> MlibError:
 def _restore_hint(path: str) -> str:
     import shlex
 
-    kept = backups(path)
-    if not kept:
-        return "no backup of it is known; move the file aside to start a new library"
-    quoted, newest = shlex.quote(path), shlex.quote(kept[-1])
-    return f"its newest backup: mv {quoted} {shlex.quote(path + '.damaged')} && cp {newest} {quoted}"
+    from mlib.db.restoring import newest_good
+
+    good = newest_good(path)
+    if good is None:
+        return "no good backup of it is known; move the file aside to start a new library"
+    return f"its newest good backup is {good}: mlib restore --latest --library {shlex.quote(path)}"
 
 
 def _space_hint(_path: str) -> str:

@@ -150,6 +150,7 @@ def _from_export(
     on_conflict: OnConflict,
     dry_run: bool,
 ) -> ImportReport:
+    from mlib.cli.recording import recorded
     from mlib.core.errors import WrongUsage
     from mlib.services.importing import ConflictStrategy, Failed, ImportReport, Waiting, import_pending
     from mlib.services.staging import check_export, import_export, parse_move
@@ -168,7 +169,7 @@ def _from_export(
         opening = open_for(ctx, library, mode="rehearse")
     else:
         opening = open_or_create(ctx, library, check=lambda _: check_export(path))
-    with opening as opened, opened.transaction_if(dry_run):
+    with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
         taken = import_export(opened, path, importer=importer, moves=parsed, keep_backup=not dry_run)
     report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in taken.bad]
     report.waiting += [Waiting(pending_id, where) for pending_id, where in taken.waiting]

@@ -1,0 +1,56 @@
+"""Backups of the library, made on purpose, listed and put back."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlib.db import restoring
+from mlib.db.backups import copy_to
+
+if TYPE_CHECKING:
+    from mlib.db.library import Library
+    from mlib.db.restoring import Backup
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """The backup that takes the library's place, and where what was there is kept (None: nowhere yet)."""
+
+    backup: str
+    kept: str | None
+    replaces: bool
+
+
+def back_up(library: Library, to: str | None, *, may_replace: bool) -> str:
+    """Make a backup now, whole and checked; its path. With `to` it lies there, and is never removed by mlib.
+
+    Raises Refused (`file_exists`), MlibError (`backup_failed`, `disk_full`, `cannot_write`).
+    """
+    if to is None:
+        return library.backup("by-hand")
+    copy_to(library.path, to, may_replace=may_replace)
+    return os.path.abspath(to)
+
+
+def known_backups(path: str) -> list[Backup]:
+    """The backups of the library at `path`, newest first."""
+    return restoring.all_backups(os.path.abspath(path))
+
+
+def plan_restore(path: str, given: str | None) -> RestoreReport:
+    """What `restore` would do: the backup is checked, nothing is changed. Raises as `restore` does."""
+    backup = restoring.find(os.path.abspath(path), given)
+    restoring.check(backup)
+    return RestoreReport(backup, None, os.path.exists(path))
+
+
+def restore(path: str, backup: str) -> RestoreReport:
+    """Put a backup in the place of the library at `path`, which need not be one any more, and is kept.
+
+    Raises NotFound (`no_backup`), MlibError (`bad_backup`, `disk_full`, ...), Refused, LibraryBusy.
+    """
+    replaces = os.path.exists(path)
+    done = restoring.restore(os.path.abspath(path), backup)
+    return RestoreReport(done.backup, done.kept, replaces)
