@@ -44,6 +44,20 @@ def put(library: Library, directory: str, name: str, sha256: str, fields: Iterab
     upsert(library, "given", [row], key=("directory", "name"))
 
 
+def move(library: Library, sha256: str, old: tuple[str, str], new: tuple[str, str]) -> None:
+    """Let what a model was given at one (directory, name) be what it was given at another."""
+    before = [*(stored_path(part) for part in old), sha256]
+    held = "SELECT 1 FROM given WHERE directory = ? AND name = ? AND sha256 = ?"
+    if library.one(held, before) is None or old == new:
+        return
+    after = [stored_path(part) for part in new]
+    library.execute("DELETE FROM given WHERE directory = ? AND name = ?", after)
+    library.execute(
+        "UPDATE given SET directory = ?, name = ? WHERE directory = ? AND name = ? AND sha256 = ?",
+        [*after, *before],
+    )
+
+
 def owed(library: Library, directory: str) -> set[str]:
     """The names of the models in one directory that their sidecars were not compared with yet.
 

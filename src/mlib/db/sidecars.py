@@ -94,3 +94,17 @@ def remove(library: Library, directory: str, names: Iterable[str]) -> None:
             "DELETE FROM sidecars WHERE directory = ? AND name = ?",
             [stored_path(directory), stored_path(name)],
         )
+
+
+def move(library: Library, old: tuple[str, str], new: tuple[str, str], stamp: Stamp) -> None:
+    """Know a sidecar under the (directory, name) it was moved to; `stamp` is its own there."""
+    place = [stored_path(part) for part in old]
+    known = library.one("SELECT 1 FROM sidecars WHERE directory = ? AND name = ?", place)
+    if known is None or old == new:
+        return
+    remove(library, new[0], [new[1]])
+    library.execute(
+        "UPDATE sidecars SET directory = ?, name = ?, size_bytes = ?, mtime_ns = ?, inode = ?"
+        " WHERE directory = ? AND name = ?",
+        [*(stored_path(part) for part in new), *stamp, *place],
+    )

@@ -1,0 +1,108 @@
+"""`mlib trash`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.confirming import YesOption, confirm
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+
+if TYPE_CHECKING:
+    from mlib.services.filework.removing import Removed
+    from mlib.services.trashing import TrashPlan, TrashReport
+
+
+def trash(
+    ctx: typer.Context,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[REF...]", help="Models, or paths of single files; '-' reads them from stdin."
+        ),
+    ] = None,
+    query: QueryOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Move the files of models to the system's trash, with what lies beside them.
+
+    Of a REF that is a path only that file goes. Names, notes and tags are kept: a file that is put back is
+    known again by the next scan. A preview or text that another model of the same name needs too stays.
+    """
+    from mlib.cli.meant import files_chosen
+    from mlib.services.trashing import plan_trash, rehearse
+    from mlib.services.trashing import trash as trash_files
+
+    with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
+        plan = plan_trash(opened, files_chosen(opened, refs or (), query))
+        if dry_run:
+            report = rehearse(opened, plan, environ=os.environ)
+        else:
+            if plan.removals:
+                confirm(_deed(plan), yes=yes)
+            report = trash_files(opened, plan, environ=os.environ)
+    _print(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    if report.failed:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _deed(plan: TrashPlan) -> str:
+    """What a person is asked."""
+    what = fmt.plural(len(plan.removals), "model file")
+    if plan.companions:
+        what += f" and {fmt.plural(plan.companions, 'companion')}"
+    return f"move {what} ({fmt.size(plan.size_bytes)}) to the trash"
+
+
+def _print(report: TrashReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        output.write_json(
+            {
+                "trashed": [removed_as_json(each) for each in report.removed],
+                "failed": [
+                    {"path": each.path, "code": each.code, "message": each.message} for each in report.failed
+                ],
+                "size_bytes": sum(each.size_bytes for each in report.removed),
+                "dry_run": dry_run,
+            }
+        )
+        return
+    if quiet:
+        output.write_lines(dict.fromkeys(each.row.sha256 for each in report.removed))
+    else:
+        verb = "would trash" if dry_run else "trashed"
+        for each in report.removed:
+            output.write_rows([(verb, path, to) for path, to in moves_of(each)])
+        went = {path for each in report.removed for path, _ in moves_of(each)}
+        for path in dict.fromkeys(path for each in report.removed for path in each.shared):
+            if path not in went:
+                output.note(f"left for another model of that name: {path}")
+    for problem in report.failed:
+        output.note(f"problem: {problem.path}: {problem.message}")
+
+
+def moves_of(removed: Removed) -> list[tuple[str, str]]:
+    """From where to where, the model first."""
+    companions = [(each.source, each.target) for each in removed.companions]
+    return [(removed.row.path, removed.target or ""), *companions]
+
+
+def removed_as_json(removed: Removed) -> dict[str, Any]:
+    """A file that went to the trash, as a document."""
+    return {
+        "sha256": removed.row.sha256,
+        "path": removed.row.path,
+        "trashed_to": removed.target,
+        "size_bytes": removed.size_bytes,
+        "companions": [{"path": each.source, "trashed_to": each.target} for each in removed.companions],
+        "left": list(removed.shared),
+    }

@@ -1,0 +1,234 @@
+"""The rubbish bins of a system, after the FreeDesktop.org Trash specification 1.0."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+from mlib.core.compare import stat_of
+from mlib.core.errors import MlibError
+from mlib.core.placing.copying import changed
+from mlib.core.placing.journal import HALF_MOVED
+from mlib.core.placing.renaming import rename_new, sync_directory
+from mlib.core.walk import PASSED_OVER, is_within
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mlib.core.placing.moving import Step
+
+#: Where a root's own rubbish lies if the system's bin cannot be used; the walk passes over it.
+OWN_BIN = ".mlib-trash"
+#: Other files of one name that may lie in a bin.
+_TRIES = 10_000
+_LONGEST_NAME = 255
+_INFO = ".trashinfo"
+
+
+class Bin(NamedTuple):
+    """A directory with `files` and `info`. `top` is what the paths in it are relative to, if they are."""
+
+    path: str
+    top: str | None = None
+
+
+class Trashed(NamedTuple):
+    """Where a file was, and where it and its description are now."""
+
+    source: str
+    target: str
+    info: str
+
+
+def trash_together(
+    steps: Sequence[Step], *, roots: Sequence[str], environ: Mapping[str, str]
+) -> list[Trashed]:
+    """Move files (the `source` of each step) to a bin of their file system, or all back if one cannot go.
+
+    `roots` are directories of models: a bin in which a scan would find them again is not used. A link goes
+    itself, not what it leads to. Raises MlibError (`gone`, `changed`, `cannot_trash`).
+    """
+    done: list[Trashed] = []
+    each = None
+    try:
+        for each in steps:
+            done.append(_trash(each, roots=roots, environ=environ))
+    except BaseException as error:
+        stuck = [trashed for trashed in reversed(done) if not put_back(trashed)]
+        if stuck:
+            where = ", ".join(f"{trashed.target} (was {trashed.source})" for trashed in stuck)
+            raise MlibError(HALF_MOVED, f"these could not be put back: {where}") from error
+        if isinstance(error, OSError) and each is not None:
+            why = (error.strerror or str(error)).lower()
+            raise MlibError("cannot_trash", f"cannot move it to the trash: {each.source}: {why}") from error
+        raise
+    return done
+
+
+def put_back(trashed: Trashed) -> bool:
+    """Undo a trashing; whether the file is where it was."""
+    try:
+        rename_new(trashed.target, trashed.source)
+    except OSError:
+        return False
+    with suppress(OSError):
+        os.unlink(trashed.info)
+    return True
+
+
+def bins_for(path: str, *, roots: Sequence[str], environ: Mapping[str, str]) -> Iterator[Bin]:
+    """The bins that may take the file at `path`, the best first; none of them need exist."""
+    device = os.lstat(path).st_dev
+    real_roots = [os.path.realpath(root) for root in roots]
+    for candidate in _candidates(path, device, real_roots, environ):
+        if _device_of(candidate.path) == device and not _is_walked(candidate.path, real_roots):
+            yield candidate
+
+
+def _candidates(
+    path: str, device: int, real_roots: Sequence[str], environ: Mapping[str, str]
+) -> Iterator[Bin]:
+    data = environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(data):
+        data = os.path.join(os.path.expanduser("~"), ".local", "share")
+    if os.path.isabs(data):
+        yield Bin(os.path.join(data, "Trash"))
+    directory = os.path.realpath(os.path.dirname(path))
+    top = directory
+    while (parent := os.path.dirname(top)) != top and _device_of(parent) == device:
+        top = parent
+    user = os.getuid()
+    shared = os.path.join(top, ".Trash")
+    if _is_shared_bin(shared):
+        yield Bin(os.path.join(shared, str(user)), top)
+    yield Bin(os.path.join(top, f".Trash-{user}"), top)
+    holders = [root for root in real_roots if is_within(directory, root) and _device_of(root) == device]
+    yield Bin(os.path.join(max(holders, key=len, default=directory), OWN_BIN))
+
+
+def _is_shared_bin(path: str) -> bool:
+    """A bin of all users counts only if it is a real directory with the sticky bit set."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISDIR(mode) and bool(mode & stat.S_ISVTX)
+
+
+def _device_of(path: str) -> int | None:
+    """The device of `path`, or of the directory it would be made in."""
+    while True:
+        try:
+            return os.stat(path).st_dev
+        except FileNotFoundError:
+            parent = os.path.dirname(path)
+            if parent == path:
+                return None
+            path = parent
+        except OSError:
+            return None
+
+
+def _is_walked(path: str, real_roots: Sequence[str]) -> bool:
+    """Whether a scan of one of the roots would come by what lies there."""
+    real = os.path.realpath(path)
+    for root in real_roots:
+        if is_within(real, root):
+            parts = os.path.relpath(real, root).split(os.sep)
+            if not any(part in PASSED_OVER or part.startswith(".Trash") for part in parts):
+                return True
+    return False
+
+
+def _trash(each: Step, *, roots: Sequence[str], environ: Mapping[str, str]) -> Trashed:
+    _check(each)
+    refused: OSError | None = None
+    for candidate in bins_for(each.source, roots=roots, environ=environ):
+        try:
+            _make(candidate.path)
+            return _put_in(each, candidate)
+        except OSError as error:
+            if error.errno == errno.ENOENT and not os.path.lexists(each.source):
+                raise MlibError("gone", f"it is not there any more: {each.source}") from None
+            refused = error
+    raise refused or OSError(errno.EXDEV, "there is no rubbish bin on its file system")
+
+
+def _check(each: Step) -> None:
+    try:
+        now = stat_of(os.lstat(each.source))
+    except FileNotFoundError:
+        raise MlibError("gone", f"it is not there any more: {each.source}") from None
+    if now != each.stat:
+        raise changed(each.source)
+
+
+def _make(path: str) -> None:
+    """Make a bin with its two directories. One that is a link, or somebody else's, is none."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    for directory in (path, os.path.join(path, "files"), os.path.join(path, "info")):
+        with suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+            sync_directory(os.path.dirname(directory))
+        status = os.lstat(directory)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (os.getuid(), 0):
+            raise OSError(errno.EPERM, "the rubbish bin is not one's own", directory)
+
+
+def _put_in(each: Step, where: Bin) -> Trashed:
+    """The description first, then the file: what lies in a bin always tells where it came from."""
+    for name in _names(os.path.basename(each.source)):
+        info = os.path.join(where.path, "info", name + _INFO)
+        target = os.path.join(where.path, "files", name)
+        if os.path.lexists(target):
+            continue
+        try:
+            descriptor = os.open(info, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            continue
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(_described(each.source, where))
+                file.flush()
+                os.fsync(file.fileno())
+            sync_directory(os.path.dirname(info))
+            _check(each)
+            rename_new(each.source, target)
+        except FileExistsError:
+            os.unlink(info)
+            continue
+        except BaseException:
+            if os.path.lexists(each.source):
+                with suppress(OSError):
+                    os.unlink(info)
+            raise
+        trashed = Trashed(each.source, target, info)
+        if stat_of(os.lstat(target)) != each.stat:  # it was replaced in the very moment
+            put_back(trashed)
+            raise changed(each.source)
+        return trashed
+    raise OSError(errno.EEXIST, "too many files of this name are in the trash", each.source)
+
+
+def _names(name: str) -> Iterator[str]:
+    """Names under which a file may lie in a bin: its own, then numbered ones, all short enough."""
+    stem, extension = os.path.splitext(name)
+    room = _LONGEST_NAME - len(_INFO) - len(os.fsencode(extension)) - 6
+    short = os.fsdecode(os.fsencode(stem)[: max(room, 1)])
+    if short == stem:
+        yield name
+    for number in range(2, _TRIES):
+        yield f"{short}.{number}{extension}"
+
+
+def _described(source: str, where: Bin) -> bytes:
+    path = os.path.join(os.path.realpath(os.path.dirname(source)), os.path.basename(source))
+    if where.top is not None:
+        path = os.path.relpath(path, where.top)
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S")
+    return f"[Trash Info]\nPath={quote(os.fsencode(path))}\nDeletionDate={moment}\n".encode("ascii")

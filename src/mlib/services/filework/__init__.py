@@ -1,0 +1,1 @@
+"""What the services share that touch a user's files."""

@@ -1,0 +1,79 @@
+"""Making sure that a file still is what its row says, before anything is done with it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlib.core.compare import is_racy, stat_of
+from mlib.core.errors import MlibError
+from mlib.core.placing.copying import changed, rotten
+from mlib.core.rereading import reread
+from mlib.core.storage import storage_of
+from mlib.core.walk import reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlib.core.models import KnownFile, Stat
+
+
+class Certain(NamedTuple):
+    """A file that holds the content of its model: its stat, links followed, and a row that says so."""
+
+    stat: Stat
+    row: KnownFile
+
+
+def as_known(row: KnownFile, *, advance: Callable[[int], None] = lambda _size: None) -> Certain:
+    """The file of a row, believed where size, mtime and inode are proof, and read again where they are none.
+
+    Raises MlibError: `gone`, `changed`, `unreadable`.
+    """
+    now = stat_now(row.path)
+    before = row.stat
+    if before is None or (now.size_bytes, now.mtime_ns) != (before.size_bytes, before.mtime_ns):
+        raise changed(row.path)
+    if not row.racy and (now.inode == before.inode or not storage_of(now.device).keeps_inodes):
+        return Certain(now, row._replace(stat=now))
+    return read_again(row, advance=advance)
+
+
+def read_again(row: KnownFile, *, advance: Callable[[int], None] = lambda _size: None) -> Certain:
+    """The file of a row, all its bytes read from the disk now.
+
+    Raises MlibError: `gone`, `changed`, `rotten` where the bytes are others and size and mtime are not,
+    `unreadable`.
+    """
+    try:
+        found = reread(row.path, advance=advance)
+    except FileNotFoundError:
+        raise gone(row.path) from None
+    except OSError as error:
+        raise MlibError("unreadable", f"cannot read {row.path}: {reason(error)}") from error
+    if found is None:
+        raise changed(row.path)
+    if found.sha256 != row.sha256:
+        before = row.stat
+        same = before is not None and found.stat[:2] == before[:2]
+        if same and not row.racy:
+            raise rotten(row.path)
+        raise changed(row.path)
+    racy = is_racy(mtime_ns=found.stat.mtime_ns, started_at=found.started_at, before=row)
+    row = row._replace(stat=found.stat, xxh3=found.digests["xxh3"], hashed_at=found.started_at, racy=racy)
+    return Certain(found.stat, row)
+
+
+def stat_now(path: str) -> Stat:
+    """The stat of a file, links followed. Raises MlibError `gone` or `unreadable`."""
+    try:
+        return stat_of(os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise gone(path) from None
+    except OSError as error:
+        raise MlibError("unreadable", f"cannot look at {path}: {reason(error)}") from error
+
+
+def gone(path: str) -> MlibError:
+    """What is said of a file that was there when the library last looked."""
+    return MlibError("gone", f"it is not there any more: {path}", hint="`mlib scan` finds out where it went")

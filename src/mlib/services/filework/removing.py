@@ -1,0 +1,103 @@
+"""Taking a file of a model out of the way, with what belongs to it, so that it can be had back."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlib.core import times
+from mlib.core.errors import MlibError
+from mlib.core.placing.beside import companions_of
+from mlib.core.placing.journal import cut_off, noted
+from mlib.core.placing.moving import Step, step
+from mlib.core.placing.trashing import Trashed, bins_for, trash_together
+from mlib.core.walk import reason
+from mlib.db import files, roots
+from mlib.services.filework.certain import as_known
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from mlib.core.models import KnownFile
+    from mlib.db.library import Library
+
+#: What the journal has for the target of a file whose place in the trash is not chosen yet.
+TO_TRASH = "trash"
+
+
+class Removal(NamedTuple):
+    """A file that is to go: its steps, the model last, so that doing it again ends what was cut off.
+
+    `shared` are paths of companions that stay with another model. Without steps the file went before, by a
+    run that was cut off, and only its row has to follow.
+    """
+
+    row: KnownFile
+    steps: tuple[Step, ...]
+    shared: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(each.stat.size_bytes for each in self.steps)
+
+
+class Removed(NamedTuple):
+    """A file that went, and where to; its companions likewise, and those that stayed."""
+
+    row: KnownFile
+    target: str | None
+    companions: tuple[Trashed, ...]
+    shared: tuple[str, ...]
+    size_bytes: int
+
+
+def plan_removal(library: Library, row: KnownFile, *, leaving: Collection[str] = ()) -> Removal:
+    """What removing the file of a row means now; `leaving` are paths of files that go too.
+
+    Raises MlibError where it is not what the library knows.
+    """
+    if not os.path.lexists(row.path) and (row.path, TO_TRASH) in cut_off(library.path):
+        return Removal(row, (), ())
+    certain = as_known(row)
+    try:
+        here = files.in_directory(library, row.directory)
+        others = {each.name for each in here if each.missing_since is None}
+        beside = companions_of(row.path, leaving=leaving, models=others)
+        steps = [step(path, TO_TRASH) for path in (*beside.own, row.path)]
+    except OSError as error:
+        raise MlibError("unreadable", f"cannot look at {row.path}: {reason(error)}") from error
+    return Removal(certain.row, tuple(steps), beside.shared)
+
+
+def remove(library: Library, removal: Removal, *, command: str, environ: Mapping[str, str]) -> Removed:
+    """Move the files to the trash and mark the row as missing. All of them go, or none. Raises MlibError."""
+    row = removal.row
+    if not removal.steps:
+        _mark(library, row)
+        return Removed(row, None, (), (), 0)
+    pairs = [(each.source, TO_TRASH) for each in removal.steps]
+    places = [root.path for root in roots.all_roots(library)]
+    with noted(library.path, command, sha256=row.sha256, moves=pairs) as entry:
+        trashed = trash_together(removal.steps, roots=places, environ=environ)
+        entry["trashed"] = [{"from": each.source, "to": each.target} for each in trashed]
+        _mark(library, row)
+    return Removed(row, trashed[-1].target, tuple(trashed[:-1]), removal.shared, removal.size_bytes)
+
+
+def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str]) -> Removed:
+    """What `remove` would most likely report. Nothing is done."""
+    places = [root.path for root in roots.all_roots(library)]
+    trashed = []
+    for each in removal.steps:
+        likely = next(bins_for(each.source, roots=places, environ=environ), None)
+        where = likely.path if likely else ""
+        name = os.path.basename(each.source)
+        info = os.path.join(where, "info", name + ".trashinfo")
+        trashed.append(Trashed(each.source, os.path.join(where, "files", name), info))
+    target = trashed[-1].target if trashed else None
+    return Removed(removal.row, target, tuple(trashed[:-1]), removal.shared, removal.size_bytes)
+
+
+def _mark(library: Library, row: KnownFile) -> None:
+    with library.transaction():
+        files.mark_missing(library, [row], times.now())

@@ -1,0 +1,274 @@
+"""Moving and renaming the files of models, with what belongs to them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlib.core.compare import is_racy, stat_of
+from mlib.core.errors import MlibError, NotFound
+from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
+from mlib.core.inspection import PLACE_CODES, place_findings
+from mlib.core.models import Problem
+from mlib.core.placing.beside import companions_of, renamed
+from mlib.core.placing.journal import cut_off, noted
+from mlib.core.placing.moving import Step, explained, move_together, remove_source, step
+from mlib.core.placing.renaming import is_other_spelling
+from mlib.core.rereading import reread
+from mlib.core.text import displayable
+from mlib.core.times import now
+from mlib.db import contents, files, given, models, roots, sidecars
+from mlib.services.filework.certain import as_known, gone, read_again
+from mlib.services.filework.meant import united
+from mlib.services.filework.places import Place, place_of, renamed_place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from mlib.core.models import KnownFile
+    from mlib.db.library import Library
+    from mlib.services.filework.meant import Meant
+
+
+class Move(NamedTuple):
+    """One model file with its companions, and where they are to go; the model comes last in `steps`.
+
+    `copied` are steps that an earlier run got as far as the copy, so that only their sources have to go.
+    Without the model's step it is there already, and only the row has to follow.
+    """
+
+    row: KnownFile
+    place: Place
+    steps: tuple[Step, ...] = ()
+    copied: tuple[Step, ...] = ()
+    shared: tuple[str, ...] = ()
+
+
+class MovedFile(NamedTuple):
+    """What became of one: `moves` are (from, to), the model first; none where it was there already."""
+
+    sha256: str
+    place: Place
+    moves: tuple[tuple[str, str], ...]
+    shared: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class MoveReport:
+    """What was moved, and what could not be. `copied_bytes` went to another file system."""
+
+    moved: list[MovedFile] = field(default_factory=list)
+    failed: list[Problem] = field(default_factory=list)
+    copied_bytes: int = 0
+
+
+def move(
+    library: Library, meant: Sequence[Meant], dest: str, *, dry_run: bool = False, emit: Emit = silent
+) -> MoveReport:
+    """Move the one file that is meant of each model to DEST: a directory, or for a single one a new path.
+
+    Each goes with its companions or not at all; nothing is overwritten. The rows follow, so that the next
+    scan has nothing to read. Raises MlibError where there is but one; of several, those that cannot go are
+    told and the others go.
+    """
+    known = roots.all_roots(library)
+    wanted = united(meant)
+    if len(wanted) != 1 and not os.path.isdir(dest):
+        raise NotFound("no_such_directory", f"several files go to a directory, and this is none: {dest}")
+
+    def place(row: KnownFile) -> Place:
+        return place_of(dest, row.name, known)
+
+    return _move_all(library, wanted, place, command="mv", dry_run=dry_run, emit=emit)
+
+
+def rename(
+    library: Library, meant: Meant, name: str, *, dry_run: bool = False, emit: Emit = silent
+) -> MoveReport:
+    """Give the file that is meant another name, and its companions too. Raises MlibError."""
+    known = roots.all_roots(library)
+
+    def place(row: KnownFile) -> Place:
+        return renamed_place(row.directory, row.name, name, known)
+
+    return _move_all(library, [meant], place, command="rename", dry_run=dry_run, emit=emit)
+
+
+def _move_all(
+    library: Library,
+    meant: Sequence[Meant],
+    place: Callable[[KnownFile], Place],
+    *,
+    command: str,
+    dry_run: bool,
+    emit: Emit,
+) -> MoveReport:
+    report = MoveReport()
+    leaving: set[str] = set()
+    taken: set[str] = set()
+    for each in meant:
+        row = each.files[0]
+        try:
+            row = _only(each)
+            planned = _plan(library, row, place(row), leaving=leaving, taken=taken)
+            if not dry_run:
+                report.copied_bytes += _carry_out(library, planned, command=command, emit=emit)
+        except MlibError as error:
+            if len(meant) == 1:
+                raise
+            report.failed.append(Problem(row.path, error.code, error.message))
+            continue
+        if dry_run:
+            leaving.update(one.source for one in planned.steps)
+            taken.update(one.target for one in planned.steps)
+        done = [(one.source, one.target) for one in (*planned.steps, *planned.copied)]
+        if not done and row.path != planned.place.path:
+            done = [(row.path, planned.place.path)]
+        done.sort(key=lambda pair: pair[0] != row.path)
+        report.moved.append(MovedFile(row.sha256, planned.place, tuple(done), planned.shared))
+    return report
+
+
+def _only(meant: Meant) -> KnownFile:
+    if len(meant.files) > 1:
+        paths = ", ".join(row.path for row in meant.files)
+        raise NotFound(
+            "several_files",
+            f"there are {len(meant.files)} files of it",
+            hint=f"name one by its path: {paths}",
+        )
+    return meant.files[0]
+
+
+def _plan(
+    library: Library, row: KnownFile, place: Place, *, leaving: Collection[str], taken: Collection[str]
+) -> Move:
+    """What moving the file of a row means now. Raises MlibError where it cannot be done."""
+    interrupted = cut_off(library.path)
+    if place.path == row.path:
+        return Move(as_known(row).row, place)
+    if not os.path.lexists(row.path):
+        if (row.path, place.path) not in interrupted:
+            raise gone(row.path)
+        there = read_again(row._replace(directory=place.directory, name=place.name)).row
+        return Move(there._replace(directory=row.directory, name=row.name), place)
+    certain = as_known(row)
+    here = files.in_directory(library, row.directory)
+    others = {each.name for each in here if each.missing_since is None}
+    try:
+        beside = companions_of(row.path, leaving=leaving, models=others)
+        pairs = [(path, _target(path, row, place)) for path in beside.own]
+        steps = [step(source, target) for source, target in pairs if source != target]
+        steps.append(step(row.path, place.path)._replace(sha256=row.sha256))
+        return _sorted_out(Move(certain.row, place, tuple(steps), (), beside.shared), interrupted, taken)
+    except OSError as error:
+        raise explained(error, Step(row.path, place.path, certain.stat)) from error
+
+
+def _target(companion: str, row: KnownFile, place: Place) -> str:
+    name = renamed(os.path.basename(companion), model=row.name, to=place.name)
+    return os.path.join(place.directory, name)
+
+
+def _sorted_out(planned: Move, interrupted: set[tuple[str, str]], taken: Collection[str]) -> Move:
+    """The plan with what an earlier run had copied already set apart. Raises MlibError `exists`."""
+    steps: list[Step] = []
+    copied: list[Step] = []
+    for each in planned.steps:
+        if each.target in taken or any(each.target == other.target for other in steps):
+            raise _exists(each.target)
+        if not os.path.lexists(each.target) or is_other_spelling(each.source, each.target):
+            steps.append(each)
+        elif (each.source, each.target) in interrupted and _is_same(each):
+            copied.append(each)
+        else:
+            raise _exists(each.target)
+    return planned._replace(steps=tuple(steps), copied=tuple(copied))
+
+
+def _exists(path: str) -> MlibError:
+    return MlibError("exists", f"there is something already: {path}", hint="nothing was moved")
+
+
+def _is_same(each: Step) -> bool:
+    """Whether the target is a whole copy of the source, so that the source may go."""
+    there = os.lstat(each.target)
+    if each.is_link:
+        return stat.S_ISLNK(there.st_mode) and os.path.realpath(each.source) == os.path.realpath(each.target)
+    if not stat.S_ISREG(there.st_mode):
+        return False
+    if os.path.samestat(os.lstat(each.source), there):
+        return True
+    one, other = reread(each.source, wanted=("sha256",)), reread(each.target, wanted=("sha256",))
+    return one is not None and other is not None and one.sha256 == other.sha256
+
+
+def _carry_out(library: Library, planned: Move, *, command: str, emit: Emit) -> int:
+    """Move the files, then the row; the bytes that were copied to another file system."""
+    row, place = planned.row, planned.place
+    if row.path == place.path:
+        return 0
+    steps = (*planned.steps, *planned.copied)
+    pairs = [(each.source, each.target) for each in steps] or [(row.path, place.path)]
+    copied_bytes = 0
+
+    def advance(size: int) -> None:
+        nonlocal copied_bytes
+        if not copied_bytes:
+            emit(HashingStarted(len(steps), sum(each.stat.size_bytes for each in steps)))
+        copied_bytes += size
+        emit(HashingAdvanced(copied_bytes))
+
+    with noted(library.path, command, sha256=row.sha256, moves=pairs):
+        moved = move_together(planned.steps, advance=advance)
+        for each in planned.copied:
+            remove_source(each)
+        arrived = row._replace(
+            directory=place.directory, name=place.name, root_id=place.root.id if place.root else None
+        )
+        copy = moved.copies.get(place.path)
+        if copy is not None:
+            racy = is_racy(mtime_ns=copy.stat.mtime_ns, started_at=copy.read_at)
+            arrived = arrived._replace(stat=copy.stat, hashed_at=copy.read_at, racy=racy)
+        elif any(each.source == row.path for each in planned.copied):
+            arrived = read_again(arrived).row
+        stamps = [(each, stamp) for each in steps if (stamp := _stamp(each.target)) is not None]
+        with library.transaction():
+            _follow(library, row, arrived, place)
+            for each, stamp in stamps:
+                sidecars.move(library, os.path.split(each.source), os.path.split(each.target), stamp)
+    return copied_bytes
+
+
+def _stamp(path: str) -> sidecars.Stamp | None:
+    try:
+        size, mtime_ns, _, inode = stat_of(os.stat(path))
+    except OSError:
+        return None
+    return size, mtime_ns, inode
+
+
+def _follow(library: Library, old: KnownFile, new: KnownFile, place: Place) -> None:
+    """Let the row, and what nobody typed, be as a scan would make it; part of a transaction."""
+    at_target = [row for row in files.at_path(library, new.path) if row.missing_since is None]
+    files.mark_missing(library, at_target, now())  # what it spoke of is not there: the name was free
+    files.remove(library, old)
+    files.put(library, [new])
+    given.move(library, new.sha256, (old.directory, old.name), (new.directory, new.name))
+    content = contents.get(library, new.sha256)
+    if content is not None:
+        folder = place.root.type if place.root else None
+        wrong = place_findings(content.format, content.kind, name=new.name, folder_type=folder)
+        contents.put_place_findings(library, new, wrong, codes=PLACE_CODES)
+    model = models.get(library, new.sha256)
+    if model is None:
+        return
+    changed = model
+    if "name" not in model.edited and model.name == displayable(old.name):
+        changed = changed._replace(name=displayable(new.name))
+    if "type" not in model.edited and place.root is not None:
+        changed = changed._replace(type=displayable(place.root.type))
+    if changed != model:
+        models.put(library, [changed])

@@ -1,0 +1,88 @@
+"""Moving the files of models to the trash. What is known of the models stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlib.core.errors import MlibError
+from mlib.core.models import Problem
+from mlib.services.filework.meant import united
+from mlib.services.filework.removing import Removal, Removed, foreseen, plan_removal, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlib.db.library import Library
+    from mlib.services.filework.meant import Meant
+
+
+@dataclass(slots=True)
+class TrashPlan:
+    """What is to go, and which files cannot."""
+
+    removals: list[Removal] = field(default_factory=list)
+    failed: list[Problem] = field(default_factory=list)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files and companions."""
+        return sum(removal.size_bytes for removal in self.removals)
+
+    @property
+    def companions(self) -> int:
+        """How many files go along."""
+        return sum(len(removal.steps) - 1 for removal in self.removals if removal.steps)
+
+
+@dataclass(slots=True)
+class TrashReport:
+    """What went, and which files could not."""
+
+    removed: list[Removed] = field(default_factory=list)
+    failed: list[Problem] = field(default_factory=list)
+
+
+def plan_trash(library: Library, meant: Sequence[Meant]) -> TrashPlan:
+    """Look at every file that is to go, and at what lies beside it. Nothing is changed."""
+    plan = TrashPlan()
+    rows = [row for each in united(meant) for row in each.files]
+    leaving: set[str] = set()
+    # A companion that two of these files share goes with the last of them.
+    for row in rows:
+        leaving.add(row.path)
+        try:
+            plan.removals.append(plan_removal(library, row, leaving=leaving))
+        except MlibError as error:
+            leaving.discard(row.path)
+            plan.failed.append(Problem(row.path, error.code, error.message))
+    return plan
+
+
+def trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> TrashReport:
+    """Carry out a plan file by file; one that cannot go leaves the others alone.
+
+    `environ` tells where the system's trash is (XDG_DATA_HOME). The rows become missing: a file that is put
+    back is known again by the next scan.
+    """
+    report = TrashReport(failed=list(plan.failed))
+    stayed: set[str] = set()
+    for removal in plan.removals:
+        try:
+            current = _without_shared(library, removal, stayed)
+            report.removed.append(remove(library, current, command="trash", environ=environ))
+        except MlibError as error:
+            stayed.add(removal.row.path)
+            report.failed.append(Problem(removal.row.path, error.code, error.message))
+    return report
+
+
+def rehearse(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> TrashReport:
+    """The report that carrying out the plan would give."""
+    removed = [foreseen(library, removal, environ=environ) for removal in plan.removals]
+    return TrashReport(removed, list(plan.failed))
+
+
+def _without_shared(library: Library, removal: Removal, stayed: set[str]) -> Removal:
+    """The removal as it is planned, made anew where a file has stayed that was to go before it."""
+    return plan_removal(library, removal.row) if stayed else removal

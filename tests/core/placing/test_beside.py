@@ -1,0 +1,72 @@
+"""What goes where a model goes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlib.core.placing.beside import companions_of, renamed
+from mlib.core.sidecars.companions import KINDS, companions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def names(paths: tuple[str, ...]) -> list[str]:
+    return sorted(os.path.basename(path) for path in paths)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    folder = tmp_path / "loras"
+    folder.mkdir()
+    for name in ("a.safetensors", "a.png", "a.civitai.info", "A.txt", "ab.safetensors", "ab.png"):
+        (folder / name).touch()
+    return folder
+
+
+def test_companions_of_this_model_alone_go(here: Path) -> None:
+    beside = companions_of(str(here / "a.safetensors"))
+    assert names(beside.own) == ["A.txt", "a.civitai.info", "a.png"]
+    assert beside.shared == ()
+
+
+@pytest.mark.parametrize("sibling", ["a.ckpt", "A.gguf"])
+def test_what_a_sibling_of_the_same_stem_needs_stays(here: Path, sibling: str) -> None:
+    (here / sibling).touch()
+    beside = companions_of(str(here / "a.safetensors"))
+    assert beside.own == ()
+    assert names(beside.shared) == ["A.txt", "a.civitai.info", "a.png"]
+    gone_too = companions_of(str(here / "a.safetensors"), leaving=[str(here / sibling)])
+    assert names(gone_too.own) == ["A.txt", "a.civitai.info", "a.png"]
+
+
+def test_a_model_of_any_extension_is_no_companion(here: Path) -> None:
+    beside = companions_of(str(here / "a.safetensors"), models={"a.png"})
+    assert names(beside.shared) == ["A.txt", "a.civitai.info"]
+
+
+def test_directories_are_no_companions_and_links_are(here: Path) -> None:
+    (here / "a.json").mkdir()
+    (here / "a.md").symlink_to("nowhere")
+    assert "a.json" not in names(companions_of(str(here / "a.safetensors")).own)
+    assert "a.md" in names(companions_of(str(here / "a.safetensors")).own)
+
+
+STEMS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=8)
+ENDINGS = st.sampled_from([ending for endings in KINDS.values() for ending in endings if "#" not in ending])
+
+
+@given(STEMS, STEMS, ENDINGS)
+def test_a_renamed_companion_is_one_of_the_renamed_model(old: str, new: str, ending: str) -> None:
+    """Whatever the letters: some grow when they are lowered, some are lowered by what follows them."""
+    model, to = f"{old}.safetensors", f"{new}.gguf"
+    for name in companions(model, [f"{old}{ending}", f"{old.upper()}{ending}", model]):
+        if len(name.name.lower()) == len(old.lower()) + len(ending):
+            after = renamed(name.name, model=model, to=to)
+            assert after.startswith(new)
+            assert after.lower().endswith(ending)

@@ -1,0 +1,100 @@
+"""A file gets another name, and never one that is in use."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlib.core.placing import renaming
+from mlib.core.placing.renaming import is_other_spelling, rename_new
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(params=["renameat2", "link"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the file system does it: with an exclusive rename, or without one."""
+    if request.param == "link":
+        monkeypatch.setattr(renaming, "_exclusive_rename", lambda: lambda _source, _target: False)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
+class TestBothWays:
+    def test_the_file_is_the_same_under_its_new_name(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"content")
+        inode = (tmp_path / "a").stat().st_ino
+        rename_new(str(tmp_path / "a"), str(tmp_path / "b"))
+        assert os.listdir(tmp_path) in (["b"], ["b", "home"], ["home", "b"])
+        assert (tmp_path / "b").stat().st_ino == inode
+
+    @pytest.mark.parametrize("there", ["file", "directory", "link", "broken link", "the same file"])
+    def test_whatever_has_the_name_keeps_it(self, tmp_path: Path, there: str) -> None:
+        source, target = tmp_path / "a", tmp_path / "b"
+        source.write_bytes(b"content")
+        if there == "file":
+            target.write_bytes(b"other")
+        elif there == "directory":
+            target.mkdir()
+        elif there == "the same file":
+            target.hardlink_to(source)
+        else:
+            target.symlink_to(source if there == "link" else "nowhere")
+        before = target.lstat()
+        with pytest.raises(FileExistsError):
+            rename_new(str(source), str(target))
+        assert source.read_bytes() == b"content"
+        assert os.path.samestat(before, target.lstat())
+
+    def test_a_link_goes_and_not_what_it_leads_to(self, tmp_path: Path) -> None:
+        (tmp_path / "model").write_bytes(b"content")
+        (tmp_path / "a").symlink_to("model")
+        rename_new(str(tmp_path / "a"), str(tmp_path / "b"))
+        assert (tmp_path / "b").readlink().name == "model"
+        assert (tmp_path / "model").read_bytes() == b"content"
+
+    def test_another_file_system_is_told(self, tmp_path: Path, memory_disk: Path) -> None:
+        (tmp_path / "a").write_bytes(b"content")
+        with pytest.raises(OSError, match="ross-device") as caught:
+            rename_new(str(tmp_path / "a"), str(memory_disk / "a"))
+        assert caught.value.errno == errno.EXDEV
+        assert list(memory_disk.iterdir()) == []
+
+
+def test_without_a_safe_way_nothing_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(renaming, "_exclusive_rename", lambda: lambda _source, _target: False)
+    monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "a").write_bytes(b"content")
+    with pytest.raises(OSError, match="risk of overwriting"):
+        rename_new(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
+
+
+class TestOtherSpelling:
+    """Case-insensitive directories are seldom at hand: what one lists is told by hand."""
+
+    def test_two_hard_links_are_two_names(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"")
+        (tmp_path / "A").hardlink_to(tmp_path / "a")
+        assert not is_other_spelling(str(tmp_path / "a"), str(tmp_path / "A"))
+
+    def test_a_free_name_is_another_name(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"")
+        assert not is_other_spelling(str(tmp_path / "a"), str(tmp_path / "A"))
+
+    def test_one_entry_seen_under_both_is_one_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "a").write_bytes(b"")
+        (tmp_path / "A").hardlink_to(tmp_path / "a")
+        monkeypatch.setattr(os, "listdir", lambda _directory: ["a"])
+        assert is_other_spelling(str(tmp_path / "a"), str(tmp_path / "A"))
+        assert not is_other_spelling(str(tmp_path / "a"), str(tmp_path / "a"))

@@ -1,0 +1,33 @@
+"""Saying which files a service is to touch, and seeing what became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from mlib.core.placing.journal import journal_path
+from mlib.services.catalog import resolve_all
+from mlib.services.filework.meant import Meant, files_meant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.services.shelf import Shelf
+
+
+def meant(shelf: Shelf, *refs: str | Path) -> list[Meant]:
+    """What the command line makes of these REFs."""
+    words = [os.fspath(ref) for ref in refs]
+    return [files_meant(shelf.library, resolve_all(shelf.library, [word])[0], ref=word) for word in words]
+
+
+def journal(shelf: Shelf) -> list[dict[str, Any]]:
+    """Every entry beside the library."""
+    with open(journal_path(shelf.library.path), "rb") as file:
+        return [json.loads(line) for line in file]
+
+
+def listing(folder: Path) -> list[str]:
+    """Every file below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
