@@ -22,6 +22,18 @@ from tests.pickle_files import (
     torch_zip,
     zipped,
 )
+from tests.workflow_files import (
+    SUBGRAPH,
+    canvas,
+    encoded,
+    exif,
+    node,
+    png,
+    prompt,
+    subgraph,
+    text_chunk,
+    webp,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,4 +174,36 @@ b
     "text_16_be": "\ufeffInk \u20ac".encode("utf-16-be"),
 }
 
-SEEDS: Mapping[str, bytes] = {**MODELS, **SIDECARS}
+_CANVAS = canvas(
+    node(1, SUBGRAPH, "b.pt", mode=4, widgets_values_named={"lora_name": "b.pt"}),
+    node(2, "CLIPTextEncode", "a (embedding:x/y:1.1), <lora:z:1>"),
+    node(4, "workflow>g", "c.gguf"),
+    node(
+        5,
+        "VAELoader",
+        "taesd",
+        models=[{"name": "v.pt", "url": "https://a.example/v.pt", "directory": "vae"}],
+    ),
+    node(6, "Power Lora Loader (rgthree)", {"on": False, "lora": "d.pt"}, [[{"name": "e"}]]),
+    subgraphs=[
+        subgraph(
+            node(3, "LoraLoader", "a\\\\b.safetensors", inputs=[{"widget": {"name": "lora_name"}, "link": 1}])
+        )
+    ],
+    extra={"groupNodes": {"g": {"nodes": [node(0, "UnetLoaderGGUF", "c.gguf")]}}},
+    models=[{"name": "a.pt", "hash": "0F" * 32, "hash_type": "SHA256"}],
+)
+_PROMPT = prompt(n3=("LTXAVTextEncoderLoader", {"ckpt_name": "a.pt", "text_encoder": "b.pt", "c": ["4", 0]}))
+
+#: Workflows, by what they are kept in.
+WORKFLOWS: Mapping[str, bytes] = {
+    "workflow_canvas": encoded(_CANVAS),
+    "workflow_prompt": encoded({"prompt": _PROMPT, "extra_data": {"extra_pnginfo": {"workflow": _CANVAS}}}),
+    "workflow_png": png(text_chunk("prompt", _PROMPT), text_chunk("workflow", _CANVAS, b"iTXt")),
+    "workflow_packed": png(
+        text_chunk("workflow", _PROMPT, b"zTXt"), after=[text_chunk("prompt", 1, b"comf")]
+    ),
+    "workflow_webp": webp((b"VP8 ", b"abc"), (b"EXIF", exif(">", workflow=_CANVAS, prompt=_PROMPT))),
+}
+
+SEEDS: Mapping[str, bytes] = {**MODELS, **SIDECARS, **WORKFLOWS}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import fields
 from functools import partial
 from types import MappingProxyType
@@ -26,6 +27,8 @@ from mlib.core.sidecars.companions import SIDECAR_KINDS
 from mlib.core.sidecars.read import parse_sidecar
 from mlib.core.sidecars.record import SidecarError
 from mlib.core.unfinished import unfinished_content
+from mlib.core.workflows.errors import WorkflowError
+from mlib.core.workflows.read import read_workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,6 +54,7 @@ _NAMES = ("a.safetensors", "a.gguf", "a.onnx", "model-00002-of-00003.sft", "x.ck
 #: What a file had when it was asked, and has no more: it shrank, or it has a hole at its end.
 _GONE = (0, 1, 5_000, 2**40)
 _LONGEST_MESSAGE = 1000
+_LONGEST_NAME = 10_000  # each character may be escaped
 _MAX_UNPACKED = 2**20
 
 
@@ -186,6 +190,23 @@ def _check_sidecar(sidecar: Sidecar, kind: str) -> None:
 
 _WEIGHT = "preferred_weight"
 
+
+def _workflow(content: bytes) -> None:
+    for more in _GONE:
+        try:
+            needs = read_workflow(io.BytesIO(content), len(content) + more)
+        except WorkflowError as error:
+            _check_message(error.message)
+            continue
+        assert len({(need.name, need.type, need.form) for need in needs}) == len(needs)
+        for need in needs:
+            os.fsencode(need.name)
+            assert need.name
+            assert len(need.name) < _LONGEST_NAME
+            assert all(len(text) < _LONGEST_MESSAGE for text in (*need.nodes, *need.classes))
+            assert need.type is None or need.type.strip()
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
     {
         "safetensors": _safetensors,
@@ -195,6 +216,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
         "zip": _zip,
         "plain": _plain,
         "unfinished": _unfinished,
+        "workflow": _workflow,
         "whole": _whole,
         **{kind: partial(_sidecar, kind) for kind in SIDECAR_KINDS},
     }

@@ -9,12 +9,13 @@ import zipfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.fuzz.seeds import MODELS, SEEDS, SIDECARS
+from tests.fuzz.seeds import MODELS, SEEDS, SIDECARS, WORKFLOWS
 from tests.fuzz.targets import TARGETS
 from tests.pickle_files import pickled, zipped
 
 from mlib.core.formats.read import read_header
 from mlib.core.sidecars.read import parse_sidecar
+from mlib.core.workflows.read import read_workflow
 
 #: Numbers that lengths, counts and offsets are not made for, in 4 and in 8 bytes.
 _NUMBERS = (0, 1, 0x7F, 0xFF, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)
@@ -67,6 +68,7 @@ _OWN = {
     "unfinished": ("safetensors", "safetensors_spaced", "gguf", "gguf_1", "zip", "torch_zip"),
     "whole": tuple(MODELS),
     "text": ("text", "text_16", "text_16_be"),
+    "workflow": tuple(WORKFLOWS),
 }
 
 
@@ -98,6 +100,8 @@ def test_each_seed_is_of_the_kind_it_is_named_for() -> None:
     for name, content in SIDECARS.items():
         kind = name.partition("_16")[0]
         assert not parse_sidecar(content, kind=kind, model_name="a.safetensors").is_empty
+    for name, content in WORKFLOWS.items():
+        assert read_workflow(io.BytesIO(content), len(content)), name
 
 
 def test_what_is_unpacked_counts_however_many_entries_it_is_in() -> None:

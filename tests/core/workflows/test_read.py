@@ -172,6 +172,11 @@ def test_a_node_that_passes_a_name_on_is_one_with_the_loader() -> None:
     )
 
 
+def test_a_node_nobody_knows_that_runs_is_no_less_than_a_loader_that_does_not() -> None:
+    document = canvas(node(1, "MyLoader", "a.pt"), node(3, "LoraLoader", "a.pt", mode=4))
+    assert [(need.type, need.bypassed) for need in needs(document)] == [("loras", False)]
+
+
 def test_a_group_made_one_node_gives_its_widgets_their_types() -> None:
     group = {"nodes": [node(0, "VAELoader", "v.pt"), node(1, "LoraLoader", "old.pt", 1, 1)]}
     for kind in ("workflow>pair", "workflow/pair"):

@@ -91,11 +91,23 @@ def _print(report: CheckReport) -> None:
             (*([os.path.basename(path)] if several else []), *_cells(each)) for path, each in _answers(report)
         ]
         write_table([*lead, *columns], rows)
+        _print_sources(report)
     counts = {state: report.count(state) for state in ("found", "ambiguous", "missing")}
     told = ", ".join(f"{fmt.number(count)} {state}" for state, count in counts.items() if count)
     left_out = sum(file.left_out for file in report.files)
     more = f"; {fmt.number(left_out)} of bypassed nodes left out" if left_out else ""
     output.note(f"{fmt.plural(sum(counts.values()), 'model')}: {told or 'none needed'}{more}")
+
+
+def _print_sources(report: CheckReport) -> None:
+    """The addresses of what is missing, whole, so that they can be copied."""
+    from mlib.cli.pages import heading
+    from mlib.core.text import visible
+
+    missing = (each for each in report.answers if each.match.state == "missing")
+    urls = dict.fromkeys(each.need.url for each in missing if each.need.url)
+    if urls:
+        output.write_marked([heading("where to get what is missing"), *(f"  {visible(url)}" for url in urls)])
 
 
 def _answers(report: CheckReport) -> Iterator[tuple[str, Answer]]:
@@ -105,7 +117,7 @@ def _answers(report: CheckReport) -> Iterator[tuple[str, Answer]]:
 
 
 def _cells(answer: Answer) -> tuple[str, str, str, str]:
-    """A line for a person: where it is, else what may stand in for it, else where to get it."""
+    """A line for a person: where it is, else what may stand in for it, else nothing."""
     need, places = answer.need, answer.match.places
     if places:
         where = places[0].loader_name or places[0].path
@@ -116,7 +128,7 @@ def _cells(answer: Answer) -> tuple[str, str, str, str]:
         first = answer.suggestions[0]
         where = f"{_WHY[first.why]}: {_short(first)}"
     else:
-        where = need.url or ""
+        where = ""
     return answer.match.state, need.type or "?", need.name, where
 
 

@@ -18,6 +18,8 @@ Form = Literal["file", "stem", "folder"]
 #: A text that is longer, or of several lines, is a prompt and no name.
 LONGEST_NAME = 1024
 
+#: Nodes that only pass a name on: whether its loader runs is not theirs to say.
+_PASSING_ON = "Primitive"
 _CONTROL = re.compile("[\0-\x1f\x7f]")
 
 
@@ -72,8 +74,10 @@ def merged(needs: Iterable[Need]) -> tuple[Need, ...]:
         if like:
             del found[need.name, None, need.form]
             for key in like:
-                # A node that only passes the name on says nothing about whether the loader runs.
-                found[key] = _joined(found[key], need)._replace(bypassed=found[key].bypassed)
+                joined = _joined(found[key], need)
+                if all(name.startswith(_PASSING_ON) for name in need.classes):
+                    joined = joined._replace(bypassed=found[key].bypassed)
+                found[key] = joined
     return tuple(found.values())
 
 

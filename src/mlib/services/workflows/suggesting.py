@@ -23,6 +23,8 @@ MOST = 5
 #: How alike two names must be, and how many are compared at all (a comparison takes some 50 us).
 _ALIKE = 0.75
 _COMPARED = 200
+#: Letters by which words begin alike: `colour` and `color`.
+_BEGINNING = 4
 
 _WORDS = re.compile(r"[^\W_]+")
 #: Words that tell in which precision a model is, not which model it is.
@@ -89,12 +91,12 @@ def _named(shelves: Shelves, names: Iterable[str], why: str, need: Need) -> Iter
 
 
 def _near_names(shelves: Shelves, needs: Sequence[Need]) -> Mapping[Need, list[str]]:
-    """For each need the names much like its own: those that share its rarest words are compared in full."""
-    words = {need: set(_words(need.name)) for need in needs}
+    """For each need the names much like its own: those with most words that begin alike are compared."""
+    words = {need: _beginnings(need.name) for need in needs}
     wanted = set().union(*words.values())
     holding: dict[str, list[str]] = {}
     for name in shelves.names if wanted else ():
-        for word in wanted.intersection(_words(name)):
+        for word in wanted & _beginnings(name):
             holding.setdefault(word, []).append(name)
     return {need: _nearest(need, words[need], holding) for need in needs}
 
@@ -111,6 +113,10 @@ def _nearest(need: Need, words: set[str], holding: Mapping[str, list[str]]) -> l
         if alike.quick_ratio() >= _ALIKE and (ratio := alike.ratio()) >= _ALIKE:
             scored.append((-ratio, name))
     return [name for _, name in sorted(scored)[:MOST]]
+
+
+def _beginnings(name: str) -> set[str]:
+    return {word[:_BEGINNING] for word in _words(name)}
 
 
 def _words(name: str) -> list[str]:
