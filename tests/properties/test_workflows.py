@@ -29,10 +29,12 @@ LEVELS = st.lists(
     max_size=5,
 )
 KEYS = st.sampled_from(
-    "nodes type widgets_values properties models name definitions subgraphs id mode extra groupNodes class_type"
-    " inputs prompt workflow widgets_values_named url hash directory widget extra_data extra_pnginfo on active"
-    " s".split()
-)
+    (
+        *("nodes", "type", "widgets_values", "properties", "models", "name", "definitions", "subgraphs", "id", "mode"),
+        *("extra", "groupNodes", "class_type", "inputs", "prompt", "workflow", "widgets_values_named", "url", "hash"),
+        *("directory", "widget", "extra_data", "extra_pnginfo", "on", "active", "s"),
+    )
+)  # fmt: skip
 VALUES = st.sampled_from(
     [
         "a.safetensors",
