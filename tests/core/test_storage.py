@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlib.core.storage import INODELESS, Storage, _file_system, storage_of
+from mlib.core.storage import INODELESS, Storage, file_system, storage_of
 
 
 def device_of(path: str) -> int:
@@ -22,20 +22,20 @@ def mounts() -> list[tuple[str, str]]:
 
 
 def test_a_memory_disk_is_recognised_keeps_inodes_and_takes_several_readers() -> None:
-    assert _file_system(device_of("/dev/shm")) == "tmpfs"
+    assert file_system(device_of("/dev/shm")) == "tmpfs"
     assert storage_of(device_of("/dev/shm")) == Storage(
         readers=max(1, min(os.cpu_count() or 1, 4)), keeps_inodes=True
     )
 
 
 def test_the_disk_the_tests_run_on_keeps_inodes(tmp_path: Path) -> None:
-    assert _file_system(device_of(str(tmp_path))) not in INODELESS
+    assert file_system(device_of(str(tmp_path))) not in INODELESS
     assert storage_of(device_of(str(tmp_path))).keeps_inodes
 
 
 def test_a_device_nobody_knows_is_an_ordinary_local_disk() -> None:
     unknown = os.makedev(4000, 4000)
-    assert _file_system(unknown) == ""
+    assert file_system(unknown) == ""
     assert storage_of(unknown) == Storage(readers=max(1, min(os.cpu_count() or 1, 4)), keeps_inodes=True)
 
 
