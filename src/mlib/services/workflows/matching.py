@@ -113,7 +113,7 @@ class Shelves:
 
 def folded(name: str) -> str:
     """A name without what file systems and people take lightly: case, and how accents are composed."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def match(shelves: Shelves, need: Need) -> Match:

@@ -25,6 +25,7 @@ _ALIKE = 0.75
 _COMPARED = 200
 #: Letters by which words begin alike: `colour` and `color`.
 _BEGINNING = 4
+_BEGINNINGS = re.compile(r"(?<![^\W_])[^\W_]{1,4}")
 
 _WORDS = re.compile(r"[^\W_]+")
 #: Words that tell in which precision a model is, not which model it is.
@@ -96,7 +97,8 @@ def _near_names(shelves: Shelves, needs: Sequence[Need]) -> Mapping[Need, list[s
     wanted = set().union(*words.values())
     holding: dict[str, list[str]] = {}
     for name in shelves.names if wanted else ():
-        for word in wanted & _beginnings(name):
+        # Every name of the library comes by here: beginnings of words, found without making words of it.
+        for word in wanted.intersection(_BEGINNINGS.findall(folded(name))):
             holding.setdefault(word, []).append(name)
     return {need: _nearest(need, words[need], holding) for need in needs}
 
@@ -104,8 +106,7 @@ def _near_names(shelves: Shelves, needs: Sequence[Need]) -> Mapping[Need, list[s
 def _nearest(need: Need, words: set[str], holding: Mapping[str, list[str]]) -> list[str]:
     shared: Counter[str] = Counter()
     for word in words:
-        for name in holding.get(word, ()):
-            shared[name] += 1
+        shared.update(holding.get(word, ()))
     own = " ".join(_words(need.name))
     scored = []
     for name, _ in shared.most_common(_COMPARED):
