@@ -60,7 +60,11 @@ def main() -> None:
         headers = [Path(folder, "headers", f"{number}.safetensors") for number in range(options.headers)]
         for number, path in enumerate(headers):
             write_lora(path, size=0, seed=number)
-        inspect_all(headers, "100 KB", target=1.5, rounds=options.rounds)
+        inspect_all(headers, "100 KB, of one trainer", target=1.5, rounds=options.rounds)
+        strange = [Path(folder, "strange", f"{number}.safetensors") for number in range(options.headers)]
+        for number, path in enumerate(strange):
+            write_lora(path, size=0, seed=number, rank=number + 1)
+        inspect_all(strange, "100 KB, no two alike", target=1.5, rounds=options.rounds)
         vocabulary = Path(folder, "vocabulary.gguf")
         vocabulary.write_bytes(large_vocabulary(262_144))
         inspect_all([vocabulary], "262,144 tokens", target=0.2, rounds=options.rounds)
@@ -139,7 +143,7 @@ def scan_here(arguments: list[str]) -> None:
 # Files like those that people have
 
 
-def lora_names() -> Iterator[tuple[str, list[int]]]:
+def lora_names(rank: int) -> Iterator[tuple[str, list[int]]]:
     """Tensors of a LoRA for SDXL as kohya's trainer names them, without end, with their shapes."""
     blocks = (("input_blocks_4", 2, 640), ("input_blocks_7", 10, 1280), ("middle_block", 10, 1280))
     for turn, (block, depth, width) in ((turn, block) for turn in itertools.count(1) for block in blocks):
@@ -147,11 +151,11 @@ def lora_names() -> Iterator[tuple[str, list[int]]]:
             for part in ("attn1_to_q", "attn1_to_k", "attn2_to_out_0", "ff_net_0_proj"):
                 stem = f"lora_unet_{block}_{turn}_transformer_blocks_{layer}_{part}"
                 yield f"{stem}.alpha", []
-                yield f"{stem}.lora_down.weight", [16, width]
-                yield f"{stem}.lora_up.weight", [width, 16]
+                yield f"{stem}.lora_down.weight", [rank, width]
+                yield f"{stem}.lora_up.weight", [width, rank]
 
 
-def lora_header(*, size: int, longest: int = 100_000) -> bytes:
+def lora_header(*, size: int, rank: int = 16, longest: int = 100_000) -> bytes:
     """A header of nearly `longest` bytes over at least `size` bytes of data, with a trainer's metadata."""
     tags = {f"{number} some tag": 300 - number for number in range(200)}
     header: dict[str, Any] = {
@@ -166,7 +170,7 @@ def lora_header(*, size: int, longest: int = 100_000) -> bytes:
         }
     }
     length, end = len(json.dumps(header)), 0
-    for name, shape in lora_names():
+    for name, shape in lora_names(rank):
         after = end + 2 * math.prod(shape)
         tensor = {"dtype": "F16", "shape": shape, "data_offsets": [end, after]}
         length += len(json.dumps({name: tensor})) - 10  # without white space
@@ -179,10 +183,10 @@ def lora_header(*, size: int, longest: int = 100_000) -> bytes:
     return json.dumps(header, separators=(",", ":")).encode()
 
 
-def write_lora(path: Path, *, size: int, seed: int) -> None:
+def write_lora(path: Path, *, size: int, seed: int, rank: int = 16) -> None:
     """A whole file with such a header; without a `size` its data is a hole."""
     path.parent.mkdir(exist_ok=True)
-    header = lora_header(size=size)
+    header = lora_header(size=size, rank=rank)
     data = max(tensor["data_offsets"][1] for tensor in json.loads(header).values() if "dtype" in tensor)
     noise = os.urandom(MIB) if size else b""
     with path.open("wb") as file:

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from mlib.core.compare import stat_of
 from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.read import name_findings, read_header
+from mlib.core.kinds.layouts import remembered
 from mlib.core.kinds.placement import belongs_in, is_misplaced
-from mlib.core.kinds.rules import UNKNOWN, classify
+from mlib.core.kinds.rules import UNKNOWN, Verdict, classify
 from mlib.core.kinds.usage import Usage, how_to_use
 from mlib.core.kinds.witness import compare, testify
 from mlib.core.opening import open_for_reading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import BinaryIO
 
+    from mlib.core.formats.header import Tensor
     from mlib.core.models import Stat
 
 
@@ -70,7 +73,7 @@ def inspect(file: BinaryIO, size: int, *, name: str) -> Inspection:
 
 def conclude(header: Header) -> Inspection:
     """What a header, read now or kept from before, means. Never raises."""
-    verdict = classify(header.tensors)
+    verdict = _verdict(header.tensors)
     testimony = testify(header.metadata)
     conclusion = compare(verdict, testimony)
     evidence = [verdict.evidence] if verdict.evidence else []
@@ -83,6 +86,11 @@ def conclude(header: Header) -> Inspection:
         evidence=(*evidence, *conclusion.disagreements),
         usage=how_to_use(header.metadata, header.tensors),
     )
+
+
+@remembered
+def _verdict(tensors: Sequence[Tensor]) -> Verdict:
+    return classify(tensors)
 
 
 def place_findings(format_: str, kind: str, *, name: str, folder_type: str | None) -> tuple[Finding, ...]:

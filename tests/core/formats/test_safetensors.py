@@ -148,6 +148,19 @@ def test_a_tensor_that_another_replaces_must_still_make_sense(wrong: str) -> Non
     assert not accepted_by_library(text, b"12")
 
 
+def test_the_same_tensors_behind_other_metadata_are_read_alike() -> None:
+    """They are remembered: neither the metadata nor a name that came twice may leak into the next file."""
+    tensor = '{"dtype":"U8","shape":[1],"data_offsets":'
+    once = f'"a":{tensor}[0,1]}},"b":{tensor}[1,2]}}}}'
+    twice = once[:-1] + ',"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}'
+    for members in (once, twice):
+        alone = header_of("{" + members, b"xy")
+        for said in ("one", "other", "one"):
+            header = header_of('{"__metadata__":{"said":"' + said + '"},' + members, b"xy")
+            assert header.metadata == {"said": said}
+            assert (header.tensors, codes(header)) == (alone.tensors, codes(alone))
+
+
 def test_the_longest_header_allowed_is_read_and_one_byte_more_is_not() -> None:
     head = framed(b"{}" + b" " * 99_999_998)
     assert read(io.BytesIO(head), len(head)).findings == ()

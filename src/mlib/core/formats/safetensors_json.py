@@ -9,12 +9,11 @@ from __future__ import annotations
 import codecs
 import json
 from dataclasses import dataclass, field
-from itertools import repeat
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn
 
-from mlib.core.formats.header import Tensor
 from mlib.core.formats.reading import shown
 from mlib.core.formats.safetensors_patterns import patterns
+from mlib.core.formats.safetensors_plain import Layout, PlainTensors, remembered
 from mlib.core.formats.safetensors_tensor import BadHeader, byte_size, described, makes_sense
 from mlib.core.jsontext import Members, Number, depth, dump
 
@@ -22,43 +21,26 @@ if TYPE_CHECKING:
     from mlib.core.jsontext import Json
 
 _METADATA = "__metadata__"
-_RAW_METADATA = b"__metadata__"
 _MAX_LEVELS = 127  # of serde_json, the header itself included
 
 # What no real header comes near, so that a hostile one costs neither a second nor 256 MB.
-_MAX_TENSORS = 100_000
 _MAX_ENTRIES = 100_000
 _MAX_BACKSLASHES = 5_000_000
-_MAX_NAMES = 16 * 2**20
 _MAX_METADATA = 12 * 2**20
 _MAX_TEXT = 6 * 2**20
 _MAX_ODD = 2 * 2**20
 _ODD_COST = 100
 
-#: How much is searched for tensors at once.
-_NARROW, _WIDE = 2**10, 2**16
 #: How much is decoded to find one unusual value's end: most are short.
 _WINDOWS = (2**8, 2**12, 2**17)
 
-#: dtype, shape, and how many bytes the two make.
-_Kind: TypeAlias = tuple[str, tuple[int, ...], int | None]
-#: Whole members, names, dtypes, shapes, begins, ends, separators.
-_Columns: TypeAlias = tuple[tuple[bytes, ...], ...]
-
 
 @dataclass(slots=True)
-class Contents:
-    """What a header holds. Tensor by tensor: where its bytes begin and end, and how many its dtype and shape
-    make (None: the dtype is unknown, or they make no number of whole bytes that 64 bits can tell).
-
-    Metadata keys: `coerced` had a value that was no text, `dropped` one too long to keep (with its length in
-    bytes); `repeated` keys, of metadata or tensors, came twice.
+class Contents(Layout):
+    """What a header holds. Metadata keys: `coerced` had a value that was no text, `dropped` one too long to
+    keep (with its length in bytes); `repeated` keys, of metadata or tensors, came twice.
     """
 
-    tensors: list[Tensor] = field(default_factory=list)
-    begins: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    sizes: list[int | None] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     coerced: list[str] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
@@ -117,9 +99,7 @@ class _Reading:
         self._decoder = json.JSONDecoder(
             parse_int=_number, parse_float=_number, parse_constant=_no_number, object_pairs_hook=Members
         )
-        self._kinds: dict[tuple[bytes, bytes], _Kind] = {}
-        self._window = _WIDE
-        self._names_left = _MAX_NAMES
+        self._plain = PlainTensors(header)
         self._metadata_left = _MAX_METADATA
         self._odd_left = _MAX_ODD
         self._has_metadata = False
@@ -130,77 +110,18 @@ class _Reading:
             raise BadHeader("it is no JSON object")
         at, more = opening.end(), not opening[1]
         while more:
-            at, more = self._plain_tensors(self._skip(at))
+            layout, at, more = self._tensors(self._skip(at))
+            self.contents.add(layout)
             if more:
                 at, more = self._odd_member(at)
         if self._skip(at) < len(self.header):
             raise BadHeader(f"there is more after the JSON, at byte {at:,}")
 
-    def _plain_tensors(self, at: int) -> tuple[int, bool]:
-        """Take tensors as every known writer puts them, up to a member that is none; are there more?"""
-        contents = self.contents
-        while columns := self._run(at):
-            whole, names, dtypes, shapes, begins, ends, separators = columns
-            # No name of these holds a control character: all are decoded at once.
-            texts = b"\n".join(names).decode().split("\n")
-            known = map(self._kinds.__getitem__, zip(dtypes, shapes, strict=True))
-            types, lengths, sizes = zip(*known, strict=True)
-            # What Tensor() does, without a call in Python for each.
-            parts = zip(texts, types, lengths, strict=True)
-            contents.tensors += map(tuple.__new__, repeat(Tensor), parts)
-            contents.begins += map(int, begins)
-            contents.ends += map(int, ends)
-            contents.sizes += sizes
-            self._names_left -= sum(map(len, names))
-            self._check_limits()
-            at += sum(map(len, whole))
-            if separators[-1] == b"}":
-                return at, False
-        return at, True
-
-    def _run(self, at: int) -> _Columns | None:
-        """Plain tensors that follow one another from `at` on, within a window of the header, by column.
-
-        One search for all of them takes half the time of a match for each, but may pass over members that are
-        none: only what joins without a gap is believed, else just the first is taken and the window narrowed.
-        """
-        for pattern in (self._patterns.tight, self._patterns.loose):
-            if first := pattern.match(self.header, at):
-                found = pattern.findall(self.header, at, max(first.end(), at + self._window))
-                columns: _Columns = tuple(zip(*found, strict=True))
-                self._window = min(4 * self._window, _WIDE)
-                if self._joins(at, columns):
-                    return columns
-                self._window = _NARROW
-                columns = tuple((group,) for group in first.groups())
-                return columns if self._joins(at, columns) else None
-        return None
-
-    def _joins(self, at: int, columns: _Columns) -> bool:
-        """Whether all of them are tensors of this header, without a gap or a closing bracket between them."""
-        whole, names, dtypes, shapes, _, _, separators = columns
-        return (
-            _RAW_METADATA not in names
-            and b"}" not in separators[:-1]
-            and self.header.startswith(b"".join(whole), at)
-            and all(
-                self._learn(*kind) for kind in set(zip(dtypes, shapes, strict=True)).difference(self._kinds)
-            )
-        )
-
-    def _learn(self, raw_dtype: bytes, raw_shape: bytes) -> bool:
-        if self._patterns.shape.fullmatch(raw_shape) is None:
-            return False
-        dtype = raw_dtype.decode()
-        shape = tuple(map(int, raw_shape.split(b","))) if raw_shape.strip() else ()
-        self._kinds[raw_dtype, raw_shape] = dtype, shape, byte_size(dtype, shape)
-        return True
-
-    def _check_limits(self) -> None:
-        if self._names_left < 0:
-            raise BadHeader("its names are too long")
-        if len(self.contents.tensors) > _MAX_TENSORS:
-            raise BadHeader(f"more than {_MAX_TENSORS:,} tensors")
+    def _tensors(self, at: int) -> tuple[Layout, int, bool]:
+        """Plain tensors; what follows the metadata is often as it was in another file."""
+        if self._has_metadata and not self.contents.tensors:
+            return remembered(self.header, at)
+        return self._plain.take(at)
 
     def _odd_member(self, at: int) -> tuple[int, bool]:
         """Take any other member: metadata, or a tensor written in an unusual way."""
@@ -216,7 +137,7 @@ class _Reading:
         self.contents.begins.append(begins)
         self.contents.ends.append(ends)
         self.contents.sizes.append(byte_size(tensor.dtype, tensor.shape))
-        self._check_limits()
+        self.contents.check()
         return self._more(end)
 
     def _key(self, at: int) -> tuple[str, int]:
@@ -227,8 +148,8 @@ class _Reading:
         return self._name(start, end), match.end()
 
     def _name(self, start: int, end: int) -> str:
-        self._names_left -= end - start
-        self._check_limits()
+        self.contents.names_size += end - start
+        self.contents.check()
         return _text(self.header[start:end])
 
     def _more(self, at: int) -> tuple[int, bool]:

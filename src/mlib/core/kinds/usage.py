@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mlib.core.kinds.adapters import ranks
+from mlib.core.kinds.layouts import remembered
 from mlib.core.kinds.lines import one_line
 from mlib.core.kinds.precision import precision
 from mlib.core.kinds.trigger_words import frequent_tags, trigger_words
@@ -62,7 +63,8 @@ class Usage:
 
 def how_to_use(metadata: Mapping[str, str], tensors: Sequence[Tensor]) -> Usage:
     """What the header of a file says of its use, in text of one line each. Never raises."""
-    dtypes = _numbers_by_dtype(tensors)
+    common_rank, numbers = _figures(tensors)
+    dtypes = dict(numbers)
     tags = frequent_tags(metadata)
     return Usage(
         trigger_words=trigger_words(metadata, tags),
@@ -71,7 +73,7 @@ def how_to_use(metadata: Mapping[str, str], tensors: Sequence[Tensor]) -> Usage:
         author=_text(metadata, "modelspec.author", "ssmd_author", "general.author", "general.organization"),
         license=_text(metadata, "modelspec.license", "general.license"),
         resolution=_resolution(metadata),
-        rank=_rank(metadata, tensors),
+        rank=common_rank or _rank(metadata),
         alpha=_number(metadata, "ss_network_alpha"),
         trained_on=_text(metadata, "ss_sd_model_name"),
         trained_on_sha256=_hash(metadata, "ss_new_sd_model_hash", _SHA256),
@@ -99,11 +101,16 @@ def _resolution(metadata: Mapping[str, str]) -> str:
     return f"{int(sizes[0])}x{int(sizes[-1])}"
 
 
-def _rank(metadata: Mapping[str, str], tensors: Iterable[Tensor]) -> int | None:
+@remembered
+def _figures(tensors: Sequence[Tensor]) -> tuple[int | None, tuple[tuple[str, int], ...]]:
+    """The rank most adapted layers have, and how many numbers there are of each dtype."""
     counts = Counter(rank for rank in ranks(tensors) if 0 < rank <= _MAX_COUNT)
-    if counts:
-        # Of two that are as common, the larger, in whatever order the tensors lie.
-        return max(counts, key=lambda rank: (counts[rank], rank))
+    # Of two that are as common, the larger, in whatever order the tensors lie.
+    common = max(counts, key=lambda rank: (counts[rank], rank), default=None)
+    return common, tuple(_numbers_by_dtype(tensors).items())
+
+
+def _rank(metadata: Mapping[str, str]) -> int | None:
     dim = _number(metadata, "ss_network_dim")
     return int(dim) if dim else None
 
