@@ -35,7 +35,7 @@ _MUCH_FREE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `mend` is the command that puts it right, `fixed` if that was done now."""
+    """One thing that was looked at; `mend` is what puts it right, `fixed` if that was done now."""
 
     name: str
     state: State
