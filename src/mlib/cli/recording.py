@@ -52,7 +52,7 @@ def words(ctx: typer.Context) -> str:
 
 
 def _word(value: Any) -> str:
-    text = displayable(str(value))
+    key, equals, text = displayable(str(value)).rpartition("=")
     if text.startswith(("/", "./", "../", "~")):
         text = os.path.basename(text.rstrip("/"))
-    return shlex.quote(text)
+    return shlex.quote(f"{key}{equals}{text}")

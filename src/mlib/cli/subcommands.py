@@ -17,7 +17,8 @@ NAMES = {"scan": "scan", "list": "list_", "show": "show", "update": "update", "i
          "clean-meta": "clean_meta",
          "inspect": "inspect_", "hash": "hash_", "help": "help_",
          "log": "log", "undo": "undo", "tags": "tags_", "pending": "pending_", "missing": "missing",
-         "prune": "prune", "forget": "forget", "roots": "roots_", "trash": "trash", "mv": "mv",
+         "prune": "prune", "forget": "forget", "roots": "roots_", "verify": "verify",
+         "duplicates": "duplicates", "trash": "trash", "mv": "mv",
          "rename": "rename",
          "workflow": "workflow", "unused": "unused"}  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.db.rows import ROOT_COLUMNS, root_of, stored_path
 from mlib.db.writing import update
@@ -12,6 +12,16 @@ if TYPE_CHECKING:
 
     from mlib.core.models import Root
     from mlib.db.library import Library
+
+
+class Holding(NamedTuple):
+    """What the library knows in a root: present files, their models and bytes (a hard link takes none)."""
+
+    files: int = 0
+    models: int = 0
+    size_bytes: int = 0
+    missing: int = 0
+    seen_at: int | None = None
 
 
 def all_roots(library: Library) -> list[Root]:
@@ -51,3 +61,43 @@ def present_counts(library: Library) -> dict[int, int]:
     """How many present files each root holds, by its id."""
     where = "missing_since IS NULL AND root_id IS NOT NULL"
     return dict(library.all(f"SELECT root_id, count(*) FROM files WHERE {where} GROUP BY root_id"))
+
+
+def holdings(library: Library) -> dict[int, Holding]:
+    """What each root holds, by its id."""
+    found = {
+        root_id: Holding(seen_at=seen_at) for root_id, seen_at in library.all("SELECT id, seen_at FROM roots")
+    }
+    counts = library.all(
+        "SELECT root_id, sum(missing_since IS NULL),"
+        " count(DISTINCT CASE WHEN missing_since IS NULL THEN sha256 END), sum(missing_since IS NOT NULL)"
+        " FROM files WHERE root_id IS NOT NULL GROUP BY root_id"
+    )
+    sizes = dict(
+        library.all(
+            "SELECT root_id, sum(size_bytes) FROM (SELECT DISTINCT root_id, coalesce(device, directory) AS d,"
+            " coalesce(inode, name) AS i, size_bytes FROM files"
+            " WHERE missing_since IS NULL AND root_id IS NOT NULL) GROUP BY root_id"
+        )
+    )
+    for root_id, present, contents, missing in counts:
+        size = sizes.get(root_id) or 0
+        found[root_id] = Holding(present, contents, size, missing, found[root_id].seen_at)
+    return found
+
+
+def hand_over(library: Library, root_id: int, heir: int | None, since: int) -> int:
+    """Give the files of a root to another, or mark those present as missing; how many were present."""
+    count = library.all("SELECT count(*) FROM files WHERE root_id = ? AND missing_since IS NULL", [root_id])
+    library.execute(
+        "UPDATE files SET root_id = ?2, missing_since ="
+        " CASE WHEN ?2 IS NULL THEN coalesce(missing_since, ?3) ELSE missing_since END WHERE root_id = ?1",
+        [root_id, heir, since],
+    )
+    library.execute("UPDATE pending_files SET root_id = ? WHERE root_id = ?", [heir, root_id])
+    return int(count[0][0])
+
+
+def forget(library: Library, root_id: int) -> None:
+    """Drop a root that nothing belongs to any more."""
+    library.execute("DELETE FROM roots WHERE id = ?", [root_id])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import tags as core_tags
 from mlib.db.recorded import BEARERS, SUBJECTS
@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 _OWNED = {
     table: f"{SUBJECTS[table]} = ? AND tag_id = (SELECT id FROM tags WHERE folded = ?)" for table in BEARERS
 }
+
+
+class TagCount(NamedTuple):
+    """A tag as it is spelled, and how many models and pending imports bear it."""
+
+    name: str
+    models: int
+    pending: int
+
+
+class TagBearers(NamedTuple):
+    """The SHA-256s of the models and the ids of the pending imports that bear a tag."""
+
+    models: list[str]
+    pending: list[int]
 
 
 def of_model(library: Library, sha256: str) -> tuple[str, ...]:
@@ -36,6 +51,30 @@ def set_of_model(library: Library, sha256: str, tags: Mapping[str, str]) -> None
 def set_of_pending(library: Library, pending_id: int, tags: Mapping[str, str]) -> None:
     """Make these (folded to shown) all the tags of a pending import."""
     _set(library, "pending_model_tags", "pending_id", pending_id, tags)
+
+
+def counts(library: Library) -> list[TagCount]:
+    """Every tag with how many models and pending imports bear it, in the order of their folded forms."""
+    rows = library.all(
+        "SELECT name, (SELECT count(*) FROM model_tags WHERE tag_id = id),"
+        " (SELECT count(*) FROM pending_model_tags WHERE tag_id = id) FROM tags ORDER BY folded"
+    )
+    return [TagCount(*row) for row in rows]
+
+
+def spelling(library: Library, folded: str) -> str | None:
+    """How a tag is spelled; None if there is none."""
+    row = library.one("SELECT name FROM tags WHERE folded = ?", [folded])
+    return None if row is None else row[0]
+
+
+def bearers(library: Library, folded: str) -> TagBearers:
+    """All that bear a tag."""
+    sql = "SELECT {} FROM {} WHERE tag_id = (SELECT id FROM tags WHERE folded = ?) ORDER BY 1"
+    found = [
+        [key for (key,) in library.all(sql.format(SUBJECTS[table], table), [folded])] for table in BEARERS
+    ]
+    return TagBearers(*found)
 
 
 def id_of(library: Library, folded: str, shown: str) -> int:

@@ -37,10 +37,9 @@ class Facts:
         self._library = library
         self._root_ids: dict[int, int] = {}
 
-    def ordered(self, changes: Sequence[Change], *tables: str) -> list[Change]:
-        """Those about facts, or these tables, so that no path ever holds two present files."""
-        wanted = tables or tuple(_HOMES)
-        return sorted((each for each in changes if each.table in wanted), key=_rank)
+    def ordered(self, changes: Sequence[Change]) -> list[Change]:
+        """Those about facts, in an order in which no path ever holds two present files."""
+        return sorted((each for each in changes if each.table in _HOMES), key=_rank)
 
     def restore(self, change: Change) -> None:
         """Make a row what it was, if it is still what the command left."""
@@ -55,22 +54,28 @@ class Facts:
         elif now is not None and _holds(now, change.after):
             recorded.put(self._library, table, change.key, self._fitted(change, {**now, **change.before}))
 
-    def root(self, change: Change) -> None:
-        """Remember a root again, or forget one. Raises ChangedSince where files were found in it since."""
+    def bring_root_back(self, change: Change) -> None:
+        """Remember a root again, before any file that belongs to it."""
         table = self.tables["roots"]
         now = recorded.get(self._library, table, change.key)
         if change.before is None:
-            used = (
-                "SELECT 1 FROM files WHERE root_id = ?1 UNION SELECT 1 FROM pending_files WHERE root_id = ?1"
-            )
-            if self._library.one(used, change.key):
-                raise ChangedSince("files were found in this root")
-            if now is not None and change.after is not None and now["path"] == change.after["path"]:
-                recorded.remove(self._library, table, change.key)
-        elif change.after is None:
+            return
+        if change.after is None:
             self._bring_back(change.before, taken=now is not None)
         elif now is not None and _holds(now, change.after):
             recorded.put(self._library, table, change.key, change.before)
+
+    def forget_root(self, change: Change) -> None:
+        """Forget a root that the command added. Raises ChangedSince where files were found in it since."""
+        table = self.tables["roots"]
+        now = recorded.get(self._library, table, change.key)
+        if change.before is not None or change.after is None or now is None:
+            return
+        used = "SELECT 1 FROM files WHERE root_id = ?1 UNION SELECT 1 FROM pending_files WHERE root_id = ?1"
+        if self._library.one(used, change.key):
+            raise ChangedSince("files were found in it")
+        if now["path"] == change.after["path"]:
+            recorded.remove(self._library, table, change.key)
 
     def _bring_back(self, root: Values, *, taken: bool) -> None:
         here = self._library.one("SELECT id FROM roots WHERE path = ?", [root["path"]])

@@ -75,14 +75,14 @@ def _take_back(library: Library, entry: Entry) -> None:
                 _checked(library, entry, step, change)
 
     each(typed.unmake, "models", "pending_import")
-    for change in facts.ordered(changes, "roots"):
-        _checked(library, entry, facts.root, change)
+    each(facts.bring_root_back, "roots")
     each(typed.record, "models", "pending_import")
     each(typed.meta, "model_meta")
     each(typed.bearer, "model_tags", "pending_model_tags")
     each(typed.spelling, "tags")
     for change in facts.ordered(changes):
         facts.restore(change)
+    each(facts.forget_root, "roots")
     tags.forget_unused(library)
 
 

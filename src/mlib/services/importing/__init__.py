@@ -11,6 +11,7 @@ from mlib.services.importing.strategies import (
     overridden,
     resolved,
 )
+from mlib.services.importing.waiting import Reason, Wait, waiting
 
 __all__ = [
     "Conflict",
@@ -18,7 +19,9 @@ __all__ = [
     "Failed",
     "ImportReport",
     "Imported",
+    "Reason",
     "UserData",
+    "Wait",
     "Waiting",
     "differences",
     "import_pending",
@@ -26,4 +29,5 @@ __all__ = [
     "merged",
     "overridden",
     "resolved",
+    "waiting",
 ]

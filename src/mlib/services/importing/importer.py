@@ -69,18 +69,18 @@ def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, re
         report.waiting.append(Waiting(entry.id, entry.path))
         return
     model = models.get(library, entry.sha256)
-    incoming = _incoming(entry)
-    if isinstance(incoming, Failed):
-        report.failed.append(incoming)
+    said = incoming(entry)
+    if isinstance(said, Failed):
+        report.failed.append(said)
         return
     if model is None:
         content = contents.get(library, entry.sha256)
         model = _new_model(entry, base_model=entry.base_model or (content.base_model if content else ""))
-        _write(library, model, incoming)
+        _write(library, model, said)
         _settle(library, entry, report, "created")
         return
     existing = user_data(library, model)
-    result = resolved(existing, incoming, strategy)
+    result = resolved(existing, said, strategy)
     if result is None:
         _attach(library, entry)
         if strategy is ConflictStrategy.DELETE:
@@ -89,8 +89,8 @@ def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, re
         elif strategy is ConflictStrategy.IGNORE:
             report.ignored.append(entry.id)
         else:
-            differs = differences(existing, incoming)
-            report.conflict.append(Conflict(entry.id, entry.sha256, entry.path, incoming, existing, differs))
+            differs = differences(existing, said)
+            report.conflict.append(Conflict(entry.id, entry.sha256, entry.path, said, existing, differs))
         return
     changed = result != existing
     if changed:
@@ -114,7 +114,8 @@ def _are_given(library: Library, model: Model) -> bool:
     return TAGS not in model.edited and TAGS in given.anywhere(library, model.sha256)
 
 
-def _incoming(entry: Pending) -> UserData | Failed:
+def incoming(entry: Pending) -> UserData | Failed:
+    """What a pending import says of user data."""
     text = {name: getattr(entry, name) for name in TEXT_FIELDS if name in entry.edited}
     try:
         free = _object(None if entry.meta_json is None else strip_images(entry.meta_json).text)

@@ -1,0 +1,166 @@
+"""`mlib roots`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
+from mlib.cli.tables import Column, write_table
+from mlib.core import times
+
+if TYPE_CHECKING:
+    from mlib.core.models import Root
+    from mlib.services.rooting import RootReport
+
+_COLUMNS = [
+    Column("ID", right=True),
+    Column("TYPE"),
+    Column("STATE"),
+    Column("FILES", right=True),
+    Column("MODELS", right=True),
+    Column("SIZE", right=True),
+    Column("LAST SEEN"),
+    Column("PATH", shrinks=True),
+    Column("ORIGIN", shrinks=True),
+]
+
+
+def roots_(
+    ctx: typer.Context,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """List the folders that a scan looks at: how each stands now, and what is known in it.
+
+    `empty` is also what a drive leaves behind that is switched off.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from mlib.services.rooting import listed
+
+    with open_for(ctx, library, mode="read") as opened:
+        found = listed(opened)
+    if as_json:
+        output.write_json([_report_as_json(each) for each in found])
+    elif quiet:
+        output.write_values(each.root.path for each in found)
+    else:
+        write_table(_COLUMNS, [_row(each) for each in found])
+
+
+def _add(
+    ctx: typer.Context,
+    folders: Annotated[
+        list[str],
+        typer.Argument(metavar="TYPE=DIR|DIR...", help="A folder of one type, or a whole ComfyUI."),
+    ],
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Remember folders for the next scan."""
+    from mlib.cli.recording import recorded
+    from mlib.services.rooting import add_roots, wanted_roots
+
+    opening = (
+        open_for(ctx, library, mode="rehearse")
+        if dry_run
+        else open_or_create(ctx, library, check=lambda _: wanted_roots(folders))
+    )
+    with opening as opened, recorded(ctx, opened, dry_run=dry_run):
+        report = add_roots(opened, folders, dry_run=dry_run)
+    if as_json:
+        output.write_json(
+            {
+                "added": [_as_json(root) for root in report.added],
+                "known": [_as_json(root) for root in report.known],
+                "problems": [problem._asdict() for problem in report.problems],
+                "dry_run": dry_run,
+            }
+        )
+    else:
+        output.write_rows(
+            ("would add" if dry_run else "added", root.type, root.path) for root in report.added
+        )
+        if report.known:
+            output.note(f"known already: {fmt.plural(len(report.known), 'folder')}")
+        for problem in report.problems:
+            output.note(f"problem: {problem.path}: {problem.message}")
+        if report.added and not dry_run:
+            output.note("hint: `mlib scan` looks into them")
+    if report.problems:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _remove(
+    ctx: typer.Context,
+    root: Annotated[str, typer.Argument(metavar="PATH|ID", help="A folder of `mlib roots`.")],
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Stop looking at a folder. Its models stay, with all you said about them, but count as missing.
+
+    A folder of a ComfyUI that is still known comes back with the next scan.
+    """
+    from mlib.cli.recording import recorded
+    from mlib.services.rooting import remove_root
+
+    with open_for(ctx, library, mode="write") as opened, recorded(ctx, opened, dry_run=dry_run):
+        report = remove_root(opened, root, dry_run=dry_run)
+    if as_json:
+        output.write_json(
+            {
+                "removed": _as_json(report.root),
+                "missing": report.missing,
+                "elsewhere": report.elsewhere,
+                "dry_run": dry_run,
+            }
+        )
+        return
+    output.write_rows([("would remove" if dry_run else "removed", report.root.type, report.root.path)])
+    if report.missing:
+        output.note(f"{fmt.plural(report.missing, 'file')} count as missing from now on")
+    if report.root.origin != "user":
+        output.note("note: it comes back with the next scan if another folder of its origin is known")
+
+
+#: What `mlib roots` can do.
+VERBS = {"add": _add, "remove": _remove}
+
+
+def _row(each: RootReport) -> tuple[str, ...]:
+    root, holding = each.root, each.holding
+    return (
+        str(root.id),
+        root.type,
+        each.standing,
+        fmt.number(holding.files),
+        fmt.number(holding.models),
+        fmt.size(holding.size_bytes),
+        fmt.moment(holding.seen_at),
+        root.path,
+        root.origin,
+    )
+
+
+def _report_as_json(each: RootReport) -> dict[str, Any]:
+    return {
+        **_as_json(each.root),
+        "state": each.standing,
+        "files": each.holding.files,
+        "models": each.holding.models,
+        "size_bytes": each.holding.size_bytes,
+        "missing": each.holding.missing,
+        "last_seen": times.iso(each.holding.seen_at),
+    }
+
+
+def _as_json(root: Root) -> dict[str, Any]:
+    return {"id": root.id, "type": root.type, "path": root.path, "origin": root.origin}

@@ -1,0 +1,101 @@
+"""`mlib tags`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.confirming import YesOption, confirm
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for
+from mlib.cli.tables import Column, write_table
+
+if TYPE_CHECKING:
+    from mlib.services.tagging import TagReport
+
+_COLUMNS = [Column("TAG", shrinks=True), Column("MODELS", right=True), Column("PENDING", right=True)]
+_Tag = Annotated[str, typer.Argument(metavar="TAG", help="A tag, in any case.")]
+
+
+def tags_(
+    ctx: typer.Context,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """List the tags with how many models and pending imports bear them; rename or delete one."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from mlib.services.tagging import counts
+
+    with open_for(ctx, library, mode="read") as opened:
+        found = counts(opened)
+    if as_json:
+        output.write_json([{"tag": tag.name, "models": tag.models, "pending": tag.pending} for tag in found])
+    elif quiet:
+        output.write_values(tag.name for tag in found)
+    else:
+        write_table(_COLUMNS, [(tag.name, str(tag.models), str(tag.pending)) for tag in found])
+
+
+def _rename(
+    ctx: typer.Context,
+    tag: _Tag,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called, spelled as you like.")],
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Call a tag otherwise everywhere. If NEW is a tag already the two become one."""
+    from mlib.cli.recording import recorded
+    from mlib.services.tagging import rename
+
+    with open_for(ctx, library, mode="write") as opened, recorded(ctx, opened, dry_run=dry_run):
+        report = rename(opened, tag, new, dry_run=dry_run)
+    _tell(report, dry_run=dry_run, as_json=as_json)
+
+
+def _delete(
+    ctx: typer.Context,
+    tag: _Tag,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Take a tag from all that bear it, after a backup."""
+    from mlib.cli.recording import recorded
+    from mlib.services.tagging import delete
+
+    with open_for(ctx, library, mode="write") as opened:
+        report = delete(opened, tag, dry_run=True)
+        if not dry_run:
+            confirm(f"take the tag '{report.before}' from {_bearers(report)}", yes=yes)
+            with recorded(ctx, opened, dry_run=False):
+                report = delete(opened, tag)
+    _tell(report, dry_run=dry_run, as_json=as_json)
+
+
+#: What `mlib tags` can do.
+VERBS = {"rename": _rename, "delete": _delete}
+
+
+def _tell(report: TagReport, *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        output.write_json({**report._asdict(), "dry_run": dry_run})
+        return
+    deed = "deleted" if report.after is None else "merged" if report.merged else "renamed"
+    output.write_rows(
+        [(deed, report.before, *([] if report.after is None else [report.after]), _bearers(report))]
+    )
+    if dry_run:
+        output.note("nothing was done: this was a dry run")
+    if report.backup:
+        output.note(f"backup: {report.backup}")
+
+
+def _bearers(report: TagReport) -> str:
+    models = fmt.plural(report.models, "model")
+    return f"{models}, {fmt.plural(report.pending, 'pending import')}" if report.pending else models

@@ -1,0 +1,96 @@
+"""Models that have no file any more: finding them, and forgetting all that is kept of one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlib.core.sidecars.companions import companions
+from mlib.db.rows import path_of, stored_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlib.db.library import Library
+
+_MISSING = (
+    "SELECT m.sha256, m.name, m.type, m.size_bytes, f.directory, f.name, f.root_id, f.missing_since"
+    " FROM models AS m LEFT JOIN files AS f ON f.sha256 = m.sha256"
+    " WHERE NOT EXISTS (SELECT 1 FROM files AS p WHERE p.sha256 = m.sha256 AND p.missing_since IS NULL)"
+    " ORDER BY m.sha256, f.missing_since DESC, f.directory, f.name"
+)
+#: What is kept by content, also of a pending import with the same.
+_BY_CONTENT = ("contents", "hashes", "headers")
+
+
+class Lost(NamedTuple):
+    """A place where a model lay, and since when it does not."""
+
+    path: str
+    root_id: int | None
+    since: int | None
+
+
+class MissingModel(NamedTuple):
+    """A model without a file; `places` are where it lay, the last one first."""
+
+    sha256: str
+    name: str
+    type: str
+    size_bytes: int | None
+    places: tuple[Lost, ...]
+
+    @property
+    def since(self) -> int | None:
+        """When its last file was found to be gone; None if there never was one."""
+        return self.places[0].since if self.places else None
+
+
+def missing(library: Library) -> Iterator[MissingModel]:
+    """Every model without a present file, by SHA-256."""
+    model: MissingModel | None = None
+    for sha256, name, kind, size, directory, file, root_id, since in library.all(_MISSING):
+        if model is None or model.sha256 != sha256:
+            if model is not None:
+                yield model
+            model = MissingModel(sha256, name, kind, size, ())
+        if directory is not None:
+            place = Lost(os.path.join(path_of(directory), path_of(file)), root_id, since)
+            model = model._replace(places=(*model.places, place))
+    if model is not None:
+        yield model
+
+
+def forget(library: Library, sha256: str) -> None:
+    """Drop a model with all that was said and found of it, but for what a pending import still needs."""
+    rows = library.all("SELECT DISTINCT directory, name FROM files WHERE sha256 = ?", [sha256])
+    library.execute("DELETE FROM files WHERE sha256 = ?", [sha256])
+    library.execute("DELETE FROM given WHERE sha256 = ?", [sha256])
+    library.execute("DELETE FROM findings WHERE sha256 = ? AND name <> ''", [sha256])
+    for directory, name in rows:
+        _forget_sidecars(library, directory, name)
+    if library.one("SELECT 1 FROM pending_import WHERE sha256 = ?", [sha256]) is None:
+        for table in _BY_CONTENT:
+            library.execute(f"DELETE FROM {table} WHERE sha256 = ?", [sha256])
+        library.execute("DELETE FROM findings WHERE sha256 = ?", [sha256])
+    library.execute("DELETE FROM models WHERE sha256 = ?", [sha256])
+
+
+def _forget_sidecars(library: Library, directory: str | bytes, name: str | bytes) -> None:
+    """Drop what was read beside a place, but for what belongs to another model there too."""
+    beside = [
+        path_of(other)
+        for (other,) in library.all("SELECT name FROM sidecars WHERE directory = ?", [directory])
+    ]
+    if not beside:
+        return
+    models = [
+        path_of(other)
+        for (other,) in library.all("SELECT DISTINCT name FROM files WHERE directory = ?", [directory])
+    ]
+    kept = {each.name for model in models for each in companions(model, [*beside, *models])}
+    for each in companions(path_of(name), [*beside, *models]):
+        if each.name not in kept:
+            library.execute(
+                "DELETE FROM sidecars WHERE directory = ? AND name = ?", [directory, stored_path(each.name)]
+            )

@@ -1,0 +1,156 @@
+"""Models whose files are gone: listing them, and forgetting models when somebody says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlib.core import times
+from mlib.core.errors import Refused
+from mlib.core.standing import standing
+from mlib.core.walk import is_within
+from mlib.db import files, gone, models, pending, roots, tags
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlib.core.models import Root
+    from mlib.db.gone import MissingModel
+    from mlib.db.library import Library
+    from mlib.services.targets import Target
+
+#: A greater part of the library than this is not pruned without a word.
+GUARD_PART = 0.1
+
+
+class Missing(NamedTuple):
+    """A model without a file; `offline` where one may lie in a root that is not there now."""
+
+    model: MissingModel
+    offline: bool
+
+
+class Forgotten(NamedTuple):
+    """A model, or a pending import (`sha256` is None), that was forgotten; `paths` are of present files."""
+
+    sha256: str | None
+    pending_id: int | None
+    name: str
+    missing_since: int | None
+    paths: tuple[str, ...] = ()
+
+
+class ForgetReport(NamedTuple):
+    """What was forgotten; `kept_offline` counts models that were old enough but may only be switched off.
+
+    `too_many` says that without `force` a prune would refuse.
+    """
+
+    forgotten: tuple[Forgotten, ...]
+    kept_offline: int = 0
+    backup: str | None = None
+    dry_run: bool = False
+    too_many: bool = False
+
+
+class _Old(NamedTuple):
+    """The models that were gone for long enough, and how many more there are in roots that are offline.
+
+    A model that no scan ever saw is not gone.
+    """
+
+    models: tuple[MissingModel, ...]
+    kept_offline: int
+    too_many: bool
+
+
+def missing(library: Library) -> list[Missing]:
+    """Every model without a file, the latest gone first; those that no scan ever saw come last."""
+    away = _away(library)
+    found = [Missing(model, _is_offline(model, away)) for model in gone.missing(library)]
+    return sorted(found, key=lambda each: (-(each.model.since or 0), each.model.name, each.model.sha256))
+
+
+def prune(library: Library, missing_for: int, *, force: bool = False, dry_run: bool = False) -> ForgetReport:
+    """Forget models without a file for so many milliseconds; in one transaction, after a backup.
+
+    Raises Refused (`too_many`) where that is more than a tenth of the library, unless `force` is given.
+    """
+    before = times.now() - missing_for
+    away = _away(library)
+    found = _old(library, before, away)
+    if not dry_run:
+        _guard(library, found, force=force)
+    backup = library.backup("before-prune") if found.models and not dry_run else None
+    with library.transaction(rehearsal=dry_run):
+        found = _old(library, before, away)  # a scan may have found some meanwhile
+        if not dry_run:
+            _guard(library, found, force=force)
+        for model in found.models:
+            gone.forget(library, model.sha256)
+        tags.forget_unused(library)
+    forgotten = tuple(Forgotten(each.sha256, None, each.name, each.since) for each in found.models)
+    return ForgetReport(forgotten, found.kept_offline, backup, dry_run, found.too_many)
+
+
+def forget(library: Library, targets: Sequence[Target], *, dry_run: bool = False) -> ForgetReport:
+    """Forget these models and pending imports with all that was said of them; after a backup."""
+    backup = library.backup("before-forget") if targets and not dry_run else None
+    with library.transaction(rehearsal=dry_run):
+        found = [each for each in (_forget(library, target) for target in targets) if each is not None]
+        tags.forget_unused(library)
+    return ForgetReport(tuple(found), 0, backup, dry_run)
+
+
+def _forget(library: Library, target: Target) -> Forgotten | None:
+    """Forget one; None if somebody else did it already."""
+    if target.pending_id is not None:
+        entry = pending.get(library, target.pending_id)
+        if entry is None:
+            return None
+        pending.remove(library, target.pending_id)
+        return Forgotten(None, target.pending_id, entry.name, None)
+    assert target.sha256 is not None
+    model = models.get(library, target.sha256)
+    if model is None:
+        return None
+    rows = files.of_model(library, target.sha256)
+    paths = tuple(row.path for row in rows if row.missing_since is None)
+    since = None if paths or not rows else rows[0].missing_since
+    gone.forget(library, target.sha256)
+    return Forgotten(target.sha256, None, model.name, since, paths)
+
+
+def _old(library: Library, before: int, away: Sequence[Root]) -> _Old:
+    long_gone = [each for each in gone.missing(library) if each.since is not None and each.since <= before]
+    judged = [model for model in long_gone if not _is_offline(model, away)]
+    total = library.all("SELECT count(*) FROM models")[0][0]
+    return _Old(tuple(judged), len(long_gone) - len(judged), len(judged) > GUARD_PART * total)
+
+
+def _guard(library: Library, found: _Old, *, force: bool) -> None:
+    if found.too_many and not force:
+        total = library.all("SELECT count(*) FROM models")[0][0]
+        raise Refused(
+            "too_many",
+            f"this would forget {len(found.models)} of {total} models, more than a tenth of the library",
+            hint="look at `mlib missing`, then add --yes --force",
+        )
+
+
+def _away(library: Library) -> list[Root]:
+    """The roots that cannot be asked now: absent, unreadable, or empty although files are known in them."""
+    holding = roots.present_counts(library)
+    states = [(root, standing(root.path)) for root in roots.all_roots(library)]
+    return [
+        root
+        for root, state in states
+        if state in ("absent", "unreadable") or (state == "empty" and holding.get(root.id or 0))
+    ]
+
+
+def _is_offline(model: MissingModel, away: Sequence[Root]) -> bool:
+    return any(
+        place.root_id == root.id or is_within(place.path, root.path)
+        for place in model.places
+        for root in away
+    )

@@ -1,0 +1,99 @@
+"""Tags as such: which there are, renaming one everywhere, taking one from all that bear it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlib.core import times
+from mlib.core.errors import NotFound
+from mlib.core.models import TAGS
+from mlib.core.tags import folded, shown
+from mlib.core.text import visible
+from mlib.db import models, tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlib.db.library import Library
+    from mlib.db.tags import TagCount
+
+
+class TagReport(NamedTuple):
+    """What became of a tag, on how many models and pending imports; `after` is None where it is gone.
+
+    `merged` says that the new name was a tag already.
+    """
+
+    before: str
+    after: str | None
+    models: int
+    pending: int
+    merged: bool = False
+    backup: str | None = None
+
+
+def counts(library: Library) -> list[TagCount]:
+    """Every tag with how many models and pending imports bear it, in the order of their folded forms."""
+    return tags.counts(library)
+
+
+def rename(library: Library, old: str, new: str, *, dry_run: bool = False) -> TagReport:
+    """Call a tag otherwise, in the spelling that was typed; what bears it joins those that bear the new one.
+
+    Raises NotFound (`tag_not_found`) and WrongUsage for what can be no tag.
+    """
+    new = shown(new)
+    with library.transaction(rehearsal=dry_run):
+        before = _spelled(library, old)
+        merged = folded(new) != folded(old) and tags.spelling(library, folded(new)) is not None
+        bearers = tags.bearers(library, folded(old))
+        if folded(new) != folded(old):
+            for sha256 in bearers.models:
+                _take(library, sha256, old)
+                if not tags.bears(library, "model_tags", sha256, folded(new)):
+                    tags.give(library, "model_tags", sha256, new)
+            for pending_id in bearers.pending:
+                tags.take(library, "pending_model_tags", pending_id, folded(old))
+                if not tags.bears(library, "pending_model_tags", pending_id, folded(new)):
+                    tags.give(library, "pending_model_tags", pending_id, new)
+            tags.forget_unused(library)
+        tags.respell(library, new)
+    return TagReport(before, new, len(bearers.models), len(bearers.pending), merged)
+
+
+def delete(library: Library, name: str, *, dry_run: bool = False) -> TagReport:
+    """Take a tag from all that bear it; the library is backed up first. Raises NotFound (`tag_not_found`)."""
+    _spelled(library, name)
+    backup = None if dry_run else library.backup("before-tags-delete")
+    with library.transaction(rehearsal=dry_run):
+        before = _spelled(library, name)
+        bearers = tags.bearers(library, folded(name))
+        for sha256 in bearers.models:
+            _take(library, sha256, name)
+        for pending_id in bearers.pending:
+            tags.take(library, "pending_model_tags", pending_id, folded(name))
+        tags.forget_unused(library)
+    return TagReport(before, None, len(bearers.models), len(bearers.pending), backup=backup)
+
+
+def _take(library: Library, sha256: str, name: str) -> None:
+    """Take a tag from a model; from now on its tags are a person's choice, whatever a sidecar gave."""
+    tags.take(library, "model_tags", sha256, folded(name))
+    model = models.get(library, sha256)
+    if model is not None:
+        models.put(library, [model._replace(edited=model.edited | {TAGS}, updated_at=times.now())])
+
+
+def _spelled(library: Library, name: str) -> str:
+    spelling = tags.spelling(library, folded(name))
+    if spelling is None:
+        raise NotFound("tag_not_found", f"no tag is called '{visible(name)}'", hint=_hint(library, name))
+    return spelling
+
+
+def _hint(library: Library, name: str) -> str:
+    import difflib
+
+    names: Iterable[str] = (count.name for count in tags.counts(library))
+    close = difflib.get_close_matches(folded(name), {folded(each): each for each in names}, n=3)
+    return f"did you mean {' or '.join(close)}?" if close else "`mlib tags` lists them"
