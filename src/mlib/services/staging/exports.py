@@ -11,9 +11,10 @@ from mlib.core import exchange, times
 from mlib.core.exchange import BadLineError, Exported, Place
 from mlib.core.formats.header import Finding
 from mlib.core.models import TAGS, TEXT_FIELDS, KnownFile, Model, Pending
+from mlib.core.tags import distinct
 from mlib.core.text import displayable
 from mlib.core.walk import is_within
-from mlib.db import contents, files, given, hashes, models, pending, roots
+from mlib.db import contents, files, given, hashes, models, pending, roots, tags
 from mlib.db.exported_files import TooLong, lines_of, opened_export
 from mlib.services.staging.joining import BadRow, joined
 from mlib.services.staging.moving import Move, moved
@@ -172,7 +173,7 @@ def _take_over(
                 continue
             change = changes.get(each.pending_id)
             if change is not None:
-                _complete(library, model, is_new=change == "created" and each.is_alone)
+                _complete(library, each.exported, is_new=change == "created" and each.is_alone)
             for place in each.exported.places:
                 _keep_place(library, model.sha256, place, known, is_new=change == "created")
 
@@ -229,13 +230,17 @@ def _findings(facts: Facts) -> list[Finding]:
     return [Finding(code, message, serious) for code, message, serious in facts.findings]
 
 
-def _complete(library: Library, told: Model, *, is_new: bool) -> None:
+def _complete(library: Library, exported: Exported, *, is_new: bool) -> None:
     """A new model is what the line says, times and all; one that was known gets what it has none of."""
+    told = exported.record
+    assert isinstance(told, Model)
+    model = models.get(library, told.sha256)
+    assert model is not None
+    if TAGS not in model.edited and exported.tags and not tags.of_model(library, told.sha256):
+        tags.set_of_model(library, told.sha256, distinct(exported.tags))  # those that sidecars gave there
     if is_new:
         models.put(library, [told])
         return
-    model = models.get(library, told.sha256)
-    assert model is not None
     lacking: dict[str, Any] = {
         name: getattr(told, name)
         for name in ("base_model", "description", "notes")
