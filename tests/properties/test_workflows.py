@@ -30,9 +30,10 @@ LEVELS = st.lists(
 )
 KEYS = st.sampled_from(
     (
-        *("nodes", "type", "widgets_values", "properties", "models", "name", "definitions", "subgraphs", "id"),
-        *("extra", "groupNodes", "class_type", "inputs", "prompt", "workflow", "widgets_values_named",),
-        *("mode", "url", "hash", "directory", "widget", "extra_data", "extra_pnginfo", "on", "active", "s"),
+        *("nodes", "type", "widgets_values", "properties", "models", "name", "definitions", "id"),
+        *("extra", "groupNodes", "class_type", "inputs", "prompt", "workflow", "subgraphs"),
+        *("widgets_values_named", "mode", "url", "hash", "directory", "widget", "extra_data", "extra_pnginfo", "on", "active"),
+        "s",
     )
 )  # fmt: skip
 VALUES = st.sampled_from(

@@ -134,16 +134,40 @@ def test_subgraphs_doubled_over_and_over_are_read_once_each() -> None:
     assert named(document) == [("a.safetensors", "loras")]
 
 
-def test_a_widget_of_a_subgraph_that_was_changed_outside_is_named_with_its_type() -> None:
-    brought_out = node(
-        2, "UNETLoader", "a.safetensors", inputs=[{"widget": {"name": "unet_name"}, "link": 9}]
-    )
-    instance = node(1, SUBGRAPH, "b.safetensors", widgets_values_named={"unet_name": "b.safetensors"})
-    document = canvas(instance, subgraphs=[subgraph(brought_out)])
-    assert set(named(document)) == {
-        ("a.safetensors", "diffusion_models"),
-        ("b.safetensors", "diffusion_models"),
-    }
+def promoting(inside: str, *outside: str) -> Any:
+    """A workflow whose subgraph brings out the widget of its loader; one node for each model outside."""
+    fed = [{"name": "unet_name", "widget": {"name": "unet_name"}, "link": 9}]
+    loader = node(2, "UNETLoader", inside, "default", inputs=fed)
+    part = subgraph(loader, inputs=[{"name": "unet_name_1", "linkIds": [9]}])
+    instances = [
+        node(5 + n, SUBGRAPH, name, widgets_values_named={"unet_name_1": name})
+        for n, name in enumerate(outside)
+    ]
+    return canvas(*instances, subgraphs=[part])
+
+
+def test_what_is_chosen_outside_of_a_subgraph_counts_and_not_what_stood_inside() -> None:
+    [need] = needs(promoting("old.pt", "new.pt"))
+    assert (need.name, need.type, need.nodes) == ("new.pt", "diffusion_models", ("5",))
+    [need] = needs(promoting("same.pt", "same.pt"))
+    assert (need.name, need.nodes) == ("same.pt", ("5:2",))
+
+
+def test_what_stands_inside_counts_where_one_of_several_nodes_leaves_it() -> None:
+    assert set(named(promoting("a.pt", "a.pt", "b.pt"))) == {
+        ("a.pt", "diffusion_models"), ("b.pt", "diffusion_models"),
+    }  # fmt: skip
+    assert set(named(promoting("a.pt", "c.pt", "b.pt"))) == {
+        ("c.pt", "diffusion_models"), ("b.pt", "diffusion_models"),
+    }  # fmt: skip
+
+
+def test_a_widget_of_a_subgraph_without_names_counts_if_nothing_inside_says_the_same() -> None:
+    parts = [subgraph(LORA)]
+    assert named(canvas(node(1, SUBGRAPH, "a.safetensors"), subgraphs=parts)) == [("a.safetensors", "loras")]
+    assert set(named(canvas(node(1, SUBGRAPH, "b.safetensors"), subgraphs=parts))) == {
+        ("a.safetensors", "loras"), ("b.safetensors", None),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", [2, 4])
@@ -185,6 +209,16 @@ def test_a_group_made_one_node_gives_its_widgets_their_types() -> None:
     assert named(canvas(node(1, "workflow>pair"), extra={"groupNodes": {"pair": group}})) == [
         ("v.pt", "vae"), ("old.pt", "loras"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["UNETLoaderMultiGPU", "UNETLoaderDisTorch2MultiGPU"])
+def test_the_doubles_of_loaders_are_known(kind: str) -> None:
+    assert named(canvas(node(1, kind, "a.pt", "default", "cuda:1"))) == [("a.pt", "diffusion_models")]
+
+
+def test_a_name_of_nothing_is_no_need() -> None:
+    texts = [node(1, "DiffusersLoader", "./"), node(2, "Any", "embedding:./ <lora:./:1>")]
+    assert needs(canvas(*texts, models=[{"name": "./"}])) == ()
 
 
 def test_backslashes_are_slashes() -> None:

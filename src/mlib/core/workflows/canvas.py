@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.workflows.loaders import declared_type, folder_type
 from mlib.core.workflows.need import LONGEST_NAME, Need, is_model_value, plain_name
-from mlib.core.workflows.widgets import Value, named_by, values_of
+from mlib.core.workflows.promoted import Widget, replaced, widgets_within
+from mlib.core.workflows.shape import mapping, members, nodes_in, plain_id, values_in
+from mlib.core.workflows.widgets import named_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,24 +21,29 @@ if TYPE_CHECKING:
 _SWITCHED_OFF = (2, 4)
 _GROUP = re.compile(r"workflow[>/](.+)", re.DOTALL)
 _URL = re.compile(r"https?://[^\s\x00-\x1f\x7f]{1,2000}", re.IGNORECASE)
-_LONGEST_ID = 64
-_LONGEST_LEAD = 400
 _SHA256 = re.compile(r"(?:0x)?([0-9a-f]{64})", re.IGNORECASE)
+_LONGEST_CLASS = 64
+_LONGEST_LEAD = 400
 
 
 class _Part(NamedTuple):
-    """A list of nodes to read: the ids that lead to it, and whether anything in it would run."""
+    """Nodes to read: the subgraph they are of (None: the workflow itself), the ids that lead there, and
+    whether nothing in it would run."""
 
-    nodes: list[Any]
+    subgraph: str | None
+    nodes: list[dict[str, Any]]
     lead: str
     off: bool
 
 
 class _Around(NamedTuple):
-    """What a node may refer to: subgraphs by id, groups by name, and the models named inside of subgraphs."""
+    """What a node may refer to: subgraphs and groups by name, the widgets that subgraphs bring out, which
+    models inside are replaced by what is chosen outside, and all models named inside."""
 
     subgraphs: dict[str, dict[str, Any]]
     groups: dict[str, Any]
+    within: dict[tuple[str, str], list[Widget]]
+    replaced: set[tuple[str, str, str]]
     said: frozenset[str]
 
 
@@ -48,18 +55,18 @@ def is_canvas(document: Any) -> bool:
 def needs_of_canvas(document: dict[str, Any]) -> Iterator[Need]:
     """What its nodes name, those inside of subgraphs and groups too, each subgraph read once."""
     subgraphs = _subgraphs(document)
-    groups = _mapping(_mapping(document.get("extra")).get("groupNodes"))
-    around = _Around(subgraphs, groups, _said(subgraphs))
+    around = _around(document, subgraphs)
     for part in _parts(document, subgraphs):
         for node in part.nodes:
-            if not (isinstance(node, dict) and isinstance(node.get("type"), str)):
-                continue
-            node_id = f"{part.lead}{_plain(node.get('id'))}"
+            own_id = plain_id(node.get("id"))
             off = part.off or node.get("mode") in _SWITCHED_OFF
             for need in _of_node(node, around):
-                yield need._replace(
-                    nodes=(node_id,), classes=(node["type"][:_LONGEST_ID],), bypassed=off or need.bypassed
-                )
+                if part.subgraph is None or (part.subgraph, own_id, need.name) not in around.replaced:
+                    yield need._replace(
+                        nodes=(part.lead + own_id,),
+                        classes=(node["type"][:_LONGEST_CLASS],),
+                        bypassed=off or need.bypassed,
+                    )
     yield from _declared(document.get("models"))
 
 
@@ -68,11 +75,25 @@ def _subgraphs(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     waiting = [document]
     while waiting:
-        for each in _list(_mapping(waiting.pop().get("definitions")).get("subgraphs")):
+        for each in members(mapping(waiting.pop().get("definitions")).get("subgraphs")):
             if isinstance(each, dict):
-                found.setdefault(_plain(each.get("id")), each)
+                found.setdefault(plain_id(each.get("id")), each)
                 waiting.append(each)
     return found
+
+
+def _around(document: dict[str, Any], subgraphs: dict[str, dict[str, Any]]) -> _Around:
+    within = widgets_within(subgraphs)
+    inside = [node for definition in subgraphs.values() for node in nodes_in(definition)]
+    instances = [node for node in (*nodes_in(document), *inside) if node["type"] in subgraphs]
+    texts = (value.text for node in inside if node["type"] not in subgraphs for value in values_in(node))
+    return _Around(
+        subgraphs=subgraphs,
+        groups=mapping(mapping(document.get("extra")).get("groupNodes")),
+        within=within,
+        replaced=replaced(within, instances),
+        said=frozenset(text for text in texts if is_model_value(text)),
+    )
 
 
 def _parts(document: dict[str, Any], subgraphs: dict[str, dict[str, Any]]) -> Iterator[_Part]:
@@ -86,14 +107,14 @@ def _parts(document: dict[str, Any], subgraphs: dict[str, dict[str, Any]]) -> It
         key, lead = (running or resting).pop()
         if key not in unread:
             continue
-        part = _Part(_list(unread.pop(key).get("nodes")), lead, off)
+        part = _Part(key, nodes_in(unread.pop(key)), lead, off)
         yield part
         for node in part.nodes:
-            if isinstance(node, dict) and isinstance(node.get("type"), str) and node["type"] in unread:
+            if node["type"] in unread:
                 queue = resting if off or node.get("mode") in _SWITCHED_OFF else running
-                queue.append((node["type"], f"{lead[-_LONGEST_LEAD:]}{_plain(node.get('id'))}:"))
-    for definition in unread.values():  # no node stands for it
-        yield _Part(_list(definition.get("nodes")), "", True)
+                queue.append((node["type"], f"{lead[-_LONGEST_LEAD:]}{plain_id(node.get('id'))}:"))
+    for key, definition in unread.items():  # no node stands for it
+        yield _Part(key, nodes_in(definition), "", True)
 
 
 def _of_node(node: dict[str, Any], around: _Around) -> Iterator[Need]:
@@ -101,19 +122,18 @@ def _of_node(node: dict[str, Any], around: _Around) -> Iterator[Need]:
     if kind in around.subgraphs:
         yield from _of_instance(node, around)
     elif (group := _GROUP.fullmatch(kind)) and isinstance(around.groups.get(group[1]), dict):
-        yield from _of_group(node, _list(around.groups[group[1]].get("nodes")))
+        yield from _of_group(node, nodes_in(around.groups[group[1]]))
     else:
         yield from _of_plain(node)
 
 
 def _of_plain(node: dict[str, Any]) -> Iterator[Need]:
     """What a node's widgets name. What is declared for another model, chosen earlier, does not count."""
-    declared = list(_declared(_mapping(node.get("properties")).get("models")))
-    widgets = node.get("widgets_values")
-    if widgets is None:
+    declared = list(_declared(mapping(node.get("properties")).get("models")))
+    if node.get("widgets_values") is None:
         yield from declared
         return
-    for need in named_by(node["type"], _values(node)):
+    for need in named_by(node["type"], values_in(node)):
         like = [each for each in declared if each.name == need.name]
         if like:
             best = next((each for each in like if each.type == need.type), like[0])
@@ -123,30 +143,23 @@ def _of_plain(node: dict[str, Any]) -> Iterator[Need]:
 
 
 def _of_instance(node: dict[str, Any], around: _Around) -> Iterator[Need]:
-    """What a subgraph's node names that is not in the subgraph: a widget brought out of it and changed."""
-    types: dict[str | int, str] = {}
-    for inner in map(_mapping, _list(around.subgraphs[node["type"]].get("nodes"))):
-        for name in [
-            _mapping(_mapping(each).get("widget")).get("name") for each in _list(inner.get("inputs"))
-        ]:
-            if isinstance(name, str) and (found := folder_type(str(inner.get("type")), name)):
-                types[name] = found
-    for value in _values(node):
-        if value.text in around.said:
-            continue
-        for need in named_by(node["type"], [value]):
-            yield need._replace(type=need.type or types.get(value.widget))
+    """What a subgraph's node chooses for the widgets it brings out, where they do not say the same."""
+    for value in values_in(node):
+        widgets = around.within.get((node["type"], value.widget)) if isinstance(value.widget, str) else None
+        if widgets:
+            changed = [widget for widget in widgets if widget.text != value.text]
+            types = {folder_type(widget.node_class, widget.name) for widget in changed}
+        else:
+            types = set() if value.text in around.said else {None}
+        for kind in types:
+            for need in named_by(node["type"], [value]):
+                yield need._replace(type=need.type or kind)
 
 
-def _of_group(node: dict[str, Any], nodes: list[Any]) -> Iterator[Need]:
+def _of_group(node: dict[str, Any], nodes: list[dict[str, Any]]) -> Iterator[Need]:
     """What a group's node names: its widgets are those of the nodes in it, one after another."""
-    inner = [
-        need
-        for each in map(_mapping, nodes)
-        if isinstance(each.get("type"), str)
-        for need in named_by(each["type"], values_of(each.get("widgets_values")))
-    ]
-    own = list(named_by(node["type"], _values(node)))
+    inner = [need for each in nodes for need in named_by(each["type"], values_in(each))]
+    own = list(named_by(node["type"], values_in(node)))
     by_name = {need.name: need.type for need in inner}
     for place, need in enumerate(own):
         kind = inner[place].type if len(inner) == len(own) else by_name.get(need.name)
@@ -155,20 +168,9 @@ def _of_group(node: dict[str, Any], nodes: list[Any]) -> Iterator[Need]:
         yield from inner
 
 
-def _values(node: dict[str, Any]) -> list[Value]:
-    """A node's widgets by name where the file says their names too, else by place.
-
-    The values beside the names may be older ones (one of the official templates): ComfyUI does not read them.
-    """
-    named, widgets = node.get("widgets_values_named"), node.get("widgets_values")
-    if isinstance(named, dict) and isinstance(widgets, list) and len(named) == len(widgets):
-        return values_of(dict(zip(named, widgets, strict=True)))
-    return values_of(widgets if isinstance(widgets, (list, dict)) else ())
-
-
 def _declared(entries: Any) -> Iterator[Need]:
     """`{name, url, directory, hash, hash_type}` as templates say where a model comes from."""
-    for entry in map(_mapping, _list(entries)):
+    for entry in map(mapping, members(entries)):
         name, url, directory = (entry.get(key) for key in ("name", "url", "directory"))
         if not (isinstance(name, str) and 0 < len(name) <= LONGEST_NAME):
             continue
@@ -184,27 +186,3 @@ def _declared(entries: Any) -> Iterator[Need]:
 
 def _is_sha256(entry: dict[str, Any]) -> bool:
     return str(entry.get("hash_type") or "SHA256").upper().replace("-", "") == "SHA256"
-
-
-def _said(subgraphs: dict[str, dict[str, Any]]) -> frozenset[str]:
-    """Every model that a node inside of a subgraph names."""
-    inner = [
-        node
-        for definition in subgraphs.values()
-        for node in map(_mapping, _list(definition.get("nodes")))
-        if node.get("type") not in subgraphs
-    ]
-    texts = (value.text for node in inner for value in _values(node))
-    return frozenset(text for text in texts if is_model_value(text))
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _plain(identifier: Any) -> str:
-    return str(identifier)[:_LONGEST_ID] if isinstance(identifier, (int, str)) else ""

@@ -6,6 +6,7 @@ what it names is looked for in every folder.
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,10 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "text_encoders": (
         "CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "QuadrupleCLIPLoader",
         "CLIPLoaderGGUF", "DualCLIPLoaderGGUF", "TripleCLIPLoaderGGUF", "QuadrupleCLIPLoaderGGUF",
-        "CLIPLoaderMultiGPU", "DualCLIPLoaderMultiGPU", "CLIPLoaderGGUFMultiGPU",
-        "DualCLIPLoaderGGUFMultiGPU", "LoadWanVideoT5TextEncoder", "NunchakuTextEncoderLoader",
+        "LoadWanVideoT5TextEncoder", "NunchakuTextEncoderLoader",
     ),
     "diffusion_models": (
-        "UNETLoader", "UnetLoaderGGUF", "UnetLoaderGGUFAdvanced", "UNETLoaderMultiGPU",
-        "UnetLoaderGGUFMultiGPU", "UnetLoaderGGUFDisTorchMultiGPU", "UNETLoaderNF4", "DiffusionModelLoaderKJ",
+        "UNETLoader", "UnetLoaderGGUF", "UnetLoaderGGUFAdvanced", "UNETLoaderNF4", "DiffusionModelLoaderKJ",
         "DiffusionModelSelector", "GGUFLoaderKJ", "WanVideoModelLoader", "WanVideoVACEModelSelect",
         "HyVideoModelLoader", "NunchakuFluxDiTLoader", "NunchakuQwenImageDiTLoader",
         "NunchakuZImageDiTLoader", "Unet Loader (LoraManager)",
@@ -57,7 +56,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
         "CR Multi-ControlNet Stack", "LoadFluxControlNet",
         "easy controlnetLoader", "Control Net Stacker",
     ),
-    "clip_vision": ("CLIPVisionLoader", "LoadWanVideoClipTextEncoder"),
+    "clip_vision": ("CLIPVisionLoader",),
     "style_models": ("StyleModelLoader",),
     "gligen": ("GLIGENLoader", "GLIGENLoaderModel"),
     "hypernetworks": ("HypernetworkLoader",),
@@ -104,6 +103,9 @@ _BY_INPUT: Mapping[str, tuple[tuple[str, int | None, str], ...]] = {
 
 _TYPES = MappingProxyType({name: kind for kind, names in _BY_TYPE.items() for name in names})
 
+#: ComfyUI-MultiGPU has a double of every loader.
+_SAME_ELSEWHERE = re.compile(r"(?:DisTorch2?)?MultiGPU$")
+
 #: Nodes whose text is for people.
 NOTES = frozenset({"Note", "MarkdownNote", "Note Plus (mtb)", "Label (rgthree)"})
 #: Nodes that take a folder of files, and the folder type.
@@ -114,6 +116,7 @@ APPROXIMATE_VAES = frozenset({"taesd", "taesdxl", "taesd3", "taef1"})
 
 def folder_type(node_class: str, widget: str | int) -> str | None:
     """The folder type that a node reads an input from: by its name, or its place among the widgets."""
+    node_class = _SAME_ELSEWHERE.sub("", node_class)
     if node_class in _TYPES:
         return _TYPES[node_class]
     for name, place, kind in _BY_INPUT.get(node_class, ()):

@@ -67,6 +67,8 @@ def merged(needs: Iterable[Need]) -> tuple[Need, ...]:
     """Each model once, in the order first named; what is of no known type joins its like that is of one."""
     found: dict[tuple[str, str | None, Form], Need] = {}
     for need in needs:
+        if not os.path.basename(need.name):
+            continue  # `./` and the like
         key = (need.name, need.type, need.form)
         found[key] = _joined(found[key], need) if key in found else need
     for need in [each for each in found.values() if each.type is None]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlib.core.comfyui import canonical_type
+from mlib.core.walk import is_within
 from mlib.db import files, placed, roots
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ def _folder(shelves: Shelves, need: Need) -> Match:
     """All files of a folder below a root of the type: one model in many parts."""
     for root in shelves.roots_of(need.type):
         tree = os.path.normpath(os.path.join(root.path, need.name))
+        if tree == root.path or not is_within(tree, root.path):
+            continue
         places = tuple(
             shelves.place_of(row)
             for directory in files.known_directories(shelves.library, tree)
