@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from tests.tools import safetensors, set_age, write_bytes, write_model
 from xxhash import xxh3_128_hexdigest
 
-from mlib.core import hashing
 from mlib.core.compare import stat_of
-from mlib.core.hashing import BUFFER_BYTES, Outcome, hash_files, hash_once
+from mlib.core.hashing import Outcome, hash_files, hash_once
 from mlib.core.models import FoundFile, Hashed, Problem, Root
+from mlib.core.readers import BUFFER_BYTES, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def code_of(outcome: Outcome) -> str:
 
 
 def readers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if isinstance(thread, hashing._Reader)]
+    return [thread for thread in threading.enumerate() if isinstance(thread, Reader)]
 
 
 @pytest.fixture
@@ -334,11 +334,11 @@ def test_closing_the_iterator_stops_the_readers(tmp_path: Path) -> None:
 
 READ_BOTH = """
 import os, sys
-from mlib.core import hashing
+from mlib.core import hashing, readers
 from mlib.core.compare import stat_of
 from mlib.core.models import FoundFile, Root
 
-hashing.SLOW_SECONDS = 0.3
+readers.SLOW_SECONDS = 0.3
 root = Root(type="loras", path="/", origin="user")
 files = [FoundFile(os.path.dirname(p), os.path.basename(p), stat_of(os.stat(p)), root) for p in sys.argv[1:]]
 named = []

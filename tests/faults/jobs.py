@@ -172,7 +172,7 @@ def clean_meta(program: Program, directory: Path) -> Job:
 def migration(program: Program, directory: Path) -> Job:
     """A library as its first version made it, with pictures, opened by a command that only reads."""
     sha256 = _put_pictures(program, directory)
-    later = re.findall(r"CREATE TABLE (\w+)", schema._CONTENTS + schema._HISTORY)
+    later = re.findall(r"CREATE TABLE (\w+)", schema._CONTENTS + schema._HISTORY + schema._VERIFIED)
     with closing(sqlite3.connect(program.library)) as db:
         for table in reversed(later):
             db.execute(f"DROP TABLE {table}")

@@ -174,9 +174,9 @@ def compute(
 def _new_buffer() -> memoryview:
     import mmap
 
-    from mlib.core.hashing import BUFFER_BYTES
+    from mlib.core.readers import BUFFER_BYTES
 
-    return memoryview(mmap.mmap(-1, BUFFER_BYTES))  # whole pages: `hashing` says why
+    return memoryview(mmap.mmap(-1, BUFFER_BYTES))  # whole pages: `readers` says why
 
 
 def _status(path: str) -> os.stat_result:

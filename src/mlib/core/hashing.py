@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
-import queue
 import stat
-import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +15,7 @@ from mlib.core.compare import stat_of
 from mlib.core.inspection import inspect
 from mlib.core.models import FoundFile, Hashed, Problem, Stat
 from mlib.core.opening import open_for_reading
-from mlib.core.storage import storage_of
+from mlib.core.readers import read_files
 from mlib.core.unfinished import unfinished_content
 from mlib.core.walk import reason
 
@@ -29,16 +25,8 @@ if TYPE_CHECKING:
 
     from mlib.core.inspection import Inspection
 
-#: 1 MiB: smaller reads lose to the GIL with two threads, larger ones to the cache.
-BUFFER_BYTES = 1 << 20
 #: How often a file that changes while it is read is tried again.
 RETRIES = 2
-#: A reader that has given nothing for this long is named to the user.
-SLOW_SECONDS = 10.0
-
-
-class _Stopped(Exception):
-    """The caller does not want the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,60 +41,21 @@ class Outcome:
     problem: Problem | None = None
 
 
-class _Reader(threading.Thread):
-    """One thread with one buffer. A daemon: a read that hangs must not keep the command from ending."""
-
-    def __init__(
-        self, waiting: deque[FoundFile], done: queue.SimpleQueue[Outcome], stop: threading.Event
-    ) -> None:
-        super().__init__(daemon=True)
-        self.waiting = waiting
-        self.done = done
-        self.stop = stop
-        self.bytes_read = 0
-        self.reading: str | None = None
-        self.moved_at = time.monotonic()
-
-    def run(self) -> None:
-        # Whole pages: copying from the page cache to 16 bytes past a page boundary, where malloc puts a large
-        # bytearray, takes so much longer that hashing is a third slower.
-        view = memoryview(mmap.mmap(-1, BUFFER_BYTES))
-        while not self.stop.is_set():
-            try:
-                file = self.waiting.popleft()
-            except IndexError:
-                return
-            self.reading = file.path
-            self.moved_at = time.monotonic()
-            try:
-                outcome = self._identify(file, view)
-            except _Stopped:
-                return
-            finally:
-                self.reading = None
-            self.done.put(outcome)
-
-    def _identify(self, file: FoundFile, view: memoryview) -> Outcome:
-        try:
-            for _ in range(1 + RETRIES):
-                result = hash_once(file.path, view=view, advance=self._advance)
-                if result is not None:
-                    return (
-                        Outcome(file, hashed=result)
-                        if isinstance(result, Hashed)
-                        else Outcome(file, problem=result)
-                    )
-        except FileNotFoundError:
-            return Outcome(file, problem=Problem(file.path, "vanished", "gone before it could be read"))
-        except OSError as error:
-            return Outcome(file, problem=Problem(file.path, "unreadable", f"cannot read it: {reason(error)}"))
-        return Outcome(file, problem=Problem(file.path, "changing", "kept changing while it was read"))
-
-    def _advance(self, size: int) -> None:
-        self.bytes_read += size
-        self.moved_at = time.monotonic()
-        if self.stop.is_set():
-            raise _Stopped
+def _identify(file: FoundFile, view: memoryview, advance: Callable[[int], None]) -> Outcome:
+    try:
+        for _ in range(1 + RETRIES):
+            result = hash_once(file.path, view=view, advance=advance)
+            if result is not None:
+                return (
+                    Outcome(file, hashed=result)
+                    if isinstance(result, Hashed)
+                    else Outcome(file, problem=result)
+                )
+    except FileNotFoundError:
+        return Outcome(file, problem=Problem(file.path, "vanished", "gone before it could be read"))
+    except OSError as error:
+        return Outcome(file, problem=Problem(file.path, "unreadable", f"cannot read it: {reason(error)}"))
+    return Outcome(file, problem=Problem(file.path, "changing", "kept changing while it was read"))
 
 
 def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) -> Hashed | Problem | None:
@@ -184,47 +133,7 @@ def hash_files(
     the caller's thread a few times a second with the bytes read so far and the path of a file that hangs.
     Closing the iterator stops the readers after the chunk they are at; one that hangs is left behind.
     """
-    stop = threading.Event()
-    done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-    readers = _readers(files, done, stop, jobs)
-    for reader in readers:
-        reader.start()
-    try:
-        for _ in range(len(files)):
-            while True:
-                try:
-                    outcome = done.get(timeout=0.1)
-                    break
-                except queue.Empty:
-                    if done.empty() and not any(reader.is_alive() for reader in readers):
-                        raise RuntimeError("the readers ended before the files did") from None
-                    advanced(_bytes_read(readers), _slowest(readers))
-            advanced(_bytes_read(readers), None)
-            yield outcome
-    finally:
-        stop.set()
-        for reader in readers:
-            reader.join(timeout=0.5)
-
-
-def _readers(
-    files: Sequence[FoundFile], done: queue.SimpleQueue[Outcome], stop: threading.Event, jobs: int | None
-) -> list[_Reader]:
     queues: dict[int, list[FoundFile]] = {}
-    for file in files:
+    for file in sorted(files, key=lambda file: file.stat.size_bytes, reverse=True):
         queues.setdefault(file.stat.device, []).append(file)
-    readers = []
-    for device, waiting in queues.items():
-        ordered = deque(sorted(waiting, key=lambda file: file.stat.size_bytes, reverse=True))
-        count = min(jobs or storage_of(device).readers, len(ordered))
-        readers += [_Reader(ordered, done, stop) for _ in range(count)]
-    return readers
-
-
-def _bytes_read(readers: Sequence[_Reader]) -> int:
-    return sum(reader.bytes_read for reader in readers)
-
-
-def _slowest(readers: Sequence[_Reader]) -> str | None:
-    long_ago = time.monotonic() - SLOW_SECONDS
-    return next((r.reading for r in readers if r.reading is not None and r.moved_at < long_ago), None)
+    return read_files(queues, _identify, jobs=jobs, advanced=advanced)

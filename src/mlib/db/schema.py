@@ -163,8 +163,57 @@ def m004_history(db: Database) -> None:
             db.execute(statement)
 
 
+# The trigger words of `contents`, for searching: they stand in the midst of long JSON there. The table keeps
+# itself, whoever writes a content.
+_TRIGGER_WORDS = """
+CREATE TABLE trigger_words (
+    sha256 TEXT NOT NULL, word TEXT NOT NULL, PRIMARY KEY (sha256, word)
+) STRICT, WITHOUT ROWID
+"""
+_WORDS_OF = (
+    "INSERT INTO trigger_words (sha256, word) SELECT DISTINCT {0}.sha256, w.value"
+    " FROM {1}json_each({0}.usage_json, '$.trigger_words') AS w WHERE w.type = 'text'"
+)
+_FORGET_WORDS = "DELETE FROM trigger_words WHERE sha256 = old.sha256"
+
+
+def m005_trigger_words(db: Database) -> None:
+    """Room for the words that contents are found by."""
+    db.execute(_TRIGGER_WORDS)
+    db.execute(_WORDS_OF.format("c", "contents AS c, "))
+    for event, deeds in {
+        "INSERT": [_WORDS_OF.format("new", "")],
+        "UPDATE OF usage_json": [_FORGET_WORDS, _WORDS_OF.format("new", "")],
+        "DELETE": [_FORGET_WORDS],
+    }.items():
+        name = f"trigger_words_{event.split(maxsplit=1)[0].lower()}"
+        db.execute(f"CREATE TRIGGER {name} AFTER {event} ON contents BEGIN {'; '.join(deeds)}; END")
+
+
+# When all bytes of a file were last read again and found to be the model's. It is about that row of `files`.
+_VERIFIED = """
+CREATE TABLE verified (
+    directory ANY NOT NULL, name ANY NOT NULL, sha256 TEXT NOT NULL, verified_at INTEGER NOT NULL,
+    PRIMARY KEY (directory, name, sha256),
+    FOREIGN KEY (directory, name, sha256) REFERENCES files (directory, name, sha256) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+"""
+
+
+def m006_verified(db: Database) -> None:
+    """Room for when files were verified."""
+    db.execute(_VERIFIED)
+
+
 #: Every step, oldest first.
-STEPS = (m001_tables, m002_strip_image_payloads, m003_contents, m004_history)
+STEPS = (
+    m001_tables,
+    m002_strip_image_payloads,
+    m003_contents,
+    m004_history,
+    m005_trigger_words,
+    m006_verified,
+)
 #: What a library must have applied, and all that this version understands.
 STEP_NAMES = tuple(step.__name__ for step in STEPS)
 

@@ -1,0 +1,123 @@
+"""`mlib verify`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, TERMINATED
+from mlib.cli.options import JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.core.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from mlib.services.verifying import VerifyReport
+
+#: The lists of the JSON document, in the order in which a person is told.
+STATES = ("rotten", "damaged", "unreadable", "changed", "gone")
+
+
+def verify(
+    ctx: typer.Context,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[REF...]", help="Only these models or files; '-' reads them from stdin."),
+    ] = None,
+    query: QueryOption = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every byte, not only dates and headers.")
+    ] = False,
+    max_rate: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Read at most so much a second, such as 100MB.")
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="Only files not read whole for so long, such as 90d.")
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Check that the files of models are what they were.
+
+    By default size, date and structure; with --deep every byte, those longest unread first: what is done
+    when it is interrupted need not be done again (--older-than). Bytes that changed though nobody wrote to
+    the file are told apart from an edit. Nothing is changed by what is found.
+    """
+    from mlib.cli.meant import files_chosen
+    from mlib.cli.progress import Progress
+    from mlib.core.spans import duration
+    from mlib.services.verifying import VerifyRequest
+    from mlib.services.verifying import verify as verify_files
+
+    rate = None if max_rate is None else _rate(max_rate)
+    unread_for = None if older_than is None else duration(older_than)
+    with (
+        open_for(ctx, library, mode="write" if deep else "read") as opened,
+        Progress(wanted=not quiet) as progress,
+    ):
+        meant = files_chosen(opened, refs or (), query) if refs or query is not None else None
+        request = VerifyRequest(meant=meant, deep=deep, max_rate=rate, unread_for=unread_for)
+        report = verify_files(opened, request, emit=progress.emit)
+    _print(report, deep=deep, as_json=as_json, quiet=quiet)
+    if report.interrupted is not None:
+        raise typer.Exit(INTERRUPTED if isinstance(report.interrupted, KeyboardInterrupt) else TERMINATED)
+    if report.bad:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _rate(text: str) -> int:
+    from mlib.core.query.amounts import size
+
+    try:
+        rate = size(text.removesuffix("/s"))
+    except (ValueError, WrongUsage):
+        rate = 0
+    if rate <= 0:
+        raise WrongUsage("bad_rate", f"'{text}' is no number of bytes a second", hint="such as 100MB")
+    return rate
+
+
+def _print(report: VerifyReport, *, deep: bool, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        lists = {
+            state: [
+                {"sha256": bad.sha256, "path": bad.path, "message": bad.message}
+                for bad in report.bad
+                if bad.state == state
+            ]
+            for state in STATES
+        }
+        output.write_json(
+            {
+                "checked": report.checked,
+                "ok": report.ok,
+                **lists,
+                "skipped": report.skipped,
+                "bytes_read": report.bytes_read,
+                "seconds": round(report.seconds, 3),
+                "deep": deep,
+                "interrupted": report.interrupted is not None,
+            }
+        )
+        return
+    if quiet:
+        output.write_lines(dict.fromkeys(bad.sha256 for bad in report.bad))
+        return
+    told = sorted(report.bad, key=lambda bad: STATES.index(bad.state))
+    output.write_rows((bad.state, bad.sha256[:10], bad.path, bad.message) for bad in told)
+    output.note(_summary(report))
+
+
+def _summary(report: VerifyReport) -> str:
+    counts = {state: sum(bad.state == state for bad in report.bad) for state in STATES}
+    parts = [f"{fmt.number(report.ok)} ok"] + [
+        f"{fmt.number(count)} {state}" for state, count in counts.items() if count
+    ]
+    if report.skipped:
+        parts.append(f"{fmt.number(report.skipped)} read not long ago")
+    text = f"{fmt.plural(report.checked, 'file')} checked: {', '.join(parts)}"
+    if report.bytes_read:
+        text += f"; {fmt.size(report.bytes_read)} read in {report.seconds:.1f} s"
+    return text

@@ -1,0 +1,119 @@
+"""Whether a known file still is what it was: sound, edited, rotten, damaged, unreadable or gone."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from mlib.core.compare import stat_of
+from mlib.core.inspection import PLACE_CODES, inspect_file
+from mlib.core.rereading import Reread, reread
+from mlib.core.storage import storage_of
+from mlib.core.walk import reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlib.core.models import KnownFile, Stat
+
+#: `changed`: somebody wrote to it (size or mtime differ). `rotten`: nobody did, and its bytes are others.
+State = Literal["ok", "changed", "rotten", "gone", "unreadable", "damaged"]
+#: What is wrong with a file from the start, and no damage.
+_NO_DAMAGE = PLACE_CODES | {"may_run_code"}
+
+
+class Verdict(NamedTuple):
+    """What became of a file, and why it is not ok; `stat` is what it was found with."""
+
+    state: State
+    message: str = ""
+    stat: Stat | None = None
+
+
+def glance(row: KnownFile) -> Verdict:
+    """Judge by stat and header: size, mtime and inode against the row, and whether the structure is whole."""
+    verdict = _stat_verdict(row)
+    if verdict.state != "ok":
+        return verdict
+    assert verdict.stat is not None
+    if row.stat is not None and _is_replaced(row.stat, verdict.stat):
+        message = "another file of the same size and date lies there; `mlib scan` reads it"
+        return Verdict("changed", message, verdict.stat)
+    return _structure(row.path, verdict.stat)
+
+
+def read_whole(row: KnownFile, view: memoryview, advance: Callable[[int], None]) -> Verdict:
+    """Judge by every byte, as the disk gives it now; `advance` is told of each chunk.
+
+    The quick xxh3 decides where it is known and agrees. Else SHA-256 does, and bytes that are found to be
+    others are read a second time: a cable or memory that is bad gives other bytes each time.
+    """
+    verdict = _stat_verdict(row)
+    if verdict.state != "ok":
+        return verdict
+    wanted = ("xxh3",) if row.xxh3 is not None and not row.racy else ("sha256",)
+    try:
+        found = reread(row.path, wanted=wanted, view=view, advance=advance)
+        if found is None or _is_edited(row, found.stat):
+            return Verdict("changed", "it was written to while it was read")
+        if not _agrees(row, found):
+            return _doubted(row, view, advance)
+    except FileNotFoundError:
+        return Verdict("gone", "it is not there any more")
+    except OSError as error:
+        return Verdict("unreadable", f"cannot read it: {reason(error)}")
+    return _structure(row.path, found.stat)
+
+
+def _doubted(row: KnownFile, view: memoryview, advance: Callable[[int], None]) -> Verdict:
+    again = reread(row.path, wanted=("sha256",), view=view, advance=advance)
+    if again is None or _is_edited(row, again.stat):
+        return Verdict("changed", "it was written to while it was read")
+    if again.sha256 == row.sha256:
+        message = "reading it twice gave different bytes: the disk, its cable or the memory may be bad"
+        return Verdict("unreadable", message, again.stat)
+    if row.racy or row.stat is None:
+        return Verdict("changed", "its bytes are others than those that were hashed", again.stat)
+    return Verdict("rotten", "its bytes are not what they were, its size and date are", again.stat)
+
+
+def _agrees(row: KnownFile, found: Reread) -> bool:
+    return found.digests.get("xxh3", row.xxh3) == row.xxh3 and (
+        found.digests.get("sha256", row.sha256) == row.sha256
+    )
+
+
+def _stat_verdict(row: KnownFile) -> Verdict:
+    try:
+        now = stat_of(os.stat(row.path))
+    except (FileNotFoundError, NotADirectoryError):
+        there = os.path.isdir(row.directory)
+        return Verdict("gone", "it is not there any more" if there else "its folder is not there")
+    except OSError as error:
+        return Verdict("unreadable", f"cannot look at it: {reason(error)}")
+    if _is_edited(row, now):
+        assert row.stat is not None
+        what = "size" if row.stat.size_bytes != now.size_bytes else "date"
+        return Verdict("changed", f"its {what} is not what it was; `mlib scan` reads it", now)
+    return Verdict("ok", stat=now)
+
+
+def _is_edited(row: KnownFile, now: Stat) -> bool:
+    return row.stat is not None and row.stat[:2] != now[:2]
+
+
+def _is_replaced(before: Stat, now: Stat) -> bool:
+    return before.inode != now.inode and storage_of(now.device).keeps_inodes
+
+
+def _structure(path: str, now: Stat) -> Verdict:
+    try:
+        inspection, _ = inspect_file(path)
+    except OSError as error:
+        return Verdict("unreadable", f"cannot read it: {reason(error)}", now)
+    except Exception:  # noqa: BLE001 - a reader's own fault is no damage; a scan tells of it
+        return Verdict("ok", stat=now)
+    for finding in inspection.findings:
+        if finding.serious and finding.code not in _NO_DAMAGE:
+            return Verdict("damaged", finding.message, now)
+    return Verdict("ok", stat=now)
