@@ -230,7 +230,7 @@ class AnyOrderMachine(UndoMachine):
         assert [row[:7] for row in after["models"]] == [row[:7] for row in before["models"]]
 
 
-examples = int(os.environ.get("UNDO_MACHINE_EXAMPLES", "40"))
+examples = int(os.environ.get("UNDO_MACHINE_EXAMPLES", "20"))
 _SETTINGS = settings(
     max_examples=examples, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -37,11 +37,12 @@ Key = tuple[Any, ...]
 
 
 class Table(NamedTuple):
-    """A table, its columns in their order, and those of its primary key in its order."""
+    """A table, its columns and those of its primary key, each in their order, and which may be bytes."""
 
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
+    binary: frozenset[str]
 
     @property
     def where(self) -> str:
@@ -52,15 +53,20 @@ class Table(NamedTuple):
 def tables(library: Library) -> dict[str, Table]:
     """Every recorded table with the columns it has in this library."""
     rows = library.all(
-        "SELECT t.value, c.name, c.pk FROM json_each(?) AS t, pragma_table_info(t.value) AS c"
+        "SELECT t.value, c.name, c.pk, c.type FROM json_each(?) AS t, pragma_table_info(t.value) AS c"
         " ORDER BY t.key, c.cid",
         [json.dumps(list(SUBJECTS))],
     )
     found = {}
     for table in SUBJECTS:
-        columns = [(place, name) for of, name, place in rows if of == table]
-        key = sorted(column for column in columns if column[0])
-        found[table] = Table(table, tuple(name for _, name in columns), tuple(name for _, name in key))
+        columns = [(name, place, kind) for of, name, place, kind in rows if of == table]
+        key = sorted((place, name) for name, place, _ in columns if place)
+        found[table] = Table(
+            table,
+            tuple(name for name, _, _ in columns),
+            tuple(name for _, name in key),
+            frozenset(name for name, _, kind in columns if kind in ("ANY", "BLOB")),
+        )
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlib.db.recorded import BEARERS, SUBJECTS, Table, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from mlib.db.library import Library
 
@@ -76,7 +76,7 @@ def _trigger(event: str, table: Table) -> str:
     before = after = "NULL"
     when = ""
     if event == "UPDATE":
-        before, after = _changed("OLD", names), _changed("NEW", names)
+        before, after = _changed("OLD", table), _changed("NEW", table)
         when = "WHEN " + " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in names)
     elif event == "INSERT":
         after = _whole("NEW", table)
@@ -100,17 +100,17 @@ def _subject(table: str, row: str) -> str:
 
 def _key(table: Table, row: str) -> str:
     """What tells a row for ever: the id of a tag may mean another one tomorrow."""
-    parts = [_json(f"{row}.{name}") for name in table.key]
+    parts = [_json(row, name, table) for name in table.key]
     if table.name == "tags":
-        parts = [_json(f"{row}.folded")]
+        parts = [_json(row, "folded", table)]
     elif table.name in BEARERS:
-        parts = [_json(f"{row}.{SUBJECTS[table.name]}"), _of_tag("folded", row)]
+        parts = [_json(row, SUBJECTS[table.name] or "", table), _of_tag("folded", row)]
     return "'[' || " + " || ',' || ".join(parts) + " || ']'"
 
 
 def _whole(row: str, table: Table) -> str:
     names = [name for name in table.columns if (table.name, name) != ("tags", "id")]
-    members = [f"'\"{name}\":' || {_json(f'{row}.{name}')}" for name in names]
+    members = [f"'\"{name}\":' || {_json(row, name, table)}" for name in names]
     if table.name in BEARERS:
         members = ["'\"tag\":' || " + _of_tag("name", row)]
     return "'{' || " + " || ',' || ".join(members) + " || '}'"
@@ -120,15 +120,19 @@ def _of_tag(column: str, row: str) -> str:
     return f"coalesce((SELECT json_quote({column}) FROM tags WHERE id = {row}.tag_id), 'null')"
 
 
-def _changed(row: str, names: Sequence[str]) -> str:
+def _changed(row: str, table: Table) -> str:
     """A JSON object of the columns that differ between OLD and NEW."""
     members = [
-        f"CASE WHEN OLD.{name} IS NEW.{name} THEN '' ELSE ',\"{name}\":' || {_json(f'{row}.{name}')} END"
-        for name in names
+        f"CASE WHEN OLD.{name} IS NEW.{name} THEN '' ELSE ',\"{name}\":' || {_json(row, name, table)} END"
+        for name in table.columns
     ]
     return "'{' || substr(" + " || ".join(members) + ", 2) || '}'"
 
 
-def _json(value: str) -> str:
+def _json(row: str, name: str, table: Table) -> str:
+    """A value as JSON, bytes as an object: JSON has none."""
+    value = f"{row}.{name}"
+    if name not in table.binary:
+        return f"json_quote({value})"
     blob = f"'{{\"blob\":\"' || hex({value}) || '\"}}'"
     return f"CASE typeof({value}) WHEN 'blob' THEN {blob} ELSE json_quote({value}) END"
