@@ -72,8 +72,41 @@ def sample_files() -> dict[str, bytes]:
         "models/embeddings/easy_words.safetensors": safetensors("easy_words", {"emb_params": (2, 768)}),
         "models/upscale_models/empty.pth": b"",
         "models/face_restore/tiny_face.onnx": onnx("tiny_face"),
+        "user/default/workflows/river.json": json.dumps(workflow(watercolor), indent=1).encode(),
         "shared/loras/grain.safetensors": safetensors("grain", {"lora_unet_mid.lora_down.weight": (4, 32)}),
         "shared/upscalers/old/2x_tiny.pth": torch_zip("2x_tiny"),
+    }
+
+
+def workflow(watercolor: bytes) -> dict[str, object]:
+    """A workflow as ComfyUI saves it, cut down to what names models."""
+    upscaler = "4x_sharp.pth"
+    watercolor_model = {
+        "name": "watercolor.safetensors",
+        "directory": "loras",
+        "hash": hashlib.sha256(watercolor).hexdigest(),
+        "hash_type": "SHA256",
+    }
+    upscaler_model = {
+        "name": upscaler,
+        "directory": "upscale_models",
+        "url": f"https://example.org/{upscaler}",
+    }
+
+    def node(number: int, kind: str, *values: object, **model: str) -> dict[str, object]:
+        properties = {"models": [model]} if model else {}
+        return {"id": number, "type": kind, "mode": 0, "properties": properties, "widgets_values": values}
+
+    return {
+        "version": 0.4,
+        "nodes": [
+            node(1, "CheckpointLoaderSimple", "tiny_sd15.safetensors"),
+            node(2, "LoraLoader", "watercolor.safetensors", 0.7, 1, **watercolor_model),
+            node(3, "CLIPTextEncode", "wtrclr, a river, embedding:easy_words"),
+            node(4, "VAELoader", "tiny_vae.safetensors"),
+            node(5, "UpscaleModelLoader", upscaler, **upscaler_model),
+        ],
+        "links": [],
     }
 
 

@@ -32,8 +32,8 @@ KEYS = st.sampled_from(
     (
         *("nodes", "type", "widgets_values", "properties", "models", "name", "definitions", "id"),
         *("extra", "groupNodes", "class_type", "inputs", "prompt", "workflow", "subgraphs"),
-        *("widgets_values_named", "mode", "url", "hash", "directory", "widget", "extra_data", "extra_pnginfo", "on", "active"),
-        "s",
+        *("widgets_values_named", "mode", "url", "hash", "directory", "widget", "extra_data"),
+        *("extra_pnginfo", "on", "active", "s"),
     )
 )  # fmt: skip
 VALUES = st.sampled_from(

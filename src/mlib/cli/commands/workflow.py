@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from mlib.services.workflows.checking import Answer
     from mlib.services.workflows.suggesting import Suggestion
 
+#: How a person is told what may stand in; short, for names are long.
 _WHY = {
-    "hash": "the very file, by its hash",
-    "moved": "lay there once",
+    "hash": "by hash",
+    "moved": "moved to",
     "weights": "same weights",
-    "name": "same name",
-    "download": "the name of its download",
-    "similar": "similar name",
+    "name": "by name",
+    "download": "by URL",
+    "similar": "similar",
 }
 
 
@@ -117,24 +118,26 @@ def _answers(report: CheckReport) -> Iterator[tuple[str, Answer]]:
 
 
 def _cells(answer: Answer) -> tuple[str, str, str, str]:
-    """A line for a person: where it is, else what may stand in for it, else nothing."""
+    """A line for a person: its name where that differs, else what may stand in for it, else nothing."""
     need, places = answer.need, answer.match.places
     if places:
         where = places[0].loader_name or places[0].path
-        where = ("" if where == need.name else where) or os.path.dirname(places[0].path)
+        where = "" if where == need.name else where
         if answer.is_as_meant is False:
-            where = f"another content than the workflow means: {where}"
+            where = "another file than the workflow means"
     elif answer.suggestions:
         first = answer.suggestions[0]
-        where = f"{_WHY[first.why]}: {_short(first)}"
+        where = f"{_WHY[first.why]}: {_short(first, need.type)}"
     else:
         where = ""
     return answer.match.state, need.type or "?", need.name, where
 
 
-def _short(suggestion: Suggestion) -> str:
+def _short(suggestion: Suggestion, kind: str | None) -> str:
     place = suggestion.place
-    return f"{place.type}/{place.loader_name}" if place.loader_name else place.path
+    if place.loader_name is None:
+        return place.path
+    return place.loader_name if place.type == kind else f"{place.type}/{place.loader_name}"
 
 
 def _row(path: str, answer: Answer) -> tuple[str, ...]:
