@@ -1,0 +1,196 @@
+"""`mlib duplicates`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlib.cli import format as fmt
+from mlib.cli import output
+from mlib.cli.confirming import YesOption, confirm
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.core.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlib.db.library import Library, Mode
+    from mlib.services.duplicating import Choice, Deed, DuplicatesReport, Group
+
+
+def duplicates(
+    ctx: typer.Context,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from stdin."),
+    ] = None,
+    query: QueryOption = None,
+    same_weights: Annotated[
+        bool,
+        typer.Option("--same-weights", help="Other files with the same weights, as `hash --all` knows them."),
+    ] = False,
+    hardlink: Annotated[
+        bool, typer.Option("--hardlink", help="Make the copies names of one file on the disk.")
+    ] = False,
+    trash: Annotated[bool, typer.Option("--trash", help="Move all copies but one to the trash.")] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH", help="Which copy stays: newest, oldest, shortest (path), or a pattern for paths."
+        ),
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """List models that lie on the disks more than once, and what could be freed; the most first.
+
+    Hard links and symbolic links are no copies. Before --hardlink or --trash touch one, it and the copy
+    that stays are read whole. Where no path of a model matches the pattern of --keep, all of it stays.
+    """
+    from mlib.cli.progress import Progress
+    from mlib.services import duplicating
+
+    deed = _deed(hardlink=hardlink, trash=trash, keep=keep, same_weights=same_weights)
+    mode: Mode = "read" if deed is None else "rehearse" if dry_run else "write"
+    with open_for(ctx, library, mode=mode) as opened, Progress(wanted=not quiet) as progress:
+        find = duplicating.find_same_weights if same_weights else duplicating.find_duplicates
+        groups = find(opened, _models(opened, refs or (), query))
+        report = duplicating.DuplicatesReport(groups=groups)
+        if deed is not None:
+            assert keep is not None
+            choices, left = duplicating.choose(groups, keep)
+            if dry_run:
+                report = duplicating.foresee(choices, deed)
+            else:
+                if choices:
+                    confirm(_question(choices, deed), yes=yes)
+                report = duplicating.carry_out(opened, choices, deed, environ=os.environ, emit=progress.emit)
+            report.left_alone = left
+    if as_json:
+        output.write_json(_document(report, deed, dry_run=dry_run, same_weights=same_weights))
+    elif quiet:
+        output.write_lines(group.key for group in report.groups)
+    elif deed is None:
+        _list(report.groups, same_weights=same_weights)
+    else:
+        _tell(report, deed, dry_run=dry_run)
+    if report.failed:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _deed(*, hardlink: bool, trash: bool, keep: str | None, same_weights: bool) -> Deed | None:
+    if hardlink and trash:
+        raise WrongUsage("two_deeds", "--hardlink or --trash, not both")
+    if not (hardlink or trash):
+        if keep is not None:
+            raise WrongUsage("nothing_to_do", "--keep says what stays when --hardlink or --trash is given")
+        return None
+    if same_weights:
+        raise WrongUsage("only_a_list", "files with the same weights are not the same: they are only listed")
+    if not keep:
+        raise WrongUsage(
+            "keep_what",
+            "say which copy stays",
+            hint="--keep newest, oldest, shortest or a pattern like '*/a/*'",
+        )
+    return "hardlink" if hardlink else "trash"
+
+
+def _models(library: Library, refs: Sequence[str], query: str | None) -> list[str] | None:
+    from mlib.cli.refs import chosen
+
+    if not refs and query is None:
+        return None
+    return [target.sha256 for target in chosen(library, refs, query) if target.sha256 is not None]
+
+
+def _question(choices: Sequence[Choice], deed: Deed) -> str:
+    copies = fmt.plural(sum(len(choice.gone) for choice in choices), "copy", "copies")
+    freed = fmt.size(sum(choice.freeable_bytes for choice in choices))
+    models = fmt.plural(len(choices), "model")
+    if deed == "hardlink":
+        return f"make hard links of {copies} of {models} ({freed})"
+    return f"move {copies} of {models} ({freed}) to the trash"
+
+
+def _document(
+    report: DuplicatesReport, deed: Deed | None, *, dry_run: bool, same_weights: bool
+) -> dict[str, Any]:
+    return {
+        "groups": [_group(group, same_weights=same_weights) for group in report.groups],
+        "freeable_bytes": sum(group.freeable_bytes for group in report.groups),
+        "action": deed,
+        "done": [
+            {"path": copy.row.path, "sha256": copy.row.sha256, "to": target} for copy, target in report.done
+        ],
+        "left_alone": [group.key for group in report.left_alone],
+        "failed": [{"path": each.path, "code": each.code, "message": each.message} for each in report.failed],
+        "freed_bytes": report.freed_bytes,
+        "dry_run": dry_run,
+    }
+
+
+def _group(group: Group, *, same_weights: bool) -> dict[str, Any]:
+    from mlib.core.times import iso
+
+    return {
+        "autov3" if same_weights else "sha256": group.key,
+        "name": group.name,
+        "size_bytes": max(copy.stat.size_bytes for copy in group.copies),
+        "freeable_bytes": group.freeable_bytes,
+        "files": [
+            {
+                "path": copy.row.path,
+                "sha256": copy.row.sha256,
+                "size_bytes": copy.stat.size_bytes,
+                "mtime": iso(copy.stat.mtime_ns // 1_000_000),
+                "device": copy.stat.device,
+                "inode": copy.stat.inode,
+                "links": copy.links,
+            }
+            for copy in group.copies
+        ],
+    }
+
+
+def _list(groups: Sequence[Group], *, same_weights: bool) -> None:
+    from mlib.cli.tables import Column, write_table
+
+    columns = [Column("SHA256"), Column("SIZE", right=True), Column("PATH", shrinks=True)]
+    person = output.is_terminal()
+    write_table(
+        columns,
+        [
+            (
+                copy.row.sha256[:10] if person else copy.row.sha256,
+                fmt.size(copy.stat.size_bytes) if person else str(copy.stat.size_bytes),
+                copy.row.path,
+            )
+            for group in groups
+            for copy in group.copies
+        ],
+    )
+    total = fmt.size(sum(group.freeable_bytes for group in groups))
+    if same_weights:
+        output.note(f"{fmt.plural(len(groups), 'set', 'sets')} of the same weights, {total} more than once")
+    else:
+        output.note(f"{fmt.plural(len(groups), 'model')} more than once, {total} could be freed")
+
+
+def _tell(report: DuplicatesReport, deed: Deed, *, dry_run: bool) -> None:
+    verb = {"hardlink": "linked", "trash": "trashed"}[deed]
+    if dry_run:
+        verb = {"hardlink": "would link", "trash": "would trash"}[deed]
+    output.write_rows((verb, copy.row.path, target) for copy, target in report.done)
+    for group in report.left_alone:
+        output.note(f"left alone: no path of {group.name} ({group.key[:10]}) matches")
+    for problem in report.failed:
+        output.note(f"problem: {problem.path}: {problem.message}")
+    freed = f"{'would free' if dry_run else 'freed'} {fmt.size(report.freed_bytes)}"
+    output.note(f"{freed} once the trash is emptied" if deed == "trash" else freed)

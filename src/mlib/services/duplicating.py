@@ -1,0 +1,256 @@
+"""Copies of the same content: finding them, and making one file of them without ever losing the last."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from mlib.core.compare import stat_of
+from mlib.core.errors import MlibError
+from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
+from mlib.core.models import Problem
+from mlib.core.placing.copying import changed
+from mlib.core.placing.journal import noted
+from mlib.core.placing.linking import check_linkable, replace_by_link
+from mlib.db import duplicates, files, models
+from mlib.services.filework.certain import Certain, read_again
+from mlib.services.filework.removing import plan_removal, remove
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlib.core.models import KnownFile, Stat
+    from mlib.db.library import Library
+
+Deed = Literal["hardlink", "trash"]
+
+
+class Copy(NamedTuple):
+    """One path of a group as it is now; `links` counts all names of its inode, known here or not."""
+
+    row: KnownFile
+    stat: Stat
+    links: int
+
+    @property
+    def inode(self) -> tuple[int, int]:
+        return self.stat.device, self.stat.inode
+
+
+class Group(NamedTuple):
+    """The copies of one content, or of the same weights. `key` is its SHA-256, or their AutoV3."""
+
+    key: str
+    name: str
+    copies: tuple[Copy, ...]
+
+    @property
+    def freeable_bytes(self) -> int:
+        """What all inodes but the largest take."""
+        sizes = sorted({copy.inode: copy.stat.size_bytes for copy in self.copies}.values())
+        return sum(sizes[:-1])
+
+
+class Choice(NamedTuple):
+    """What is to become of a group: paths that stay, the first of them above all, and those that go."""
+
+    group: Group
+    kept: tuple[Copy, ...]
+    gone: tuple[Copy, ...]
+
+    @property
+    def freeable_bytes(self) -> int:
+        """What the inodes of the copies that go take, where no other name keeps them."""
+        names: dict[tuple[int, int], list[Copy]] = {}
+        for copy in self.gone:
+            names.setdefault(copy.inode, []).append(copy)
+        return sum(each[0].stat.size_bytes for each in names.values() if len(each) >= each[0].links)
+
+
+@dataclass(slots=True)
+class DuplicatesReport:
+    """What was found, and what was done about it: (path, path it is a link to now or where it lies)."""
+
+    groups: list[Group] = field(default_factory=list)
+    done: list[tuple[Copy, str]] = field(default_factory=list)
+    left_alone: list[Group] = field(default_factory=list)
+    failed: list[Problem] = field(default_factory=list)
+    freed_bytes: int = 0
+
+
+def find_duplicates(library: Library, shas: Sequence[str] | None = None) -> list[Group]:
+    """Every content that lies in several inodes now, what can be freed first; of these models, or all.
+
+    Hard links are one file, symbolic links none, and a path that is not what its row says is passed over.
+    """
+    known = duplicates.repeated(library) if shas is None else duplicates.of_models(library, list(shas))
+    return _groups(library, known)
+
+
+def find_same_weights(library: Library, shas: Sequence[str] | None = None) -> list[Group]:
+    """Models that are other files and the same weights, as far as `mlib hash --all` has looked."""
+    wanted = None if shas is None else set(shas)
+    known = {
+        autov3: rows
+        for autov3, rows in duplicates.same_weights(library).items()
+        if wanted is None or any(row.sha256 in wanted for row in rows)
+    }
+    groups = _groups(library, known)
+    return [group for group in groups if len({copy.row.sha256 for copy in group.copies}) > 1]
+
+
+def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group]]:
+    """Which copy of each group stays: the `newest`, `oldest`, `shortest` path, or all that match a pattern.
+
+    Other names of a file that stays stay too. The groups of which no path matches are left alone: second.
+    """
+    choices: list[Choice] = []
+    left: list[Group] = []
+    for group in groups:
+        kept = _kept(group.copies, keep)
+        inodes = {copy.inode for copy in kept}
+        gone = tuple(copy for copy in group.copies if copy.inode not in inodes)
+        if kept:
+            choices.append(Choice(group, tuple(kept), gone))
+        else:
+            left.append(group)
+    return [choice for choice in choices if choice.gone], left
+
+
+def carry_out(
+    library: Library,
+    choices: Sequence[Choice],
+    deed: Deed,
+    *,
+    environ: Mapping[str, str],
+    emit: Emit = silent,
+) -> DuplicatesReport:
+    """Make hard links of the copies that go, or move them to the trash with what lies beside them.
+
+    Right before, the copy that stays and each that goes are read whole; nothing is done to a file that is not
+    what it was, or if the one that stays is not. A failure leaves the rest of its group alone.
+    """
+    report = DuplicatesReport(groups=[choice.group for choice in choices])
+    read = 0
+
+    def advance(size: int) -> None:
+        nonlocal read
+        read += size
+        emit(HashingAdvanced(read))
+
+    inodes = [
+        {copy.inode: copy.stat.size_bytes for copy in (choice.kept[0], *choice.gone)} for choice in choices
+    ]
+    emit(HashingStarted(sum(map(len, inodes)), sum(sum(sizes.values()) for sizes in inodes)))
+    for choice in choices:
+        path = choice.kept[0].row.path
+        try:
+            kept = read_again(choice.kept[0].row, advance=advance)
+            _expect_no_link(path, kept.stat)
+            with library.transaction():
+                files.put(library, [kept.row])
+            for copy in choice.gone:
+                path = copy.row.path
+                target = _make_one(library, kept, copy, deed, environ, advance)
+                report.done.append((copy, target))
+        except MlibError as error:
+            report.failed.append(Problem(path, error.code, error.message))
+    report.freed_bytes = _freed(choices, report.done)
+    return report
+
+
+def foresee(choices: Sequence[Choice], deed: Deed) -> DuplicatesReport:
+    """What `carry_out` would most likely report, told from stats alone. Nothing is done."""
+    report = DuplicatesReport(groups=[choice.group for choice in choices])
+    for choice in choices:
+        kept = choice.kept[0]
+        for copy in choice.gone:
+            try:
+                if deed == "hardlink":
+                    check_linkable(copy.row.path, kept.row.path, expected=copy.stat, kept=kept.stat)
+            except MlibError as error:
+                report.failed.append(Problem(copy.row.path, error.code, error.message))
+                break
+            report.done.append((copy, kept.row.path if deed == "hardlink" else "trash"))
+    report.freed_bytes = _freed(choices, report.done)
+    return report
+
+
+def _freed(choices: Sequence[Choice], done: Sequence[tuple[Copy, str]]) -> int:
+    went = {copy for copy, _ in done}
+    parts = (choice._replace(gone=tuple(copy for copy in choice.gone if copy in went)) for choice in choices)
+    return sum(part.freeable_bytes for part in parts)
+
+
+def _make_one(
+    library: Library,
+    kept: Certain,
+    copy: Copy,
+    deed: Deed,
+    environ: Mapping[str, str],
+    advance: Callable[[int], None],
+) -> str:
+    """Do it to one copy; where it leads or lies now. Raises MlibError."""
+    found = read_again(copy.row, advance=advance)
+    _expect_no_link(copy.row.path, found.stat)
+    _expect_no_link(kept.row.path, kept.stat)
+    if deed == "trash":
+        removal = plan_removal(library, found.row)
+        if not removal.steps or removal.steps[-1].stat != found.stat:
+            raise changed(copy.row.path)
+        done = remove(library, removal, command="duplicates --trash", environ=environ)
+        return done.target or ""
+    pairs = [(copy.row.path, kept.row.path)]
+    with noted(library.path, "duplicates --hardlink", sha256=copy.row.sha256, moves=pairs):
+        replace_by_link(copy.row.path, by=kept.row.path, expected=found.stat, kept=kept.stat)
+        linked = kept.row._replace(directory=copy.row.directory, name=copy.row.name, root_id=copy.row.root_id)
+        with library.transaction():
+            files.put(library, [linked])
+    return kept.row.path
+
+
+def _expect_no_link(path: str, was: Stat) -> None:
+    """A path that is a file of its own, and the one that was read."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        raise changed(path) from None
+    if not stat.S_ISREG(status.st_mode) or stat_of(status) != was:
+        raise changed(path)
+
+
+def _groups(library: Library, known: Mapping[str, Sequence[KnownFile]]) -> list[Group]:
+    found = []
+    for key, rows in known.items():
+        copies = [copy for row in rows if (copy := _seen(row)) is not None]
+        if len({copy.inode for copy in copies}) > 1:
+            model = models.get(library, copies[0].row.sha256)
+            found.append(Group(key, model.name if model else "", tuple(copies)))
+    return sorted(found, key=lambda group: (-group.freeable_bytes, group.name, group.key))
+
+
+def _seen(row: KnownFile) -> Copy | None:
+    """A row's file as it is now; None for a link, and for what is not what the row says."""
+    try:
+        status = os.lstat(row.path)
+    except OSError:
+        return None
+    now = stat_of(status)
+    if not stat.S_ISREG(status.st_mode) or row.stat is None or row.stat[:2] != now[:2]:
+        return None
+    return Copy(row, now, status.st_nlink)
+
+
+def _kept(copies: Sequence[Copy], keep: str) -> list[Copy]:
+    """The copies that stay; of several that are as good, the shortest path first."""
+    ordered = sorted(copies, key=lambda copy: (len(copy.row.path), copy.row.path))
+    if keep == "newest":
+        return [max(ordered, key=lambda copy: copy.stat.mtime_ns)]
+    if keep == "oldest":
+        return [min(ordered, key=lambda copy: copy.stat.mtime_ns)]
+    if keep == "shortest":
+        return ordered[:1]
+    return [copy for copy in ordered if fnmatch.fnmatchcase(copy.row.path, keep)]

@@ -1,0 +1,241 @@
+"""The commands that check, move and remove files: documents, questions, exit codes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.inprocess import mlib_here
+from tests.libraries import scan_roots, snapshot
+from tests.tools import write_bytes, write_model
+
+if TYPE_CHECKING:
+    from mlib.db.library import Library
+
+VERIFY = {
+    "checked",
+    "ok",
+    "changed",
+    "rotten",
+    "gone",
+    "unreadable",
+    "damaged",
+    "skipped",
+    "bytes_read",
+    "seconds",
+}
+TRASH = {"trashed", "failed", "size_bytes", "dry_run"}
+MOVE = {"moved", "failed", "copied_bytes", "dry_run"}
+DUPLICATES = {"groups", "freeable_bytes", "action", "done", "left_alone", "failed", "freed_bytes", "dry_run"}
+
+
+@pytest.fixture
+def loras(tmp_path: Path) -> Path:
+    return tmp_path / "loras"
+
+
+@pytest.fixture
+def path(library: Library, loras: Path) -> Path:
+    """A library with a model that has a preview, another one, and two copies of a third."""
+    write_model(loras / "a.safetensors")
+    write_bytes(loras / "a.png", b"picture")
+    write_model(loras / "b.safetensors")
+    for name in ("copy-1", "copy-two"):
+        write_model(loras / f"{name}.safetensors", "copied")
+    (loras / "sub").mkdir()
+    scan_roots(library, f"loras={loras}")
+    return Path(library.path)
+
+
+class TestVerify:
+    def test_a_document(self, path: Path, loras: Path) -> None:
+        done = mlib_here("verify", "--deep", "--json", library=path).json
+        assert done.keys() >= VERIFY
+        assert (done["checked"], done["ok"], done["rotten"]) == (4, 4, [])
+        (loras / "a.safetensors").unlink()
+        done = mlib_here("verify", "--json", library=path, code=3).json
+        assert [each["path"] for each in done["gone"]] == [str(loras / "a.safetensors")]
+
+    def test_rows_and_a_summary(self, path: Path, loras: Path) -> None:
+        (loras / "a.safetensors").unlink()
+        done = mlib_here("verify", library=path, code=3)
+        assert done.out.split("\t")[::2] == ["gone", str(loras / "a.safetensors")]
+        assert done.err == "4 files checked: 3 ok, 1 gone\n"
+        sha256 = mlib_here("verify", "-q", library=path, code=3).out
+        assert len(sha256) == 65
+
+    def test_only_some(self, path: Path) -> None:
+        assert mlib_here("verify", "a.safetensors", "--json", library=path).json["checked"] == 1
+        assert mlib_here("verify", "--query", "copy", "--json", library=path).json["checked"] == 2
+        assert mlib_here("verify", "--older-than", "1d", "--json", library=path).json["skipped"] == 4
+
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            (["--max-rate", "fast"], "bad_rate"),
+            (["--max-rate", "0"], "bad_rate"),
+            (["--older-than", "x"], "bad_span"),
+        ],
+    )
+    def test_a_wrong_word_is_wrong_usage(self, path: Path, words: list[str], code: str) -> None:
+        assert mlib_here("verify", *words, "--json", library=path, code=2).error["code"] == code
+
+
+class TestTrash:
+    def test_a_document_that_a_dry_run_gives_too(self, path: Path, loras: Path) -> None:
+        before = snapshot(loras)
+        foreseen = mlib_here("trash", "a.safetensors", "-n", "--json", library=path).json
+        assert snapshot(loras) == before
+        done = mlib_here("trash", "a.safetensors", "--yes", "--json", library=path).json
+        assert done.keys() >= TRASH
+        assert (foreseen.pop("dry_run"), done.pop("dry_run")) == (True, False)
+        assert done == foreseen
+        (trashed,) = done["trashed"]
+        assert [each["path"] for each in trashed["companions"]] == [str(loras / "a.png")]
+        assert os.path.exists(trashed["trashed_to"])
+        assert sorted(os.listdir(loras)) == [
+            "b.safetensors",
+            "copy-1.safetensors",
+            "copy-two.safetensors",
+            "sub",
+        ]
+
+    def test_without_a_word_from_anybody_nothing_goes(self, path: Path, loras: Path) -> None:
+        before = snapshot(loras)
+        done = mlib_here("trash", "a.safetensors", "--json", library=path, code=4)
+        assert done.error["code"] == "needs_yes"
+        assert snapshot(loras) == before
+
+    def test_ids_from_a_query(self, path: Path, loras: Path) -> None:
+        done = mlib_here("trash", "--query", "copy", "-y", "-q", library=path)
+        assert len(done.out) == 65
+        assert sorted(os.listdir(loras)) == ["a.png", "a.safetensors", "b.safetensors", "sub"]
+
+    def test_a_query_that_finds_nothing_is_no_error(self, path: Path) -> None:
+        assert mlib_here("trash", "--query", "nonesuch", "--json", library=path).json["trashed"] == []
+
+    def test_what_cannot_go_is_told(self, path: Path, loras: Path) -> None:
+        write_model(loras / "a.safetensors", "new words")
+        done = mlib_here("trash", "a.safetensors", "b.safetensors", "-y", "--json", library=path, code=3).json
+        assert [each["code"] for each in done["failed"]] == ["changed"]
+        assert len(done["trashed"]) == 1
+
+    def test_nothing_named_is_wrong_usage(self, path: Path) -> None:
+        assert mlib_here("trash", "--json", library=path, code=2).error["code"] == "no_models"
+
+    def test_of_a_path_only_that_file_goes(self, path: Path, loras: Path) -> None:
+        mlib_here("trash", loras / "copy-two.safetensors", "-y", library=path)
+        assert (loras / "copy-1.safetensors").exists()
+
+
+class TestMove:
+    def test_a_document_that_a_dry_run_gives_too(self, path: Path, loras: Path) -> None:
+        foreseen = mlib_here("mv", "a.safetensors", loras / "sub", "-n", "--json", library=path).json
+        assert (loras / "a.safetensors").exists()
+        done = mlib_here("mv", "a.safetensors", loras / "sub", "--json", library=path).json
+        assert done.keys() >= MOVE
+        assert (foreseen.pop("dry_run"), done.pop("dry_run")) == (True, False)
+        assert done == foreseen
+        assert sorted(os.listdir(loras / "sub")) == ["a.png", "a.safetensors"]
+
+    def test_rows_tell_from_where_to_where(self, path: Path, loras: Path) -> None:
+        done = mlib_here("mv", loras / "b.safetensors", loras / "c.safetensors", library=path)
+        assert done.out == f"moved\t{loras}/b.safetensors\t{loras}/c.safetensors\n"
+        assert mlib_here("mv", "c.safetensors", loras, library=path).err.startswith("already there")
+
+    def test_many_by_a_query(self, path: Path, loras: Path) -> None:
+        done = mlib_here("mv", "--query", "safetensors -copy", loras / "sub", "-q", library=path)
+        assert len(done.out.split()) == len(os.listdir(loras / "sub")) - 1
+
+    def test_outside_of_all_folders_a_note_is_given(self, path: Path, tmp_path: Path) -> None:
+        (tmp_path / "away").mkdir()
+        assert "outside" in mlib_here("mv", "a.safetensors", tmp_path / "away", library=path).err
+
+    @pytest.mark.parametrize(
+        ("words", "code", "exit_code"),
+        [
+            (["a.safetensors"], "no_models", 2),
+            (["nobody", "sub"], "model_not_found", 5),
+            (["a.safetensors", "nowhere/"], "no_such_directory", 5),
+            (["copy-1.safetensors", "{}/b.safetensors"], "several_files", 5),
+            (["{}/copy-1.safetensors", "{}/b.safetensors"], "exists", 1),
+        ],
+    )
+    def test_what_cannot_be_is_an_error(
+        self, path: Path, loras: Path, words: list[str], code: str, exit_code: int
+    ) -> None:
+        before = snapshot(loras)
+        named = [word.format(loras) for word in words]
+        assert mlib_here("mv", *named, "--json", library=path, code=exit_code).error["code"] == code
+        assert snapshot(loras) == before
+
+    def test_rename(self, path: Path, loras: Path) -> None:
+        done = mlib_here("rename", "a.safetensors", "new", "--json", library=path).json
+        assert done["moved"][0]["path"] == str(loras / "new.safetensors")
+        assert (loras / "new.png").exists()
+        assert (
+            mlib_here("rename", "new.safetensors", "x/y", "--json", library=path, code=2).error["code"]
+            == "bad_name"
+        )
+
+
+class TestDuplicates:
+    def test_a_document(self, path: Path) -> None:
+        done = mlib_here("duplicates", "--json", library=path).json
+        assert done.keys() >= DUPLICATES
+        (group,) = done["groups"]
+        assert group["freeable_bytes"] == group["size_bytes"] == done["freeable_bytes"]
+        assert mlib_here("duplicates", "-q", library=path).out.strip() == group["sha256"]
+        assert len(mlib_here("duplicates", library=path).out.splitlines()) == 2
+        assert mlib_here("duplicates", "a.safetensors", "--json", library=path).json["groups"] == []
+        assert mlib_here("duplicates", "--same-weights", "--json", library=path).json["groups"] == []
+
+    @pytest.mark.parametrize("deed", ["--hardlink", "--trash"])
+    def test_a_deed_that_a_dry_run_foresees(self, path: Path, loras: Path, deed: str) -> None:
+        words = ("duplicates", deed, "--keep", "shortest")
+        foreseen: dict[str, Any] = mlib_here(*words, "-n", "--json", library=path).json
+        assert mlib_here(*words, "--json", library=path, code=4).error["code"] == "needs_yes"
+        assert (loras / "copy-1.safetensors").stat().st_nlink == 1
+        done = mlib_here(*words, "-y", "--json", library=path).json
+        assert done["freed_bytes"] == foreseen["freed_bytes"] > 0
+        assert [each["path"] for each in done["done"]] == [str(loras / "copy-two.safetensors")]
+        assert mlib_here("duplicates", "--json", library=path).json["groups"] == []
+        assert mlib_here("scan", "--json", library=path).json["hashed_bytes"] == 0
+
+    def test_a_pattern_that_matches_nothing_leaves_all(self, path: Path, loras: Path) -> None:
+        done = mlib_here("duplicates", "--trash", "--keep", "*/none/*", "--json", library=path).json
+        assert len(done["left_alone"]) == 1
+        assert (loras / "copy-two.safetensors").exists()
+
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            (["--trash"], "keep_what"),
+            (["--trash", "--hardlink", "--keep", "newest"], "two_deeds"),
+            (["--keep", "newest"], "nothing_to_do"),
+            (["--same-weights", "--trash", "--keep", "newest"], "only_a_list"),
+        ],
+    )
+    def test_half_an_order_is_wrong_usage(self, path: Path, words: list[str], code: str) -> None:
+        assert mlib_here("duplicates", *words, "-y", "--json", library=path, code=2).error["code"] == code
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", os.fsdecode(b"\xff\xfe")])
+def test_names_that_are_no_text_are_moved_and_never_reach_a_terminal_raw(
+    library: Library, loras: Path, name: str
+) -> None:
+    write_model(loras / f"{name}.safetensors", "seed")
+    write_bytes(loras / f"{name}.png", b"picture")
+    (loras / "sub").mkdir()
+    scan_roots(library, f"loras={loras}")
+    path = Path(library.path)
+    (sha256,) = mlib_here("list", "-q", library=path).out.split()
+    done = mlib_here("mv", sha256, loras / "sub", library=path)
+    assert b"\x1b" not in done.stdout
+    assert sorted(os.listdir(loras / "sub")) == sorted([f"{name}.png", f"{name}.safetensors"])
+    mlib_here("rename", sha256, "plain", library=path)
+    assert sorted(os.listdir(loras / "sub")) == ["plain.png", "plain.safetensors"]
+    assert b"\x1b" not in mlib_here("trash", sha256, "-y", "--json", library=path).stdout
+    assert os.listdir(loras / "sub") == []
