@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlib.core.models import KnownFile, Model, Pending, Stat
 from mlib.core.tags import distinct
-from mlib.db import files, models, pending, tags
+from mlib.db import files, models, pending, recorded, tags
 from mlib.services.importing import import_pending
 from mlib.services.scanning import ScanReport, ScanRequest, scan
 
@@ -116,6 +116,19 @@ def dump(path: str | os.PathLike[str]) -> Mapping[str, list[tuple[Any, ...]]]:
             for name in sorted(names)
             if name != "sqlite_sequence"
         }
+
+
+def recorded_rows(library: Library) -> Mapping[str, list[tuple[Any, ...]]]:
+    """Every row whose changes the history holds; a tag by its name, for its number means nothing."""
+    named = {
+        "model_tags": "SELECT sha256, name FROM model_tags JOIN tags ON id = tag_id",
+        "pending_model_tags": "SELECT pending_id, name FROM pending_model_tags JOIN tags ON id = tag_id",
+        "tags": "SELECT name, folded FROM tags",
+    }
+    return {
+        table: sorted(library.all(named.get(table, f"SELECT * FROM {table}")), key=repr)
+        for table in recorded.SUBJECTS
+    }
 
 
 def snapshot(folder: str | os.PathLike[str]) -> Mapping[str, bytes | None]:

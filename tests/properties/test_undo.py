@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.libraries import OTHER, SHA, THIRD, known_file, put_files, put_model, put_pending
+from tests.libraries import OTHER, SHA, THIRD, known_file, put_files, put_model, put_pending, recorded_rows
 
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.models import Root
-from mlib.db import history, models, pending, recorded, roots
+from mlib.db import history, models, pending, roots
 from mlib.db.library import Library, open_library
 from mlib.services.forgetting import forget, prune
 from mlib.services.history import log, undo
@@ -29,7 +30,7 @@ from mlib.services.targets import Target
 from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 picks = st.integers(0, 7)
 labels = st.lists(
@@ -47,20 +48,7 @@ strategies = st.sampled_from(list(ConflictStrategy))
 #: Nothing here is about disks, and waiting for one would take minutes.
 FAST = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
-Rows = dict[str, list[tuple[Any, ...]]]
-_WITH_TAGS = {
-    "model_tags": "SELECT sha256, name FROM model_tags JOIN tags ON id = tag_id",
-    "pending_model_tags": "SELECT pending_id, name FROM pending_model_tags JOIN tags ON id = tag_id",
-    "tags": "SELECT name, folded FROM tags",
-}
-
-
-def rows(library: Library) -> Rows:
-    """Every row of what is recorded; which number a tag has means nothing."""
-    found = {}
-    for table in [*recorded.SUBJECTS, "db_meta"]:
-        found[table] = sorted(library.all(_WITH_TAGS.get(table, f"SELECT * FROM {table}")), key=repr)
-    return found
+Rows = Mapping[str, list[tuple[Any, ...]]]
 
 
 @contextmanager
@@ -96,7 +84,7 @@ class UndoMachine(RuleBasedStateMachine):
         )
         put_pending(self.library, f"{self.base}/four", sha256="d" * 64, seen=True, tags_=tags, meta_json=meta)
         put_pending(self.library, f"{self.base}/one more", sha256=SHA, name="theirs", notes="theirs")
-        self.before = rows(self.library)
+        self.before = recorded_rows(self.library)
         self.staged = 0
 
     def teardown(self) -> None:
@@ -111,7 +99,7 @@ class UndoMachine(RuleBasedStateMachine):
         with allowing("nothing_to_undo"):
             for _ in range(1000):
                 undo(self.library)
-        self.check_start(self.before, rows(self.library))
+        self.check_start(self.before, recorded_rows(self.library))
 
     def check_start(self, before: Rows, after: Rows) -> None:
         assert after == before
@@ -183,22 +171,22 @@ class UndoMachine(RuleBasedStateMachine):
     @rule()
     def undo_and_do_again(self) -> None:
         """A redo is exact as well."""
-        now = rows(self.library)
+        now = recorded_rows(self.library)
         try:
             undo(self.library)
         except NotFound:
             return
         undo(self.library, self.library.all("SELECT max(id) FROM entries")[0][0])
-        assert rows(self.library) == now
+        assert recorded_rows(self.library) == now
 
     @rule()
     def rehearse_an_undo(self) -> None:
-        now = rows(self.library), log(self.library)
+        now = recorded_rows(self.library), log(self.library)
         try:
             undo(self.library, dry_run=True)
         except NotFound:
             return
-        assert (rows(self.library), log(self.library)) == now
+        assert (recorded_rows(self.library), log(self.library)) == now
 
     @invariant()
     def the_library_is_sound(self) -> None:
@@ -212,12 +200,12 @@ class AnyOrderMachine(UndoMachine):
 
     @rule(pick=st.integers(1, 12))
     def undo_any(self, pick: int) -> None:
-        now = rows(self.library)
+        now = recorded_rows(self.library)
         refused = True
         with allowing("no_such_entry", "already_undone", "changed_since"):
             undo(self.library, pick)
             refused = False
-        assert not refused or rows(self.library) == now
+        assert not refused or recorded_rows(self.library) == now
 
     def undo_all(self) -> None:
         with allowing("changed_since"):
