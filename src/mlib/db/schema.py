@@ -165,29 +165,27 @@ def m004_history(db: Database) -> None:
 
 # The trigger words of `contents`, for searching: they stand in the midst of long JSON there. The table keeps
 # itself, whoever writes a content.
-_TRIGGER_WORDS = """
-CREATE TABLE trigger_words (
-    sha256 TEXT NOT NULL, word TEXT NOT NULL, PRIMARY KEY (sha256, word)
-) STRICT, WITHOUT ROWID
-"""
 _WORDS_OF = (
     "INSERT INTO trigger_words (sha256, word) SELECT DISTINCT {0}.sha256, w.value"
     " FROM {1}json_each({0}.usage_json, '$.trigger_words') AS w WHERE w.type = 'text'"
 )
 _FORGET_WORDS = "DELETE FROM trigger_words WHERE sha256 = old.sha256"
+_TRIGGER_WORDS = (
+    """CREATE TABLE trigger_words (
+        sha256 TEXT NOT NULL, word TEXT NOT NULL, PRIMARY KEY (sha256, word)
+    ) STRICT, WITHOUT ROWID""",
+    f"CREATE TRIGGER trigger_words_insert AFTER INSERT ON contents BEGIN {_WORDS_OF.format('new', '')}; END",
+    f"""CREATE TRIGGER trigger_words_update AFTER UPDATE OF usage_json ON contents
+        BEGIN {_FORGET_WORDS}; {_WORDS_OF.format("new", "")}; END""",
+    f"CREATE TRIGGER trigger_words_delete AFTER DELETE ON contents BEGIN {_FORGET_WORDS}; END",
+)
 
 
 def m005_trigger_words(db: Database) -> None:
     """Room for the words that contents are found by."""
-    db.execute(_TRIGGER_WORDS)
+    for statement in _TRIGGER_WORDS:
+        db.execute(statement)
     db.execute(_WORDS_OF.format("c", "contents AS c, "))
-    for event, deeds in {
-        "INSERT": [_WORDS_OF.format("new", "")],
-        "UPDATE OF usage_json": [_FORGET_WORDS, _WORDS_OF.format("new", "")],
-        "DELETE": [_FORGET_WORDS],
-    }.items():
-        name = f"trigger_words_{event.split(maxsplit=1)[0].lower()}"
-        db.execute(f"CREATE TRIGGER {name} AFTER {event} ON contents BEGIN {'; '.join(deeds)}; END")
 
 
 # When all bytes of a file were last read again and found to be the model's. It is about that row of `files`.
@@ -205,6 +203,23 @@ def m006_verified(db: Database) -> None:
     db.execute(_VERIFIED)
 
 
+# All that is counted, in indexes: a table of notes is wide, and `mlib stats` would read through all of it.
+_COUNTING = """
+CREATE INDEX models_kind ON models (type, base_model, size_bytes);
+DROP INDEX files_sha256;
+CREATE INDEX files_sha256 ON files (sha256, missing_since, root_id, device, inode);
+DROP INDEX files_root;
+CREATE INDEX files_root ON files (root_id, missing_since, size_bytes);
+"""
+
+
+def m007_counting(db: Database) -> None:
+    """Let counting read indexes only."""
+    for statement in _COUNTING.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
 #: Every step, oldest first.
 STEPS = (
     m001_tables,
@@ -213,6 +228,7 @@ STEPS = (
     m004_history,
     m005_trigger_words,
     m006_verified,
+    m007_counting,
 )
 #: What a library must have applied, and all that this version understands.
 STEP_NAMES = tuple(step.__name__ for step in STEPS)

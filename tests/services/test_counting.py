@@ -1,0 +1,108 @@
+"""Stats: what is counted by indexes is what a plain count of the rows gives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.libraries import known_file, put_files, put_model
+
+from mlib.core.models import Root, Stat
+from mlib.db import files, models, roots
+from mlib.db.library import open_library
+from mlib.db.statistics import Figures
+from mlib.services.counting import count
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlib.db.library import Library
+
+#: Of each model its size, and of each of its files: device, inode, whether it is missing, whether in a root.
+MODELS = st.lists(
+    st.tuples(
+        st.sampled_from(["loras", "vae"]),
+        st.sampled_from(["", "SDXL 1.0"]),
+        st.one_of(st.none(), st.integers(0, 10**12)),
+        st.lists(st.tuples(st.integers(1, 2), st.integers(1, 3), st.booleans(), st.booleans()), max_size=4),
+    ),
+    max_size=6,
+)
+
+
+def plain(library: Library) -> dict[tuple[str, str], Figures]:
+    """The same by looking at every row."""
+    found: dict[tuple[str, str], Figures] = defaultdict(Figures)
+    for sha256 in models.all_ids(library):
+        model = models.get(library, sha256)
+        assert model is not None
+        size = model.size_bytes or 0
+        present = [row.stat for row in files.of_model(library, sha256) if row.missing_since is None]
+        inodes = {(stat.device, stat.inode) for stat in present if stat is not None}
+        extra = max(len(inodes) - 1, 0)
+        figures = Figures(
+            1, len(present), len(present) * size, len(inodes) * size, extra, extra * size, int(not present)
+        )
+        key = (model.type, model.base_model)
+        found[key] = found[key].plus(figures)
+    return dict(found)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(MODELS)
+def test_counting_by_indexes_gives_what_counting_rows_gives(
+    tmp_path: Path, made: list[tuple[str, str, int | None, list[tuple[int, int, bool, bool]]]]
+) -> None:
+    with open_library(str(tmp_path / "library.db"), mode="create") as library:
+        with library.transaction():
+            for table in ("files", "models", "roots"):
+                library.execute(f"DELETE FROM {table}")
+            roots.remember(library, [Root("loras", "/r", "user")])
+        root_id = roots.all_roots(library)[0].id
+        for number, (kind, base, size, places) in enumerate(made):
+            sha256 = hashlib.sha256(b"%d" % number).hexdigest()
+            put_model(library, sha256, type=kind, base_model=base, size_bytes=size)
+            put_files(
+                library,
+                *(
+                    known_file(
+                        f"/r/{number}/{at}", sha256, stat=Stat(size or 0, 1, device, inode),
+                        missing_since=5 if is_missing else None, root_id=root_id if in_root else None,
+                    )
+                    for at, (device, inode, is_missing, in_root) in enumerate(places)
+                ),
+            )  # fmt: skip
+        counted = count(library, tags_in_full=True)
+        expected = plain(library)
+        for name in ("loras", "vae"):
+            mine = [figures for (kind, _), figures in expected.items() if kind == name]
+            whole = Figures()
+            for figures in mine:
+                whole = whole.plus(figures)
+            assert counted.types.get(name, Figures()) == whole
+        rows = [place for *_, places in made for place in places]
+        for root in counted.roots:
+            inside = [place for place in rows if place[3] == (root.path == "/r")]
+            assert root.files == sum(not place[2] for place in inside)
+            assert root.missing == sum(place[2] for place in inside)
+
+
+def test_tags_in_full_count_like_types(library: Library) -> None:
+    one, two = "a" * 64, "b" * 64
+    put_model(library, one, size_bytes=100, tags_=["ink", "both"])
+    put_model(library, two, size_bytes=10, tags_=["both"])
+    put_files(
+        library,
+        known_file("/a", one, stat=Stat(100, 1, 1, 1)),
+        known_file("/b", one, stat=Stat(100, 1, 1, 2)),
+        known_file("/c", one, stat=Stat(100, 1, 1, 2)),
+    )
+    counted = count(library, tags_in_full=True)
+    assert counted.tags == [("both", 2), ("ink", 1)]
+    assert counted.tags_in_full == {
+        "both": Figures(2, 3, 300, 200, 1, 100, 1),
+        "ink": Figures(1, 3, 300, 200, 1, 100, 0),
+    }
