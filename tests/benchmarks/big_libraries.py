@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import time
 from typing import TYPE_CHECKING
 
 from mlib.core import times
 from mlib.core.compare import stat_of
-from mlib.core.models import KnownFile, Model, Root
-from mlib.db import files, models, roots
+from mlib.core.formats.header import Finding
+from mlib.core.models import Content, KnownFile, Model, Root, Stat
+from mlib.db import contents, files, models, roots, tags
 from mlib.db.library import Library, open_library
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 BATCH = 5_000
+
+#: Types with the kind of what lies there.
+_KINDS = {"checkpoints": "checkpoint", "loras": "lora", "vae": "vae", "controlnet": "controlnet"}
+_BASES = ("SD 1.5", "SDXL 1.0", "Flux.1 dev", "Pony", "")
+_WORDS = (
+    "anime", "photo", "ink", "watercolor", "portrait", "city", "night", "detail", "skin", "light", "style",
+    "comic", "pixel", "macro", "film", "noir", "forest", "dream", "robot", "dragon", "castle", "ocean",
+    "retro", "vivid", "soft",
+)  # fmt: skip
 
 
 def make_files(top: Path, count: int) -> Iterator[os.DirEntry[str]]:
@@ -68,6 +79,57 @@ def big_library(path: Path, count: int) -> list[str]:
                 )
                 files.put(library, (_unseen(name, sha256, root, moment) for name, sha256 in names.items()))
     return digests
+
+
+def described_library(path: Path, count: int, *, meta_bytes: int = 20_000) -> None:
+    """A library as years of use leave one: of all types and sizes, with tags, notes, contents, findings.
+
+    Each model has so many bytes of free metadata; one in ten has a second file, one in fifty is missing.
+    """
+    moment = times.now()
+    filler = json.dumps({"civitai": {"description": "x" * max(meta_bytes - 40, 0)}})
+    with open_library(str(path), mode="create") as library:
+        with library.transaction():
+            roots.remember(
+                library, [Root(type=kind, path=f"/models/{kind}", origin="user") for kind in _KINDS]
+            )
+        known = {root.type: root for root in roots.all_roots(library)}
+        for start in range(0, count, BATCH):
+            with library.transaction():
+                for number in range(start, min(start + BATCH, count)):
+                    _describe(library, number, known, moment, filler)
+
+
+def _describe(library: Library, number: int, known: Mapping[str, Root], moment: int, meta: str) -> None:
+    sha256 = hashlib.sha256(b"%d" % number).hexdigest()
+    kind = list(_KINDS)[number % len(_KINDS)]
+    root, base = known[kind], _BASES[number % len(_BASES)]
+    words = [_WORDS[(number * step) % len(_WORDS)] for step in (1, 7, 13)]
+    name = f"{'_'.join(words)}_v{number}.safetensors"
+    size = (number * 7919) % 12_000 * 1_000_000 + 1000
+    model = _model(name, sha256, root, size, moment - (number % 700) * 86_400_000)
+    notes = f"{words[0]} at 0.{number % 10}" if number % 3 == 0 else ""
+    models.put(library, [model._replace(base_model=base, notes=notes)])
+    tags.set_of_model(library, sha256, {word: word for word in words[: number % 4]})
+    models.put_meta(library, sha256, meta)
+    missing_since = moment if number % 50 == 0 else None
+    for copy in range(2 if number % 10 == 0 else 1):
+        directory = f"{root.path}/{words[0]}/{copy}"
+        row = _unseen(name, sha256, root, moment)._replace(
+            directory=directory, stat=Stat(size, moment * 10**6, 1, number), missing_since=missing_since
+        )
+        files.put(library, [row._replace(racy=False, hashed_at=moment, xxh3=sha256[:32])])
+    usage = {
+        "trigger_words": words[:1], "frequent_tags": [[word, number % 90] for word in _WORDS[:12]],
+        "title": name, "author": "", "license": "", "resolution": "1024x1024", "rank": 32, "alpha": 16.0,
+        "trained_on": "sd_xl_base_1.0.safetensors", "trained_on_sha256": "", "trained_on_hash": "",
+        "parameters": size // 2, "dtypes": {"F16": size // 2}, "precision": "fp16",
+    }  # fmt: skip
+    found = (
+        [Finding("trailing_data", "1 byte after the last tensor", serious=False)] if number % 40 == 0 else []
+    )
+    content = Content(sha256, "safetensors", _KINDS[kind], base, ("names of tensors",), json.dumps(usage))
+    contents.put(library, content, header=None, findings=found)
 
 
 def _rows(entry: os.DirEntry[str], root: Root, moment: int) -> tuple[Model, KnownFile]:

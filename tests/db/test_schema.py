@@ -36,6 +36,7 @@ TABLES = {
     "roots",
     "sidecars",
     "tags",
+    "trigger_words",
     "verified",
 }
 INDEXES = {
@@ -73,13 +74,18 @@ def names(library: Library, kind: str) -> set[str]:
 def test_there_are_these_tables_and_indexes_and_nothing_else(library: Library) -> None:
     assert names(library, "table") == TABLES
     assert names(library, "index") == INDEXES
-    assert names(library, "view") == names(library, "trigger") == set()
+    assert names(library, "view") == set()
+    assert names(library, "trigger") == {f"trigger_words_{event}" for event in ("insert", "update", "delete")}
 
 
 def test_every_statement_is_in_force_as_it_is_written(library: Library) -> None:
     """A migration that rewrote a table would leave other words than those that declare it."""
     statements = (schema._TABLES + schema._CONTENTS + schema._HISTORY + schema._VERIFIED).split(";")
-    written = {" ".join(statement.split()) for statement in statements if statement.strip()}
+    written = {
+        " ".join(statement.split())
+        for statement in [*statements, *schema._TRIGGER_WORDS]
+        if statement.strip()
+    }
     stored = {
         " ".join(sql.split())
         for (sql,) in library.all(

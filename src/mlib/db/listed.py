@@ -47,8 +47,10 @@ class Listed(NamedTuple):
 
 _COLUMNS = "name, type, base_model, size_bytes, description, notes, created_at"
 _GIVEN = "IN (SELECT value FROM json_each(?))"
+# A plain join would go through every bearer of every tag, to have them in order.
 _TAGS = (
-    "SELECT b.{0}, t.name FROM {1} AS b JOIN tags AS t ON t.id = b.tag_id WHERE b.{0} {2} ORDER BY t.folded"
+    "SELECT b.{0}, t.name FROM {1} AS b CROSS JOIN tags AS t ON t.id = b.tag_id"
+    " WHERE b.{0} {2} ORDER BY t.folded"
 )
 _FILES = (
     f"SELECT {FILE_COLUMNS} FROM files WHERE sha256 {_GIVEN} ORDER BY missing_since IS NOT NULL,"

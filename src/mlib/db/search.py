@@ -100,7 +100,6 @@ class _Compiler:
             "pending": self._pending,
             "missing": self._missing,
             "sha": self._sha,
-            "tag": self._tag,
             "trigger": self._trigger,
         }.get(field)
         if special is not None:
@@ -115,7 +114,7 @@ class _Compiler:
         return always() if (value.how == "yes") == self._subject.is_pending else never()
 
     def _missing(self, value: Value) -> Condition:
-        missing = Condition(f"({self._subject.key} NOT IN ({self._subject.present}))")
+        missing = Condition(self._subject.missing)
         return missing if value.how == "yes" else negation(missing)
 
     def _sha(self, value: Value) -> Condition:
@@ -128,35 +127,43 @@ class _Compiler:
         return any_of([self._related("trigger", value), self._beside(value)])
 
     def _word(self, value: Value) -> Condition:
+        """One set of all that has the word somewhere: with four, each model would be looked up in each."""
         subject = self._subject
-        columns = [self._texts.compared(column, value) for column in (subject.name, subject.notes)]
-        return any_of([*columns, self._related("loader_name", value), self._tag(value), self._trigger(value)])
-
-    def _tag(self, value: Value) -> Condition:
-        """Tags are kept folded, so that every spelling of one is found without folding any."""
-        if value.how in ("none", "any"):
-            return self._related("tag", value)
-        wanted = folded(" ".join(value.text.split()) if value.how == "is" else value.text)
-        sign = "tags.folded = ?" if value.how == "is" else "instr(tags.folded, ?) > 0"
-        return self._in("tag", Condition(sign, (wanted,))) if is_text(wanted) else never()
+        columns = any_of(self._texts.compared(column, value) for column in (subject.name, subject.notes))
+        selects = [
+            Condition(f"SELECT {subject.key} FROM {subject.table} WHERE {columns.sql}", columns.parameters)
+        ]
+        selects += [
+            self._bearers(name, self._matching(name, value)) for name in ("loader_name", "tag", "trigger")
+        ]
+        parameters = tuple(parameter for select in selects for parameter in select.parameters)
+        union = " UNION ALL ".join(select.sql for select in selects)
+        return any_of([Condition(f"({subject.key} IN ({union}))", parameters), self._beside(value)])
 
     def _related(self, name: str, value: Value) -> Condition:
+        """Whether something of this relation matches; with none, whether there is nothing of it."""
         relation = self._subject.relations[name]
-        if value.how == "none":
-            return negation(self._in(name, always()))
-        if value.how == "any":
-            return self._in(name, always())
-        inner = self._texts.compared(relation.value, value)
-        if relation.prefilter:
-            inner = every([*self._texts.hints(relation.prefilter, value), inner])
-        if relation.around:
-            inner = Condition(relation.around.format(inner.sql), inner.parameters)
-        return self._in(name, inner)
+        inner = always() if value.how in ("none", "any") else self._matching(name, value)
+        found = Condition(f"({relation.key} IN ({relation.select} AND {inner.sql}))", inner.parameters)
+        return negation(found) if value.how == "none" else found
 
-    def _in(self, name: str, inner: Condition) -> Condition:
-        relation = self._subject.relations[name]
-        sql = f"coalesce({relation.key} IN ({relation.select} AND {inner.sql}), 0)"
+    def _bearers(self, name: str, inner: Condition) -> Condition:
+        """The keys of the subjects to which something of this relation belongs that meets a condition."""
+        relation, subject = self._subject.relations[name], self._subject
+        sql = f"{relation.select} AND {inner.sql}"
+        if relation.key != subject.key:
+            sql = f"SELECT {subject.key} FROM {subject.table} WHERE {relation.key} IN ({sql})"
         return Condition(sql, inner.parameters)
+
+    def _matching(self, name: str, value: Value) -> Condition:
+        """Whether one row of a relation matches."""
+        if name == "tag":
+            return _tag(value)
+        relation = self._subject.relations[name]
+        inner = self._texts.compared(relation.value, value)
+        if relation.hints and value.how == "has" and "/" not in value.text:
+            return every([any_of(self._texts.compared(hint, value) for hint in relation.hints), inner])
+        return inner
 
     def _beside(self, value: Value) -> Condition:
         """The trigger words that sidecars tell, as `show` takes them: from those that are believed."""
@@ -171,5 +178,15 @@ class _Compiler:
             return Condition(f"({column} IS NULL)")
         low, high = interval(field, value, self._now)
         ends = [Condition(f"coalesce({column} >= ?, 0)", (low,))] if low is not None else []
+        if field == "files" and low is not None and low > 1:  # missing ones count here, so it only helps
+            ends.insert(0, Condition(f"({self._subject.at_least})", (low,)))
         ends += [Condition(f"coalesce({column} < ?, 0)", (high,))] if high is not None else []
         return every(ends)
+
+
+def _tag(value: Value) -> Condition:
+    """Tags are kept folded, so that every spelling of one is found without folding any."""
+    wanted = folded(" ".join(value.text.split()) if value.how == "is" else value.text)
+    if not is_text(wanted):
+        return never()
+    return Condition("tags.folded = ?" if value.how == "is" else "instr(tags.folded, ?) > 0", (wanted,))

@@ -12,15 +12,14 @@ if TYPE_CHECKING:
 class Relation(NamedTuple):
     """Rows that belong to a subject: those of `select`, by a column that equals `key`.
 
-    `value` is what is compared, `around` how that stands in the row's condition if it stands within
-    another statement. A row can only match if the text of the column `prefilter` holds what is wanted.
+    `value` is what is compared. Where a word without a slash matches it, it matches one of
+    `hints`, which cost less.
     """
 
     key: str
     select: str
     value: str
-    around: str = ""
-    prefilter: str = ""
+    hints: tuple[str, ...] = ()
 
 
 class Subject(NamedTuple):
@@ -40,7 +39,8 @@ class Subject(NamedTuple):
     updated: str
     files: str
     path: str
-    present: str
+    missing: str
+    at_least: str
     relations: Mapping[str, Relation]
 
 
@@ -55,8 +55,6 @@ _FINDINGS = (
     " WHERE f.directory = w.directory AND f.name = w.name AND f.sha256 = w.sha256"
     " AND f.missing_since IS NULL))"
 )
-#: The words of a content: one by one, for the JSON writes some characters in another way.
-_WORDS = "EXISTS (SELECT 1 FROM json_each(c.usage_json, '$.trigger_words') AS w WHERE {})"
 
 
 def _below_root(path: str) -> str:
@@ -64,21 +62,17 @@ def _below_root(path: str) -> str:
     return f"coalesce(substr({path}, length(rtrim(r.path, '/')) + 2), {path})"
 
 
-#: What is known by content, of models and pending imports alike.
-_BY_CONTENT = {
-    "format": Relation("m.sha256", "SELECT c.sha256 FROM contents AS c WHERE c.format != ''", "c.format"),
-    "kind": Relation(
-        "m.sha256", "SELECT c.sha256 FROM contents AS c WHERE c.kind NOT IN ('', 'unknown')", "c.kind"
-    ),
-    "finding": Relation("m.sha256", _FINDINGS, "w.code"),
-    "trigger": Relation(
-        "m.sha256",
-        "SELECT c.sha256 FROM contents AS c WHERE instr(c.usage_json, '\"trigger_words\": []') = 0",
-        "w.value",
-        around=_WORDS,
-        prefilter="c.usage_json",
-    ),
-}
+def _by_content(key: str) -> dict[str, Relation]:
+    """What is known by content, of models and pending imports alike."""
+    return {
+        "format": Relation(key, "SELECT c.sha256 FROM contents AS c WHERE c.format != ''", "c.format"),
+        "kind": Relation(
+            key, "SELECT c.sha256 FROM contents AS c WHERE c.kind NOT IN ('', 'unknown')", "c.kind"
+        ),
+        "finding": Relation(key, _FINDINGS, "w.code"),
+        "trigger": Relation(key, "SELECT w.sha256 FROM trigger_words AS w WHERE 1", "w.word"),
+    }
+
 
 MODELS = Subject(
     is_pending=False,
@@ -95,18 +89,27 @@ MODELS = Subject(
     updated="m.updated_at",
     files="(SELECT count(*) FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL)",
     path=f"(SELECT min({_PATH}) FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL)",
-    present="SELECT f.sha256 FROM files AS f WHERE f.missing_since IS NULL",
+    # Few files are missing, and mostly no model is without any: then nothing is asked about each model.
+    missing=(
+        "((SELECT count(*) FROM models) > (SELECT count(*) FROM (SELECT f.sha256 FROM files AS f GROUP BY 1))"
+        " AND NOT EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256)"
+        " OR m.sha256 IN (SELECT f.sha256 FROM files AS f WHERE f.missing_since IS NOT NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL))"
+    ),
+    at_least="m.sha256 IN (SELECT f.sha256 FROM files AS f GROUP BY f.sha256 HAVING count(*) >= ?)",
     relations=MappingProxyType(
         {
-            **_BY_CONTENT,
+            **_by_content("m.sha256"),
             "tag": Relation(
                 "m.sha256",
-                "SELECT t.sha256 FROM model_tags AS t JOIN tags ON tags.id = t.tag_id WHERE 1",
+                "SELECT t.sha256 FROM tags CROSS JOIN model_tags AS t ON t.tag_id = tags.id WHERE 1",
                 "tags.folded",
             ),
             "path": Relation("m.sha256", _FILES, _PATH),
-            "loader_name": Relation("m.sha256", _FILES, _below_root(_PATH)),
-            "root": Relation("m.sha256", f"{_FILES} AND r.path IS NOT NULL", "r.path"),
+            "loader_name": Relation(
+                "m.sha256", _FILES, _below_root(_PATH), hints=("'' || f.directory", "'' || f.name")
+            ),
+            "root": Relation("m.sha256", f"{_FILES} AND r.path IS NOT NULL", "'' || r.path"),
         }
     ),
 )
@@ -126,18 +129,20 @@ PENDING = Subject(
     updated="m.created_at",
     files="(SELECT count(*) FROM pending_files AS f WHERE f.pending_id = m.id)",
     path="m.path",
-    present="SELECT f.pending_id FROM pending_files AS f",
+    missing="(m.id NOT IN (SELECT f.pending_id FROM pending_files AS f))",
+    at_least="1 >= ?",
     relations=MappingProxyType(
         {
-            **_BY_CONTENT,
+            **_by_content("coalesce(m.sha256, '')"),
             "tag": Relation(
                 "m.id",
-                "SELECT t.pending_id FROM pending_model_tags AS t JOIN tags ON tags.id = t.tag_id WHERE 1",
+                "SELECT t.pending_id FROM tags CROSS JOIN pending_model_tags AS t"
+                " ON t.tag_id = tags.id WHERE 1",
                 "tags.folded",
             ),
-            "path": Relation("m.id", _WAITING, "p.path"),
-            "loader_name": Relation("m.id", _WAITING, _below_root("p.path")),
-            "root": Relation("m.id", f"{_WAITING} AND r.path IS NOT NULL", "r.path"),
+            "path": Relation("m.id", _WAITING, "'' || p.path"),
+            "loader_name": Relation("m.id", _WAITING, _below_root("'' || p.path")),
+            "root": Relation("m.id", f"{_WAITING} AND r.path IS NOT NULL", "'' || r.path"),
         }
     ),
 )

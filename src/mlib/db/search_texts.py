@@ -6,15 +6,19 @@ What folds to ASCII is compared by SQLite itself; the rest by a function of ours
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.query.matching import common, folded
+from mlib.core.query.terms import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlib.core.query.terms import Value
     from mlib.db.library import Library
+
+#: SQLite's LIKE takes no longer patterns (50,000 bytes unless it was built otherwise).
+_LONG = 10_000
 
 
 class Condition(NamedTuple):
@@ -35,13 +39,13 @@ def never() -> Condition:
 
 
 def every(conditions: Iterable[Condition]) -> Condition:
-    """All of them."""
-    return _joined(" AND ", conditions)
+    """All of them. What says nothing is left out: SQLite would no longer see that an index serves."""
+    return _joined(" AND ", [each for each in conditions if each != always()]) or always()
 
 
 def any_of(conditions: Iterable[Condition]) -> Condition:
     """At least one of them."""
-    return _joined(" OR ", conditions)
+    return _joined(" OR ", [each for each in conditions if each != never()]) or never()
 
 
 def negation(condition: Condition) -> Condition:
@@ -59,7 +63,10 @@ def is_text(value: str) -> bool:
 
 
 class Texts:
-    """Comparisons of columns with texts in one library; texts that need our function are numbered here."""
+    """Comparisons of columns with texts in one library; texts that need our function are numbered here.
+
+    A path must be made text (`'' || path`) before it comes here: LIKE may pass over bytes.
+    """
 
     def __init__(self, library: Library) -> None:
         self._wanted: list[str] = []
@@ -67,19 +74,25 @@ class Texts:
         library.teach("query_is", self._is, arguments=2)
 
     def compared(self, column: str, value: Value) -> Condition:
-        """Whether a column (text, or a path that may be bytes) holds what a value of how has, is, none or
-        any wants."""
+        """Whether a column of text holds what a value of how has, is, none or any wants."""
         if value.how == "none":
             return Condition(f"({column} = '')")
         if value.how == "any":
             return Condition(f"({column} != '')")
         wanted = folded(value.text)
-        if wanted.isascii():
-            sql = f"(lower({column}) = ?)" if value.how == "is" else f"(instr(lower({column}), ?) > 0)"
-            return Condition(sql, (wanted,))
+        if wanted.isascii() and len(wanted) < _LONG:
+            # LIKE folds ASCII, and is four times as fast as comparing with lower().
+            pattern = re.sub(r"([\\%_])", r"\\\1", wanted)
+            return Condition(
+                f"({column} LIKE ? ESCAPE '\\')", (pattern if value.how == "is" else f"%{pattern}%",)
+            )
         self._wanted.append(wanted)
         name = "query_is" if value.how == "is" else "query_has"
-        return Condition(f"{name}(CAST({column} AS BLOB), ?)", (len(self._wanted) - 1,))
+        # Only what is not ASCII itself needs to be looked at: its bytes are more than its characters.
+        return Condition(
+            f"(length(CAST({column} AS BLOB)) > length({column}) AND {name}(CAST({column} AS BLOB), ?))",
+            (len(self._wanted) - 1,),
+        )
 
     def hints(self, column: str, value: Value) -> Iterator[Condition]:
         """What a column of JSON text must hold if a text in it is to be found: cheaper than reading it."""
@@ -87,7 +100,7 @@ class Texts:
         if not wanted.isascii():
             yield Condition(f"(instr({column}, '\\u') > 0)")
         elif json.dumps(wanted) == f'"{wanted}"':
-            yield Condition(f"(instr(lower({column}), ?) > 0)", (wanted,))
+            yield self.compared(column, Value("has", wanted))
 
     def _has(self, stored: bytes | None, number: int) -> bool:
         wanted = self._wanted[number]
@@ -102,9 +115,8 @@ def _text(stored: bytes | None) -> str:
     return (stored or b"").decode("utf-8", "surrogateescape")
 
 
-def _joined(word: str, conditions: Iterable[Condition]) -> Condition:
-    parts = list(conditions)
-    if len(parts) == 1:
-        return parts[0]
+def _joined(word: str, parts: list[Condition]) -> Condition | None:
+    if len(parts) < 2:
+        return parts[0] if parts else None
     parameters = tuple(value for part in parts for value in part.parameters)
     return Condition("(" + word.join(part.sql for part in parts) + ")", parameters)
