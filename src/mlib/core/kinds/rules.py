@@ -151,8 +151,9 @@ class _Names:
         text = self._text
         if prefix not in text or any(part not in text for part in spelling.parts):
             return iter(())
-        longest = max(spelling.parts, key=len)
-        return (name for name in self._sorted if longest in name and spelling.fits(name, prefix))
+        # Counting in one text is far quicker than trying a name: the rarest part leaves the fewest to try.
+        rarest = min(spelling.parts, key=text.count)
+        return (name for name in self._sorted if rarest in name and spelling.fits(name, prefix))
 
 
 def _axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
