@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ INDEXES = {
     "hashes_blake3",
     "hashes_crc32",
     "model_tags_tag",
+    "models_kind",
     "models_name",
     "pending_import_claimed_hash",
     "pending_import_path",
@@ -80,7 +82,9 @@ def test_there_are_these_tables_and_indexes_and_nothing_else(library: Library) -
 
 def test_every_statement_is_in_force_as_it_is_written(library: Library) -> None:
     """A migration that rewrote a table would leave other words than those that declare it."""
-    statements = (schema._TABLES + schema._CONTENTS + schema._HISTORY + schema._VERIFIED).split(";")
+    first = re.sub("CREATE INDEX files_(root|sha256) .*", "", schema._TABLES)  # made anew by a later step
+    counting = re.sub("DROP INDEX .*", "", schema._COUNTING)
+    statements = (first + schema._CONTENTS + schema._HISTORY + schema._VERIFIED + counting).split(";")
     written = {
         " ".join(statement.split())
         for statement in [*statements, *schema._TRIGGER_WORDS]

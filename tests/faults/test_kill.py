@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 #: The calls between which the disk can be in different states.
-CALLS = ("pwrite64", "fdatasync", "fsync", "ftruncate", "unlink", "/^rename")
+CALLS = ("pwrite64", "fdatasync", "fsync", "ftruncate", "unlink", "/^rename", "/^link")
 #: Every job is done in so many parts, for as many processors.
 PARTS = 3
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlib.core.errors import Refused
 from mlib.db import restoring
 from mlib.db.backups import copy_to
 
@@ -30,6 +31,8 @@ def back_up(library: Library, to: str | None, *, may_replace: bool) -> str:
     """
     if to is None:
         return library.backup("by-hand")
+    if os.path.exists(to) and os.path.samefile(to, library.path):
+        raise Refused("same_file", f"this is the library itself: {to}")
     copy_to(library.path, to, may_replace=may_replace)
     return os.path.abspath(to)
 

@@ -11,8 +11,9 @@ import typer
 from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.confirming import YesOption, confirm
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, open_for
-from mlib.core.errors import WrongUsage
+from mlib.core.errors import Refused, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,8 @@ def export(
     if sidecars:
         if to is not None or format_ is not Format.jsonl:
             raise WrongUsage("bad_options", "--sidecars writes beside the models: no --output, no --format")
-        raise NotImplementedError
+        _sidecars(ctx, library, refs, query, yes=yes, dry_run=dry_run, as_json=as_json)
+        return
     from mlib.services import exporting
 
     telling = exporting.as_lines if format_ is Format.jsonl else exporting.as_table
@@ -72,6 +74,8 @@ def export(
             for _ in lines:
                 pass
         else:
+            if os.path.exists(to) and os.path.samefile(to, opened.path):
+                raise Refused("same_file", f"this is the library itself: {to}")
             size = _write(to, lines, yes=yes)
     told = f"{fmt.plural(count.models, 'model')}, {fmt.plural(count.pending, 'pending import')}"
     if as_json:
@@ -88,6 +92,45 @@ def export(
     elif to is not None or dry_run:
         verb = "would export" if dry_run else "exported"
         output.note(f"{verb} {told}" + ("" if size is None else f": {fmt.size(size)} in {to}"))
+
+
+def _sidecars(
+    ctx: typer.Context,
+    library: str | None,
+    refs: list[str] | None,
+    query: str | None,
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from mlib.services.laying import lay_sidecars, plan_sidecars
+
+    with open_for(ctx, library, mode="read" if dry_run else "write") as opened:
+        targets = _targets(opened, refs, query)
+        shas = None if targets is None else [target.sha256 for target in targets if target.sha256 is not None]
+        report = plan_sidecars(opened, shas)
+        paths = [planned.path for planned in report.planned]
+        if paths and not dry_run:
+            confirm(f"write {fmt.plural(len(paths), 'sidecar')} beside the models", yes=yes)
+            lay_sidecars(opened, report)
+            paths = report.written
+    if as_json:
+        output.write_json(
+            {
+                "written": paths,
+                "unchanged": report.unchanged,
+                "problems": [problem._asdict() for problem in report.problems],
+                "dry_run": dry_run,
+            }
+        )
+    else:
+        output.write_rows([("would write" if dry_run else "wrote", path) for path in paths])
+        for problem in report.problems:
+            output.note(f"left alone: {problem.path}: {problem.message}")
+        output.note(f"{fmt.plural(report.unchanged, 'sidecar')} already so")
+    if report.problems:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
 def _targets(library: Library, refs: list[str] | None, query: str | None) -> list[Target] | None:

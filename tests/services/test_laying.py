@@ -1,0 +1,137 @@
+"""Sidecars for other managers: our better words, everything else as it was, and no news for the next scan."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.tools import write_bytes, write_model
+
+from mlib.db import models, tags
+from mlib.services.laying import LayReport, lay_sidecars, plan_sidecars
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.services.shelf import Shelf
+
+
+def lay(shelf: Shelf, *shas: str) -> LayReport:
+    """What `mlib export --sidecars --yes` does."""
+    report = plan_sidecars(shelf.library, shas or None)
+    lay_sidecars(shelf.library, report)
+    return report
+
+
+def said(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+def described(shelf: Shelf, name: str = "a.safetensors") -> str:
+    sha256 = write_model(shelf.loras / name)
+    shelf.scan()
+    shelf.edit(sha256, name="My own", notes="typed\nhere", description="x < y", tag=("one", "two"))
+    return sha256
+
+
+def test_what_was_typed_is_said_in_the_words_of_others(shelf: Shelf) -> None:
+    sha256 = described(shelf)
+    report = lay(shelf)
+    path = shelf.loras / "a.metadata.json"
+    assert report.written == [str(path)]
+    told = said(path)
+    assert told["sha256"] == sha256
+    assert (told["file_name"], told["model_name"], told["notes"]) == ("a", "My own", "typed\nhere")
+    assert (told["tags"], told["modelDescription"]) == (["one", "two"], "x < y")
+    assert told["file_path"] == str(shelf.loras / "a.safetensors")
+    assert told["size"] == os.path.getsize(shelf.loras / "a.safetensors")
+
+
+def test_the_next_scan_has_nothing_to_read_and_changes_nothing(shelf: Shelf) -> None:
+    sha256 = described(shelf)
+    lay(shelf)
+    before = shelf.user_data(sha256), models.get(shelf.library, sha256)
+    assert shelf.told() == {"unchanged": 1}
+    assert lay(shelf).unchanged == 1
+    os.utime(shelf.loras / "a.metadata.json")
+    assert shelf.told() == {"unchanged": 1}
+    assert (shelf.user_data(sha256), models.get(shelf.library, sha256)) == before
+
+
+def test_what_is_emptied_later_does_not_come_back_from_our_own_words(shelf: Shelf) -> None:
+    sha256 = described(shelf)
+    lay(shelf)
+    shelf.edit(sha256, notes="")
+    os.utime(shelf.loras / "a.metadata.json")
+    shelf.scan()
+    model = models.get(shelf.library, sha256)
+    assert model is not None
+    assert model.notes == ""
+
+
+def test_what_others_wrote_stays_to_the_last_digit(shelf: Shelf) -> None:
+    theirs = (
+        '{"x": 1.10, "notes": "theirs", "big": 123456789012345678901234567890, "x": [1E5, {"k": null}],'
+        ' "usage_tips": "{\\"strength\\": 0.80}", "base_model": "Pony", "modelDescription": "<b>kept</b>",'
+        ' "tags": ["old"]}'
+    )
+    sha256 = write_model(shelf.loras / "a.safetensors")
+    path = shelf.loras / "a.metadata.json"
+    write_bytes(path, theirs.encode())
+    os.chmod(path, 0o640)
+    shelf.scan()
+    assert tags.of_model(shelf.library, sha256) == ("old",)
+    shelf.edit(sha256, notes="ours")
+    lay(shelf)
+    text = path.read_text()
+    assert text.startswith(
+        '{"x":1.10,"notes":"ours","big":123456789012345678901234567890,"x":[1E5,{"k":null}],'
+    )
+    told = said(path)
+    assert told["usage_tips"] == '{"strength": 0.80}'
+    assert (told["base_model"], told["modelDescription"], told["tags"]) == ("Pony", "<b>kept</b>", ["old"])
+    assert told["sha256"] == sha256
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert shelf.told() == {"unchanged": 1}
+
+
+@pytest.mark.parametrize(
+    "content", [b"not json", b"[1]", b"\xff\xfe\xfa", b'{"sha256":"' + b"ab" * 32 + b'"}']
+)
+def test_what_is_not_ours_to_change_is_left_alone(shelf: Shelf, content: bytes) -> None:
+    described(shelf)
+    path = shelf.loras / "a.metadata.json"
+    write_bytes(path, content)
+    report = lay(shelf)
+    assert (report.written, len(report.problems)) == ([], 1)
+    assert path.read_bytes() == content
+
+
+def test_a_shared_stem_a_link_and_a_changed_file_are_left_alone(shelf: Shelf, tmp_path: Path) -> None:
+    described(shelf)
+    described(shelf, "b.safetensors")
+    described(shelf, "c.safetensors")
+    write_model(shelf.loras / "a.ckpt")
+    write_bytes(tmp_path / "elsewhere.json", b"{}")
+    (shelf.loras / "b.metadata.json").symlink_to(tmp_path / "elsewhere.json")
+    write_model(shelf.loras / "c.safetensors", "other", size=100)
+    report = lay(shelf)
+    assert sorted(problem.code for problem in report.problems) == [
+        "changed_since",
+        "not_a_file",
+        "shared_stem",
+    ]
+    assert report.written == []
+    assert (tmp_path / "elsewhere.json").read_bytes() == b"{}"
+
+
+def test_what_changed_since_it_was_planned_is_left_alone(shelf: Shelf) -> None:
+    described(shelf)
+    report = plan_sidecars(shelf.library, None)
+    write_bytes(shelf.loras / "a.metadata.json", b"{}")
+    lay_sidecars(shelf.library, report)
+    assert [problem.code for problem in report.problems] == ["changed_since"]
+    assert (shelf.loras / "a.metadata.json").read_bytes() == b"{}"
