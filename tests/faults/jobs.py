@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.faults.state import State, state
+from tests.faults.state import State, entries, state
 from tests.legacy_databases import hikaze2
 from tests.tools import write_bytes, write_model
 
@@ -34,11 +34,12 @@ class Job:
     """A command line to be disturbed.
 
     `stages` is what the library may hold between its transactions; None where that is any mixture of rows
-    from before and after.
+    from before and after. `again` is its exit code where it was done already.
     """
 
     command: tuple[str | os.PathLike[str], ...]
     stages: tuple[State, ...] | None = ()
+    again: int | None = None
 
 
 class Trial:
@@ -53,8 +54,10 @@ class Trial:
         shutil.rmtree(self.home / "backups", ignore_errors=True)
         shutil.copytree(self.home, self._kept)
         self.before = state(program.library)
+        self._entries = entries(program.library)
         self.undisturbed = program.run(*self.job.command, code=None)
         self.after = state(program.library)
+        self._is_recorded = entries(program.library) > self._entries
         assert self.before != self.after
 
     def restore(self) -> None:
@@ -72,13 +75,18 @@ class Trial:
         assert not false, false
         if self.job.stages is not None:
             assert now in (self.before, *self.job.stages, self.after), "a step was done by half"
+        if self._is_recorded:
+            is_told = entries(self.program.library) > self._entries
+            assert is_told == (now != self.before), "the history says otherwise"
         for backup in self.home.glob("backups/*.bak"):
             assert state(backup) in (self.before, *(self.job.stages or ())), "a backup is not whole"
         return now
 
     def check_next_run(self) -> Result:
         """The same command again ends the job, and ends as if it had never been disturbed."""
-        again = self.program.run(*self.job.command, code=self.undisturbed.code)
+        done = state(self.program.library) == self.after
+        code = self.job.again if done and self.job.again is not None else self.undisturbed.code
+        again = self.program.run(*self.job.command, code=code)
         now = state(self.program.library)
         assert now == self.after, now ^ self.after
         return again
@@ -169,6 +177,26 @@ def clean_meta(program: Program, directory: Path) -> Job:
     return Job(("clean-meta", "--json"), stages=None)
 
 
+def prune(program: Program, directory: Path) -> Job:
+    """Of two models that were named and tagged one is gone."""
+    _lose_one(program, directory)
+    return Job(("prune", "--missing-for", "0d", "--yes", "--force", "--json"))
+
+
+def undo_of_prune(program: Program, directory: Path) -> Job:
+    """A model was gone, and was forgotten with all that was said of it."""
+    _lose_one(program, directory)
+    program.run("prune", "--missing-for", "0d", "--yes", "--force")
+    entry = program.run("log", "--json").json[0]["id"]
+    return Job(("undo", str(entry), "--json"), again=4)
+
+
+def tags_rename(program: Program, directory: Path) -> Job:
+    """A tag of two models gets the name of another one."""
+    _lose_one(program, directory)
+    return Job(("tags", "rename", "kept", "better", "--json"), again=5)
+
+
 def migration(program: Program, directory: Path) -> Job:
     """A library as its first version made it, with pictures, opened by a command that only reads."""
     sha256 = _put_pictures(program, directory)
@@ -181,6 +209,16 @@ def migration(program: Program, directory: Path) -> Job:
     return Job(("show", sha256, "--json"))
 
 
+def restore(program: Program, directory: Path) -> Job:
+    """A library from before a change, put in the place of the one that was changed."""
+    sha256 = _described_model(program, directory)
+    kept = directory / "kept-by-hand.db"
+    program.run("backup", kept)
+    earlier = state(kept)
+    program.run("update", sha256, "--name", "better", "--untag", "kept")
+    return Job(("restore", kept, "--yes", "--json"), stages=(earlier,))
+
+
 JOBS = (
     first_scan,
     rescan,
@@ -191,7 +229,11 @@ JOBS = (
     import_delete,
     import_from_older_database,
     clean_meta,
+    prune,
+    undo_of_prune,
+    tags_rename,
     migration,
+    restore,
 )
 
 
@@ -206,8 +248,18 @@ def _lay_sidecar(model: Path, *, age: float = 3600, **fields: object) -> None:
     )
 
 
-def _describe(program: Program, sha256: str) -> None:
+def _describe(program: Program, sha256: str, *, scan: Path | None = None) -> None:
+    if scan is not None:
+        program.run(*_scan(scan).command)
     program.run("update", sha256, "--name", f"my {sha256[:4]}", "--notes", "typed", "--tag", "kept")
+
+
+def _lose_one(program: Program, directory: Path) -> None:
+    tree = directory / "loras"
+    for name in ("kept", "lost"):
+        _describe(program, write_model(tree / f"{name}.safetensors"), scan=tree)
+    (tree / "lost.safetensors").unlink()
+    program.run(*_scan(tree).command)
 
 
 def _described_model(program: Program, directory: Path) -> str:
