@@ -34,7 +34,7 @@ def test_a_terminal_gets_columns_that_fit(
     write_table(COLUMNS, ROWS)
     lines = capfdbinary.readouterr().out.decode().splitlines()
     assert [cell_width(line) for line in lines] == [30, 30, 30]
-    assert lines[0].split() == ["name", "size"]
+    assert lines[0].split() == ["NAME", "SIZE"]
     assert "…" in lines[1]
     assert lines[2].startswith("漢字 ")
     assert lines[2].endswith(" 20 GB")
@@ -52,3 +52,8 @@ def test_an_empty_table_is_nothing(
 def test_what_is_shortened_fits(text: str, width: int) -> None:
     assert cell_width(shortened(text, width)) <= width
     assert shortened(text, cell_width(text)) == text or not text
+
+
+def test_a_path_keeps_its_end() -> None:
+    assert shortened("/models/loras/ink.safetensors", 17) == "…/ink.safetensors"
+    assert shortened("/models/漢字.pt", 8) == "…漢字.pt"

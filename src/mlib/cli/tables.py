@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,7 +32,7 @@ def write_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
     cells = [[visible(cell) for cell in row] for row in rows]
     if not cells:
         return
-    titles = [column.title for column in columns]
+    titles = [column.title.upper() for column in columns]
     widths = [max(cell_width(row[at]) for row in (titles, *cells)) for at in range(len(columns))]
     _fit(widths, columns, shutil.get_terminal_size().columns)
     lines = [pages.heading(_line(titles, widths, columns))]
@@ -47,16 +48,22 @@ def cell_width(text: str) -> int:
 
 
 def shortened(text: str, width: int) -> str:
-    """`text` in at most `width` cells; what is left out is an ellipsis."""
+    """`text` in at most `width` cells, with an ellipsis for the rest; of a path the end is kept."""
     if cell_width(text) <= width:
         return text
-    kept, room = "", width - 1
+    if text.startswith(os.sep):
+        return "…" + _beginning(text[::-1], width - 1)[::-1]
+    return _beginning(text, width - 1) + "…"
+
+
+def _beginning(text: str, room: int) -> str:
+    kept = ""
     for character in text:
         room -= _cells(character)
         if room < 0:
             break
         kept += character
-    return kept + "…"
+    return kept
 
 
 def _cells(character: str) -> int:

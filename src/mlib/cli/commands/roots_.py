@@ -22,11 +22,8 @@ _COLUMNS = [
     Column("TYPE"),
     Column("STATE"),
     Column("FILES", right=True),
-    Column("MODELS", right=True),
     Column("SIZE", right=True),
-    Column("LAST SEEN"),
     Column("PATH", shrinks=True),
-    Column("ORIGIN", shrinks=True),
 ]
 
 
@@ -51,7 +48,9 @@ def roots_(
     elif quiet:
         output.write_values(each.root.path for each in found)
     else:
-        write_table(_COLUMNS, [_row(each) for each in found])
+        # A script gets what has no room on a terminal, behind the rest.
+        row = _row if output.is_terminal() else _whole_row
+        write_table(_COLUMNS, [row(each) for each in found])
 
 
 def _add(
@@ -142,10 +141,22 @@ def _row(each: RootReport) -> tuple[str, ...]:
         root.type,
         each.standing,
         fmt.number(holding.files),
-        fmt.number(holding.models),
         fmt.size(holding.size_bytes),
-        fmt.moment(holding.seen_at),
         root.path,
+    )
+
+
+def _whole_row(each: RootReport) -> tuple[str, ...]:
+    root, holding = each.root, each.holding
+    return (
+        str(root.id),
+        root.type,
+        each.standing,
+        str(holding.files),
+        str(holding.size_bytes),
+        root.path,
+        str(holding.models),
+        times.iso(holding.seen_at) or "",
         root.origin,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -168,7 +167,7 @@ def _section(title: str, bars: Sequence[tuple[str, str, int, int]], shown: int |
 
     width = min(shutil.get_terminal_size().columns, 100)
     rows = bars[:shown]
-    names = [_from_the_end(visible(name), 30, shortened) for name, *_ in rows]
+    names = [shortened(visible(name), 30) for name, *_ in rows]
     room = max(cell_width(name) for name in names)
     longest = max(value for *_, value in rows) or 1
     counts = [fmt.number(count) for _, _, count, _ in rows]
@@ -183,11 +182,3 @@ def _section(title: str, bars: Sequence[tuple[str, str, int, int]], shown: int |
     if len(bars) > len(rows):
         lines.append(f"  and {fmt.number(len(bars) - len(rows))} more")
     return lines
-
-
-def _from_the_end(name: str, width: int, shortened: Any) -> str:
-    """A path by its end, which tells it from others; anything else by its beginning."""
-    if name.startswith(os.sep) and len(name) > width:
-        return "…" + name[-(width - 1) :]
-    text: str = shortened(name, width)
-    return text
