@@ -24,6 +24,7 @@ _URL = re.compile(r"https?://[^\s\x00-\x1f\x7f]{1,2000}", re.IGNORECASE)
 _SHA256 = re.compile(r"(?:0x)?([0-9a-f]{64})", re.IGNORECASE)
 _LONGEST_CLASS = 64
 _LONGEST_LEAD = 400
+_LONGEST_GROUP = 200
 
 
 class _Part(NamedTuple):
@@ -41,7 +42,7 @@ class _Around(NamedTuple):
     models inside are replaced by what is chosen outside, and all models named inside."""
 
     subgraphs: dict[str, dict[str, Any]]
-    groups: dict[str, Any]
+    groups: dict[str, list[Need]]
     within: dict[tuple[str, str], list[Widget]]
     replaced: set[tuple[str, str, str]]
     said: frozenset[str]
@@ -89,7 +90,11 @@ def _around(document: dict[str, Any], subgraphs: dict[str, dict[str, Any]]) -> _
     texts = (value.text for node in inside if node["type"] not in subgraphs for value in values_in(node))
     return _Around(
         subgraphs=subgraphs,
-        groups=mapping(mapping(document.get("extra")).get("groupNodes")),
+        groups={
+            name: [need for node in nodes_in(group) for need in named_by(node["type"], values_in(node))]
+            for name, group in mapping(mapping(document.get("extra")).get("groupNodes")).items()
+            if isinstance(group, dict)
+        },
         within=within,
         replaced=replaced(within, instances),
         said=frozenset(text for text in texts if is_model_value(text)),
@@ -121,8 +126,8 @@ def _of_node(node: dict[str, Any], around: _Around) -> Iterator[Need]:
     kind: str = node["type"]
     if kind in around.subgraphs:
         yield from _of_instance(node, around)
-    elif (group := _GROUP.fullmatch(kind)) and isinstance(around.groups.get(group[1]), dict):
-        yield from _of_group(node, nodes_in(around.groups[group[1]]))
+    elif (group := _GROUP.fullmatch(kind)) and group[1] in around.groups:
+        yield from _of_group(node, around.groups[group[1]])
     else:
         yield from _of_plain(node)
 
@@ -133,10 +138,11 @@ def _of_plain(node: dict[str, Any]) -> Iterator[Need]:
     if node.get("widgets_values") is None:
         yield from declared
         return
+    by_name = {each.name: each for each in reversed(declared)}
+    exactly = {(each.name, each.type): each for each in reversed(declared)}
     for need in named_by(node["type"], values_in(node)):
-        like = [each for each in declared if each.name == need.name]
-        if like:
-            best = next((each for each in like if each.type == need.type), like[0])
+        best = exactly.get((need.name, need.type)) or by_name.get(need.name)
+        if best is not None:
             yield need._replace(type=best.type or need.type, url=best.url, hash=best.hash)
         else:
             yield need
@@ -156,16 +162,15 @@ def _of_instance(node: dict[str, Any], around: _Around) -> Iterator[Need]:
                 yield need._replace(type=need.type or kind)
 
 
-def _of_group(node: dict[str, Any], nodes: list[dict[str, Any]]) -> Iterator[Need]:
+def _of_group(node: dict[str, Any], inner: list[Need]) -> Iterator[Need]:
     """What a group's node names: its widgets are those of the nodes in it, one after another."""
-    inner = [need for each in nodes for need in named_by(each["type"], values_in(each))]
     own = list(named_by(node["type"], values_in(node)))
-    by_name = {need.name: need.type for need in inner}
+    by_name = {} if len(inner) == len(own) else {need.name: need.type for need in inner[:_LONGEST_GROUP]}
     for place, need in enumerate(own):
         kind = inner[place].type if len(inner) == len(own) else by_name.get(need.name)
         yield need._replace(type=need.type or kind)
     if not own:
-        yield from inner
+        yield from inner[:_LONGEST_GROUP]
 
 
 def _declared(entries: Any) -> Iterator[Need]:

@@ -10,7 +10,7 @@ from mlib.core.comfyui import MODEL_EXTENSIONS
 from mlib.core.text import displayable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: How a name stands for a file: `file` as it is, `stem` without its extension, `folder` for all below it.
 Form = Literal["file", "stem", "folder"]
@@ -65,29 +65,31 @@ def plain_name(value: str) -> str:
 
 def merged(needs: Iterable[Need]) -> tuple[Need, ...]:
     """Each model once, in the order first named; what is of no known type joins its like that is of one."""
-    found: dict[tuple[str, str | None, Form], Need] = {}
+    groups: dict[tuple[str, str | None, Form], list[Need]] = {}
     for need in needs:
-        if not os.path.basename(need.name):
-            continue  # `./` and the like
-        key = (need.name, need.type, need.form)
-        found[key] = _joined(found[key], need) if key in found else need
+        if os.path.basename(need.name):  # `./` and the like are no names
+            groups.setdefault((need.name, need.type, need.form), []).append(need)
+    found = {key: _joined(group) for key, group in groups.items()}
+    typed: dict[tuple[str, Form], list[tuple[str, str | None, Form]]] = {}
+    for key in found:
+        if key[1] is not None:
+            typed.setdefault((key[0], key[2]), []).append(key)
     for need in [each for each in found.values() if each.type is None]:
-        like = [key for key in found if key[0] == need.name and key[1] is not None and key[2] == need.form]
-        if like:
-            del found[need.name, None, need.form]
-            for key in like:
-                joined = _joined(found[key], need)
-                if all(name.startswith(_PASSING_ON) for name in need.classes):
-                    joined = joined._replace(bypassed=found[key].bypassed)
-                found[key] = joined
+        for key in typed.get((need.name, need.form), ()):
+            found.pop((need.name, None, need.form), None)
+            joined = _joined([found[key], need])
+            if all(name.startswith(_PASSING_ON) for name in need.classes):
+                joined = joined._replace(bypassed=found[key].bypassed)
+            found[key] = joined
     return tuple(found.values())
 
 
-def _joined(one: Need, other: Need) -> Need:
-    return one._replace(
-        nodes=tuple(dict.fromkeys(one.nodes + other.nodes)),
-        classes=tuple(dict.fromkeys(one.classes + other.classes)),
-        url=one.url or other.url,
-        hash=one.hash or other.hash,
-        bypassed=one.bypassed and other.bypassed,
+def _joined(needs: Sequence[Need]) -> Need:
+    """Needs of one name, type and form as one."""
+    return needs[0]._replace(
+        nodes=tuple(dict.fromkeys(node for need in needs for node in need.nodes)),
+        classes=tuple(dict.fromkeys(name for need in needs for name in need.classes)),
+        url=next((need.url for need in needs if need.url), None),
+        hash=next((need.hash for need in needs if need.hash), None),
+        bypassed=all(need.bypassed for need in needs),
     )

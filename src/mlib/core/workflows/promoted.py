@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from mlib.core.workflows.widgets import Value
 
 
+#: Widgets that one input may feed; real ones feed two or three.
+_MOST_FED = 50
+
+
 class Widget(NamedTuple):
     """A widget of a node inside of a subgraph; `text` is the model it names by itself, if any."""
 
@@ -39,23 +43,24 @@ def widgets_within(definitions: Mapping[str, dict[str, Any]]) -> dict[tuple[str,
             if isinstance(link, int)
         }
         for node in nodes_in(definition) if outer else ():
-            values = values_in(node)
+            texts = _models_of(node)
             for each in map(mapping, members(node.get("inputs"))):
                 link, name = each.get("link"), mapping(each.get("widget")).get("name")
                 if isinstance(link, int) and isinstance(name, str) and link in outer:
-                    text = next((value.text for value in values if is_widget(value, name, values)), None)
+                    text = texts.get(name, texts.get(None))
                     widget = Widget(subgraph, plain_id(node.get("id")), node["type"], name, text)
-                    found.setdefault((subgraph, outer[link]), []).append(widget)
+                    widgets = found.setdefault((subgraph, outer[link]), [])
+                    if len(widgets) < _MOST_FED:
+                        widgets.append(widget)
     return found
 
 
-def is_widget(value: Value, name: str, values: list[Value]) -> bool:
-    """Whether `value` names the model of the widget `name`; where no names are kept, the only one does."""
-    if not is_model_value(value.text):
-        return False
-    return value.widget == name or (
-        isinstance(value.widget, int) and sum(is_model_value(each.text) for each in values) == 1
-    )
+def _models_of(node: dict[str, Any]) -> dict[str | None, str]:
+    """The models a node names, by widget; where no names are kept, the only one stands for all (None)."""
+    values = [value for value in values_in(node) if is_model_value(value.text)]
+    if len(values) == 1 and isinstance(values[0].widget, int):
+        return {None: values[0].text}
+    return {value.widget: value.text for value in values if isinstance(value.widget, str)}
 
 
 def replaced(

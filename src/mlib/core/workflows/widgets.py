@@ -41,7 +41,7 @@ def named_by(node_class: str, values: list[Value]) -> Iterator[Need]:
         form = "file" if is_model_value(value.text) else "stem"
         yield Need(name, folder_type(node_class, value.widget), form=form, bypassed=value.off)  # type: ignore[arg-type]
     for value in values:
-        if value in entries:
+        if entries and value.key == "name":
             continue
         if is_model_value(value.text):
             kind = folder_type(node_class, value.widget)
