@@ -16,8 +16,8 @@ from mlib.core.placing.copying import changed
 from mlib.core.placing.journal import noted
 from mlib.core.placing.linking import check_linkable, replace_by_link
 from mlib.db import duplicates, files, models
-from mlib.services.filework.certain import Certain, read_again
-from mlib.services.filework.removing import plan_removal, remove
+from mlib.services.filework.certain import Certain, following, read_again
+from mlib.services.filework.removing import plan_removal, remove, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 Deed = Literal["hardlink", "trash"]
+#: What the journal calls them.
+_COMMANDS: Mapping[Deed, str] = {"hardlink": "duplicates --hardlink", "trash": "duplicates --trash"}
 
 
 class Copy(NamedTuple):
@@ -134,6 +136,8 @@ def carry_out(
     what it was, or if the one that stays is not. A failure leaves the rest of its group alone.
     """
     report = DuplicatesReport(groups=[choice.group for choice in choices])
+    if deed == "trash":
+        settle(library, command=_COMMANDS[deed])
     read = 0
 
     def advance(size: int) -> None:
@@ -201,13 +205,13 @@ def _make_one(
         removal = plan_removal(library, found.row)
         if not removal.steps or removal.steps[-1].stat != found.stat:
             raise changed(copy.row.path)
-        done = remove(library, removal, command="duplicates --trash", environ=environ)
+        done = remove(library, removal, command=_COMMANDS[deed], environ=environ)
         return done.target or ""
     pairs = [(copy.row.path, kept.row.path)]
-    with noted(library.path, "duplicates --hardlink", sha256=copy.row.sha256, moves=pairs):
+    with noted(library.path, _COMMANDS[deed], sha256=copy.row.sha256, moves=pairs):
         replace_by_link(copy.row.path, by=kept.row.path, expected=found.stat, kept=kept.stat)
         linked = kept.row._replace(directory=copy.row.directory, name=copy.row.name, root_id=copy.row.root_id)
-        with library.transaction():
+        with following(library):
             files.put(library, [linked])
     return kept.row.path
 

@@ -20,7 +20,7 @@ from mlib.core.rereading import reread
 from mlib.core.text import displayable
 from mlib.core.times import now
 from mlib.db import contents, files, given, models, roots, sidecars
-from mlib.services.filework.certain import as_known, gone, read_again
+from mlib.services.filework.certain import as_known, following, gone, read_again
 from mlib.services.filework.meant import united
 from mlib.services.filework.places import Place, place_of, renamed_place
 
@@ -235,7 +235,7 @@ def _carry_out(library: Library, planned: Move, *, command: str, emit: Emit) -> 
         elif any(each.source == row.path for each in planned.copied):
             arrived = read_again(arrived).row
         stamps = [(each, stamp) for each in steps if (stamp := _stamp(each.target)) is not None]
-        with library.transaction():
+        with following(library):
             _follow(library, row, arrived, place)
             for each, stamp in stamps:
                 sidecars.move(library, os.path.split(each.source), os.path.split(each.target), stamp)

@@ -28,6 +28,11 @@ OWN_BIN = ".mlib-trash"
 _TRIES = 10_000
 _LONGEST_NAME = 255
 _INFO = ".trashinfo"
+#: A bin that answers so cannot be used; another one may.
+_UNUSABLE = frozenset(
+    {errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+    | {errno.ENOTSUP, errno.ELOOP, errno.EEXIST}
+)
 
 
 class Bin(NamedTuple):
@@ -53,19 +58,35 @@ def trash_together(
     `roots` are directories of models: a bin in which a scan would find them again is not used. A link goes
     itself, not what it leads to. Raises MlibError (`gone`, `changed`, `cannot_trash`).
     """
+    if not steps:
+        return []
+    for each in steps:
+        _check(each)
+    refused = OSError(errno.EXDEV, "there is no rubbish bin on its file system")
+    # The model is the last: where it can go, what lies beside it can.
+    for candidate in bins_for(steps[-1].source, roots=roots, environ=environ):
+        try:
+            _make(candidate.path)
+            return _trash_in(steps, candidate)
+        except OSError as error:
+            refused = error
+            if error.errno not in _UNUSABLE:
+                break
+    why = (refused.strerror or str(refused)).lower()
+    path = steps[-1].source
+    raise MlibError("cannot_trash", f"cannot move it to the trash: {path}: {why}") from refused
+
+
+def _trash_in(steps: Sequence[Step], where: Bin) -> list[Trashed]:
     done: list[Trashed] = []
-    each = None
     try:
         for each in steps:
-            done.append(_trash(each, roots=roots, environ=environ))
+            done.append(_put_in(each, where))  # noqa: PERF401 - what is done must be known if one fails
     except BaseException as error:
         stuck = [trashed for trashed in reversed(done) if not put_back(trashed)]
         if stuck:
-            where = ", ".join(f"{trashed.target} (was {trashed.source})" for trashed in stuck)
-            raise MlibError(HALF_MOVED, f"these could not be put back: {where}") from error
-        if isinstance(error, OSError) and each is not None:
-            why = (error.strerror or str(error)).lower()
-            raise MlibError("cannot_trash", f"cannot move it to the trash: {each.source}: {why}") from error
+            places = ", ".join(f"{trashed.target} (was {trashed.source})" for trashed in stuck)
+            raise MlibError(HALF_MOVED, f"these could not be put back: {places}") from error
         raise
     return done
 
@@ -143,20 +164,6 @@ def _is_walked(path: str, real_roots: Sequence[str]) -> bool:
             if not any(part in PASSED_OVER or part.startswith(".Trash") for part in parts):
                 return True
     return False
-
-
-def _trash(each: Step, *, roots: Sequence[str], environ: Mapping[str, str]) -> Trashed:
-    _check(each)
-    refused: OSError | None = None
-    for candidate in bins_for(each.source, roots=roots, environ=environ):
-        try:
-            _make(candidate.path)
-            return _put_in(each, candidate)
-        except OSError as error:
-            if error.errno == errno.ENOENT and not os.path.lexists(each.source):
-                raise MlibError("gone", f"it is not there any more: {each.source}") from None
-            refused = error
-    raise refused or OSError(errno.EXDEV, "there is no rubbish bin on its file system")
 
 
 def _check(each: Step) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.compare import is_racy, stat_of
 from mlib.core.errors import MlibError
 from mlib.core.placing.copying import changed, rotten
+from mlib.core.placing.journal import HALF_MOVED
 from mlib.core.rereading import reread
 from mlib.core.storage import storage_of
 from mlib.core.walk import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mlib.core.models import KnownFile, Stat
+    from mlib.db.library import Library
 
 
 class Certain(NamedTuple):
@@ -62,6 +65,20 @@ def read_again(row: KnownFile, *, advance: Callable[[int], None] = lambda _size:
     racy = is_racy(mtime_ns=found.stat.mtime_ns, started_at=found.started_at, before=row)
     row = row._replace(stat=found.stat, xxh3=found.digests["xxh3"], hashed_at=found.started_at, racy=racy)
     return Certain(found.stat, row)
+
+
+@contextmanager
+def following(library: Library) -> Iterator[None]:
+    """A transaction in which the rows follow what was done to files.
+
+    Raises MlibError `half_moved` where that fails: the same command again, or a scan, will do it.
+    """
+    try:
+        with library.transaction():
+            yield
+    except MlibError as error:
+        message = f"it is done on the disk, but the library could not be told: {error.message}"
+        raise MlibError(HALF_MOVED, message, hint="run it again, or `mlib scan`") from error
 
 
 def stat_now(path: str) -> Stat:

@@ -13,7 +13,7 @@ from mlib.core.placing.moving import Step, step
 from mlib.core.placing.trashing import Trashed, bins_for, trash_together
 from mlib.core.walk import reason
 from mlib.db import files, roots
-from mlib.services.filework.certain import as_known
+from mlib.services.filework.certain import as_known, following
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -73,7 +73,8 @@ def remove(library: Library, removal: Removal, *, command: str, environ: Mapping
     """Move the files to the trash and mark the row as missing. All of them go, or none. Raises MlibError."""
     row = removal.row
     if not removal.steps:
-        _mark(library, row)
+        with noted(library.path, command, sha256=row.sha256, moves=[(row.path, TO_TRASH)]):
+            _mark(library, row)
         return Removed(row, None, (), (), 0)
     pairs = [(each.source, TO_TRASH) for each in removal.steps]
     places = [root.path for root in roots.all_roots(library)]
@@ -82,6 +83,15 @@ def remove(library: Library, removal: Removal, *, command: str, environ: Mapping
         entry["trashed"] = [{"from": each.source, "to": each.target} for each in trashed]
         _mark(library, row)
     return Removed(row, trashed[-1].target, tuple(trashed[:-1]), removal.shared, removal.size_bytes)
+
+
+def settle(library: Library, *, command: str) -> None:
+    """Mark the rows of files that a run which was cut off had moved to the trash already."""
+    for path, target in sorted(cut_off(library.path)):
+        if target == TO_TRASH and not os.path.lexists(path):
+            for row in files.at_path(library, path):
+                if row.missing_since is None:
+                    remove(library, Removal(row, (), ()), command=command, environ={})
 
 
 def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str]) -> Removed:
@@ -99,5 +109,5 @@ def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str]) 
 
 
 def _mark(library: Library, row: KnownFile) -> None:
-    with library.transaction():
+    with following(library):
         files.mark_missing(library, [row], times.now())
