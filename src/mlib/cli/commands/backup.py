@@ -73,9 +73,10 @@ def _list(path: str, *, as_json: bool) -> None:
             ]
         )
         return
-    columns = (Column("made"), Column("reason"), Column("size", right=True), Column("file", shrinks=True))
+    # The name is what `mlib restore` wants: it is never cut, and it says the reason.
+    columns = (Column("made"), Column("size", right=True), Column("name"))
     rows = [
-        (fmt.moment(each.made_at), each.reason, fmt.size(each.size_bytes), os.path.basename(each.path))
+        (fmt.moment(each.made_at), fmt.size(each.size_bytes), os.path.basename(each.path))
         if output.is_terminal()
         else (times.iso(each.made_at) or "", each.reason, str(each.size_bytes), each.path)
         for each in found

@@ -1,0 +1,203 @@
+"""`export`, `import --from`, `backup`, `restore`, `doctor` and `stats` as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.faults.machine import tmpfs
+from tests.inprocess import mlib_here
+from tests.tools import mlib, write_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def scanned(library_path: Path, tmp_path: Path) -> str:
+    """A library of two models, one of them described; its SHA-256."""
+    sha256 = write_model(tmp_path / "loras" / "a.safetensors")
+    write_model(tmp_path / "loras" / "b.safetensors")
+    mlib_here("scan", "--root", f"loras={tmp_path / 'loras'}", library=library_path)
+    mlib_here("update", sha256, "--notes", "mine", "--tag", "keep", "--set", "n=1.10", library=library_path)
+    return sha256
+
+
+class TestExport:
+    def test_standard_output_and_a_file_get_the_same_bytes(
+        self, scanned: str, library_path: Path, tmp_path: Path
+    ) -> None:
+        told = mlib_here("export", library=library_path).stdout
+        mlib_here("export", "-o", tmp_path / "out.jsonl", library=library_path)
+        assert (tmp_path / "out.jsonl").read_bytes() == told
+        header, *lines = [json.loads(line) for line in told.splitlines()]
+        assert (header["format"], header["version"]) == ("mlib-export", 1)
+        assert [line["sha256"] for line in lines] == sorted(line["sha256"] for line in lines)
+        one = mlib_here("export", scanned, library=library_path).stdout.splitlines()
+        assert len(one) == 2
+        assert b'"n":1.10' in one[1]
+
+    def test_a_file_is_replaced_only_by_ones_word_and_the_library_never(
+        self, scanned: str, library_path: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out.jsonl"
+        out.write_text("precious")
+        assert mlib_here("export", "-o", out, library=library_path, code=4).err.startswith(
+            "error: this would"
+        )
+        assert out.read_text() == "precious"
+        mlib_here("export", "-o", out, "-n", library=library_path)
+        assert out.read_text() == "precious"
+        mlib_here("export", "-o", out, "-y", library=library_path)
+        assert scanned in out.read_text()
+        before = library_path.read_bytes()
+        mlib_here("export", "-o", library_path, "-y", library=library_path, code=4)
+        mlib_here("backup", library_path, "-y", library=library_path, code=4)
+        assert library_path.read_bytes() == before
+
+    @pytest.mark.faults
+    def test_on_a_full_disk_no_half_file_has_the_name(
+        self, scanned: str, library_path: Path, tmp_path: Path
+    ) -> None:
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mlib_here("update", scanned, "--notes", "x" * 200_000, library=library_path)
+        with tmpfs(size=64 * 1024, at=disk):
+            failed = mlib_here("export", "-o", disk / "out", "--json", library=library_path, code=1)
+            assert failed.error["code"] == "disk_full"
+            assert os.listdir(disk) == []
+
+    def test_sidecars_ask_first(self, scanned: str, library_path: Path, tmp_path: Path) -> None:
+        there = tmp_path / "loras" / "a.metadata.json"
+        assert (
+            mlib_here("export", "--sidecars", "-n", scanned, library=library_path).out
+            == f"would write\t{there}\n"
+        )
+        mlib_here("export", "--sidecars", scanned, library=library_path, code=4)
+        assert not there.exists()
+        told = mlib_here("export", "--sidecars", "-y", "--json", scanned, library=library_path).json
+        assert told["written"] == [str(there)]
+        assert json.loads(there.read_text())["notes"] == "mine"
+        assert mlib_here("export", "--sidecars", scanned, library=library_path).out == ""
+
+
+class TestImport:
+    def test_an_export_becomes_a_library_and_a_bad_one_leaves_none_behind(
+        self, scanned: str, library_path: Path, tmp_path: Path
+    ) -> None:
+        out, other = tmp_path / "out.jsonl", tmp_path / "new" / "library.db"
+        mlib_here("export", "-o", out, library=library_path)
+        (tmp_path / "bad").write_text("{}\n")
+        mlib_here("import", "--from", tmp_path / "bad", library=other, code=1)
+        assert not other.exists()
+        dry = mlib_here("import", "--from", out, "-n", "--json", library=other).json
+        assert not other.exists()
+        told = mlib_here("import", "--from", out, "--json", library=other).json
+        assert [each["sha256"] for each in told["success"]] == [each["sha256"] for each in dry["success"]]
+        assert scanned in [each["sha256"] for each in told["success"]]
+        mlib_here("export", "-o", tmp_path / "again.jsonl", library=other)
+        assert (tmp_path / "again.jsonl").read_bytes() == out.read_bytes()
+
+    @pytest.mark.usefixtures("scanned")
+    def test_a_broken_line_is_listed_and_costs_the_exit_code(
+        self, library_path: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out.jsonl"
+        mlib_here("export", "-o", out, library=library_path)
+        out.write_bytes(out.read_bytes() + b"{broken\n")
+        told = mlib_here("import", "--from", out, "--json", library=tmp_path / "x.db", code=3).json
+        assert [each["code"] for each in told["failed"]] == ["bad_line"]
+        assert len(told["success"]) == 2
+
+    @pytest.mark.usefixtures("scanned")
+    def test_the_other_options_go_with_their_own_source(self, library_path: Path) -> None:
+        mlib_here("import", "--map", "/a=/b", library=library_path, code=2)
+        mlib_here("import", "--from", library_path, "7", library=library_path, code=2)
+        mlib_here("import", "--from", library_path, "--map", "nonsense", library=library_path, code=2)
+        mlib_here("import", "--from", library_path, library=library_path)
+
+
+class TestRestore:
+    def test_a_damaged_library_names_the_command_that_brings_it_back(
+        self, scanned: str, library_path: Path
+    ) -> None:
+        mlib_here("backup", library=library_path)
+        library_path.write_bytes(b"x" * 9000)
+        failed = mlib_here("show", scanned, library=library_path, code=1)
+        assert f"mlib restore --latest --library {library_path}" in failed.err
+        mlib_here("restore", "--latest", library=library_path, code=4)
+        told = mlib_here("restore", "--latest", "-y", "--json", library=library_path).json
+        assert os.path.exists(told["kept"])
+        assert mlib_here("show", scanned, "--json", library=library_path).json["notes"] == "mine"
+
+    def test_one_backup_is_named(self, library_path: Path) -> None:
+        mlib_here("restore", library=library_path, code=2)
+        mlib_here("restore", "--latest", library=library_path, code=5)
+
+
+class TestDoctor:
+    @pytest.mark.usefixtures("scanned")
+    def test_a_healthy_library_has_no_error(self, library_path: Path) -> None:
+        mlib_here("backup", library=library_path)
+        told = mlib_here("doctor", "--json", library=library_path).json
+        assert (told["errors"], told["warnings"]) == (0, 0), told
+        assert {check["name"] for check in told["checks"]} >= {
+            "permissions", "storage", "space", "sqlite", "journal", "identity", "integrity", "foreign_keys",
+            "roots", "racy", "files", "facts", "sidecars", "findings", "free_pages", "backups",
+        }  # fmt: skip
+
+    @pytest.mark.usefixtures("scanned")
+    def test_what_is_safe_is_put_right(self, library_path: Path) -> None:
+        import sqlite3
+        from contextlib import closing
+
+        with closing(sqlite3.connect(library_path)) as db:
+            db.execute("INSERT INTO hashes VALUES (?, 'aa', NULL, NULL, NULL)", ["ee" * 32])
+            db.commit()
+        library_path.chmod(0o644)
+        before = mlib_here("export", library=library_path).stdout
+        wrong = {c["name"]: c for c in mlib_here("doctor", "--json", library=library_path).json["checks"]
+                 if c["state"] == "warning"}  # fmt: skip
+        assert wrong["permissions"]["mend"] == f"chmod 600 {library_path}"
+        assert wrong["facts"]["mend"] == f"mlib doctor --fix --library {library_path}"
+        fixed = mlib_here("doctor", "--fix", "--json", library=library_path).json
+        assert {c["name"] for c in fixed["checks"] if c["fixed"]} == {"permissions", "facts"}
+        again = mlib_here("doctor", "--json", library=library_path).json
+        assert {c["name"] for c in again["checks"] if c["state"] != "ok"} == {"backups"}
+        assert mlib_here("export", library=library_path).stdout == before
+
+    @pytest.mark.parametrize("content", [b"x" * 9000, b"SQLite format 3\0" + b"\xff" * 9000])
+    @pytest.mark.usefixtures("scanned")
+    def test_a_damaged_library_is_an_error_with_a_command(self, library_path: Path, content: bytes) -> None:
+        library_path.write_bytes(content)
+        told = mlib_here("doctor", "--json", library=library_path, code=3).json
+        [wrong] = [check for check in told["checks"] if check["state"] == "error"]
+        assert wrong["mend"] == f"mlib restore --latest --library {library_path}"
+
+    @pytest.mark.usefixtures("scanned")
+    def test_roots_are_looked_at(self, library_path: Path, tmp_path: Path) -> None:
+        (tmp_path / "loras" / "inner").mkdir()
+        mlib_here("scan", "--root", f"vae={tmp_path / 'loras' / 'inner'}", library=library_path, code=None)
+        (tmp_path / "gone").mkdir()
+        mlib_here("scan", "--root", f"vae={tmp_path / 'gone'}", library=library_path, code=None)
+        (tmp_path / "gone").rmdir()
+        told = [c["message"] for c in mlib_here("doctor", "--json", library=library_path).json["checks"]
+                if c["name"] == "roots"]  # fmt: skip
+        assert any(message.startswith("absent: ") for message in told)
+        assert any(" lies within " in message for message in told)
+
+
+@pytest.mark.usefixtures("scanned")
+def test_stats_add_up(library_path: Path) -> None:
+    told = mlib_here("stats", "--json", library=library_path).json
+    assert (told["total"]["models"], told["total"]["files"], told["total"]["missing"]) == (2, 2, 0)
+    assert told["tags"] == [{"tag": "keep", "models": 1}]
+    assert mlib_here("stats", "--json", "--by", "tag", library=library_path).json["tags"][0]["files"] == 1
+    assert mlib_here("stats", "--by", "type", library=library_path).out.startswith("type\tloras\t2\t2\t")
+
+
+@pytest.mark.usefixtures("scanned")
+def test_another_process_gives_the_same_export(library_path: Path) -> None:
+    assert mlib("export", library=library_path).stdout == mlib_here("export", library=library_path).stdout
