@@ -88,7 +88,7 @@ def test_the_export_of_a_copy_is_the_export_and_twice_is_once(
                     name="n",
                     notes=notes,
                     tags_=tags,
-                    meta_json=json.dumps(meta),
+                    meta_json=free,
                 )
             first = exported(one)
         path.write_text(first)
