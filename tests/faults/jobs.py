@@ -200,10 +200,12 @@ def tags_rename(program: Program, directory: Path) -> Job:
 def migration(program: Program, directory: Path) -> Job:
     """A library as its first version made it, with pictures, opened by a command that only reads."""
     sha256 = _put_pictures(program, directory)
-    later = re.findall(r"CREATE TABLE (\w+)", schema._CONTENTS + schema._HISTORY + schema._VERIFIED)
+    scripts = (schema._CONTENTS, schema._HISTORY, *schema._TRIGGER_WORDS, schema._VERIFIED)
+    later = re.findall(r"CREATE TABLE (\w+)", " ".join(scripts))
     with closing(sqlite3.connect(program.library)) as db:
         for table in reversed(later):
             db.execute(f"DROP TABLE {table}")
+        db.execute("DROP INDEX models_kind")
         db.execute("DELETE FROM _sqlite_migrations WHERE name <> 'm001_tables'")
         db.commit()
     return Job(("show", sha256, "--json"))
