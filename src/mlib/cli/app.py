@@ -18,11 +18,15 @@ from mlib.cli.options import LibraryOption, Settings
 from mlib.cli.subcommands import Subcommands
 from mlib.core.errors import MlibError, Terminated, WrongUsage
 
+#: How a shell asks what a line may become; the line, up to where the cursor is, stands behind it.
+COMPLETE = "--complete-line"
+
 app = typer.Typer(
     name="mlib",
     cls=Subcommands,
     help="The model library of people who run ComfyUI and like a shell.",
     pretty_exceptions_enable=False,
+    add_completion=False,  # ours is told to no shell as code to evaluate
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -34,6 +38,22 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show(shell: str | None) -> None:
+    if shell is not None:
+        from mlib.cli.completion_scripts import script
+
+        output.write_values(script(shell).split("\n"))
+        raise typer.Exit
+
+
+def _install(shell: str | None) -> None:
+    if shell is not None:
+        from mlib.cli.completion_scripts import install
+
+        output.note(install(shell))
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
 def settings(
     ctx: typer.Context,
@@ -41,12 +61,25 @@ def settings(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHELL",
+            help="Print what makes bash, zsh or fish complete.",
+            callback=_show,
+            is_eager=True,
+        ),
+    ] = None,
+    install_completion: Annotated[
+        str | None,
+        typer.Option(metavar="SHELL", help="Put it where SHELL looks.", callback=_install, is_eager=True),
+    ] = None,
 ) -> None:
     """The model library of people who run ComfyUI and like a shell.
 
     A model is its content: notes and tags follow the file wherever it is moved or copied.
     """
-    del version
+    del version, show_completion, install_completion
     ctx.obj = Settings(library=library)
     if ctx.invoked_subcommand is None:
         output.write_lines(ctx.get_help().split("\n"))
@@ -62,6 +95,11 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; the exit code."""
+    if arguments[:1] == [COMPLETE]:
+        from mlib.cli.completion import complete
+
+        complete(typer.main.get_command(app), arguments[1:])
+        return 0
     as_json = "--json" in takewhile(lambda argument: argument != "--", arguments)
     output.prepare()
     signal.signal(signal.SIGTERM, _terminate)

@@ -59,7 +59,11 @@ def open_or_create(ctx: typer.Context, library: str | None, *, check: Callable[[
 
 def library_path(ctx: typer.Context, library: str | None) -> str:
     """Where the library is: the option, MLIB_LIBRARY, or the platform's data directory."""
-    given = library if library is not None else ctx.obj.library
+    return located(library if library is not None else ctx.obj.library)
+
+
+def located(given: str | None) -> str:
+    """The library file for what `--library` was given, if it was."""
     if given is None:
         given = os.environ.get("MLIB_LIBRARY") or None
     if given is None:

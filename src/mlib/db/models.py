@@ -35,6 +35,15 @@ def named(library: Library, name: str, *, limit: int) -> list[str]:
     return [sha256 for (sha256,) in rows]
 
 
+def names_beginning_with(library: Library, prefix: str, *, limit: int) -> list[str]:
+    """Names of models, each once, that begin exactly so: a range of the index."""
+    rows = library.all(
+        "SELECT DISTINCT name FROM models WHERE name >= ? AND name < ? ORDER BY name LIMIT ?",
+        [prefix, prefix + "\U0010ffff", limit],
+    )
+    return [name for (name,) in rows]
+
+
 def all_ids(library: Library) -> list[str]:
     """Full SHA-256s of all models."""
     return [sha256 for (sha256,) in library.all("SELECT sha256 FROM models ORDER BY sha256")]

@@ -88,11 +88,11 @@ class Texts:
             )
         self._wanted.append(wanted)
         name = "query_is" if value.how == "is" else "query_has"
-        # Only what is not ASCII itself needs to be looked at: its bytes are more than its characters.
-        return Condition(
-            f"(length(CAST({column} AS BLOB)) > length({column}) AND {name}(CAST({column} AS BLOB), ?))",
-            (len(self._wanted) - 1,),
-        )
+        call = f"{name}(CAST({column} AS BLOB), ?)"
+        if is_text(wanted):
+            # Only what is not ASCII itself needs to be looked at: its bytes are more than its characters.
+            call = f"(length(CAST({column} AS BLOB)) > length({column}) AND {call})"
+        return Condition(call, (len(self._wanted) - 1,))
 
     def hints(self, column: str, value: Value) -> Iterator[Condition]:
         """What a column of JSON text must hold if a text in it is to be found: cheaper than reading it."""

@@ -106,6 +106,15 @@ def respell(library: Library, shown: str) -> None:
     )
 
 
+def beginning_with(library: Library, folded: str, *, limit: int) -> list[str]:
+    """Tags as shown whose folded form begins so: a range of the index."""
+    rows = library.all(
+        "SELECT name FROM tags WHERE folded >= ? AND folded < ? ORDER BY folded LIMIT ?",
+        [folded, folded + "\U0010ffff", limit],
+    )
+    return [name for (name,) in rows]
+
+
 def forget_unused(library: Library) -> None:
     """Forget tags that nothing bears, so that the next one who types them decides their spelling."""
     library.execute(

@@ -12,9 +12,10 @@ from mlib.core.errors import NotFound
 _QUERY = """\
 The query language
 
-  mlib list anime                    in the name, path, tags, notes or trigger words
-  mlib list anime type:loras         words and fields must all be found
-  mlib list 'size:>2GB' tag:none     quote what the shell would take for itself
+  mlib list anime               in the name, path, tags, notes or trigger words
+  mlib list anime type:loras    words and fields must all be found
+  mlib list 'size:>2GB' tag:none
+                                quote what the shell would take for itself
   mlib update --query 'type:loras base:sdxl -tag:keep' --tag review
 
 A word finds every model with that text in its name, its path below the root, a

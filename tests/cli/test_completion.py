@@ -1,0 +1,112 @@
+"""Completion as a shell asks for it, and as bash itself carries it out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.inprocess import mlib_here
+from tests.libraries import OTHER, SHA, put_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlib.db.library import Library
+
+
+@pytest.fixture
+def filled(library: Library) -> Library:
+    put_model(library, SHA, name="water color.safetensors", tags_=["soft, wet", "style"])
+    put_model(library, OTHER, name="$(touch pwned).safetensors", type="vae")
+    return library
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("mlib cl", ["clean-meta"]),
+        ("mlib update x --type lo", ["loras"]),
+        ("mlib update x --tag st", ["style"]),
+        ("mlib update x --untag ST", ["style"]),
+        ("mlib show wat", ["water color.safetensors"]),
+        ('mlib show "wat', ["water color.safetensors"]),
+        ("mlib show A1A1", ["a1" * 5]),
+        ("mlib list type:lor", ["type:loras"]),
+        ("mlib list -tag:so", ['-tag:"soft, wet"']),
+        ("mlib list anime upd", ["updated:"]),
+        ("mlib list missing:", ["missing:yes", "missing:no"]),
+        ("mlib update --query type:ch", ["type:checkpoints"]),
+        ("mlib import --on-conflict m", ["merge"]),
+        ("mlib list --lim", ["--limit"]),
+        ("mlib show nothing-like-it", []),
+        ("mlib nonsense ", []),
+    ],
+)
+def test_a_line_goes_on(filled: Library, line: str, found: list[str]) -> None:
+    os.environ["MLIB_LIBRARY"] = filled.path
+    try:
+        assert [each for each in mlib_here("--complete-line", line).out.split("\n") if each] == found
+    finally:
+        del os.environ["MLIB_LIBRARY"]
+
+
+def test_without_a_library_nothing_is_said_and_nothing_made(own_home: Path) -> None:
+    result = mlib_here("--complete-line", "mlib show wa")
+    assert result.out == result.err == ""
+    assert list(own_home.iterdir()) == []
+
+
+def bash(library: str, folder: Path, line: str) -> list[str]:
+    """What bash makes of a line with the program's own script, word by word as readline parts it."""
+    (folder / "mlib").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mlib "$@"\n')
+    (folder / "mlib").chmod(0o755)
+    words = line.split(" ")
+    asking = (
+        f'eval "$(mlib --show-completion bash)"; COMP_LINE=$1; COMP_POINT=${{#1}};'
+        f" COMP_CWORD={len(words) - 1}; COMP_WORDS=($1); _mlib_complete;"
+        f' printf "%s\\n" "${{COMPREPLY[@]}}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", asking, "bash", line],
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "MLIB_LIBRARY": library},
+        cwd=folder, capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    return [each for each in done.stdout.split("\n") if each]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("mlib cle", ["clean-meta"]),
+        ("mlib show wat", [r"water\ color.safetensors"]),
+        ("mlib list type:lor", ["loras"]),
+        ("mlib show $(to", [r"\$\(touch\ pwned\).safetensors"]),
+    ],
+)
+def test_bash_completes_and_evaluates_nothing(
+    filled: Library, tmp_path: Path, line: str, found: list[str]
+) -> None:
+    assert bash(filled.path, tmp_path, line) == found
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("shell", "place"),
+    [
+        ("bash", ".local/share/bash-completion/completions/mlib"),
+        ("zsh", ".zfunc/_mlib"),
+        ("fish", ".config/fish/completions/mlib.fish"),
+    ],
+)
+def test_it_is_put_where_the_shell_looks(own_home: Path, shell: str, place: str) -> None:
+    script = mlib_here("--show-completion", shell).out
+    assert "--complete-line" in script
+    assert place in mlib_here("--install-completion", shell).err
+    assert (own_home / place).read_text() == script
+
+
+def test_another_shell_is_wrong_usage() -> None:
+    assert "fish" in mlib_here("--show-completion", "tcsh", code=2).err
