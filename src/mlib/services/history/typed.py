@@ -26,7 +26,9 @@ class UserData:
     def __init__(self, library: Library, entry_id: int, changes: Sequence[Change], facts: Facts) -> None:
         self._library = library
         self._entry_id = entry_id
-        self._changes = changes
+        self._about: dict[str | None, list[Change]] = {}
+        for change in changes:
+            self._about.setdefault(change.subject, []).append(change)
         self._facts = facts
         self._tables = facts.tables
         #: What the command had made and is gone now, and what it had removed and was there again.
@@ -109,17 +111,13 @@ class UserData:
 
     def _check_nothing_was_added(self, change: Change, now: Values) -> None:
         """Tags and metadata of what the command made are those it gave."""
-        subject = change.subject
-        given = {
-            each.key[1]
-            for each in self._changes
-            if each.table in recorded.BEARERS and each.subject == subject and each.after is not None
-        }
+        about = self._about[change.subject]
+        given = {each.key[1] for each in about if each.table in recorded.BEARERS and each.after is not None}
         if change.table == "pending_import":
             here = tags.of_pending(self._library, change.key[0])
         else:
             here = tags.of_model(self._library, change.key[0])
-            metas = [each for each in self._changes if each.table == "model_meta" and each.subject == subject]
+            metas = [each for each in about if each.table == "model_meta"]
             left = _meta(metas[0].after) if metas else None
             if models.meta(self._library, change.key[0]) != left:
                 raise ChangedSince("meta")
