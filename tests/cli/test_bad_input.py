@@ -197,7 +197,7 @@ class TestDatabases:
 
     def test_the_library_itself(self, path: Path) -> None:
         before = snapshot(path.parent)
-        refused(mlib_here("import", "--from", path, library=path, code=1), says="library of mlib")
+        refused(mlib_here("import", "--from", path, library=path, code=2), says="library itself")
         assert snapshot(path.parent) == before
 
     def test_a_device(self, path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mlib.core import exchange, times
+from mlib.core.errors import WrongUsage
 from mlib.core.exchange import BadLineError, Exported, Place
 from mlib.core.formats.header import Finding
 from mlib.core.models import TAGS, TEXT_FIELDS, KnownFile, Model, Pending
@@ -76,6 +77,8 @@ def import_export(
     is no export, before the library is touched.
     """
     report = ExportReport()
+    if os.path.exists(library.path) and os.path.samefile(path, library.path):
+        raise WrongUsage("same_library", f"this is the library itself: {path}")
     with ExitStack() as stack:
         file = stack.enter_context(opened_export(path))
         numbered = lines_of(file)
