@@ -305,3 +305,15 @@ class TestTrash:
         report = carry_out(shelf.library, choices, "trash", environ=environ)
         assert codes(report) == [("bb.safetensors", "changed")]
         assert copies[1].exists()
+
+
+@pytest.mark.parametrize("deed", ["trash", "hardlink"])
+def test_two_plans_that_keep_opposite_copies_never_take_both(
+    shelf: Shelf, copies: list[Path], environ: dict[str, str], deed: Deed
+) -> None:
+    """Each was made before the other was carried out, as by two commands at once."""
+    plans = [choose(find_duplicates(shelf.library), keep)[0] for keep in ("newest", "oldest")]
+    for plan in plans:
+        carry_out(shelf.library, plan, deed, environ=environ)
+    assert any(path.exists() for path in copies)
+    assert shelf.scan().hashed_bytes == 0

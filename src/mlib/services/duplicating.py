@@ -15,6 +15,7 @@ from mlib.core.models import Problem
 from mlib.core.placing.copying import changed
 from mlib.core.placing.journal import noted
 from mlib.core.placing.linking import check_linkable, replace_by_link
+from mlib.core.placing.turns import own_turn
 from mlib.db import duplicates, files, models
 from mlib.services.filework.certain import Certain, following, read_again
 from mlib.services.filework.removing import plan_removal, remove, settle
@@ -135,6 +136,13 @@ def carry_out(
     Right before, the copy that stays and each that goes are read whole; nothing is done to a file that is not
     what it was, or if the one that stays is not. A failure leaves the rest of its group alone.
     """
+    with own_turn(library.path):
+        return _carry_out(library, choices, deed, environ, emit)
+
+
+def _carry_out(
+    library: Library, choices: Sequence[Choice], deed: Deed, environ: Mapping[str, str], emit: Emit
+) -> DuplicatesReport:
     report = DuplicatesReport(groups=[choice.group for choice in choices])
     if deed == "trash":
         settle(library, command=_COMMANDS[deed])

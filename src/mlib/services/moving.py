@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,7 @@ from mlib.core.placing.beside import companions_of, renamed
 from mlib.core.placing.journal import cut_off, noted
 from mlib.core.placing.moving import Step, explained, move_together, remove_source, step
 from mlib.core.placing.renaming import is_other_spelling
+from mlib.core.placing.turns import own_turn
 from mlib.core.rereading import reread
 from mlib.core.text import displayable
 from mlib.core.times import now
@@ -81,7 +83,8 @@ def move(
     def place(row: KnownFile) -> Place:
         return place_of(dest, row.name, known)
 
-    return _move_all(library, wanted, place, command="mv", dry_run=dry_run, emit=emit)
+    with nullcontext() if dry_run else own_turn(library.path):
+        return _move_all(library, wanted, place, command="mv", dry_run=dry_run, emit=emit)
 
 
 def rename(
@@ -93,7 +96,8 @@ def rename(
     def place(row: KnownFile) -> Place:
         return renamed_place(row.directory, row.name, name, known)
 
-    return _move_all(library, [meant], place, command="rename", dry_run=dry_run, emit=emit)
+    with nullcontext() if dry_run else own_turn(library.path):
+        return _move_all(library, [meant], place, command="rename", dry_run=dry_run, emit=emit)
 
 
 def _move_all(

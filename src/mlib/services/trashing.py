@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.errors import MlibError
 from mlib.core.models import Problem
+from mlib.core.placing.turns import own_turn
 from mlib.services.filework.meant import united
 from mlib.services.filework.removing import Removal, Removed, foreseen, plan_removal, remove
 
@@ -67,13 +68,14 @@ def trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> T
     """
     report = TrashReport(failed=list(plan.failed))
     stayed: set[str] = set()
-    for removal in plan.removals:
-        try:
-            current = _without_shared(library, removal, stayed)
-            report.removed.append(remove(library, current, command="trash", environ=environ))
-        except MlibError as error:
-            stayed.add(removal.row.path)
-            report.failed.append(Problem(removal.row.path, error.code, error.message))
+    with own_turn(library.path):
+        for removal in plan.removals:
+            try:
+                current = _without_shared(library, removal, stayed)
+                report.removed.append(remove(library, current, command="trash", environ=environ))
+            except MlibError as error:
+                stayed.add(removal.row.path)
+                report.failed.append(Problem(removal.row.path, error.code, error.message))
     return report
 
 
