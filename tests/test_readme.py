@@ -7,12 +7,20 @@ import os
 import pty
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.tools import mlib
+
+from mlib.cli.subcommands import NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 README = Path(__file__).parent.parent / "README.md"
 SAMPLE = Path(__file__).parent / "data" / "ComfyUI"
@@ -88,7 +96,7 @@ def test_every_command_of_the_tour_prints_what_the_readme_shows(tmp_path: Path, 
         )
 
 
-@pytest.mark.parametrize("command", ["scan", "show", "update", "import", "clean-meta", "inspect", "hash"])
+@pytest.mark.parametrize("command", sorted(NAMES))
 def test_each_subcommand_and_each_of_its_options_is_documented(command: str) -> None:
     text = README.read_text()
     assert f"mlib {command}" in text
@@ -100,4 +108,81 @@ def test_the_listed_subcommands_are_all_there_are() -> None:
     listed = set(
         re.findall(r"^  ([a-z-]+)  +\S", mlib("--help").out.partition("Commands:")[2], flags=re.MULTILINE)
     )
-    assert listed == {"scan", "show", "update", "import", "clean-meta", "inspect", "hash"}
+    assert listed == set(NAMES)
+
+
+# --- the recipes, each run whole ----------------------------------------------------------------------------
+
+
+def recipe(name: str) -> str:
+    """The script between its marker and the next one."""
+    found = re.search(
+        rf"<!-- recipe: {name} -->\n```sh\n(.*?)```\n<!-- end -->", README.read_text(), flags=re.DOTALL
+    )
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def at_home(tmp_path: Path, own_home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a script in a home whose ComfyUI has been scanned."""
+    shutil.copytree(SAMPLE, own_home / "ComfyUI")
+    for path in (own_home / "ComfyUI").rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    program = tmp_path / "bin" / "mlib"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mlib "$@"\n')
+    program.chmod(0o755)
+
+    def run(script: str, **more: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", **more}
+        return subprocess.run(
+            ["sh", "-c", script], cwd=own_home, env=environment, capture_output=True, text=True, check=False
+        )
+
+    assert run("mlib scan --comfyui ComfyUI").returncode == 0
+    return run
+
+
+def test_the_recipe_that_frees_space_lists_copies_and_the_largest_unused(
+    at_home: Callable[..., subprocess.CompletedProcess[str]], own_home: Path
+) -> None:
+    (own_home / "ComfyUI" / "output").mkdir()
+    done = at_home(recipe("free space"), WANT="5000")
+    assert done.returncode == 0, done.stderr
+    listed = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [Path(row[2]).name for row in listed[:2]] == [
+        "watercolor (copy).safetensors",
+        "watercolor.safetensors",
+    ]
+    assert [row[3] for row in listed[2:]] == ["paper_cut.safetensors", "tiny_clip.safetensors"]
+    assert (own_home / "free.txt").read_text().splitlines() == done.stdout.splitlines()[2:]
+    gone = at_home("cut -f1 free.txt | mlib trash - --yes")
+    assert gone.returncode == 0, gone.stderr
+    assert not list((own_home / "ComfyUI").rglob("paper_cut.safetensors"))
+    assert at_home("mlib missing -q | wc -l").stdout.strip() == "2"
+
+
+def test_the_recipe_that_cleans_up_tells_what_is_rotten_and_forgets_what_is_long_gone(
+    at_home: Callable[..., subprocess.CompletedProcess[str]], own_home: Path
+) -> None:
+    models = own_home / "ComfyUI" / "models"
+    (models / "embeddings" / "easy_words.safetensors").unlink()
+    (models / "face_restore" / "tiny_face.onnx").unlink()
+    at_home("mlib scan --accept-missing")
+    # As if all had been read four months ago, and one of the two been gone since then.
+    long_ago = (time.time_ns() // 1_000_000) - 120 * 86_400_000
+    database = own_home / ".local" / "share" / "mlib" / "library.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE files SET hashed_at = ?", [long_ago])
+        gone = "UPDATE files SET missing_since = ? WHERE name = 'tiny_face.onnx'"
+        assert connection.execute(gone, [long_ago]).rowcount == 1
+    rotten = models / "vae" / "tiny_vae.safetensors"
+    content = bytearray(rotten.read_bytes())
+    content[-1] ^= 1
+    rotten.write_bytes(content)
+    os.utime(rotten, (1_700_000_000, 1_700_000_000))
+    (forgotten,) = at_home("mlib show tiny_face.onnx --field sha256").stdout.splitlines()
+    done = at_home(recipe("cleanup"))
+    assert done.stdout.splitlines() == [str(rotten), forgotten]
+    assert at_home("mlib list missing:yes --columns name").stdout.splitlines() == ["easy_words.safetensors"]

@@ -116,7 +116,7 @@ class TestImport:
         mlib_here("import", "--map", "/a=/b", library=library_path, code=2)
         mlib_here("import", "--from", library_path, "7", library=library_path, code=2)
         mlib_here("import", "--from", library_path, "--map", "nonsense", library=library_path, code=2)
-        mlib_here("import", "--from", library_path, library=library_path)
+        mlib_here("import", "--from", library_path, library=library_path, code=2)
 
 
 class TestRestore:

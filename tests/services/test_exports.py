@@ -71,8 +71,10 @@ def fill(library: Library) -> None:
             library, [Root("loras", "/m/loras", "user"), Root("vae", "/m/vae", "extra:/m/x.yaml", True)]
         )
     [loras, vae] = roots.all_roots(library)
-    put_model(library, SHA, name="My own", notes="line\nline \u202e", tags_=["Ärger", "x, y"],
-              meta_json='{"a":1.10,"big":123456789012345678901234567890,"n":{"s":[1e400,"\\ud800"]}}')  # fmt: skip
+    meta_json = '{"a":1.10,"big":123456789012345678901234567890,"n":{"s":[1e400,"\\ud800"]}}'
+    put_model(
+        library, SHA, name="My own", notes="line\nline \u202e", tags_=["Ärger", "x, y"], meta_json=meta_json
+    )
     put_model(library, OTHER, tags_=["x, y"])
     put_model(library, THIRD, type="vae")
     with library.transaction():
@@ -305,7 +307,8 @@ class TestBadInput:
             json.dumps({"sha256": SHA, "size_bytes": 1.5}), json.dumps({"sha256": SHA, "meta": [1]}),
             json.dumps({"sha256": SHA, "tags": ["x" * 300]}), json.dumps({"sha256": SHA, "tags": "x"}),
             json.dumps({"sha256": SHA, "files": [{"path": "a/\0"}]}),
-            json.dumps({"sha256": SHA, "files": [7]}), json.dumps({"sha256": SHA, "files": [{"path": "/x/"}]}),
+            json.dumps({"sha256": SHA, "files": [7]}),
+            json.dumps({"sha256": SHA, "files": [{"path": "/x/"}]}),
             json.dumps({"sha256": SHA, "hashes": {"crc32": "x"}}),
             json.dumps({"sha256": SHA, "content": {"usage": {"dtypes": [1]}}}), "[" * 100_000,
             json.dumps({"sha256": SHA, "meta": {"a": json.loads("[" * 300 + "]" * 300)}}),

@@ -12,15 +12,13 @@ from typer.core import TyperGroup
 #: How a command is called, in the order of the help, and its module and function. A module with `VERBS` (name
 #: to function) is a group: its function is run before a verb too, and does the work where none is given.
 #: One with `COMMAND` (a class) reads its command line in its own way.
-NAMES = {"scan": "scan", "list": "list_", "show": "show", "update": "update", "import": "import_",
-         "export": "export", "backup": "backup", "restore": "restore", "doctor": "doctor", "stats": "stats",
-         "clean-meta": "clean_meta",
-         "inspect": "inspect_", "hash": "hash_", "help": "help_",
-         "log": "log", "undo": "undo", "tags": "tags_", "pending": "pending_", "missing": "missing",
-         "prune": "prune", "forget": "forget", "roots": "roots_", "verify": "verify",
-         "duplicates": "duplicates", "trash": "trash", "mv": "mv",
-         "rename": "rename",
-         "workflow": "workflow", "unused": "unused"}  # fmt: skip
+NAMES = {"scan": "scan", "list": "list_", "show": "show", "update": "update", "tags": "tags_",
+         "import": "import_", "pending": "pending_", "export": "export", "inspect": "inspect_",
+         "hash": "hash_", "verify": "verify", "duplicates": "duplicates", "unused": "unused",
+         "workflow": "workflow", "mv": "mv", "rename": "rename", "trash": "trash", "missing": "missing",
+         "prune": "prune", "forget": "forget", "roots": "roots_", "clean-meta": "clean_meta",
+         "stats": "stats", "log": "log", "undo": "undo", "backup": "backup", "restore": "restore",
+         "doctor": "doctor", "help": "help_"}  # fmt: skip
 
 #: Other names of commands; the help lists them once.
 ALIASES = {"ls": "list"}

@@ -24,11 +24,12 @@ _NOBODYS = (
     "sha256 NOT IN (SELECT sha256 FROM models)"
     " AND sha256 NOT IN (SELECT sha256 FROM pending_import WHERE sha256 IS NOT NULL)"
 )
-#: Findings of a place and what sidecars gave there, where no file of that content is known any more.
+#: Findings of a place where no file of that content is known any more. What sidecars gave there stays with
+#: the model: it tells its facts from what was typed.
 _NO_FILE = (
-    "name != '' AND NOT EXISTS (SELECT 1 FROM files AS f WHERE f.directory = {0}.directory"
-    " AND f.name = {0}.name AND f.sha256 = {0}.sha256)"
-    " AND NOT EXISTS (SELECT 1 FROM pending_import AS p WHERE p.sha256 = {0}.sha256)"
+    "name != '' AND NOT EXISTS (SELECT 1 FROM files AS f WHERE f.directory = findings.directory"
+    " AND f.name = findings.name AND f.sha256 = findings.sha256)"
+    " AND NOT EXISTS (SELECT 1 FROM pending_import AS p WHERE p.sha256 = findings.sha256)"
 )
 
 
@@ -140,8 +141,7 @@ def compact(library: Library) -> None:
 def _orphans() -> Iterator[tuple[str, str]]:
     for table in _FACTS:
         yield table, _NOBODYS
-    for table in ("findings", "given"):
-        yield table, _NO_FILE.format(table)
+    yield "findings", _NO_FILE
 
 
 def _count(library: Library, what: str) -> int:

@@ -48,7 +48,8 @@ _CORRECTIONS = (
     "SELECT type, base_model, sum(present - 1), total((present - 1) * size), total((inodes - 1) * size),"
     " sum(max(inodes - 1, 0)), total(max(inodes - 1, 0) * size), sum(present = 0)"
     " FROM (SELECT m.type, m.base_model, coalesce(m.size_bytes, 0) AS size, count(f.sha256) AS present,"
-    " count(DISTINCT f.device || ':' || f.inode) AS inodes FROM json_each(?) AS e CROSS JOIN models AS m ON m.sha256 = e.value"
+    " count(DISTINCT f.device || ':' || f.inode) AS inodes"
+    " FROM json_each(?) AS e CROSS JOIN models AS m ON m.sha256 = e.value"
     " LEFT JOIN files AS f INDEXED BY files_sha256 ON f.sha256 = m.sha256 AND f.missing_since IS NULL"
     " GROUP BY e.id) GROUP BY type, base_model"
 )

@@ -278,7 +278,7 @@ def _facts(library: Library, path: str, fix: bool) -> Iterator[Check]:
     if not count:
         yield Check("facts", "ok", "every fact is about something known")
         return
-    message = f"{count:,} rows of facts are about what nothing else knows"
+    message = f"facts about what nothing else knows: {count:,}"
     check = Check("facts", "warning", message, f"mlib doctor --fix {_library(path)}")
 
     def mend() -> None:
@@ -302,7 +302,7 @@ def _sidecars(library: Library) -> Iterator[Check]:
 def _findings(library: Library) -> Iterator[Check]:
     found = health.findings(library)
     for code, count, serious in found:
-        message = f"{count:,} present models: {code}"
+        message = f"{code}: {count:,}"
         state: State = "warning" if serious else "ok"
         yield Check("findings", state, message, f"mlib list finding:{code}")
     if not found:

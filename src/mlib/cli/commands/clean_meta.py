@@ -21,10 +21,10 @@ def clean_meta(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Strip image data from the stored metadata of every model and pending import, or of these.
+    """Strip image data from the stored metadata.
 
-    Everything else in the metadata stays exactly as it is. A backup is made first; model files are not
-    touched.
+    Of every model and pending import, or of these. Everything else in the metadata stays exactly as it
+    is. A backup is made first; model files are not touched.
     """
     from mlib.cli.refs import chosen
     from mlib.services.cleaning import clean_meta as clean

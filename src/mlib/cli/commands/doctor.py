@@ -22,9 +22,10 @@ def doctor(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Examine the library and what it stands on, and name the command that mends what is wrong.
+    """Examine the library and say what mends it.
 
-    Works on a damaged library too. Exit code 3 if there is an error. --fix touches nothing that you typed.
+    Looks at the file itself and at what it stands on; names the command that mends what is wrong. Works
+    on a damaged library too. Exit code 3 if there is an error. --fix touches nothing that you typed.
     """
     from mlib.services.diagnosing import examine
 

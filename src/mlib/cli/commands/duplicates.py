@@ -48,10 +48,11 @@ def duplicates(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List models that lie on the disks more than once, and what could be freed; the most first.
+    """List models that lie there twice, or free their room.
 
-    Hard links and symbolic links are no copies. Before --hardlink or --trash touch one, it and the copy
-    that stays are read whole. Where no path of a model matches the pattern of --keep, all of it stays.
+    Those that free most first. Hard links and symbolic links are no copies. Before --hardlink or --trash
+    touch one, it and the copy that stays are read whole. Where no path of a model matches the pattern of
+    --keep, all of it stays.
     """
     from mlib.cli.progress import Progress
     from mlib.services import duplicating

@@ -50,10 +50,11 @@ def export(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Tell everything the library knows, for `mlib import --from` or for another program.
+    """Write out all that the library knows.
 
-    JSON Lines: a header, a line a model, a line a pending import; equal libraries give equal bytes.
-    --sidecars adds your words to what other managers keep beside the models; nothing else writes there.
+    For `mlib import --from`, or for another program. JSON Lines: a header, a line a model, a line a
+    pending import; equal libraries give equal bytes. --sidecars adds your words to what other managers
+    keep beside the models; nothing else writes there.
     """
     if sidecars:
         if to is not None or format_ is not Format.jsonl:

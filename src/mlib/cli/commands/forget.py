@@ -25,10 +25,10 @@ def forget(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Forget models or pending imports, with all you said about them; after a backup.
+    """Forget models or pending imports.
 
-    No file is touched: one that is still there is found again as new by the next scan. `mlib undo` brings
-    back what was forgotten.
+    With all you said about them; after a backup. No file is touched: one that is still there is found
+    again as new by the next scan. `mlib undo` brings back what was forgotten.
     """
     from mlib.cli.recording import recorded
     from mlib.cli.refs import chosen

@@ -31,10 +31,10 @@ def hash_(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Print every hash the world calls a file by: SHA256, AutoV1 to V3, CRC32, BLAKE3.
+    """Print every hash that a file is called by.
 
-    For FILE nothing is written, in the library or not. With --all the hashes of models are kept, so that
-    every command finds them by each.
+    SHA256, AutoV1 to V3, CRC32, BLAKE3. For FILE nothing is written, in the library or not. With --all
+    the hashes of models are kept, so that every command finds them by each.
     """
     from mlib.cli.progress import Progress
     from mlib.services.digesting import digest_files, digest_models

@@ -175,7 +175,7 @@ def _from_export(
     report.waiting += [Waiting(pending_id, where) for pending_id, where in taken.waiting]
     report.backup = taken.backup
     if taken.roots:
-        output.note(f"folders to scan taken over: {', '.join(root.path for root in taken.roots)}")
+        output.note(f"folders to scan taken over: {len(taken.roots)}; `mlib roots` lists them")
     return report
 
 

@@ -23,9 +23,10 @@ def inspect_(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Any files, in the library or not.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what files are, from their headers alone: no library is needed, and nothing is run or written.
+    """Tell what files are, from their headers alone.
 
-    Ends with exit code 3 if something serious is wrong with one of them, or one of several cannot be read.
+    No library is needed, and nothing is run or written. Ends with exit code 3 if something serious is
+    wrong with one of them, or one of several cannot be read.
     """
     documents: list[dict[str, Any]] = []
     troubled = False

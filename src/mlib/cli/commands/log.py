@@ -32,10 +32,10 @@ def log(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """What was done to the library, the newest first: every change of what you typed.
+    """Tell what was done to the library, newest first.
 
-    Scans are not in it: they find facts. At least the last 1,000 commands and those of the last 90 days are
-    kept.
+    Every change of what you typed. Scans are not in it: they find facts. At least the last 1,000 commands
+    and those of the last 90 days are kept.
     """
     from mlib.cli.refs import chosen
     from mlib.services.history import log as recount

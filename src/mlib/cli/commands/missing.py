@@ -30,9 +30,10 @@ def missing(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List models without a file: since when, and where they lay last, the latest gone first.
+    """List models that have no file any more.
 
-    `offline` are those of a folder that is not there now: nobody can tell whether they are gone.
+    Since when, and where they lay last; the latest gone first. `offline` are those of a folder that is
+    not there now: nobody can tell whether they are gone.
     """
     from mlib.services.forgetting import missing as find
 

@@ -31,10 +31,10 @@ def mv(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Move files of models to another folder, with what lies beside them.
+    """Move files of models to another folder.
 
-    Nothing is ever overwritten. To another disk they are copied and read back before the originals go. Of a
-    model with several files, name one by its path.
+    What lies beside them goes with them. Nothing is ever overwritten. To another disk they are copied and
+    read back before the originals go. Of a model with several files, name one by its path.
     """
     from mlib.cli.meant import files_chosen
     from mlib.cli.progress import Progress

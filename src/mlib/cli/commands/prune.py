@@ -25,10 +25,10 @@ def prune(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Forget models whose files have been gone for long, with all you said about them; after a backup.
+    """Forget models whose files have been gone for long.
 
-    Never those of a folder that is not there now. `mlib missing` lists what is gone, `mlib undo` brings back
-    what was forgotten.
+    With all you said about them; after a backup. Never those of a folder that is not there now. `mlib
+    missing` lists what is gone, `mlib undo` brings back what was forgotten.
     """
     from mlib.cli.recording import recorded
     from mlib.core.spans import duration

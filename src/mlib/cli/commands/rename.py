@@ -20,9 +20,9 @@ def rename(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Give a model's file another name, and what lies beside it too.
+    """Give a model's file another name.
 
-    To change only what you call the model, use `mlib update --name`.
+    What lies beside it is renamed too. To change only what you call the model, use `mlib update --name`.
     """
     from mlib.cli.commands.mv import report_moves
     from mlib.cli.meant import files_chosen

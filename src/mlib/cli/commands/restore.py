@@ -23,9 +23,10 @@ def restore(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Put a backup in the place of the library; it need not open any more for that.
+    """Put a backup in the place of the library.
 
-    The backup is checked first. What was there is kept beside it, under a name that is told.
+    The library need not open any more for that. The backup is checked first. What was there is kept
+    beside it, under a name that is told.
     """
     if (given is None) == (not latest):
         raise WrongUsage("bad_options", "name a backup, or --latest", hint="`mlib backup --list` lists them")

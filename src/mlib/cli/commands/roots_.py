@@ -33,9 +33,10 @@ def roots_(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List the folders that a scan looks at: how each stands now, and what is known in it.
+    """List, add or remove the folders that are scanned.
 
-    `empty` is also what a drive leaves behind that is switched off.
+    How each stands now, and what is known in it. `empty` is also what a drive leaves behind that is
+    switched off.
     """
     if ctx.invoked_subcommand is not None:
         return

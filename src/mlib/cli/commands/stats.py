@@ -37,10 +37,10 @@ def stats(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Add the library up: models, files and bytes by type, base model, tag and root.
+    """Add up models, files and bytes.
 
-    Bytes are those of present files; unique bytes count a hard-linked file once; what can be freed is what
-    copies take beyond one.
+    By type, base model, tag and root. Bytes are those of present files; unique bytes count a hard-linked
+    file once; what can be freed is what copies take beyond one.
     """
     from mlib.services.counting import count
 

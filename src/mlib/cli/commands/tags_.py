@@ -25,7 +25,7 @@ def tags_(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List the tags with how many models and pending imports bear them; rename or delete one."""
+    """List the tags and their models; rename or delete one."""
     if ctx.invoked_subcommand is not None:
         return
     from mlib.services.tagging import counts

@@ -19,10 +19,11 @@ def undo(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Take back what a command did to names, notes, tags, metadata, pending imports and models.
+    """Take back what a command did.
 
-    Again and again goes further back; to undo an undo does it again. What was typed since is never
-    overwritten, and what scans have found since stays.
+    To names, notes, tags, metadata, pending imports and models. Again and again goes further back; to
+    undo an undo does it again. What was typed since is never overwritten, and what scans have found since
+    stays.
     """
     from mlib.services.history import undo as take_back
 
