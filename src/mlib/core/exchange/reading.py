@@ -1,125 +1,25 @@
-"""The lines of an export: JSON objects, a line each, that say all that a library holds about its models.
-
-The first line is the header: `format`, `version`, the `schema` of the library it comes from, and its `roots`.
-Then a line a model in the order of their SHA-256, then a line a pending import (`"pending": true`).
-Times are milliseconds since the epoch. A path may hold lone surrogates: bytes that are no UTF-8.
-"""
+"""Lines of an export, from anywhere, as records: what a line says is checked before it is taken over."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mlib.core import jsontext
 from mlib.core.comfyui import canonical_type
 from mlib.core.errors import MlibError, Refused, WrongUsage
+from mlib.core.exchange.records import FORMAT, VERSION, BadLineError, Exported, Facts, Header, Place
 from mlib.core.keeping import checked_usage
 from mlib.core.models import TAGS, TEXT_FIELDS, Content, Model, OtherHashes, Pending, Root
 from mlib.core.tags import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-FORMAT = "mlib-export"
-VERSION = 1
+    from collections.abc import Mapping
 
 _LONGEST_PATH = 32_767  # what any system takes
 _MOST = 2**63 - 1
 _HEX = frozenset("0123456789abcdef")
 _HASH_LENGTHS = {"autov1": 8, "autov3": 64, "crc32": 8, "blake3": 64}
 _FIELDS = frozenset({*TEXT_FIELDS, TAGS})
-
-
-class BadLineError(Exception):
-    """A line says something that cannot be taken over."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-class Place(NamedTuple):
-    """A path at which the model lies or lay, as the library that was exported had it.
-
-    `since` and `hashed_at` are set if that library had seen it there, and then seen it gone. `root` is the
-    path of the root it belongs to, `given` the fields that sidecars filled there. `present` is only known
-    where the rows themselves are read: it is true of one machine, and no line tells it.
-    """
-
-    path: str
-    root: str | None = None
-    since: int | None = None
-    hashed_at: int | None = None
-    given: frozenset[str] = frozenset()
-    present: bool = False
-
-
-class Facts(NamedTuple):
-    """What the content says of itself; each finding is a code, a message and whether it is serious."""
-
-    content: Content | None = None
-    hashes: OtherHashes | None = None
-    findings: tuple[tuple[str, str, bool], ...] = ()
-
-
-class Exported(NamedTuple):
-    """One line: a model, or a pending import, with all that belongs to it.
-
-    `meta_json` is the text of an object, or None.
-    """
-
-    record: Model | Pending
-    tags: tuple[str, ...]
-    meta_json: str | None
-    facts: Facts
-    places: tuple[Place, ...] = ()
-
-    @property
-    def present(self) -> list[str]:
-        """The paths at which the model lies now."""
-        return [place.path for place in self.places if place.present]
-
-
-class Header(NamedTuple):
-    """The first line."""
-
-    version: int
-    roots: tuple[Root, ...] = ()
-
-
-def header_line(schema: str, roots: Iterator[Root] | list[Root]) -> str:
-    """The first line of an export."""
-    listed: list[jsontext.Json] = [
-        {"type": root.type, "path": root.path, "origin": root.origin, "any_file": root.any_file}
-        for root in roots
-    ]
-    return jsontext.tame({"format": FORMAT, "version": VERSION, "schema": schema, "roots": listed})
-
-
-def line(exported: Exported) -> str:
-    """The line of a model or of a pending import."""
-    record = exported.record
-    document: dict[str, Any] = {}
-    if isinstance(record, Pending):
-        document |= {"pending": True, "path": record.path}
-    document |= {
-        "sha256": record.sha256,
-        "name": record.name,
-        "type": record.type,
-        "base_model": record.base_model,
-        "size_bytes": record.size_bytes,
-        "description": record.description,
-        "notes": record.notes,
-        "tags": list(exported.tags),
-        "edited": sorted(record.edited),
-        "created_at": record.created_at,
-    }
-    if isinstance(record, Pending):
-        document |= {"claimed_hash": record.claimed_hash, "source": record.source}
-    else:
-        document |= {"updated_at": record.updated_at, "files": [_place(each) for each in exported.places]}
-    document |= _facts(exported.facts)
-    document["meta"] = _meta(exported.meta_json)
-    return jsontext.tame(document)
 
 
 def header_of(text: str, *, path: str) -> Header:
@@ -191,43 +91,6 @@ def exported_of(text: str) -> Exported:
     model = Model(updated_at=_whole(document, "updated_at") or 0, **common)
     places = tuple(_place_of(each) for each in _list(document, "files"))
     return Exported(model, tags, meta_json, _facts_of(document, sha256), places)
-
-
-def _place(place: Place) -> dict[str, Any]:
-    said: dict[str, Any] = {"path": place.path, "root": place.root}
-    if place.since is not None:
-        said |= {"missing_since": place.since, "hashed_at": place.hashed_at}
-    if place.given:
-        said["given"] = sorted(place.given)
-    return said
-
-
-def _facts(facts: Facts) -> dict[str, Any]:
-    content, hashes = facts.content, facts.hashes
-    return {
-        "hashes": {name: value for name, value in hashes._asdict().items() if value} if hashes else {},
-        "content": content
-        and {
-            "format": content.format,
-            "kind": content.kind,
-            "base_model": content.base_model,
-            "evidence": list(content.evidence),
-            "usage": jsontext.parse(content.usage_json),
-        },
-        "findings": [
-            {"code": code, "message": message, "serious": serious}
-            for code, message, serious in facts.findings
-        ],
-    }
-
-
-def _meta(meta_json: str | None) -> jsontext.Json:
-    """Free metadata as an object; a text that is none, which no command of ours writes, under a name."""
-    try:
-        value = jsontext.parse(meta_json or "{}")
-    except jsontext.NotJson:
-        return {"unparsed": meta_json}
-    return value if isinstance(value, dict) else {"value": value}
 
 
 def _meta_text(value: jsontext.Json) -> str | None:

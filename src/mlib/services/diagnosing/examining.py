@@ -1,0 +1,36 @@
+"""The examination: from the outside in, as far as the library can be read."""
+
+from __future__ import annotations
+
+import os
+
+from mlib.core.errors import MlibError, NotFound
+from mlib.db import health
+from mlib.services.diagnosing.around import kept_backups, permissions, sqlite, storage, unfinished
+from mlib.services.diagnosing.checks import Check, Diagnosis, restoring_command
+from mlib.services.diagnosing.within import inside
+
+
+def examine(path: str, *, fix: bool = False) -> Diagnosis:
+    """Look at everything; with `fix` put right what costs nothing that anybody typed.
+
+    Works on a damaged library as far as it can be read. Raises NotFound (`no_library`) if there is none.
+    """
+    path = os.path.abspath(path)
+    if not os.path.lexists(path):
+        raise NotFound(
+            "no_library", f"there is no library yet: {path}", hint="`mlib scan --comfyui DIR` makes one"
+        )
+    diagnosis = Diagnosis(path)
+    add = diagnosis.checks.extend
+    add(permissions(path, fix))
+    add(storage(path))
+    add(sqlite())
+    add(unfinished(path, fix))
+    try:
+        with health.opened(path) as library:
+            add(inside(library, path, fix))
+    except MlibError as error:
+        add([Check("integrity", "error", error.message, restoring_command(path))])
+    add(kept_backups(path))
+    return diagnosis

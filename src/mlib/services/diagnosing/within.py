@@ -1,0 +1,164 @@
+"""What is in a library: whether it is sound, and whether what it says of the disks still holds."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from mlib.core.errors import MlibError
+from mlib.core.standing import standing
+from mlib.core.walk import is_within
+from mlib.db import health, roots, tags
+from mlib.services.diagnosing.checks import Check, done, library_option, restoring_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mlib.db.library import Library
+    from mlib.services.diagnosing.checks import State
+
+#: Free pages beyond this share are worth rewriting the file for.
+_MUCH_FREE = 0.2
+
+
+def inside(library: Library, path: str, fix: bool) -> Iterator[Check]:
+    identity = health.identity(library)
+    if not identity.is_ours:
+        yield Check(
+            "identity", "error", "this SQLite file belongs to another program", "mlib --library FILE …"
+        )
+        return
+    if identity.unknown:
+        yield Check("identity", "error", f"made by a newer mlib ({identity.unknown[-1]})", "upgrade mlib")
+        return
+    if identity.lacking:
+        mend = f"mlib list --limit 1 {library_option(path)}"
+        yield Check("identity", "warning", f"made by an older mlib: lacks {identity.lacking[0]}", mend)
+    else:
+        yield Check("identity", "ok", "a library of this mlib")
+    damage = health.damage(library)
+    if damage:
+        yield Check("integrity", "error", f"damaged: {damage[0]}", restoring_command(path))
+    else:
+        yield Check("integrity", "ok", "every page and index is sound")
+    if identity.lacking:
+        return
+    checks: tuple[tuple[str, Callable[[], Iterable[Check]]], ...] = (
+        ("foreign_keys", lambda: _links(library, path)),
+        ("roots", lambda: _roots(library)),
+        ("racy", lambda: _racy(library)),
+        ("files", lambda: _fileless(library)),
+        ("facts", lambda: _facts(library, path, fix and not damage)),
+        ("sidecars", lambda: _sidecars(library)),
+        ("findings", lambda: _findings(library)),
+        ("free_pages", lambda: _free_pages(library, path, fix and not damage)),
+    )
+    for name, check in checks:
+        try:
+            yield from check()
+        except MlibError as error:
+            yield Check(name, "error", error.message, restoring_command(path))
+
+
+def _links(library: Library, path: str) -> Iterator[Check]:
+    broken = health.broken_links(library)
+    if broken:
+        told = ", ".join(f"{count} in {table}" for table, count in sorted(broken.items()))
+        yield Check("foreign_keys", "error", f"rows lead nowhere: {told}", restoring_command(path))
+    else:
+        yield Check("foreign_keys", "ok", "every row leads somewhere")
+
+
+def _roots(library: Library) -> Iterator[Check]:
+    known = roots.all_roots(library)
+    wrong = False
+    for root in known:
+        state = standing(root.path)
+        if state in ("absent", "unreadable"):
+            wrong = True
+            mend = f"mlib roots remove {shlex.quote(root.path)}"
+            yield Check("roots", "warning", f"{state}: {root.path} ({root.type})", mend)
+    real = {root.path: os.path.realpath(root.path) for root in known}
+    for at, root in enumerate(known):
+        for other in known[:at]:
+            if real[root.path] == real[other.path]:
+                wrong = True
+                message = f"one folder, known twice: {root.path} and {other.path}"
+                yield Check("roots", "warning", message, f"mlib roots remove {shlex.quote(root.path)}")
+            elif root.type != other.type and (
+                is_within(real[root.path], real[other.path]) or is_within(real[other.path], real[root.path])
+            ):
+                wrong = True
+                inner = max(root, other, key=lambda each: len(real[each.path]))
+                outer = other if inner is root else root
+                message = f"{inner.path} ({inner.type}) lies within {outer.path} ({outer.type})"
+                yield Check("roots", "warning", message, f"mlib roots remove {shlex.quote(inner.path)}")
+    if not known:
+        yield Check("roots", "warning", "no folder to scan is known", "mlib scan --comfyui DIR")
+    elif not wrong:
+        yield Check("roots", "ok", f"{len(known)} known, all there")
+
+
+def _racy(library: Library) -> Iterator[Check]:
+    count = health.racy_files(library)
+    if count:
+        message = f"{count:,} files were read right after they had changed, and are to be read again"
+        yield Check("racy", "warning", message, "mlib scan")
+    else:
+        yield Check("racy", "ok", "every file's stamp can be relied on")
+
+
+def _fileless(library: Library) -> Iterator[Check]:
+    count = health.models_without_files(library)
+    if count:
+        message = f"{count:,} models are known at no path, not even a former one"
+        yield Check("files", "warning", message, "mlib missing")
+    else:
+        yield Check("files", "ok", "every model has a path, or had one")
+
+
+def _facts(library: Library, path: str, fix: bool) -> Iterator[Check]:
+    count = health.orphaned_facts(library)
+    if not count:
+        yield Check("facts", "ok", "every fact is about something known")
+        return
+    message = f"facts about what nothing else knows: {count:,}"
+    check = Check("facts", "warning", message, f"mlib doctor --fix {library_option(path)}")
+
+    def mend() -> None:
+        with library.transaction():
+            health.remove_orphaned_facts(library)
+            tags.forget_unused(library)
+
+    yield done(check, mend, fix)
+
+
+def _sidecars(library: Library) -> Iterator[Check]:
+    count = health.orphaned_sidecars(library)
+    if count:
+        yield Check(
+            "sidecars", "ok", f"{count:,} files beside the models look like sidecars and belong to none"
+        )
+    else:
+        yield Check("sidecars", "ok", "every sidecar belongs to a model")
+
+
+def _findings(library: Library) -> Iterator[Check]:
+    found = health.findings(library)
+    for code, count, serious in found:
+        message = f"{code}: {count:,}"
+        state: State = "warning" if serious else "ok"
+        yield Check("findings", state, message, f"mlib list finding:{code}")
+    if not found:
+        yield Check("findings", "ok", "nothing is wrong with any model")
+
+
+def _free_pages(library: Library, path: str, fix: bool) -> Iterator[Check]:
+    share = health.free_share(library)
+    if share > _MUCH_FREE:
+        message = f"{share:.0%} of the file is free and could be given back"
+        check = Check("free_pages", "warning", message, f"mlib doctor --fix {library_option(path)}")
+        yield done(check, lambda: health.compact(library), fix)
+    else:
+        yield Check("free_pages", "ok", f"{share:.0%} of the file is free")
