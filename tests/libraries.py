@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from mlib.core.models import KnownFile, Model, Pending, Stat
 from mlib.core.tags import distinct
-from mlib.db import files, models, pending, recorded, tags
+from mlib.db import files, models, pending, recorded, schema, tags
 from mlib.services.importing import import_pending
 from mlib.services.scanning import ScanReport, ScanRequest, scan
 
@@ -22,6 +23,30 @@ if TYPE_CHECKING:
 SHA, OTHER, THIRD = "a1" * 32, "b2" * 32, "c3" * 32
 #: A moment long ago, in milliseconds.
 BEFORE = 1_600_000_000_000
+
+
+def make_older(path: str | os.PathLike[str], *, last: str) -> None:
+    """Take from a library all that the steps after `last` made, as if it had never seen them."""
+    names = [step.__name__ for step in schema.STEPS]
+    later = names[names.index(last) + 1 :]
+    scripts = {
+        "m003_contents": schema._CONTENTS,
+        "m004_history": schema._HISTORY,
+        "m005_trigger_words": " ".join(schema._TRIGGER_WORDS),
+        "m006_verified": schema._VERIFIED,
+        "m007_counting": schema._COUNTING,
+    }
+    made = re.findall(
+        r"CREATE (TABLE|INDEX) (\w+)", " ".join(scripts[step] for step in later if step in scripts)
+    )
+    # What stood there before such a step, and was made anew by it, stays as it is: it does no harm.
+    before = set(re.findall(r"CREATE (?:UNIQUE )?INDEX (\w+)", schema._TABLES))
+    with closing(sqlite3.connect(path)) as db:
+        for kind, name in reversed(made):
+            if name not in before:
+                db.execute(f"DROP {kind} IF EXISTS {name}")
+        db.executemany("DELETE FROM _sqlite_migrations WHERE name = ?", [(step,) for step in later])
+        db.commit()
 
 
 def scan_roots(library: Library, *roots: str, **request: Any) -> ScanReport:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from tests.faults.state import State, entries, state
 from tests.legacy_databases import hikaze2
+from tests.libraries import make_older
 from tests.tools import write_bytes, write_model
 
-from mlib.db import schema
 from mlib.db.library import open_library
 from mlib.services.staging import stage_legacy
 
@@ -200,14 +199,7 @@ def tags_rename(program: Program, directory: Path) -> Job:
 def migration(program: Program, directory: Path) -> Job:
     """A library as its first version made it, with pictures, opened by a command that only reads."""
     sha256 = _put_pictures(program, directory)
-    scripts = (schema._CONTENTS, schema._HISTORY, *schema._TRIGGER_WORDS, schema._VERIFIED)
-    later = re.findall(r"CREATE TABLE (\w+)", " ".join(scripts))
-    with closing(sqlite3.connect(program.library)) as db:
-        for table in reversed(later):
-            db.execute(f"DROP TABLE {table}")
-        db.execute("DROP INDEX models_kind")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name <> 'm001_tables'")
-        db.commit()
+    make_older(program.library, last="m001_tables")
     return Job(("show", sha256, "--json"))
 
 

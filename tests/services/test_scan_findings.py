@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.inprocess import mlib_here
+from tests.libraries import make_older
 from tests.model_files import safetensors
 from tests.tools import set_age, write_bytes
 from tests.troubled_files import TROUBLED, Troubled
 
 from mlib.core import inspection
 from mlib.db import contents, models, pending
-from mlib.db.schema import STEPS
 from mlib.services.catalog import detail
 from mlib.services.targets import Target
 
@@ -409,12 +409,8 @@ class TestReinspect:
             "scan", "--root", f"loras={tmp_path}/l", "--root", f"vae={tmp_path}/v", library=library_path
         )
         new = mlib_here("show", right, "--json", library=library_path).json
-        later = [step.__name__ for step in STEPS if step.__name__ >= "m003"]
+        make_older(library_path, last="m002_strip_image_payloads")
         with closing(sqlite3.connect(library_path)) as db:
-            for table in ("contents", "hashes", "findings", "sidecars", "given", "headers"):
-                db.execute(f"DROP TABLE {table}")
-            for step in later:
-                db.execute("DELETE FROM _sqlite_migrations WHERE name = ?", [step])
             db.execute("UPDATE models SET base_model = ''")
             db.commit()
         assert mlib_here("scan", "--json", library=library_path).json["findings"] == []

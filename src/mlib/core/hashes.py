@@ -12,8 +12,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mlib.core.compare import stat_of
-from mlib.core.opening import open_for_reading
+from mlib.core.opening import open_for_reading, stood_still
 
 # What only `compute` needs is imported there: understanding a hash must not cost a command its start-up time.
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
 
-    from mlib.core.models import Stat
 
 #: The hashes by name, in the order in which they are shown.
 NAMES = ("sha256", "autov1", "autov2", "autov3", "sha256_12", "crc32", "blake3", "xxh3")
@@ -154,11 +152,7 @@ def compute(
             size += count
             advance(count)
         after = os.fstat(file.fileno())
-    if (
-        size != before.st_size
-        or _moments(before) != _moments(after)
-        or stat_of(os.stat(path)) != stat_of(after)
-    ):
+    if not stood_still(path, before, after, size_read=size):
         return None
     found = {name: part.digest.hexdigest() for name, part in parts.items()}
     return Hashes(
@@ -192,10 +186,6 @@ def _expect_file(status: os.stat_result, path: str) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
-
-
-def _moments(status: os.stat_result) -> tuple[Stat, int]:
-    return stat_of(status), status.st_ctime_ns
 
 
 def _parts(file: BinaryIO, size: int, *, with_blake3: bool | None) -> dict[str, _Part]:

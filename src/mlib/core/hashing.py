@@ -13,8 +13,8 @@ from xxhash import xxh3_128
 
 from mlib.core.compare import stat_of
 from mlib.core.inspection import inspect
-from mlib.core.models import FoundFile, Hashed, Problem, Stat
-from mlib.core.opening import open_for_reading
+from mlib.core.models import FoundFile, Hashed, Problem
+from mlib.core.opening import open_for_reading, stood_still
 from mlib.core.readers import read_files
 from mlib.core.unfinished import unfinished_content
 from mlib.core.walk import reason
@@ -78,11 +78,7 @@ def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) ->
             size += count
             advance(count)
         after = os.fstat(file.fileno())
-    if (
-        size != before.st_size
-        or _moments(before) != _moments(after)
-        or stat_of(os.stat(path)) != stat_of(after)
-    ):
+    if not stood_still(path, before, after, size_read=size):
         return None
     return Hashed(sha256.hexdigest(), xxh3.hexdigest(), stat_of(after), started_at, inspection)
 
@@ -115,10 +111,6 @@ def _unready(file: io.FileIO, path: str, status: os.stat_result) -> Problem | No
     if why := unfinished_content(file, status.st_size):
         return Problem(path, "unfinished", why)
     return None
-
-
-def _moments(status: os.stat_result) -> tuple[Stat, int]:
-    return stat_of(status), status.st_ctime_ns
 
 
 def hash_files(

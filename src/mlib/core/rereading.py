@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.compare import stat_of
-from mlib.core.opening import open_for_reading
+from mlib.core.opening import open_for_reading, stood_still
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,11 +73,7 @@ def reread_once(
             size += count
             advance(count)
         after = os.fstat(file.fileno())
-    if (
-        size != before.st_size
-        or _moments(before) != _moments(after)
-        or stat_of(os.stat(path)) != stat_of(after)
-    ):
+    if not stood_still(path, before, after, size_read=size):
         return None
     return Reread({name: digest.hexdigest() for name, digest in digests.items()}, stat_of(after), started_at)
 
@@ -94,7 +90,3 @@ def _let_go(descriptor: int, start: int, count: int) -> None:
     advise = getattr(os, "posix_fadvise", None)
     if advise is not None:
         advise(descriptor, start, count, os.POSIX_FADV_DONTNEED)
-
-
-def _moments(status: os.stat_result) -> tuple[Stat, int]:
-    return stat_of(status), status.st_ctime_ns

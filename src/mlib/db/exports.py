@@ -8,8 +8,17 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlib.core.exchange import Exported, Facts, Place
-from mlib.core.models import Content, OtherHashes, Pending
-from mlib.db.rows import MODEL_COLUMNS, PENDING_COLUMNS, ROOT_COLUMNS, fields_of, model_of, path_of, root_of
+from mlib.core.models import Content, OtherHashes
+from mlib.db.rows import (
+    MODEL_COLUMNS,
+    PENDING_COLUMNS,
+    ROOT_COLUMNS,
+    fields_of,
+    model_of,
+    path_of,
+    pending_of,
+    root_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -135,33 +144,10 @@ def _pending(reader: Reader, ids: Sequence[int], *, with_facts: bool) -> list[Ex
     found = []
     for pending_id in ids:
         if pending_id in by_id:
-            record = _pending_of(by_id[pending_id])
+            record = pending_of(by_id[pending_id])
             names = tuple(name for (name,) in tags[pending_id])
             found.append(Exported(record, names, record.meta_json, facts.get(record.sha256 or "", Facts())))
     return found
-
-
-def _pending_of(row: Row) -> Pending:
-    (
-        pending_id, path, sha256, claimed_hash, name, kind, base_model, size_bytes, description, notes,
-        created_at, edited, source, meta_json,
-    ) = row  # fmt: skip
-    return Pending(
-        id=pending_id,
-        path=path_of(path),
-        sha256=sha256,
-        claimed_hash=claimed_hash,
-        name=name,
-        type=kind,
-        base_model=base_model,
-        size_bytes=size_bytes,
-        description=description,
-        notes=notes,
-        created_at=created_at,
-        edited=fields_of(edited),
-        source=source,
-        meta_json=meta_json,
-    )
 
 
 def _place(row: Row) -> Place:

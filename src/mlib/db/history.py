@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
+from mlib.core.errors import MlibError
 from mlib.db import triggers
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ def recording(
     if dry_run or triggers.are_set_up(library):
         yield
         return
-    entry_id = None
     try:
         triggers.set_up(library, times.now(), command, undoes)
         yield
-    finally:
-        entry_id = triggers.take_down(library)
+    except BaseException:
+        with suppress(MlibError):  # what went wrong first is what a person has to know
+            triggers.take_down(library)
+        raise
+    entry_id = triggers.take_down(library)
     if entry_id is not None:
         _close(library, entry_id)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from mlib.core.models import KnownFile, Stat
+from mlib.db.pending import observed_file
 from mlib.db.rows import FILE_COLUMNS, file_of, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from mlib.core.models import KnownFile
     from mlib.db.library import Library
     from mlib.db.rows import Row
 
@@ -98,7 +98,10 @@ def of_pending(library: Library, ids: Sequence[int], *, parts: AbstractSet[Part]
         f"SELECT id, sha256, {_COLUMNS}, created_at FROM pending_import WHERE id {_GIVEN}", given
     )
     tags = _grouped(library.all(_TAGS.format("pending_id", "pending_model_tags", _GIVEN), given))
-    files = _grouped((row[0], _waiting_file(row)) for row in library.all(_WAITING_FILES, given))
+    files = _grouped(
+        (pending_id, observed_file(path_of(path), sha256, rest))
+        for pending_id, path, sha256, *rest in library.all(_WAITING_FILES, given)
+    )
     told = _told(library, [json.dumps([row[1] for row in rows if row[1]])], parts)
     return {
         row[0]: Listed._make(
@@ -131,19 +134,3 @@ def _grouped(pairs: Iterable[tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:
     for key, value in pairs:
         found.setdefault(key, []).append(value)
     return {key: tuple(values) for key, values in found.items()}
-
-
-def _waiting_file(row: Row) -> KnownFile:
-    _, path, sha256, root_id, size, mtime_ns, device, inode, xxh3, hashed_at, racy = row
-    directory, name = os.path.split(path_of(path))
-    return KnownFile(
-        directory=directory,
-        name=name,
-        sha256=sha256,
-        root_id=root_id,
-        stat=Stat(size, mtime_ns, device, inode),
-        xxh3=xxh3,
-        hashed_at=hashed_at,
-        racy=bool(racy),
-        missing_since=None,
-    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlib.core.models import KnownFile, Pending, Stat
 from mlib.core.tags import distinct
 from mlib.db import tags
-from mlib.db.rows import PENDING_COLUMNS, Row, fields_of, path_of, pending_row, stored_path
+from mlib.db.rows import PENDING_COLUMNS, Row, pending_of, pending_row, stored_path
 from mlib.db.writing import insert, update
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def observed(library: Library, path: str) -> KnownFile | None:
         " ORDER BY f.hashed_at DESC",
         [stored_path(path)],
     )
-    return None if row is None else _file_of(path, row[0], row[1:])
+    return None if row is None else observed_file(path, row[0], row[1:])
 
 
 def put(library: Library, pending: Pending) -> int:
@@ -117,32 +117,14 @@ def all_meta(library: Library, *, batch: int) -> Iterator[list[tuple[int, str]]]
 
 
 def _pending_of(library: Library, row: Row) -> Pending:
-    (
-        pending_id, path, sha256, claimed_hash, name, kind, base_model, size_bytes, description, notes,
-        created_at, edited, source, meta_json,
-    ) = row  # fmt: skip
-    seen = library.one(f"SELECT {_OBSERVED} FROM pending_files WHERE pending_id = ?", [pending_id])
-    return Pending(
-        id=pending_id,
-        path=path_of(path),
-        sha256=sha256,
-        claimed_hash=claimed_hash,
-        name=name,
-        type=kind,
-        base_model=base_model,
-        size_bytes=size_bytes,
-        description=description,
-        notes=notes,
-        created_at=created_at,
-        edited=fields_of(edited),
-        source=source,
-        meta_json=meta_json,
-        tags=tags.of_pending(library, pending_id),
-        observed=None if seen is None or sha256 is None else _file_of(path_of(path), sha256, seen),
-    )
+    entry = pending_of(row)
+    seen = library.one(f"SELECT {_OBSERVED} FROM pending_files WHERE pending_id = ?", [entry.id])
+    known = None if seen is None or entry.sha256 is None else observed_file(entry.path, entry.sha256, seen)
+    return entry._replace(tags=tags.of_pending(library, row[0]), observed=known)
 
 
-def _file_of(path: str, sha256: str, row: Sequence[Any]) -> KnownFile:
+def observed_file(path: str, sha256: str, row: Sequence[Any]) -> KnownFile:
+    """The file of a pending import that was hashed here, from the columns of `pending_files`."""
     root_id, size, mtime_ns, device, inode, xxh3, hashed_at, racy = row
     directory, name = os.path.split(path)
     return KnownFile(

@@ -150,6 +150,8 @@ def _copy(backup: str, fresh: str) -> None:
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
             raise MlibError("disk_full", f"the disk or quota is full: {fresh}") from error
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_IOERR"):
+            raise MlibError("library_io_error", f"cannot be read or written ({error}): {fresh}") from error
         raise _bad(backup, str(error)) from error
     with open(fresh, "rb") as copy:
         os.fsync(copy.fileno())

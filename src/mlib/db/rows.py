@@ -131,3 +131,27 @@ def root_of(row: Row) -> Root:
     """A Root from ROOT_COLUMNS."""
     identifier, kind, path, origin, any_file = row
     return Root(type=kind, path=path_of(path), origin=origin, any_file=bool(any_file), id=identifier)
+
+
+def pending_of(row: Row) -> Pending:
+    """A pending import from PENDING_COLUMNS, without its tags and the file that was hashed."""
+    (
+        pending_id, path, sha256, claimed_hash, name, kind, base_model, size_bytes, description, notes,
+        created_at, edited, source, meta_json,
+    ) = row  # fmt: skip
+    return Pending(
+        id=pending_id,
+        path=path_of(path),
+        sha256=sha256,
+        claimed_hash=claimed_hash,
+        name=name,
+        type=kind,
+        base_model=base_model,
+        size_bytes=size_bytes,
+        description=description,
+        notes=notes,
+        created_at=created_at,
+        edited=fields_of(edited),
+        source=source,
+        meta_json=meta_json,
+    )
