@@ -22,6 +22,7 @@ from tests.benchmarks.measure import MLIB, in_turn, peak_bytes, tell, timed
 QUERIES = {
     "list --limit 50": 0.25,
     "list 'tag:ink size:>1GB'": 0.25,
+    "list watercolor --limit 50": 0.25,
     "list watercolor": 0.25,
     "list 'dream forest' type:loras": 0.25,
     "list Ärger": 0.25,
