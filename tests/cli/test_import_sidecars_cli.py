@@ -118,6 +118,11 @@ class TestRefs:
         assert [entry["sha256"] for entry in done["success"]] == [shas["blank"]]
         assert show(library_path, shas["ink"])["description"] == ""
 
+    def test_only_what_a_query_finds(self, shas: dict[str, str], library_path: Path) -> None:
+        done = take(library_path, "--query", "-tag:mine")
+        assert [entry["sha256"] for entry in done["success"]] == [shas["blank"]]
+        mlib_here("import", "--query", "tag:mine", library=library_path, code=2)
+
     def test_from_standard_input(self, shas: dict[str, str], library_path: Path) -> None:
         done = take(library_path, "-", stdin=f"{shas['blank']}\n".encode())
         assert done["total"] == 1

@@ -10,7 +10,15 @@ import typer
 from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    QuietOption,
+    open_for,
+    open_or_create,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +62,7 @@ def import_(
     sidecars: Annotated[
         bool, typer.Option("--sidecars", help="Take over what other managers laid beside the models.")
     ] = False,
+    query: QueryOption = None,
     on_conflict: Annotated[
         OnConflict, typer.Option(help="What to do where the model is known with other user data.")
     ] = OnConflict.report,
@@ -68,9 +77,15 @@ def import_(
     what is empty; ignore leaves both; delete drops the import. Empty never replaces what is there.
     """
     if sidecars:
-        report = _from_sidecars(ctx, library, ids, from_=from_, on_conflict=on_conflict, dry_run=dry_run)
+        report = _from_sidecars(
+            ctx, library, ids, query, from_=from_, on_conflict=on_conflict, dry_run=dry_run
+        )
         _print(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
         raise typer.Exit(FINISHED_WITH_PROBLEMS if report.conflict or report.failed else 0)
+    if query is not None:
+        from mlib.core.errors import WrongUsage
+
+        raise WrongUsage("bad_options", "--query chooses models: it goes with --sidecars")
     from mlib.cli.recording import recorded
     from mlib.services.importing import ConflictStrategy, Failed, import_pending
     from mlib.services.staging import is_export, stage_legacy
@@ -111,13 +126,14 @@ def _from_sidecars(
     ctx: typer.Context,
     library: str | None,
     refs: list[str] | None,
+    query: str | None,
     *,
     from_: str | None,
     on_conflict: OnConflict,
     dry_run: bool,
 ) -> ImportReport:
     from mlib.cli.recording import recorded
-    from mlib.cli.refs import resolved
+    from mlib.cli.refs import chosen
     from mlib.core.errors import WrongUsage
     from mlib.services.importing import ConflictStrategy, import_sidecars
 
@@ -131,7 +147,8 @@ def _from_sidecars(
         recorded(ctx, opened, dry_run=dry_run),
         opened.transaction_if(dry_run),
     ):
-        shas = [target.sha256 for target in resolved(opened, refs)] if refs else None
+        every = not refs and query is None
+        shas = None if every else [target.sha256 for target in chosen(opened, refs or [], query)]
         return import_sidecars(
             opened,
             None if shas is None else [sha256 for sha256 in shas if sha256],
