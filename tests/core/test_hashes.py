@@ -21,8 +21,7 @@ from tests.tools import safetensors, set_age, write_bytes
 from xxhash import xxh3_128_hexdigest
 
 from mlib.core.hashes import AUTOV3_DIGITS, NAMES, Hashes, compute, meanings
-from mlib.core.hashing import hash_once
-from mlib.core.models import Hashed
+from mlib.core.hashing import Hashed, hash_once
 from mlib.core.readers import BUFFER_BYTES
 
 if TYPE_CHECKING:

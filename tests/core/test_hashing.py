@@ -19,8 +19,8 @@ from tests.tools import safetensors, set_age, write_bytes, write_model
 from xxhash import xxh3_128_hexdigest
 
 from mlib.core.compare import stat_of
-from mlib.core.hashing import Outcome, hash_files, hash_once
-from mlib.core.models import FoundFile, Hashed, Problem, Root
+from mlib.core.hashing import Hashed, Outcome, hash_files, hash_once
+from mlib.core.models import FoundFile, Problem, Root
 from mlib.core.readers import BUFFER_BYTES, Reader
 
 if TYPE_CHECKING:

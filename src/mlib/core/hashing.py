@@ -7,13 +7,13 @@ import os
 import stat
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xxhash import xxh3_128
 
 from mlib.core.compare import stat_of
 from mlib.core.inspection import inspect
-from mlib.core.models import FoundFile, Hashed, Problem
+from mlib.core.models import FoundFile, Problem, Stat
 from mlib.core.opening import open_for_reading, stood_still
 from mlib.core.readers import read_files
 from mlib.core.unfinished import unfinished_content
@@ -27,6 +27,19 @@ if TYPE_CHECKING:
 
 #: How often a file that changes while it is read is tried again.
 RETRIES = 2
+
+
+class Hashed(NamedTuple):
+    """The digests of one file in lower-case hex, of all its bytes as they were from `started_at` on.
+
+    `inspection` is what its header meant then; None if nobody looked.
+    """
+
+    sha256: str
+    xxh3: str
+    stat: Stat
+    started_at: int
+    inspection: Inspection | None = None
 
 
 @dataclass(frozen=True, slots=True)

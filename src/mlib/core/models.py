@@ -8,10 +8,7 @@ command loads them: to make a frozen dataclass takes a millisecond, one of these
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from mlib.core.inspection import Inspection
+from typing import NamedTuple
 
 #: What a person may type about a model, besides tags and free metadata.
 TEXT_FIELDS = ("name", "type", "base_model", "description", "notes")
@@ -61,19 +58,6 @@ class FoundFile(NamedTuple):
     @property
     def path(self) -> str:
         return os.path.join(self.directory, self.name)
-
-
-class Hashed(NamedTuple):
-    """The digests of one file in lower-case hex, of all its bytes as they were from `started_at` on.
-
-    `inspection` is what its header meant then; None if nobody looked.
-    """
-
-    sha256: str
-    xxh3: str
-    stat: Stat
-    started_at: int
-    inspection: Inspection | None = None
 
 
 class KnownFile(NamedTuple):

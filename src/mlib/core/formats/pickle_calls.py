@@ -10,7 +10,7 @@ from mlib.core.formats.pickle_values import Call, Global, Persistent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlib.core.formats.pickle_machine import Machine
+    from mlib.core.formats.pickle_state import Machine
 
 _LONGEST_NAME = 500
 _MOST_GLOBALS = 10_000

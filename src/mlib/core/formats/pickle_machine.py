@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mlib.core.formats import pickle_calls
 from mlib.core.formats.pickle_literals import LITERALS
 from mlib.core.formats.pickle_source import EarlyEndError, LimitError, NonsenseError
+from mlib.core.formats.pickle_state import Machine
 from mlib.core.formats.pickle_values import Call, Pairs
 
 if TYPE_CHECKING:
@@ -39,42 +40,6 @@ class Stream:
     globals: tuple[Global, ...]
     persistent: tuple[Persistent, ...]
     fault: EarlyEndError | LimitError | NonsenseError | None
-
-
-class Machine:
-    """Where a pickle has got to: its stack and memo, and what has been seen of the world outside."""
-
-    __slots__ = (
-        "frame_end",
-        "globals",
-        "memo",
-        "persistent",
-        "protocol",
-        "running",
-        "source",
-        "stack",
-        "stacks",
-    )
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.stack: list[object] = []
-        self.stacks: list[list[object]] = []  # one for each open mark
-        self.memo: dict[int, object] = {}
-        self.globals: dict[tuple[bytes, bytes], Global] = {}
-        self.persistent: list[Persistent] = []
-        self.protocol = 0
-        self.frame_end = 0
-        self.running = True
-
-    def push(self, value: object) -> None:
-        self.stack.append(value)
-
-    def pop_mark(self) -> list[object]:
-        """What was pushed since the last mark."""
-        items = self.stack
-        self.stack = self.stacks.pop()
-        return items
 
 
 def follow(source: Source, budget: Budget) -> Stream:

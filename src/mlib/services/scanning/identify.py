@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlib.core.compare import RACY_NS, is_racy
 from mlib.core.errors import Terminated
 from mlib.core.events import Emit, HashingAdvanced, HashingStarted
-from mlib.core.models import FoundFile, Hashed, KnownFile
+from mlib.core.models import FoundFile, KnownFile
 from mlib.core.storage import storage_of
 from mlib.db import files, pending
 from mlib.services.scanning.interruption import uninterrupted
@@ -18,7 +18,7 @@ from mlib.services.scanning.interruption import uninterrupted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlib.core.hashing import Outcome
+    from mlib.core.hashing import Hashed, Outcome
     from mlib.core.inspection import Inspection
     from mlib.db.library import Library
     from mlib.services.scanning.ledger import Ledger
