@@ -79,13 +79,13 @@ class Progress:
             bars.remove_task(self._walk)
             self._walk = None
         self._files = (0, files)
-        self._hash = bars.add_task(f"hashing 0/{files:,}", total=size)
+        self._hash = bars.add_task(f"reading 0/{files:,}", total=size or None)
 
     def _advance(self, size: int, slow: str | None) -> None:
         if self._bars is None or self._hash is None:
             return
         done, total = self._files
-        label = f"hashing {done:,}/{total:,}" if slow is None else f"waiting for {visible(slow)}"
+        label = f"reading {done:,}/{total:,}" if slow is None else f"waiting for {visible(slow)}"
         self._bars.update(self._hash, completed=size, description=label)
 
     def _count(self) -> None:
