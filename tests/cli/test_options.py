@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.faults.machine import lacking
+from tests.faults.machine import lacking, require_root
 from tests.inprocess import mlib_here
 from tests.libraries import OTHER, SHA, put_model
 from tests.tools import mlib
@@ -92,9 +92,9 @@ class TestLibrary:
         assert (failed.code, failed.error["code"]) in ((1, "no_home"), (5, "no_library"))
         assert os.listdir(tmp_path) == ["home"]
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become a user that nobody knows")
     def test_without_home_and_user_it_asks(self) -> None:
         """Fault 73: HOME unset and no entry for the user, as in many containers."""
+        require_root()
         unknown = ("env", "-u", "HOME", "setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
         if mlib("--version", prefix=unknown, code=None).code != 0:
             lacking(f"another user may not run {sys.executable}")

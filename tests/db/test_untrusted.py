@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.machine import lacking
 
 from mlib.core.errors import MlibError, Terminated
 from mlib.db.untrusted import open_untrusted
@@ -361,7 +362,7 @@ def test_table_definitions_that_are_not_text_are_reported(folder: Path) -> None:
 
 def test_no_connection_or_descriptor_stays_open(folder: Path) -> None:
     if not sys.platform.startswith("linux"):
-        pytest.skip("counts descriptors in /proc")
+        lacking("counts descriptors in /proc")
     good, live = simple(folder / "x.db"), live_wal(folder)
     (folder / "bad.db").write_bytes(b"no database at all" * 100)
     count = len(os.listdir("/proc/self/fd"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.core.sidecars import sidecar_files
 from tests.core.sidecars.sidecar_files import as_bytes
-from tests.faults.machine import lacking
+from tests.faults.machine import lacking, require_root
 from tests.inprocess import mlib_here
 from tests.libraries import dump
 from tests.model_files import safetensors
@@ -799,8 +799,8 @@ class TestBroken:
         shelf.scan()
         assert model(shelf, sha256).name == "Ink Wash"
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
     def test_one_that_only_root_may_read_makes_the_program_exit_3_once(self, memory_disk: Path) -> None:
+        require_root()
         root, library = memory_disk / "loras", memory_disk / "nobody" / "library.db"
         write_model(root / "ink.safetensors")
         path = root / "ink.cm-info.json"

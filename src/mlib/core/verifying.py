@@ -111,8 +111,9 @@ def _structure(path: str, now: Stat) -> Verdict:
         inspection, _ = inspect_file(path)
     except OSError as error:
         return Verdict("unreadable", f"cannot read it: {reason(error)}", now)
-    except Exception:  # noqa: BLE001 - a reader's own fault is no damage; a scan tells of it
-        return Verdict("ok", stat=now)
+    except Exception as error:  # noqa: BLE001 - our reader's fault must not end the verifying of all other files
+        message = f"its header could not be understood ({type(error).__name__}: {error})"
+        return Verdict("unreadable", message, now)
     for finding in inspection.findings:
         if finding.serious and finding.code not in _NO_DAMAGE:
             return Verdict("damaged", finding.message, now)

@@ -63,7 +63,7 @@ def recording(
     try:
         triggers.set_up(library, times.now(), command, undoes)
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the next command of this connection must not be recorded as this one
         with suppress(MlibError):  # what went wrong first is what a person has to know
             triggers.take_down(library)
         raise

@@ -88,7 +88,7 @@ class Library:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
-            except BaseException:
+            except BaseException:  # Ctrl-C too: all of it or nothing
                 self._rollback()
                 raise
             if rehearsal:
@@ -167,7 +167,7 @@ def open_library(path: str, *, mode: Mode) -> Library:
     library = Library(connection, path)
     try:
         _prepare(library, connection, read_only=mode == "read")
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nobody else could close it
         connection.close()
         raise
     return library

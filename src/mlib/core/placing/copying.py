@@ -67,7 +67,7 @@ def copy_beside(
             shutil.copystat(source, temporary)
             os.fsync(descriptor)
             found = _read_back(temporary, read)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: a copy that is not whole is of no use
             with suppress(OSError):
                 os.unlink(temporary)
             raise

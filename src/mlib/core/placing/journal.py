@@ -40,7 +40,7 @@ def noted(
     more: dict[str, Any] = {}
     try:
         yield more
-    except Exception as error:
+    except Exception as error:  # not Ctrl-C: what that cut off has no end, and is ended by the next run
         state = "half" if isinstance(error, MlibError) and error.code == HALF_MOVED else "undone"
         with suppress(MlibError):  # what went wrong before is worth more
             _append(path, _entry(identifier, state, error=str(error)))

@@ -32,7 +32,7 @@ def replace_by_link(path: str, *, by: str, expected: Stat, kept: Stat) -> None:
         try:
             check_linkable(path, temporary, expected=expected, kept=kept)
             os.rename(temporary, path)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the second name goes, the file keeps its first
             with suppress(OSError):
                 os.unlink(temporary)
             raise

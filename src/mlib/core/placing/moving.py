@@ -59,7 +59,7 @@ def move_together(steps: Sequence[Step], *, advance: Callable[[int], None] = lam
     done: list[Step] = []
     for at, each in enumerate(steps):
         try:
-            _check(each)
+            expect_unchanged(each)
             if each.is_link:
                 _move_link(each)
             else:
@@ -69,7 +69,7 @@ def move_together(steps: Sequence[Step], *, advance: Callable[[int], None] = lam
                 return _copied(steps, at, done, advance)
             _take_back(_begun(done, each), error)
             raise explained(error, each) from error
-        except BaseException as interruption:
+        except BaseException as interruption:  # Ctrl-C: what was moved so far goes back
             _take_back(_begun(done, each), interruption)
             raise
         done.append(each)
@@ -94,7 +94,7 @@ def _copied(steps: Sequence[Step], at: int, done: list[Step], advance: Callable[
     each = steps[at]
     try:
         for each in steps[at:]:
-            _check(each)
+            expect_unchanged(each)
             if not each.is_link:
                 _expect_free(each.target)
                 copies[each.target] = copy_beside(
@@ -106,7 +106,7 @@ def _copied(steps: Sequence[Step], at: int, done: list[Step], advance: Callable[
                 done.append(each)
             else:
                 publish(copies[each.target])
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C too: no half of the copies may stay under final names
         for copied in copies.values():
             discard(copied)
         _take_back(done, error)
@@ -127,7 +127,7 @@ def _expect_free(target: str) -> None:
 def remove_source(each: Step) -> None:
     """Remove what has been copied, if it is still what was copied. Raises MlibError `half_moved`."""
     try:
-        _check(each)
+        expect_unchanged(each)
         os.unlink(each.source)
     except (OSError, MlibError) as error:
         message = f"copied to {each.target}, but the original could not be removed: {each.source}"
@@ -135,7 +135,8 @@ def remove_source(each: Step) -> None:
     sync_directory(os.path.dirname(each.source))
 
 
-def _check(each: Step) -> None:
+def expect_unchanged(each: Step) -> None:
+    """Raise MlibError (`gone`, `changed`) where the source is not what it was when the step was planned."""
     try:
         now = stat_of(os.lstat(each.source))
     except FileNotFoundError:

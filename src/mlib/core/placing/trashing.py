@@ -14,6 +14,7 @@ from mlib.core.compare import stat_of
 from mlib.core.errors import MlibError
 from mlib.core.placing.copying import changed
 from mlib.core.placing.journal import HALF_MOVED
+from mlib.core.placing.moving import expect_unchanged
 from mlib.core.placing.renaming import rename_new, sync_directory
 from mlib.core.walk import PASSED_OVER, is_within
 
@@ -61,7 +62,7 @@ def trash_together(
     if not steps:
         return []
     for each in steps:
-        _check(each)
+        expect_unchanged(each)
     refused = OSError(errno.EXDEV, "there is no rubbish bin on its file system")
     # The model is the last: where it can go, what lies beside it can.
     for candidate in bins_for(steps[-1].source, roots=roots, environ=environ):
@@ -82,7 +83,7 @@ def _trash_in(steps: Sequence[Step], where: Bin) -> list[Trashed]:
     try:
         for each in steps:
             done.append(_put_in(each, where))  # noqa: PERF401 - what is done must be known if one fails
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C too: all of them go, or none
         stuck = [trashed for trashed in reversed(done) if not put_back(trashed)]
         if stuck:
             places = ", ".join(f"{trashed.target} (was {trashed.source})" for trashed in stuck)
@@ -166,15 +167,6 @@ def _is_walked(path: str, real_roots: Sequence[str]) -> bool:
     return False
 
 
-def _check(each: Step) -> None:
-    try:
-        now = stat_of(os.lstat(each.source))
-    except FileNotFoundError:
-        raise MlibError("gone", f"it is not there any more: {each.source}") from None
-    if now != each.stat:
-        raise changed(each.source)
-
-
 def _make(path: str) -> None:
     """Make a bin with its two directories. One that is a link, or somebody else's, is none."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -204,12 +196,12 @@ def _put_in(each: Step, where: Bin) -> Trashed:
                 file.flush()
                 os.fsync(file.fileno())
             sync_directory(os.path.dirname(info))
-            _check(each)
+            expect_unchanged(each)
             rename_new(each.source, target)
         except FileExistsError:
             os.unlink(info)
             continue
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no description may stay of a file that did not go
             if os.path.lexists(each.source):
                 with suppress(OSError):
                     os.unlink(info)
