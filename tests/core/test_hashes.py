@@ -11,7 +11,6 @@ import time
 import tracemalloc
 import zlib
 from contextlib import closing
-from dataclasses import FrozenInstanceError, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,7 +110,7 @@ def test_each_name_is_one_of_a_record_that_cannot_be_changed(tmp_path: Path) -> 
     lengths = {name: len(getattr(hashes, name)) for name in NAMES}
     assert list(lengths) == [*LENGTHS]
     assert lengths == LENGTHS
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         hashes.sha256 = ""  # type: ignore[misc]
 
 
@@ -219,7 +218,7 @@ def test_without_its_package_all_the_others_are_computed(
     write_bytes(tmp_path / "a", safetensors("a", size=2 * MIB))
     with_it = computed(tmp_path / "a")
     monkeypatch.setitem(sys.modules, "blake3", None)
-    assert computed(tmp_path / "a") == replace(with_it, blake3=None)
+    assert computed(tmp_path / "a") == with_it._replace(blake3=None)
     with pytest.raises(ImportError):
         computed(tmp_path / "a", with_blake3=True)
 

@@ -177,8 +177,7 @@ class TestUsage:
     )
 
     def kept(self, **changes: object) -> dict[str, object]:
-        inspection = conclude(Header("safetensors"))
-        object.__setattr__(inspection, "usage", self.FULL)
+        inspection = conclude(Header("safetensors"))._replace(usage=self.FULL)
         kept: dict[str, object] = json.loads(content_of(SHA, inspection).usage_json)
         return kept | changes
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import fields
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -179,11 +178,11 @@ def _sidecar(kind: str, content: bytes) -> None:
 
 def _check_sidecar(sidecar: Sidecar, kind: str) -> None:
     assert sidecar.kind == kind
-    for each in fields(sidecar):
-        value = getattr(sidecar, each.name)
-        texts = [value] if isinstance(value, str) else list(value or ()) if each.name != _WEIGHT else []
+    for name in sidecar._fields:
+        value = getattr(sidecar, name)
+        texts = [value] if isinstance(value, str) else list(value or ()) if name != _WEIGHT else []
         _check_texts(iter(texts))
-        assert not any("data:image" in text for text in texts), each.name
+        assert not any("data:image" in text for text in texts), name
     json.dumps(sidecar.preferred_weight, allow_nan=False)
     _check_texts(iter(sidecar.hashes.values()))
 

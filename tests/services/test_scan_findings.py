@@ -308,12 +308,10 @@ class TestBaseModel:
 
 def judged_as(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Let later rules come to another conclusion."""
-    from dataclasses import replace
-
     real = inspection.conclude
 
     def conclude(header: Any) -> Any:
-        return replace(real(header), **changes)
+        return real(header)._replace(**changes)
 
     monkeypatch.setattr("mlib.core.inspection.conclude", conclude)
     monkeypatch.setattr("mlib.services.scanning.reinspecting.conclude", conclude)

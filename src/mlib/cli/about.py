@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.cli import format as fmt
 from mlib.cli.sidecars import sidecar_json, sidecar_lines
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 _CAPTIONS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(NamedTuple):
     """Kind, base model and the rest of one content; `findings` with the path they are about, or None.
 
     A header that `is_kept` in a library holds no images any more.
@@ -38,7 +36,7 @@ class About:
     usage: Usage
     findings: tuple[tuple[str | None, Finding], ...]
     header: Header | None = None
-    trained_on: Mapping[str, str] = field(default_factory=dict)
+    trained_on: Mapping[str, str] = {}
     sidecars: tuple[Sidecar, ...] = ()
     is_kept: bool = False
     has_copies: bool = False

@@ -9,7 +9,6 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mlib.core.opening import open_for_reading, stood_still
@@ -44,8 +43,7 @@ _MEANINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Hashes:
+class Hashes(NamedTuple):
     """The hashes of one file in lower-case hex; None where a hash is not defined for it.
 
     `autov1` has 8 digits and is None under 2 MiB. `autov3` is kept with all its 64 digits, of which the

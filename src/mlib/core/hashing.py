@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from xxhash import xxh3_128
@@ -42,8 +41,7 @@ class Hashed(NamedTuple):
     inspection: Inspection | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of reading one file: exactly one of the two is set.
 
     A Problem with the code `unfinished` or `vanished` is no fault of anybody's.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.compare import stat_of
 from mlib.core.formats.header import Finding, Header
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
 PLACE_CODES = frozenset({"wrong_extension", "misplaced"})
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(NamedTuple):
     """What content is, whatever it is called. `base_model` is empty and `kind` unknown where nothing tells.
 
     `evidence` says why, a line each: what decided first, then what contradicts it.

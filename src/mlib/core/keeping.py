@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from mlib.core import jsontext
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from mlib.core.inspection import Inspection
 
-_NAMES = tuple(each.name for each in fields(Usage))
-
 
 def content_of(sha256: str, inspection: Inspection) -> Content:
     """What is kept of an inspection, beside its header and its findings: text that can be kept and shown."""
@@ -27,14 +24,16 @@ def content_of(sha256: str, inspection: Inspection) -> Content:
         kind=inspection.kind,
         base_model=inspection.base_model,
         evidence=tuple(visible(" ".join(line.split())) for line in inspection.evidence),
-        usage_json=json.dumps({name: getattr(inspection.usage, name) for name in _NAMES}, default=dict),
+        usage_json=json.dumps(
+            {name: getattr(inspection.usage, name) for name in Usage._fields}, default=dict
+        ),
     )
 
 
 def usage_of(usage_json: str) -> Usage:
     """The Usage that was kept; what another version kept beside it is passed over."""
     kept: dict[str, Any] = json.loads(usage_json)
-    known = {name: kept[name] for name in _NAMES if name in kept}
+    known = {name: kept[name] for name in Usage._fields if name in kept}
     for name in ("trigger_words", "frequent_tags"):
         known[name] = tuple(tuple(item) if isinstance(item, list) else item for item in known.get(name, ()))
     return Usage(**known)
@@ -79,7 +78,7 @@ def _are_counts(value: jsontext.Json) -> bool:
 
 
 _SHAPES: dict[str, Callable[[jsontext.Json], bool]] = {
-    **dict.fromkeys(_NAMES, _is_text),
+    **dict.fromkeys(Usage._fields, _is_text),
     "trigger_words": _are_words,
     "frequent_tags": _are_counted,
     "rank": lambda value: value is None or _is_whole(value),

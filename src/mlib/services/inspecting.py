@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlib.core.comfyui import TYPE_FOLDERS, canonical_type
@@ -80,7 +80,7 @@ def inspect(path: str) -> Inspected:
     return Inspected(
         path=absolute,
         size_bytes=stat.size_bytes,
-        inspection=replace(inspection, usage=with_sidecars(inspection.usage, sidecars)),
+        inspection=inspection._replace(usage=with_sidecars(inspection.usage, sidecars)),
         findings=(*inspection.findings, *wrong),
         companions=tuple(os.path.join(directory, companion.name) for companion in companions),
         sidecars=tuple(sidecars),

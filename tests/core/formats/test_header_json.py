@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -112,7 +111,7 @@ class TestLength:
         packed = pack(header)
         assert packed is not None
         room = MAX_KEPT - len(zlib.decompress(packed)) + over
-        longest = replace(header, metadata={"k": "x" * room})
+        longest = header._replace(metadata={"k": "x" * room})
         again = pack(longest)
         assert (again is None) == bool(over)
         assert again is None or unpack(again) == longest

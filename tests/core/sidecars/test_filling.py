@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,7 +79,7 @@ class TestMismatch:
         assert (finding.code, finding.serious) == ("sidecar_mismatch", False)
 
     def test_a_hostile_name_is_escaped(self) -> None:
-        named = replace(about({"sha256": OTHER}), name="\x1b[2Jin\udcffk\u202e.json")
+        named = about({"sha256": OTHER})._replace(name="\x1b[2Jin\udcffk\u202e.json")
         finding = mismatch(named, SHA, KNOWN)
         assert finding is not None
         assert finding.message.startswith("\\x1b[2Jin\\xffk\\u202e.json is about")

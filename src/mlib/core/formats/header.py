@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,8 +19,7 @@ class Tensor(NamedTuple):
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """Something about a file that its owner should know. `code` is stable; `serious` ones fail a check."""
 
     code: str
@@ -29,8 +27,7 @@ class Finding:
     serious: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What a file says of itself.
 
     `format` is one of safetensors, gguf, torch_zip, torch_legacy, pickle, torchscript, onnx, ncnn, zip (which
@@ -42,7 +39,7 @@ class Header:
 
     format: str
     tensors: tuple[Tensor, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    details: Mapping[str, Json] = field(default_factory=dict)
+    metadata: Mapping[str, str] = {}
+    details: Mapping[str, Json] = {}
     findings: tuple[Finding, ...] = ()
     data_start: int | None = None

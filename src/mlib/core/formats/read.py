@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlib.core.formats.header import Finding, Header
@@ -33,9 +32,9 @@ def read_header(file: BinaryIO, size: int, *, name: str) -> Header:
         header = _read(file, size, format_)
     if (part := _PART.search(name)) and "split" not in header.details:
         split = {"number": int(part[1]), "of": int(part[2])}
-        header = replace(header, details={**header.details, "split": split})
+        header = header._replace(details={**header.details, "split": split})
     findings = [*header.findings, *_about_the_file(header), *name_findings(header.format, name)]
-    return replace(header, findings=tuple(findings))
+    return header._replace(findings=tuple(findings))
 
 
 def _read(file: BinaryIO, size: int, format_: str) -> Header:

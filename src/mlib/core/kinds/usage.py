@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.kinds.adapters import ranks
 from mlib.core.kinds.layouts import remembered
@@ -35,8 +34,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORT_HASH = re.compile(r"[0-9a-f]{8,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What a person wants to know before the first image; empty or None where the file does not say.
 
     `frequent_tags` are the commonest captions of the training images with their counts. `rank` is the one
@@ -57,7 +55,7 @@ class Usage:
     trained_on_sha256: str = ""
     trained_on_hash: str = ""
     parameters: int = 0
-    dtypes: Mapping[str, int] = field(default_factory=dict)
+    dtypes: Mapping[str, int] = {}
     precision: str = ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ def with_sidecars(usage: Usage, sidecars: Sequence[Sidecar]) -> Usage:
     for word in [*words, *own]:
         seen.setdefault(word.casefold(), word)
     authors = [sidecar.author for sidecar in sidecars if sidecar.author]
-    return replace(
-        usage,
+    return usage._replace(
         trigger_words=tuple(seen.values()),
         author=usage.author or next(iter(authors), ""),
     )

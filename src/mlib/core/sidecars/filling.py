@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.formats.header import Finding
 from mlib.core.kinds.bases import takes_in
@@ -23,8 +22,7 @@ _TEXT = ("name", "base_model", "description", "notes")
 _SHOWN = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A sidecar with the name of its file."""
 
     name: str
@@ -71,16 +69,14 @@ def _finding(name: str, claim: str, ours: str) -> Finding:
     return Finding(MISMATCH, message)
 
 
-@dataclass(frozen=True, slots=True)
-class Filling:
+class Filling(NamedTuple):
     """The text fields and tags that sidecars have to offer, the most trusted one first."""
 
     text: Mapping[str, str]
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """What sidecars `offered` a model before, and the names of the fields that they have `given` it."""
 
     offered: tuple[Filling, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
 from typing import Any
 
 from mlib.core.sidecars.record import Sidecar
@@ -11,17 +10,16 @@ from mlib.core.sidecars.record import Sidecar
 
 def packed(sidecar: Sidecar) -> str:
     """As JSON, without what it does not say."""
-    said = {name: value for name, value in asdict(sidecar).items() if value not in ("", (), {}, None)}
+    said = {name: value for name, value in sidecar._asdict().items() if value not in ("", (), {}, None)}
     return json.dumps(said, ensure_ascii=True)
 
 
 def unpacked(text: str) -> Sidecar:
     """The Sidecar that `packed` made this of; what another version kept beside it is passed over."""
     said: dict[str, Any] = json.loads(text)
-    known = {each.name for each in fields(Sidecar)}
     kept: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in said.items()
-        if name in known
+        if name in Sidecar._fields
     }
     return Sidecar(**kept)

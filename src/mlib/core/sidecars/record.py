@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import MlibError
 
@@ -18,8 +17,7 @@ class SidecarError(MlibError):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Sidecar:
+class Sidecar(NamedTuple):
     """What one sidecar says; what it does not say is "" or empty.
 
     `name` is what a person would call the model, its `version` with it. `type` is a folder key of ComfyUI.
@@ -43,11 +41,11 @@ class Sidecar:
     preferred_weight: float | None = None
     author: str = ""
     source_url: str = ""
-    hashes: Mapping[str, str] = field(default_factory=dict)
+    hashes: Mapping[str, str] = {}
     other_sha256: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether it says nothing at all."""
-        return not any(getattr(self, each.name) for each in fields(self) if each.name not in ("kind", "cut"))
+        return not any(getattr(self, name) for name in self._fields if name not in ("kind", "cut"))

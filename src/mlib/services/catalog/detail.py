@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import NotFound
 from mlib.core.models import Content, KnownFile, Model, OtherHashes, Pending, Root
@@ -23,16 +22,14 @@ if TYPE_CHECKING:
 _AUTOV1 = 8  # digits
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A file with the name a workflow gives it; None where its root is not known."""
 
     file: KnownFile
     loader_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(NamedTuple):
     """Another model, and the path of one of its files if any is present."""
 
     sha256: str
@@ -40,8 +37,7 @@ class Related:
     path: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Detail:
+class Detail(NamedTuple):
     """All about a model, or about a pending import that would become one.
 
     `findings` come with the path they are about, None where it is the content. `trained_on` is the model in
@@ -55,7 +51,7 @@ class Detail:
     meta_json: str | None
     places: tuple[Place, ...]
     content: Content | None = None
-    hashes: OtherHashes = OtherHashes()  # noqa: RUF009 - frozen
+    hashes: OtherHashes = OtherHashes()
     findings: tuple[tuple[str | None, Finding], ...] = ()
     trained_on: Related | None = None
     same_weights: tuple[Related, ...] = ()
@@ -87,7 +83,7 @@ def detail(library: Library, target: Target) -> Detail:
             companions = [companion.name for companion in beside(place.file.path)]
             found |= dict.fromkeys(os.path.join(place.file.directory, name) for name in companions)
             said += _said(library, place.file, companions, held.hashes)
-    return replace(held, companions=tuple(found), sidecars=tuple(said))
+    return held._replace(companions=tuple(found), sidecars=tuple(said))
 
 
 def _said(library: Library, file: KnownFile, names: list[str], known: OtherHashes) -> Iterator[Sidecar]:
