@@ -186,7 +186,8 @@ def filled(things: list[Thing]) -> Library:
 
 
 TEXT = st.one_of(st.just(""), st.lists(st.sampled_from(TEXT_WORDS), min_size=1, max_size=2).map(" ".join))
-NAME = st.sampled_from([word for word in WORDS if "/" not in word])
+#: Files may be called what is no text, and still be found by what is.
+NAME = st.sampled_from([*WORDS, "anime\udcff", "Été\udcff"])
 MOMENT = st.integers(NOW - 40 * DAY, NOW)
 PLACE = st.tuples(
     st.sampled_from([None, 0, 1]), st.lists(NAME, min_size=1, max_size=2).map("/".join), st.booleans()

@@ -9,7 +9,7 @@ from mlib.core.query.fields import FIELDS
 from mlib.core.query.matching import folded
 from mlib.core.query.terms import Value, mentions
 from mlib.db.search_sidecars import Sidecars
-from mlib.db.search_subjects import MODELS, PENDING
+from mlib.db.search_subjects import FOLDERS, MODELS, PENDING
 from mlib.db.search_texts import Condition, Texts, always, any_of, every, is_text, negation, never
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlib.core.query.terms import Query, Term
     from mlib.db.library import Library
-    from mlib.db.search_subjects import Subject
+    from mlib.db.search_subjects import Relation, Subject
 
 #: By what a list can be sorted, with the column of a Subject and how its values compare.
 SORTS = {
@@ -70,8 +70,9 @@ def search(
             f"SELECT {subject.identity}, {', '.join(columns)} FROM {subject.table} WHERE {condition.sql}"
         )
         parameters += condition.parameters
+    found = " UNION ALL ".join(selects)
     rows = library.all(
-        f"SELECT sha, id FROM ({' UNION ALL '.join(selects)}) ORDER BY {keys}, sha, id LIMIT ?",
+        f"WITH {FOLDERS} SELECT sha, id FROM ({found}) ORDER BY {keys}, sha, id LIMIT ?",
         [*parameters, -1 if limit is None else limit],
     )
     return [Found(*row) for row in rows]
@@ -129,13 +130,16 @@ class _Compiler:
     def _word(self, value: Value) -> Condition:
         """One set of all that has the word somewhere: with four, each model would be looked up in each."""
         subject = self._subject
-        columns = any_of(self._texts.compared(column, value) for column in (subject.name, subject.notes))
+        noted = every([Condition(f"({subject.notes} != '')"), self._texts.compared(subject.notes, value)])
+        columns = any_of([self._texts.compared(subject.name, value), noted])
         selects = [
             Condition(f"SELECT {subject.key} FROM {subject.table} WHERE {columns.sql}", columns.parameters)
         ]
-        selects += [
-            self._bearers(name, self._matching(name, value)) for name in ("loader_name", "tag", "trigger")
-        ]
+        relations = [subject.relations["tag"], subject.relations["trigger"]]
+        relations += (
+            subject.named if subject.named and "/" not in value.text else [subject.relations["loader_name"]]
+        )
+        selects += [self._bearers(relation, self._matching(relation, value)) for relation in relations]
         parameters = tuple(parameter for select in selects for parameter in select.parameters)
         union = " UNION ALL ".join(select.sql for select in selects)
         return any_of([Condition(f"({subject.key} IN ({union}))", parameters), self._beside(value)])
@@ -143,27 +147,23 @@ class _Compiler:
     def _related(self, name: str, value: Value) -> Condition:
         """Whether something of this relation matches; with none, whether there is nothing of it."""
         relation = self._subject.relations[name]
-        inner = always() if value.how in ("none", "any") else self._matching(name, value)
+        inner = always() if value.how in ("none", "any") else self._matching(relation, value)
         found = Condition(f"({relation.key} IN ({relation.select} AND {inner.sql}))", inner.parameters)
         return negation(found) if value.how == "none" else found
 
-    def _bearers(self, name: str, inner: Condition) -> Condition:
+    def _bearers(self, relation: Relation, inner: Condition) -> Condition:
         """The keys of the subjects to which something of this relation belongs that meets a condition."""
-        relation, subject = self._subject.relations[name], self._subject
-        sql = f"{relation.select} AND {inner.sql}"
+        subject, sql = self._subject, f"{relation.select} AND {inner.sql}"
         if relation.key != subject.key:
             sql = f"SELECT {subject.key} FROM {subject.table} WHERE {relation.key} IN ({sql})"
         return Condition(sql, inner.parameters)
 
-    def _matching(self, name: str, value: Value) -> Condition:
+    def _matching(self, relation: Relation, value: Value) -> Condition:
         """Whether one row of a relation matches."""
-        if name == "tag":
+        if relation is self._subject.relations["tag"]:
             return _tag(value)
-        relation = self._subject.relations[name]
         inner = self._texts.compared(relation.value, value)
-        if relation.hints and value.how == "has" and "/" not in value.text:
-            return every([any_of(self._texts.compared(hint, value) for hint in relation.hints), inner])
-        return inner
+        return every([self._texts.compared(relation.hint, value), inner]) if relation.hint else inner
 
     def _beside(self, value: Value) -> Condition:
         """The trigger words that sidecars tell, as `show` takes them: from those that are believed."""

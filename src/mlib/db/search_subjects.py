@@ -12,18 +12,21 @@ if TYPE_CHECKING:
 class Relation(NamedTuple):
     """Rows that belong to a subject: those of `select`, by a column that equals `key`.
 
-    `value` is what is compared. Where a word without a slash matches it, it matches one of
-    `hints`, which cost less.
+    `value` is what is compared. Where a word without a slash matches it, it matches `hint`, which costs less.
     """
 
     key: str
     select: str
     value: str
-    hints: tuple[str, ...] = ()
+    hint: str = ""
 
 
 class Subject(NamedTuple):
-    """A table `m` with the expressions for what a query asks about."""
+    """A table `m` with the expressions for what a query asks about.
+
+    `named` are to be asked together instead of the loader name where a word has no slash: the folders and the
+    names of files alone, which cost less.
+    """
 
     is_pending: bool
     table: str
@@ -42,10 +45,21 @@ class Subject(NamedTuple):
     missing: str
     at_least: str
     relations: Mapping[str, Relation]
+    named: tuple[Relation, ...]
 
 
 _PATH = "rtrim(f.directory, '/') || '/' || f.name"
 _FILES = "SELECT f.sha256 FROM files AS f LEFT JOIN roots AS r ON r.id = f.root_id WHERE 1"
+#: Every folder with a file, as the table `folders`: from one to the next, past all files of each.
+FOLDERS = (
+    "RECURSIVE folders (directory) AS (SELECT min(directory) FROM files UNION ALL"
+    " SELECT (SELECT min(f.directory) FROM files AS f WHERE f.directory > d.directory)"
+    " FROM folders AS d WHERE d.directory IS NOT NULL)"
+)
+_IN_FOLDERS = (
+    "SELECT f.sha256 FROM folders AS d CROSS JOIN files AS f ON f.directory = d.directory"
+    " LEFT JOIN roots AS r ON r.id = f.root_id WHERE 1"
+)
 _WAITING = (
     "SELECT p.id FROM pending_import AS p LEFT JOIN pending_files AS f ON f.pending_id = p.id"
     " LEFT JOIN roots AS r ON r.id = f.root_id WHERE 1"
@@ -106,11 +120,15 @@ MODELS = Subject(
                 "tags.folded",
             ),
             "path": Relation("m.sha256", _FILES, _PATH),
-            "loader_name": Relation(
-                "m.sha256", _FILES, _below_root(_PATH), hints=("'' || f.directory", "'' || f.name")
-            ),
+            "loader_name": Relation("m.sha256", _FILES, _below_root(_PATH)),
             "root": Relation("m.sha256", f"{_FILES} AND r.path IS NOT NULL", "'' || r.path"),
         }
+    ),
+    named=(
+        # Texts stand before blobs in the index; to make a text of every name would cost as much as comparing.
+        Relation("m.sha256", "SELECT f.sha256 FROM files AS f WHERE f.name < x''", "f.name"),
+        Relation("m.sha256", "SELECT f.sha256 FROM files AS f WHERE f.name >= x''", "'' || f.name"),
+        Relation("m.sha256", _IN_FOLDERS, _below_root("'' || f.directory"), "'' || d.directory"),
     ),
 )
 
@@ -145,4 +163,5 @@ PENDING = Subject(
             "root": Relation("m.id", f"{_WAITING} AND r.path IS NOT NULL", "'' || r.path"),
         }
     ),
+    named=(),
 )
