@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.core.kinds.tensors import Minimal, minimal_headers
+from tests.core.kinds.tensors import Minimal, judged, minimal_headers, used
 
 from mlib.core.formats.header import Tensor
 from mlib.core.kinds import witness
 from mlib.core.kinds.bases import takes_in
 from mlib.core.kinds.placement import belongs_in
 from mlib.core.kinds.rulebook import shipped_rules
-from mlib.core.kinds.rules import UNKNOWN, classify
-from mlib.core.kinds.usage import how_to_use
+from mlib.core.kinds.rules import UNKNOWN
 
 if TYPE_CHECKING:
     from random import Random
@@ -82,7 +81,7 @@ metadatas = st.dictionaries(st.sampled_from(METADATA_KEYS), values)
 @given(tensors)
 @example([])
 def test_any_tensors_get_an_answer(found: list[Tensor]) -> None:
-    verdict = classify(found)
+    verdict = judged(found)
     assert verdict.kind == UNKNOWN or belongs_in(verdict.kind)
     assert bool(verdict.rule) == bool(verdict.evidence) == (verdict.kind != UNKNOWN)
 
@@ -92,20 +91,20 @@ def test_the_order_of_tensors_decides_nothing(
     chosen: list[Minimal], found: list[Tensor], random: Random
 ) -> None:
     mixed = [*(tensor for header in chosen for tensor in header.tensors), *found]
-    verdict = classify(mixed)
+    verdict = judged(mixed)
     random.shuffle(mixed)
-    assert classify(mixed) == verdict
+    assert judged(mixed) == verdict
 
 
 @given(headers, st.lists(st.builds(Tensor, names, dtypes, shapes), max_size=8))
 def test_tensors_under_a_prefix_of_their_own_change_nothing(header: Minimal, strangers: list[Tensor]) -> None:
     added = [Tensor(f"stranger/{tensor.name}/", tensor.dtype, tensor.shape) for tensor in strangers]
-    assert classify([*added, *header.tensors]) == classify(header.tensors)
+    assert judged([*added, *header.tensors]) == judged(header.tensors)
 
 
 @given(headers, st.sampled_from(["first_stage_model.", "vae.", "text_encoders.", "conditioner."]))
 def test_only_a_diffusion_model_becomes_something_else_by_its_company(header: Minimal, prefix: str) -> None:
-    verdict = classify([*header.tensors, Tensor(f"{prefix}stranger", "F16", (1,))])
+    verdict = judged([*header.tensors, Tensor(f"{prefix}stranger", "F16", (1,))])
     expected = "checkpoint" if header.kind == "diffusion_model" else header.kind
     assert (verdict.kind, verdict.rule) == (expected, header.rule)
 
@@ -115,13 +114,13 @@ def test_of_two_minimal_headers_the_earlier_rule_or_a_still_earlier_one_decides(
     one: Minimal, other: Minimal
 ) -> None:
     order = [header.rule for header in HEADERS]
-    both = classify([*one.tensors, *other.tensors])
+    both = judged([*one.tensors, *other.tensors])
     assert order.index(both.rule) <= max(order.index(one.rule), order.index(other.rule))
 
 
 @given(metadatas, tensors)
 def test_any_metadata_gets_an_answer_that_can_be_kept(metadata: dict[str, str], found: list[Tensor]) -> None:
-    usage = how_to_use(metadata, found)
+    usage = used(metadata, found)
     kept = [*usage.trigger_words, usage.title, *(tag for tag, _ in usage.frequent_tags)]
     for text in kept:
         assert text.encode() == text.strip().encode()
@@ -134,7 +133,7 @@ def test_any_metadata_gets_an_answer_that_can_be_kept(metadata: dict[str, str], 
 def test_each_key_that_speaks_is_believed_or_its_disagreement_is_shown(
     metadata: dict[str, str], found: list[Tensor]
 ) -> None:
-    verdict, testimony = classify(found), witness.testify(metadata)
+    verdict, testimony = judged(found), witness.testify(metadata)
     both = witness.compare(verdict, testimony)
     if verdict.kind != UNKNOWN:
         assert both.kind == verdict.kind

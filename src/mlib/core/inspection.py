@@ -11,9 +11,10 @@ from mlib.core.compare import stat_of
 from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.read import name_findings, read_header
 from mlib.core.kinds.layouts import remembered
+from mlib.core.kinds.outline import outline
 from mlib.core.kinds.placement import belongs_in, is_misplaced
 from mlib.core.kinds.rules import UNKNOWN, Verdict, classify
-from mlib.core.kinds.usage import Usage, how_to_use
+from mlib.core.kinds.usage import Figures, Usage, figures, how_to_use
 from mlib.core.kinds.witness import compare, testify
 from mlib.core.opening import open_for_reading
 
@@ -71,7 +72,7 @@ def inspect(file: BinaryIO, size: int, *, name: str) -> Inspection:
 
 def conclude(header: Header) -> Inspection:
     """What a header, read now or kept from before, means. Never raises."""
-    verdict = _verdict(header.tensors)
+    verdict, known = _shown(header.tensors)
     testimony = testify(header.metadata)
     conclusion = compare(verdict, testimony)
     evidence = [verdict.evidence] if verdict.evidence else []
@@ -82,13 +83,15 @@ def conclude(header: Header) -> Inspection:
         kind=conclusion.kind,
         base_model=conclusion.base,
         evidence=(*evidence, *conclusion.disagreements),
-        usage=how_to_use(header.metadata, header.tensors),
+        usage=how_to_use(header.metadata, known),
     )
 
 
 @remembered
-def _verdict(tensors: Sequence[Tensor]) -> Verdict:
-    return classify(tensors)
+def _shown(tensors: Sequence[Tensor]) -> tuple[Verdict, Figures]:
+    """What the tensors alone tell."""
+    outlined = outline(tensors)
+    return classify(outlined), figures(outlined)
 
 
 def place_findings(format_: str, kind: str, *, name: str, folder_type: str | None) -> tuple[Finding, ...]:

@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlib.core.formats.header import Tensor
+from mlib.core.kinds.outline import outline
+from mlib.core.kinds.rules import Verdict, classify
+from mlib.core.kinds.usage import Usage, figures, how_to_use
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _HEADERS = Path(__file__).parents[2] / "data" / "minimal_headers.json"
 
@@ -45,3 +52,13 @@ def minimal_headers() -> list[Minimal]:
 def minimal(rule: str) -> list[Tensor]:
     """The tensors of that rule's minimal header."""
     return next(list(header.tensors) for header in minimal_headers() if header.rule == rule)
+
+
+def judged(found: Sequence[Tensor]) -> Verdict:
+    """What these tensors say the file is."""
+    return classify(outline(found))
+
+
+def used(metadata: Mapping[str, str], found: Sequence[Tensor]) -> Usage:
+    """How to use a file with this metadata and these tensors."""
+    return how_to_use(metadata, figures(outline(found)))

@@ -4,18 +4,18 @@ import json
 from importlib.resources import files
 
 import pytest
-from tests.core.kinds.tensors import Minimal, minimal, minimal_headers, tensors
+from tests.core.kinds.tensors import Minimal, judged, minimal, minimal_headers, tensors
 
 from mlib.core.formats.header import Tensor
 from mlib.core.kinds.rulebook import Name, shipped_rules, spellings
-from mlib.core.kinds.rules import UNKNOWN, Verdict, classify
+from mlib.core.kinds.rules import UNKNOWN, Verdict
 
 RULES = [rule for group in shipped_rules() for rule in group.rules]
 
 
 @pytest.mark.parametrize("header", minimal_headers(), ids=lambda header: header.rule)
 def test_the_least_that_a_rule_asks_for_gives_its_answer(header: Minimal) -> None:
-    verdict = classify(header.tensors)
+    verdict = judged(header.tensors)
     assert (verdict.rule, verdict.kind, verdict.bases) == (header.rule, header.kind, header.bases)
     assert verdict.evidence.endswith(f"→ {', '.join(filter(None, (header.kind, ' or '.join(header.bases))))}")
 
@@ -87,12 +87,12 @@ def test_an_adapter_is_no_base_though_its_names_hold_the_markers_of_one() -> Non
         "diffusion_model.img_in.weight 3072,64",
         "diffusion_model.double_blocks.0.img_attn.norm.key_norm.scale 128",
     )
-    assert classify(lora).rule == "lora-flux"
+    assert judged(lora).rule == "lora-flux"
 
 
 def test_a_controlnet_is_no_base_though_it_repeats_half_of_it() -> None:
     copied = minimal("flux-dev")
-    assert classify([*copied, *minimal("cn-flux-xlabs")]).kind == "controlnet"
+    assert judged([*copied, *minimal("cn-flux-xlabs")]).kind == "controlnet"
 
 
 def test_a_checkpoint_with_stray_lora_tensors_is_a_checkpoint() -> None:
@@ -103,9 +103,9 @@ def test_a_checkpoint_with_stray_lora_tensors_is_a_checkpoint() -> None:
         "cond_stage_model.transformer.text_model.embeddings.position_ids 1,77",
     )
     stray = tensors("lora_unet_mid_block_attentions_0_proj_in.lora_up.weight 320,4")
-    verdict = classify([*stray, *model])
+    verdict = judged([*stray, *model])
     assert (verdict.kind, verdict.base, verdict.rule) == ("checkpoint", "SD 1.5", "sd1")
-    assert classify(stray).kind == "lora"
+    assert judged(stray).kind == "lora"
 
 
 @pytest.mark.parametrize("beside", ["first_stage_model.x", "vae.x", "conditioner.x", "text_encoders.x"])
@@ -114,8 +114,8 @@ def test_a_diffusion_model_that_brings_its_company_is_a_checkpoint(beside: str) 
         "model.diffusion_model.input_blocks.0.0.weight 320,4,3,3",
         "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight 640,2048",
     )
-    assert classify(alone).kind == "diffusion_model"
-    verdict = classify([*alone, *tensors(beside)])
+    assert judged(alone).kind == "diffusion_model"
+    verdict = judged([*alone, *tensors(beside)])
     assert (verdict.kind, verdict.base) == ("checkpoint", "SDXL")
     assert verdict.evidence.endswith(f"; {beside} beside it → checkpoint, SDXL")
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_of_an_unknown_model_is_not_taken_for_its_vae_or_its_text_e
         "first_stage_model.decoder.conv_in.weight 512,4,3,3",
         "model.layers.0.post_attention_layernorm.weight 4096",
     )
-    verdict = classify(checkpoint)
+    verdict = judged(checkpoint)
     assert (verdict.kind, verdict.bases) == ("checkpoint", ())
 
 
@@ -135,12 +135,12 @@ def test_a_checkpoint_of_an_unknown_model_is_not_taken_for_its_vae_or_its_text_e
 )
 def test_a_diffusion_model_is_known_under_every_prefix_it_is_saved_with(prefix: str) -> None:
     moved = [Tensor(prefix + tensor.name, "BF16", tensor.shape) for tensor in minimal("flux-dev")]
-    assert classify(moved).base == "Flux.1 dev"
+    assert judged(moved).base == "Flux.1 dev"
 
 
 def test_the_tensors_of_one_rule_must_share_a_prefix() -> None:
     one, *others = minimal("flux-dev")
-    assert classify([Tensor(f"net.{one.name}", "BF16", one.shape), *others]).rule != "flux-dev"
+    assert judged([Tensor(f"net.{one.name}", "BF16", one.shape), *others]).rule != "flux-dev"
 
 
 # --- adapters ----------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_the_spelling_of_the_trainer_does_not_matter(names: tuple[str, str, str]
             Tensor(form.format(block, down), "F16", (8, inputs)),
             Tensor(form.format(block, up), "F16", (320, 8)),
         ]
-        assert (classify(lora).kind, classify(lora).base) == ("lora", base)
+        assert (judged(lora).kind, judged(lora).base) == ("lora", base)
 
 
 def test_text_encoder_layers_that_come_first_do_not_decide_the_base() -> None:
@@ -178,12 +178,12 @@ def test_text_encoder_layers_that_come_first_do_not_decide_the_base() -> None:
         "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight 8,768",
     )
     unet = tensors("lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight 8,1024")
-    assert classify(encoder) == Verdict(
+    assert judged(encoder) == Verdict(
         kind="lora",
         rule="lora-unknown",
         evidence="lora_te_text_model_encoder_layers_0_mlp_fc1 → lora",
     )
-    assert classify([*encoder, *unet]).base == "SD 2"
+    assert judged([*encoder, *unet]).base == "SD 2"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_text_encoder_layers_that_come_first_do_not_decide_the_base() -> None:
     ],
 )
 def test_an_adapter_of_nothing_known_is_a_lora_of_unknown_base(name: str) -> None:
-    verdict = classify(tensors(name))
+    verdict = judged(tensors(name))
     assert (verdict.kind, verdict.bases) == ("lora", ())
 
 
@@ -205,20 +205,20 @@ def test_one_layer_of_the_size_asked_for_is_enough() -> None:
         "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight 8,320",
         "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight 8,1024",
     )
-    assert classify(lora).base == classify(lora[::-1]).base == "SD 2"
+    assert judged(lora).base == judged(lora[::-1]).base == "SD 2"
 
 
 def test_where_two_bases_look_the_same_both_are_named() -> None:
-    assert classify(minimal("vae-4ch")).bases == ("SD 1.5", "SD 2", "SDXL")
-    assert classify(minimal("wan-t2v-14b")).bases == ("Wan 2.1 T2V 14B", "Wan 2.2 T2V A14B")
-    assert "Chroma" in classify(minimal("lora-flux")).like
+    assert judged(minimal("vae-4ch")).bases == ("SD 1.5", "SD 2", "SDXL")
+    assert judged(minimal("wan-t2v-14b")).bases == ("Wan 2.1 T2V 14B", "Wan 2.2 T2V A14B")
+    assert "Chroma" in judged(minimal("lora-flux")).like
 
 
 def test_more_adapter_tensors_than_anyone_trains_are_still_a_lora() -> None:
     many = [Tensor(f"x{number}.y.lora_down.weight", "F16", (1, 1)) for number in range(50_001)]
-    verdict = classify(many)
+    verdict = judged(many)
     assert (verdict.kind, verdict.rule) == ("lora", "lora-unknown")
-    assert classify(many[::-1]) == verdict
+    assert judged(many[::-1]) == verdict
 
 
 # --- no answer ---------------------------------------------------------------------------------------------
@@ -238,29 +238,29 @@ def test_more_adapter_tensors_than_anyone_trains_are_still_a_lora() -> None:
     ],
 )
 def test_what_no_rule_knows_is_unknown(names: tuple[str, ...]) -> None:
-    assert classify(tensors(*names)) == Verdict(kind=UNKNOWN)
+    assert judged(tensors(*names)) == Verdict(kind=UNKNOWN)
 
 
 def test_a_size_is_asked_only_of_an_axis_that_is_there() -> None:
     for shape in ((), (768,), (0, 0, 0), (-1,), (2**70, 768)):
-        found = classify([Tensor("emb_params", "F32", shape)])
+        found = judged([Tensor("emb_params", "F32", shape)])
         assert found.base == ("SD 1.5" if shape[-1:] == (768,) else "")
 
 
 def test_evidence_names_what_was_found_and_what_was_not() -> None:
-    assert classify(minimal("flux-schnell")).evidence == (
+    assert judged(minimal("flux-schnell")).evidence == (
         "double_blocks.0.img_attn.norm.key_norm.scale; img_in.weight; no guidance_in.in_layer.weight"
         " → diffusion_model, Flux.1 schnell"
     )
-    assert classify(minimal("flux-fill")).evidence.startswith("img_in.weight[1] = 384; ")
+    assert judged(minimal("flux-fill")).evidence.startswith("img_in.weight[1] = 384; ")
 
 
 def test_evidence_stays_short_whatever_a_tensor_is_called() -> None:
-    verdict = classify([Tensor(f"string_to_param.{'x' * 1_000_000}", "F32", (1, 768))])
+    verdict = judged([Tensor(f"string_to_param.{'x' * 1_000_000}", "F32", (1, 768))])
     assert verdict.rule == "ti-sd1"
     assert len(verdict.evidence) < 200
 
 
 def test_names_that_occur_twice_are_judged_alike_in_any_order() -> None:
     twice = [Tensor("emb_params", "F32", (1, 768)), Tensor("emb_params", "F32", (1, 1024))]
-    assert classify(twice) == classify(twice[::-1])
+    assert judged(twice) == judged(twice[::-1])

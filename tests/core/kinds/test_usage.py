@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.core.kinds.tensors import tensors
+from tests.core.kinds.tensors import tensors, used
 
 from mlib.core.formats.header import Tensor
 from mlib.core.kinds.precision import file_type
-from mlib.core.kinds.usage import Usage, how_to_use
+from mlib.core.kinds.usage import Usage
 
 #: What kohya's trainer writes, shortened.
 KOHYA = {
@@ -26,7 +26,7 @@ KOHYA = {
 
 
 def test_metadata_of_a_trainer_is_read() -> None:
-    usage = how_to_use(KOHYA, [])
+    usage = used(KOHYA, [])
     assert usage.title == "Watercolor Dreams"
     assert usage.author == "inkfox"
     assert usage.license == ""
@@ -39,7 +39,7 @@ def test_metadata_of_a_trainer_is_read() -> None:
 
 
 def test_what_the_file_does_not_say_is_empty() -> None:
-    assert how_to_use({}, []) == Usage()
+    assert used({}, []) == Usage()
 
 
 # --- trigger words -----------------------------------------------------------------------------------------
@@ -50,13 +50,13 @@ def test_the_authors_phrase_is_kept_whole_and_goes_first() -> None:
         "modelspec.trigger_phrase": "wtrclr style,  soft",
         "ssmd_keywords": "wash, wtrclr style,  soft,",
     }
-    assert how_to_use(metadata, []).trigger_words == ("wtrclr style, soft", "wash", "wtrclr style", "soft")
+    assert used(metadata, []).trigger_words == ("wtrclr style, soft", "wash", "wtrclr style", "soft")
 
 
 def test_a_phrase_of_several_sentences_is_kept_and_a_book_is_not() -> None:
     sentences = "A watercolour of a quiet harbour, soft light. " * 10
     for text, kept in ((sentences, (sentences.strip(),)), (sentences * 10, ())):
-        assert how_to_use({"modelspec.trigger_phrase": text}, []).trigger_words == kept
+        assert used({"modelspec.trigger_phrase": text}, []).trigger_words == kept
 
 
 def test_class_tokens_are_trigger_words() -> None:
@@ -65,17 +65,17 @@ def test_class_tokens_are_trigger_words() -> None:
         3,
         {},
     ]
-    assert how_to_use({"ss_datasets": json.dumps(datasets)}, []).trigger_words == ("ohwx man",)
+    assert used({"ss_datasets": json.dumps(datasets)}, []).trigger_words == ("ohwx man",)
 
 
 def test_without_a_phrase_the_captions_of_nearly_all_images_are_the_trigger_words() -> None:
     counts = {"ohwx": 100, "1girl": 95, "smile": 89, "tree": 2}
-    assert how_to_use({"ss_tag_frequency": json.dumps({"d": counts})}, []).trigger_words == ("ohwx", "1girl")
+    assert used({"ss_tag_frequency": json.dumps({"d": counts})}, []).trigger_words == ("ohwx", "1girl")
 
 
 def test_of_equally_common_captions_the_order_in_the_file_decides_nothing() -> None:
     tags = [
-        how_to_use({"ss_tag_frequency": text}, []).frequent_tags
+        used({"ss_tag_frequency": text}, []).frequent_tags
         for text in ('{"d": {"b": 2, "a": 2, "c": 3}}', '{"d": {"c": 3, "a": 2, "b": 2}}')
     ]
     assert tags[0] == tags[1] == (("c", 3), ("a", 2), ("b", 2))
@@ -102,7 +102,7 @@ def test_of_equally_common_captions_the_order_in_the_file_decides_nothing() -> N
     ids=lambda text: ascii(text)[:30],
 )
 def test_a_hostile_tag_frequency_yields_nothing(text: str) -> None:
-    usage = how_to_use({"ss_tag_frequency": text, "ss_datasets": text}, [])
+    usage = used({"ss_tag_frequency": text, "ss_datasets": text}, [])
     assert usage == Usage()
 
 
@@ -113,7 +113,7 @@ def test_text_from_metadata_is_one_line_that_can_be_stored() -> None:
         "modelspec.trigger_phrase": hostile,
         "ss_tag_frequency": '{"d": {"x\\ud800\\u0000y": 3}}',
     }
-    usage = how_to_use(metadata, [])
+    usage = used(metadata, [])
     assert usage.title == "a b [31m c d"
     assert usage.trigger_words == ("a b [31m c d",)
     assert usage.frequent_tags == (("x y", 3),)
@@ -127,7 +127,7 @@ def test_long_text_is_cut_and_long_lists_are_short() -> None:
         "ssmd_keywords": ",".join(f"w{number}" for number in range(100_000)),
         "ss_tag_frequency": json.dumps({"d": counts}),
     }
-    usage = how_to_use(metadata, [])
+    usage = used(metadata, [])
     assert len(usage.title) == 500
     assert len(usage.trigger_words) == 20
     assert usage.frequent_tags[0] == ("tag 4999", 5999)
@@ -153,7 +153,7 @@ def test_long_text_is_cut_and_long_lists_are_short() -> None:
     ids=lambda text: ascii(text)[:20],
 )
 def test_resolutions_are_written_one_way(text: str, shown: str) -> None:
-    assert how_to_use({"ss_resolution": text}, []).resolution == shown
+    assert used({"ss_resolution": text}, []).resolution == shown
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_resolutions_are_written_one_way(text: str, shown: str) -> None:
     ids=lambda text: ascii(text)[:20],
 )
 def test_what_is_no_number_is_no_alpha_and_no_rank(text: str) -> None:
-    usage = how_to_use({"ss_network_alpha": text, "ss_network_dim": text}, [])
+    usage = used({"ss_network_alpha": text, "ss_network_dim": text}, [])
     assert (usage.alpha, usage.rank) == (None, None)
 
 
 @pytest.mark.parametrize("text", ["None", "", "xyz", "c8" * 31, "c8" * 33, "zz" * 32])
 def test_what_is_no_sha256_of_a_base_is_not_shown_as_one(text: str) -> None:
-    assert how_to_use({"ss_new_sd_model_hash": text}, []).trained_on_sha256 == ""
+    assert used({"ss_new_sd_model_hash": text}, []).trained_on_sha256 == ""
 
 
 def test_the_rank_is_that_of_most_layers_whatever_the_metadata_says() -> None:
@@ -178,9 +178,9 @@ def test_the_rank_is_that_of_most_layers_whatever_the_metadata_says() -> None:
         "c.lora_down.weight 64,320,3,3",
         "c.lora_up.weight 320,64,1,1",
     )
-    assert how_to_use({"ss_network_dim": "128"}, lora).rank == 16
-    assert how_to_use({"ss_network_dim": "128"}, lora[::-1]).rank == 16
-    assert how_to_use({}, tensors("plain.weight")).rank is None
+    assert used({"ss_network_dim": "128"}, lora).rank == 16
+    assert used({"ss_network_dim": "128"}, lora[::-1]).rank == 16
+    assert used({}, tensors("plain.weight")).rank is None
 
 
 def test_parameters_are_counted_by_type() -> None:
@@ -190,7 +190,7 @@ def test_parameters_are_counted_by_type() -> None:
         Tensor("c", "F32", ()),
         Tensor("d", "F32", (0, 7)),
     ]
-    usage = how_to_use({}, model)
+    usage = used({}, model)
     assert usage.parameters == 206
     assert usage.dtypes == {"F16": 205, "F32": 1}
     assert usage.precision == "fp16"
@@ -201,7 +201,7 @@ def test_parameters_are_counted_by_type() -> None:
     [((2**63, 2**63), 2**63 - 1), ((2**62, 0), 0), ((-5, 3), 0), ((2,) * 1_000_000, 2**63 - 1)],
 )
 def test_untrue_shapes_are_counted_within_bounds(shape: tuple[int, ...], count: int) -> None:
-    assert how_to_use({}, [Tensor("a", "F16", shape), Tensor("b", "F16", shape)]).parameters == min(
+    assert used({}, [Tensor("a", "F16", shape), Tensor("b", "F16", shape)]).parameters == min(
         2 * count, 2**63 - 1
     )
 
@@ -220,7 +220,7 @@ def test_untrue_shapes_are_counted_within_bounds(shape: tuple[int, ...], count: 
 )
 def test_precision_is_said_as_people_say_it(number: str, dtype: str, shown: str) -> None:
     model = [Tensor("big", dtype, (100, 100)), Tensor("norm", "F32", (100,))]
-    assert how_to_use({"general.file_type": number}, model).precision == shown
+    assert used({"general.file_type": number}, model).precision == shown
 
 
 @pytest.mark.parametrize("number", ["", "-1", "1.0", "²", "9" * 5_000])

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.core.kinds.tensors import minimal
+from tests.core.kinds.tensors import judged, minimal
 
 from mlib.core.kinds import witness
 from mlib.core.kinds.bases import agreeing, takes_in
-from mlib.core.kinds.rules import UNKNOWN, Verdict, classify
+from mlib.core.kinds.rules import UNKNOWN, Verdict
 
 
 @pytest.mark.parametrize(
@@ -92,30 +92,30 @@ def test_what_agrees_is_said_in_the_more_exact_words() -> None:
 
 def test_metadata_makes_the_base_more_exact() -> None:
     said = witness.testify({"modelspec.architecture": "flux-1-dev/lora"})
-    both = witness.compare(classify(minimal("lora-flux")), said)
+    both = witness.compare(judged(minimal("lora-flux")), said)
     assert (both.kind, both.base, both.disagreements) == ("lora", "Flux.1 dev", ())
 
 
 def test_metadata_picks_one_of_several_bases() -> None:
     said = witness.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base"})
-    assert witness.compare(classify(minimal("vae-4ch")), said).bases == ("SDXL",)
+    assert witness.compare(judged(minimal("vae-4ch")), said).bases == ("SDXL",)
 
 
 def test_metadata_may_name_a_base_that_looks_the_same() -> None:
     both = witness.compare(
-        classify(minimal("lora-flux")), witness.testify({"modelspec.architecture": "chroma/lora"})
+        judged(minimal("lora-flux")), witness.testify({"modelspec.architecture": "chroma/lora"})
     )
     assert (both.base, both.disagreements) == ("Chroma", ())
 
 
 def test_a_wider_name_in_the_metadata_takes_nothing_away() -> None:
-    both = witness.compare(classify(minimal("chroma")), witness.testify({"general.architecture": "flux"}))
+    both = witness.compare(judged(minimal("chroma")), witness.testify({"general.architecture": "flux"}))
     assert (both.base, both.disagreements) == ("Chroma", ())
 
 
 def test_metadata_fills_what_the_tensors_do_not_say() -> None:
     both = witness.compare(
-        classify(minimal("lora-unknown")), witness.testify({"ss_base_model_version": "sd_v1"})
+        judged(minimal("lora-unknown")), witness.testify({"ss_base_model_version": "sd_v1"})
     )
     assert (both.kind, both.base, both.disagreements) == ("lora", "SD 1.5", ())
     both = witness.compare(Verdict(), witness.testify({"general.architecture": "llama"}))
@@ -124,7 +124,7 @@ def test_metadata_fills_what_the_tensors_do_not_say() -> None:
 
 def test_a_contradiction_is_shown_and_the_tensors_decide() -> None:
     said = witness.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"})
-    both = witness.compare(classify(minimal("sd1")), said)
+    both = witness.compare(judged(minimal("sd1")), said)
     assert (both.kind, both.base) == ("diffusion_model", "SD 1.5")
     assert both.disagreements == (
         "tensors say diffusion_model, modelspec.architecture (stable-diffusion-xl-v1-base/lora) says lora",
@@ -151,6 +151,6 @@ def test_a_checkpoint_may_call_itself_by_its_diffusion_model() -> None:
 
 
 def test_without_metadata_the_tensors_answer_alone() -> None:
-    verdict = classify(minimal("sd1"))
+    verdict = judged(minimal("sd1"))
     both = witness.compare(verdict, witness.testify({}))
     assert (both.kind, both.bases, both.disagreements) == (verdict.kind, verdict.bases, ())

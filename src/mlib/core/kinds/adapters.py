@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import functools
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from mlib.core.formats.header import Tensor
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: Endings of the matrix that meets the layer's input; its shape is (rank, inputs, ...).
 #: Written by kohya and most trainers, PEFT, diffusers (three spellings), LyCORIS (LoHa), XLabs.
@@ -33,49 +31,44 @@ _PARTS = _INPUT_SIDE + _OTHER_PARTS
 
 #: The largest adapters have some ten thousand.
 _MAX_TENSORS = 50_000
-#: It begins with the digit, of which there are few: looking behind from every character takes twice as long.
-_NUMBER_ABOVE_1 = re.compile(r"[1-9](?<=[_.].)(?:[0-9]++|(?<=[2-9]))(?=[_.\n])")
+#: Without numbers, the adapters of all trainers have some thousands of names, none as long as that.
+_LINES = 8_192
+_LONG = 300
 
 
-def ranks(tensors: Iterable[Tensor]) -> Iterable[int]:
-    """The rank of every adapted layer, where its shape tells (LoKr's does not)."""
-    return (
-        tensor.shape[0] for tensor in tensors if len(tensor.shape) > 1 and tensor.name.endswith(_INPUT_SIDE)
-    )
+def ranks(alike: Mapping[tuple[str, str, tuple[int, ...]], int]) -> Iterator[tuple[int, int]]:
+    """The rank of adapted layers, where its shape tells (LoKr's does not), and of how many tensors alike."""
+    for (line, _, shape), count in alike.items():
+        if len(shape) > 1 and line.endswith(_INPUT_SIDE):
+            yield shape[0], count
 
 
 def adapted_layers(
-    shapes: Mapping[str, tuple[int, ...]], *, prefixes: Sequence[str]
+    alike: Mapping[tuple[str, str, tuple[int, ...]], int], *, prefixes: Sequence[str]
 ) -> dict[str, tuple[int, ...]]:
     """The layers that adapter tensors change, each with the numbers of inputs seen; empty if there are none.
 
-    A layer is named alike whoever trained it: all of `prefixes` that fit are taken off in turn, dots become
-    underscores, and whole numbers above 1 become N, so that thousands of tensors come down to some dozens.
-    Of more adapter tensors than anyone trains only one is looked at, and its name is left as it is.
+    `alike` is that of an Outline. A layer is named alike whoever trained it: all of `prefixes` that fit are
+    taken off in turn, and dots become underscores. Of more adapter tensors than anyone trains only one is
+    looked at, and its name is left as it is.
     """
-    names = [name for name in shapes if name.endswith(_PARTS) and "\n" not in name]
-    if not names:
-        return {}
-    if len(names) > _MAX_TENSORS:
-        return {min(names): ()}
-    # Of the lines that names become without their numbers there are some dozens.
-    lines = _without_numbers(names, prefixes)
+    found = {part: count for part, count in alike.items() if part[0].endswith(_PARTS) and "\n" not in part[0]}
+    if sum(found.values()) > _MAX_TENSORS:
+        return {min(line for line, _, _ in found): ()}
     layers: defaultdict[str, set[int]] = defaultdict(set)
-    for line, shape in dict.fromkeys(zip(lines, map(shapes.__getitem__, names), strict=True)):
-        inputs = layers[_layer(line)]
+    for line, _, shape in found:
+        layer = _layer_again(line, prefixes) if len(line) < _LONG else _layer(line, prefixes)
+        inputs = layers[layer]
         if line.endswith(_INPUT_SIDE):
             inputs.update(shape[1:2])
     return {layer: tuple(inputs) for layer, inputs in layers.items()}
 
 
-def _without_numbers(names: Sequence[str], prefixes: Sequence[str]) -> list[str]:
-    # Changing one long text takes a fifth of the time that changing every name takes.
-    text = "\n".join(("", *names, ""))
+def _layer(line: str, prefixes: Sequence[str]) -> str:
     for prefix in prefixes:
-        text = text.replace(f"\n{prefix}", "\n")
-    return _NUMBER_ABOVE_1.sub("N", text).split("\n")[1:-1]
-
-
-def _layer(line: str) -> str:
+        line = line.removeprefix(prefix)
     part = next((part for part in _PARTS if line.endswith(part)), "")
     return line.removesuffix(part).replace(".", "_")
+
+
+_layer_again = functools.lru_cache(maxsize=_LINES)(_layer)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mlib.core.formats.header import Tensor
+    from mlib.core.kinds.outline import Outline
     from mlib.core.kinds.rulebook import Group, Name, Rule, Size
 
 UNKNOWN = "unknown"
@@ -40,29 +41,29 @@ class Verdict:
         return " / ".join(self.bases)
 
 
-def classify(tensors: Sequence[Tensor], *, rules: Sequence[Group] | None = None) -> Verdict:
-    """The kind and base model of a file with these tensors, in any order; unknown where no rule holds.
+def classify(outlined: Outline) -> Verdict:
+    """The kind and base model of a file with such tensors, in any order; unknown where no rule holds.
 
     Milliseconds for real headers, and in proportion to their length for any other. Never raises.
     """
-    groups = shipped_rules() if rules is None else rules
-    names = _Names(_shapes(tensors))
+    groups = shipped_rules()
+    names = _Names(_shapes(outlined.tensors))
     for place, group in enumerate(groups):
-        verdict = _judge(group, names, group.prefixes)
+        verdict = _judge(group, names, outlined, group.prefixes)
         if verdict is None:
             continue
         if group.yields_to is not None:
             for other in groups[place + 1 :]:
                 if group.yields_to in other.prefixes:
-                    verdict = _judge(other, names, (group.yields_to,)) or verdict
+                    verdict = _judge(other, names, outlined, (group.yields_to,)) or verdict
         return verdict
     return Verdict()
 
 
-def _judge(group: Group, tensors: _Names, prefixes: Sequence[str]) -> Verdict | None:
+def _judge(group: Group, tensors: _Names, outlined: Outline, prefixes: Sequence[str]) -> Verdict | None:
     names = tensors
     if group.adapters:
-        layers = adapted_layers(tensors.shapes, prefixes=prefixes)
+        layers = adapted_layers(outlined.alike, prefixes=prefixes)
         if not layers:
             return None
         names, prefixes = _Names(layers), ("",)

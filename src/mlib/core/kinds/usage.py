@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.kinds.adapters import ranks
-from mlib.core.kinds.layouts import remembered
 from mlib.core.kinds.lines import one_line
 from mlib.core.kinds.precision import precision
 from mlib.core.kinds.trigger_words import frequent_tags, trigger_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from mlib.core.formats.header import Tensor
+    from mlib.core.kinds.outline import Outline
 
 _MAX_TEXT = 500
 #: What is counted past this is an untrue header; SQLite and JSON hold no more.
 _MAX_COUNT = 2**63 - 1
 
-_DTYPE_AND_SHAPE = attrgetter("dtype", "shape")
-
 _SIZES = re.compile(r"[0-9]{1,6}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORT_HASH = re.compile(r"[0-9a-f]{8,64}")
+
+
+class Figures(NamedTuple):
+    """The rank that most adapted layers have, and how many numbers there are of each dtype."""
+
+    rank: int | None = None
+    dtypes: Mapping[str, int] = {}
 
 
 class Usage(NamedTuple):
@@ -59,10 +62,9 @@ class Usage(NamedTuple):
     precision: str = ""
 
 
-def how_to_use(metadata: Mapping[str, str], tensors: Sequence[Tensor]) -> Usage:
+def how_to_use(metadata: Mapping[str, str], known: Figures) -> Usage:
     """What the header of a file says of its use, in text of one line each. Never raises."""
-    common_rank, numbers = _figures(tensors)
-    dtypes = dict(numbers)
+    dtypes = known.dtypes
     tags = frequent_tags(metadata)
     return Usage(
         trigger_words=trigger_words(metadata, tags),
@@ -71,7 +73,7 @@ def how_to_use(metadata: Mapping[str, str], tensors: Sequence[Tensor]) -> Usage:
         author=_text(metadata, "modelspec.author", "ssmd_author", "general.author", "general.organization"),
         license=_text(metadata, "modelspec.license", "general.license"),
         resolution=_resolution(metadata),
-        rank=common_rank or _rank(metadata),
+        rank=known.rank or _rank(metadata),
         alpha=_number(metadata, "ss_network_alpha"),
         trained_on=_text(metadata, "ss_sd_model_name"),
         trained_on_sha256=_hash(metadata, "ss_new_sd_model_hash", _SHA256),
@@ -99,13 +101,19 @@ def _resolution(metadata: Mapping[str, str]) -> str:
     return f"{int(sizes[0])}x{int(sizes[-1])}"
 
 
-@remembered
-def _figures(tensors: Sequence[Tensor]) -> tuple[int | None, tuple[tuple[str, int], ...]]:
-    """The rank most adapted layers have, and how many numbers there are of each dtype."""
-    counts = Counter(rank for rank in ranks(tensors) if 0 < rank <= _MAX_COUNT)
+def figures(outlined: Outline) -> Figures:
+    """The numbers that a file's tensors come to."""
+    of_rank: Counter[int] = Counter()
+    for rank, count in ranks(outlined.alike):
+        if 0 < rank <= _MAX_COUNT:
+            of_rank[rank] += count
     # Of two that are as common, the larger, in whatever order the tensors lie.
-    common = max(counts, key=lambda rank: (counts[rank], rank), default=None)
-    return common, tuple(_numbers_by_dtype(tensors).items())
+    common = max(of_rank, key=lambda rank: (of_rank[rank], rank), default=None)
+    numbers: Counter[str] = Counter()
+    for (_, dtype, shape), count in outlined.alike.items():
+        numbers[dtype] += count * _numbers(shape)
+    by_dtype = {dtype: min(count, _MAX_COUNT) for dtype, count in sorted(numbers.items())}
+    return Figures(common, by_dtype)
 
 
 def _rank(metadata: Mapping[str, str]) -> int | None:
@@ -121,14 +129,6 @@ def _number(metadata: Mapping[str, str], key: str) -> float | None:
 def _hash(metadata: Mapping[str, str], key: str, form: re.Pattern[str]) -> str:
     text = _text(metadata, key).lower().removeprefix("0x")
     return text if form.fullmatch(text) else ""
-
-
-def _numbers_by_dtype(tensors: Iterable[Tensor]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    # A model has thousands of tensors, of some dozens of shapes.
-    for (dtype, shape), times in Counter(map(_DTYPE_AND_SHAPE, tensors)).items():
-        counts[dtype] += times * _numbers(shape)
-    return {dtype: min(count, _MAX_COUNT) for dtype, count in sorted(counts.items())}
 
 
 def _numbers(shape: Sequence[int]) -> int:
