@@ -430,16 +430,23 @@ class TestExtraPathsRoots:
     @pytest.mark.parametrize(
         "text",
         [
-            "\n".join(
-                ["a0: &a0 {k: v}", *(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 60))]
-            ),
             "a: &a {" + ", ".join(f"k{i}" for i in range(500)) + "}\nb: {<<: [" + "*a, " * 10_000 + "]}",
             "a: &a {<<: *a}",
         ],
-        ids=["doubling", "repeating", "merging itself"],
+        ids=["repeating", "merging itself"],
     )
     def test_merges_that_multiply_are_refused(self, tmp_path: Path, text: str) -> None:
         assert failure(lambda: extra_paths_roots(yaml_file(tmp_path, text))).code == "bad_yaml"
+
+    def test_merges_that_double_each_time_are_refused_or_merged_once(self, tmp_path: Path) -> None:
+        """PyYAML merges a key once since 6.0.4; before, sixty lines asked for 2**59 of them."""
+        doubling = (f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 60))
+        path = yaml_file(tmp_path, "\n".join(["a0: &a0 {k: v}", *doubling]))
+        try:
+            found = {root.type for root in extra_paths_roots(path).roots}
+        except MlibError as error:
+            found = {error.code}
+        assert found in ({"k"}, {"bad_yaml"})
 
     @pytest.mark.parametrize(
         "text",
