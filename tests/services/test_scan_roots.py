@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -159,6 +160,34 @@ def test_a_yaml_that_a_remembered_comfyui_gets_is_read(bare: Shelf, comfyui: Pat
     write_model(bare.loras / "a.pt")
     write_yaml(comfyui / "extra_model_paths.yaml", loras=bare.loras)
     assert bare.told() == {"added": 1, "unchanged": 1, "read": 1}
+
+
+@pytest.mark.parametrize("first", ["true", "false"])
+def test_what_is_wrong_in_the_yaml_of_a_remembered_comfyui_is_told_once(
+    bare: Shelf, comfyui: Path, first: str
+) -> None:
+    """Whichever of the two comes first among the roots."""
+    yaml = write_yaml(comfyui / "extra_model_paths.yaml", is_default=first, checkpoints=bare.loras)
+    yaml.write_text(f"{yaml.read_text()}broken: 7\n")
+    write_model(bare.loras / "a.pt")
+    for _ in range(2):
+        report = bare.scan(comfyui=[str(comfyui)] if not remembered(bare) else ())
+        assert codes(report) == [("extra_model_paths.yaml", "bad_block")]
+
+
+def test_a_rescan_keeps_the_order_in_which_comfyui_searches(bare: Shelf, comfyui: Path) -> None:
+    """One block goes before ComfyUI's own folders, another behind them."""
+    (comfyui / "models" / "vae").mkdir()
+    for folder in (bare.loras, bare.vae):
+        folder.mkdir()
+    (comfyui / "extra_model_paths.yaml").write_text(
+        f"a:\n    is_default: true\n    checkpoints: {bare.loras}\nb:\n    vae: {bare.vae}\n"
+    )
+    bare.scan(comfyui=[str(comfyui)])
+    before = list(remembered(bare))
+    bare.scan()
+    assert list(remembered(bare)) == before
+    assert [os.path.basename(path) for path in before if "vae" in path] == ["vae", "vae"]
 
 
 def test_a_yaml_that_no_longer_lists_a_folder_takes_nothing_away(bare: Shelf, comfyui: Path) -> None:

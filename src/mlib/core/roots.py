@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
+#: What ComfyUI reads beside itself without being told.
+EXTRA_PATHS = "extra_model_paths.yaml"
+
+
 class RootsFound(NamedTuple):
     """Roots in search order, and what kept others from being found."""
 
@@ -51,7 +55,7 @@ def comfyui_roots(directory: str) -> RootsFound:
         for folder in folders
         if folder in names
     ]
-    found = _with_extra_paths(built_in, os.path.join(base, "extra_model_paths.yaml"))
+    found = _with_extra_paths(built_in, os.path.join(base, EXTRA_PATHS))
     by_type = _by_type(found.roots)
     for folder in OUTPUT_FOLDERS:
         path = os.path.join(base, "output", folder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import MlibError
 from mlib.core.models import Problem, Root
-from mlib.core.roots import comfyui_roots, distinct, extra_paths_roots, root_option
+from mlib.core.roots import EXTRA_PATHS, comfyui_roots, distinct, extra_paths_roots, root_option
 from mlib.core.walk import Scope, is_within
 from mlib.db import files, roots
 
@@ -74,13 +74,16 @@ def _discover(
 def _rediscovered(remembered: Sequence[Root], problems: list[Problem]) -> tuple[Root, ...]:
     """The remembered roots, led by what their origins list now. An origin that is gone takes nothing away."""
     current: list[Root] = []
-    origins = dict.fromkeys(root.origin for root in remembered)
-    for origin in origins:
-        kind, _, place = origin.partition(":")
+    origins = [root.origin.partition(":") for root in remembered]
+    checkouts = dict.fromkeys(place for kind, _, place in origins if kind == "comfyui")
+    read_with_them = {os.path.join(place, EXTRA_PATHS) for place in checkouts}
+    yamls = dict.fromkeys(place for kind, _, place in origins if kind == "extra")
+    # As they were found at first: a YAML puts its folders before or behind those of a ComfyUI.
+    for place in (*checkouts, *(yaml for yaml in yamls if yaml not in read_with_them)):
         try:
-            if kind == "comfyui":
+            if place in checkouts:
                 _discover([place], [], current, problems)
-            elif kind == "extra" and not any(root.origin == origin for root in current):
+            else:
                 _discover([], [place], current, problems)
         except MlibError as error:
             if os.path.lexists(place):
