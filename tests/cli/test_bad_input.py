@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.inprocess import mlib_here
@@ -280,12 +280,30 @@ class TestLibrary:
         refused(failed, says=str(path.parent))
         assert snapshot(path.parent) == before
 
-    @pytest.mark.parametrize("words", [["show", SHA], ["clean-meta", "-n"]], ids=" ".join)
-    def test_read_only_is_enough_to_look(self, path: Path, words: list[str]) -> None:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["show", SHA, "--json"],
+            ["clean-meta", "-n", "--json"],
+            ["import", "-n", "--json"],
+            ["update", SHA, "--query", "name:other", "--notes", "new", "-n", "--json"],
+            ["forget", OTHER, "-n", "--json"],
+        ],
+        ids=" ".join,
+    )
+    @pytest.mark.parametrize("what", ["file", "folder", "folder with a journal"])
+    def test_read_only_is_enough_to_look(self, path: Path, words: list[str], what: str) -> None:
+        """A dry run tells the same as of a library that may be written."""
+        expected = mlib(*words, library=path).json
+        (path.parent / "library.db-journal").unlink(missing_ok=True)
+        if what == "folder with a journal":
+            (path.parent / "library.db-journal").touch(0o400)
         path.chmod(0o400)
-        path.parent.chmod(0o500)
-        mlib(*words, library=path, prefix=UNPRIVILEGED)
+        path.parent.chmod(0o500 if what.startswith("folder") else 0o700)
+        before = snapshot(path.parent)
+        assert without_times(mlib(*words, library=path, prefix=UNPRIVILEGED).json) == without_times(expected)
         path.parent.chmod(0o700)
+        assert snapshot(path.parent) == before
 
     @pytest.mark.parametrize(
         "words", [["update", SHA, "--notes", "x" * 100_000], ["clean-meta"]], ids=lambda words: words[0]
@@ -304,6 +322,12 @@ class TestLibrary:
         (tmp_path / "file").touch()
         for library in (tmp_path / "file/library.db", Path("/dev/full/library.db"), Path("/proc/library.db")):
             refused(mlib_here("scan", "--root", f"loras={tmp_path}/r", library=library, code=1))
+
+
+def without_times(document: dict[str, Any]) -> dict[str, Any]:
+    """A document of --json without the moment at which a rehearsal changed a model."""
+    models = [{**model, "updated_at": None} for model in document.get("models", [])]
+    return {**document, "models": models}
 
 
 def sqlite(path: Path, sql: str) -> None:

@@ -77,14 +77,16 @@ class Library:
     def transaction(self, *, rehearsal: bool = False) -> Iterator[None]:
         """All of it or nothing. Takes the write lock first, so that what is read inside stays true.
 
-        Joins a transaction that is already open. With `rehearsal` everything is undone at the end. No
-        hashing, stat, prompt or output belongs inside.
+        Joins a transaction that is already open. With `rehearsal` everything is undone at the end, and leave
+        to read the file is enough. No hashing, stat, prompt or output belongs inside.
         """
         if self._connection.in_transaction:
             yield
             return
         self._check_identity()
         try:
+            if rehearsal and self._inode is not None and not _may_be_written(self.path):
+                self._go_on_with_a_copy()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -129,6 +131,21 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _go_on_with_a_copy(self) -> None:
+        """From now on work on a private copy, which is gone when it is closed."""
+        copy = sqlite3.connect("", isolation_level=None)
+        try:
+            with self.reading():
+                self.all("SELECT 1 FROM sqlite_master")  # waits for a lock in bounds; a backup would for ever
+                self._connection.backup(copy)
+            copy.execute("PRAGMA foreign_keys = ON")
+        except BaseException:  # Ctrl-C too: nobody else could close it
+            copy.close()
+            raise
+        self._connection.close()
+        self._connection = copy
+        self.__dict__.pop("database", None)
 
     def _rollback(self) -> None:
         if self._connection.in_transaction:
@@ -244,6 +261,13 @@ def _is_library_file(path: str) -> bool:
     if not stat.S_ISREG(status.st_mode):
         raise MlibError("not_a_library", f"this is not a file: {path}")
     return status.st_size > 0  # an empty one is what a library begins as
+
+
+def _may_be_written(path: str) -> bool:
+    """Whether the file may be, and the journal beside it."""
+    journal = f"{path}-journal"
+    beside = journal if os.path.exists(journal) else os.path.dirname(path)
+    return os.access(path, os.W_OK) and os.access(beside, os.W_OK)
 
 
 def _create(path: str) -> None:
