@@ -7,10 +7,10 @@ import os
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.libraries import OTHER, SHA, known_file, put_files, put_model
+from tests.libraries import OTHER, SHA, known_file, put_files, put_model, put_pending
 
 from mlib.core.models import Stat
-from mlib.db import files
+from mlib.db import files, pending
 from mlib.db.library import Library, open_library
 
 BLOB = os.fsdecode(b"/a/\xff")
@@ -177,3 +177,17 @@ def test_removing_takes_one_row(library: Library) -> None:
     with library.transaction():
         files.remove(library, known_file("/m/a", OTHER))
     assert [row.sha256 for row in files.at_path(library, "/m/a")] == [SHA]
+
+
+def test_removing_takes_what_a_pending_import_saw_there(library: Library) -> None:
+    """Or importing it would bring the place back."""
+    put_model(library, SHA)
+    put_files(library, known_file("/m/a"))
+    here, other = (
+        put_pending(library, "/m/a", seen=True),
+        put_pending(library, "/m/a", sha256=OTHER, seen=True),
+    )
+    with library.transaction():
+        files.remove(library, known_file("/m/a"))
+    assert [pending_id for pending_id, _ in pending.all_observed(library)] == [other]
+    assert pending.exists(library, here)

@@ -86,3 +86,22 @@ def test_removing_one_takes_its_tags_from_it_alone(library: Library) -> None:
         pending.remove(library, first)
     assert tags.of_pending(library, first) == ()
     assert tags.of_pending(library, second) == ("shared",)
+
+
+def test_files_that_were_read_and_wait_are_told_with_their_ids(library: Library) -> None:
+    first = put_pending(library, "/m/a", seen=True)
+    put_pending(library, "/m/b", sha256=OTHER)
+    second = put_pending(library, "/m/\udcff", sha256=OTHER, seen=True, name="x")
+    assert pending.all_observed(library) == [
+        (first, known_file("/m/a")),
+        (second, known_file("/m/\udcff", OTHER)),
+    ]
+
+
+def test_a_file_that_is_forgotten_leaves_what_waits(library: Library) -> None:
+    pending_id = put_pending(library, "/m/a", tags_=["ink"], notes="mine", seen=True)
+    before = pending.get(library, pending_id)
+    assert before is not None
+    with library.transaction():
+        pending.forget_file(library, pending_id)
+    assert pending.get(library, pending_id) == before._replace(observed=None)

@@ -402,7 +402,10 @@ class LibraryMachine(RuleBasedStateMachine):
                 assert now.sha256 == entry.sha256 or now.sha256 in fits
                 if now.sha256 is None:
                     self.check_still_waiting(number, entry)
-                self.expected.pending[number] = Waiting(entry.path, now.sha256, entry.typed, entry.claim)
+                if now.path != entry.path:  # staged, and moved since
+                    assert held[now.path] == entry.sha256
+                    assert not os.path.lexists(entry.path)
+                self.expected.pending[number] = Waiting(now.path, now.sha256, entry.typed, entry.claim)
             else:
                 assert fits
                 assert not (request.stage and fits[-1] not in self.expected.models)

@@ -202,6 +202,34 @@ def test_settling_a_conflict_after_its_file_is_gone_does_not_bring_the_file_back
     assert shelf.places(sha256)[str(copy)] is False
 
 
+def test_settling_a_conflict_after_its_file_moved_does_not_bring_the_old_place_back(shelf: Shelf) -> None:
+    sha256, copy = conflicting(shelf)
+    shelf.scan()
+    copy.rename(shelf.vae / "moved.safetensors")
+    assert shelf.told() == {"moved": 1, "unchanged": 1}
+    import_pending(shelf.library, strategy=ConflictStrategy.OVERRIDE, keep_backup=False)
+    assert shelf.name_and_type(sha256)[0] == "Theirs"
+    assert [path for path, there in shelf.places(sha256).items() if there] == [
+        str(shelf.loras / "a.safetensors"),
+        str(shelf.vae / "moved.safetensors"),
+    ]
+
+
+@pytest.mark.parametrize("stage", [True, False])
+def test_what_an_old_row_says_of_a_staged_file_follows_it(shelf: Shelf, stage: bool) -> None:
+    """Promise 1: the row was completed by a scan before its file moved."""
+    sha256 = write_model(shelf.loras / "a.safetensors")
+    put_pending(shelf.library, str(shelf.loras / "a.safetensors"), sha256=None, name="Theirs", tags_=["ink"])
+    shelf.scan(stage=True)
+    (shelf.loras / "a.safetensors").rename(shelf.vae / "b.safetensors")
+    shelf.scan(stage=stage)
+    import_pending(shelf.library)
+    assert shelf.waiting() == []
+    assert shelf.user_data(sha256)[:2] == ({"name": "Theirs"}, ("ink",))
+    assert shelf.at(shelf.vae / "b.safetensors") == sha256
+    assert shelf.at(shelf.loras / "a.safetensors") is None
+
+
 def test_an_old_row_that_agrees_with_what_is_known_is_no_conflict(shelf: Shelf) -> None:
     sha256 = write_model(shelf.loras / "a.safetensors")
     shelf.scan()

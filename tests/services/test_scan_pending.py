@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 from tests.libraries import put_pending
-from tests.services.shelf import SIZE, Shelf, told
+from tests.services.shelf import SIZE, Shelf, told, unplug
 from tests.tools import write_model
 
 from mlib.db import models
 from mlib.services.importing import import_pending
+from mlib.services.targets import Target
+from mlib.services.updating import parse_edit, update
 
 
 def test_staged_content_waits_and_is_no_model_yet(shelf: Shelf) -> None:
@@ -114,9 +117,76 @@ def test_staged_content_that_moved_is_the_same_pending_import(shelf: Shelf) -> N
     sha256 = write_model(shelf.loras / "a.safetensors")
     shelf.scan(stage=True)
     (shelf.loras / "a.safetensors").rename(shelf.loras / "b.safetensors")
-    shelf.scan()
-    assert shelf.at(shelf.loras / "b.safetensors") == sha256
-    assert shelf.at(shelf.loras / "a.safetensors") is None
+    assert shelf.told() == {"added": 1}
+    assert shelf.places(sha256) == {str(shelf.loras / "b.safetensors"): True}
+    assert shelf.name_and_type(sha256) == ("b.safetensors", "loras")
+    assert shelf.waiting() == []
+
+
+def test_staged_content_that_moved_is_staged_where_it_is_now(shelf: Shelf) -> None:
+    """Promises 1 and 3: without being read, with all that was typed meanwhile."""
+    sha256 = write_model(shelf.loras / "a.safetensors")
+    first = shelf.scan(stage=True)
+    (staged,) = shelf.waiting()
+    update(shelf.library, [Target(pending_id=staged.id)], parse_edit(text={"notes": "0.7"}))
+    (shelf.loras / "a.safetensors").rename(shelf.vae / "b.safetensors")
+    second = shelf.scan(stage=True)
+    assert (told(second), second.pending_ids) == ({"pending": 1}, first.pending_ids)
+    import_pending(shelf.library)
+    assert shelf.places(sha256) == {str(shelf.vae / "b.safetensors"): True}
+    assert shelf.name_and_type(sha256) == ("b.safetensors", "vae")
+    assert shelf.user_data(sha256) == ({"notes": "0.7"}, (), None)
+    assert shelf.told() == {"unchanged": 1}
+
+
+def test_of_two_staged_copies_that_moved_each_is_staged_once(shelf: Shelf) -> None:
+    for name in ("a", "b"):
+        write_model(shelf.loras / f"{name}.pt", "same")
+    shelf.scan(stage=True)
+    for name in ("a", "b"):
+        (shelf.loras / f"{name}.pt").rename(shelf.vae / f"{name}.pt")
+    shelf.scan(stage=True)
+    assert sorted(entry.path for entry in shelf.waiting()) == [f"{shelf.vae}/a.pt", f"{shelf.vae}/b.pt"]
+
+
+def test_a_copy_of_staged_content_is_staged_too(shelf: Shelf) -> None:
+    write_model(shelf.loras / "a.pt", "same")
+    shelf.scan(stage=True)
+    write_model(shelf.loras / "b.pt", "same")
+    assert shelf.told(stage=True)["pending"] == 2
+
+
+def test_staged_content_that_is_gone_has_no_file_when_it_is_imported(shelf: Shelf) -> None:
+    """Promise 5: and it is found again when it comes back."""
+    path = shelf.loras / "a.safetensors"
+    sha256 = write_model(path)
+    write_model(shelf.loras / "stays.safetensors")
+    shelf.scan(stage=True)
+    path.unlink()
+    shelf.scan(stage=True)
+    import_pending(shelf.library)
+    assert shelf.places(sha256) == {str(path): False}
+    write_model(path)
+    assert shelf.told()["restored"] == 1
+
+
+@pytest.mark.parametrize("leave", ["nothing", "an empty folder"])
+def test_staged_content_of_a_disk_that_is_off_keeps_its_file(shelf: Shelf, leave: str) -> None:
+    """Promise 5: a copy of it elsewhere is a copy."""
+    sha256 = write_model(shelf.loras / "a.safetensors", "same")
+    shelf.scan(stage=True)
+    away = unplug(shelf.loras)
+    if leave == "an empty folder":
+        shelf.loras.mkdir()
+    write_model(shelf.vae / "copy.safetensors", "same")
+    shelf.scan(stage=True)
+    if leave == "an empty folder":
+        shelf.loras.rmdir()
+    away.rename(shelf.loras)
+    import_pending(shelf.library)
+    assert set(shelf.places(sha256).values()) == {True}
+    assert len(shelf.places(sha256)) == 2
+    assert shelf.told() == {"unchanged": 2}
 
 
 def test_two_contents_staged_at_one_path_leave_the_one_that_lies_there(shelf: Shelf) -> None:

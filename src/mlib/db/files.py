@@ -113,7 +113,7 @@ def mark_missing(library: Library, files: Iterable[KnownFile], since: int) -> No
 
 
 def remove(library: Library, file: KnownFile) -> None:
-    """Drop one row, and what was wrong with that place: its file is known to lie elsewhere now."""
+    """Drop one row, and all that was seen at that place: its file is known to lie elsewhere now."""
     library.execute(
         "DELETE FROM files WHERE directory = ? AND name = ? AND sha256 = ?",
         [stored_path(file.directory), stored_path(file.name), file.sha256],
@@ -121,6 +121,11 @@ def remove(library: Library, file: KnownFile) -> None:
     library.execute(
         "DELETE FROM findings WHERE sha256 = ? AND directory = ? AND name = ?",
         [file.sha256, stored_path(file.directory), stored_path(file.name)],
+    )
+    library.execute(
+        "DELETE FROM pending_files WHERE pending_id IN"
+        " (SELECT id FROM pending_import WHERE path = ? AND sha256 = ?)",
+        [stored_path(file.path), file.sha256],
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlib.core.models import KnownFile, Pending, Stat
 from mlib.core.tags import distinct
 from mlib.db import tags
-from mlib.db.rows import PENDING_COLUMNS, Row, pending_of, pending_row, stored_path
+from mlib.db.rows import PENDING_COLUMNS, Row, path_of, pending_of, pending_row, stored_path
 from mlib.db.writing import insert, update
 
 if TYPE_CHECKING:
@@ -72,6 +72,16 @@ def observed(library: Library, path: str) -> KnownFile | None:
     return None if row is None else observed_file(path, row[0], row[1:])
 
 
+def all_observed(library: Library) -> list[tuple[int, KnownFile]]:
+    """Every file that was read and still waits, with the id of its pending import, oldest first."""
+    rows = library.all(
+        f"SELECT p.id, p.path, p.sha256, {', '.join('f.' + column for column in _OBSERVED.split(', '))}"
+        " FROM pending_files f JOIN pending_import p ON p.id = f.pending_id WHERE p.sha256 IS NOT NULL"
+        " ORDER BY p.id"
+    )
+    return [(row[0], observed_file(path_of(row[1]), row[2], row[3:])) for row in rows]
+
+
 def put(library: Library, pending: Pending) -> int:
     """Write a pending import whole with its tags and what was seen of its file; its id.
 
@@ -98,6 +108,11 @@ def put(library: Library, pending: Pending) -> int:
 def put_meta(library: Library, pending_id: int, meta_json: str | None) -> None:
     """Replace the metadata of one."""
     update(library, "pending_import", pending_id, {"meta_json": meta_json})
+
+
+def forget_file(library: Library, pending_id: int) -> None:
+    """Forget what was seen of its file: it does not lie at the path any more."""
+    library.execute("DELETE FROM pending_files WHERE pending_id = ?", [pending_id])
 
 
 def remove(library: Library, pending_id: int) -> None:

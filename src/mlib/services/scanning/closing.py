@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from mlib.core import times
 from mlib.db import files, roots
+from mlib.services.scanning.left import forget
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
     from mlib.services.scanning.ledger import Ledger
@@ -21,8 +24,8 @@ GUARD_FILES = 10
 GUARD_PART = 0.2
 
 
-def free_to_move(seen: Survey, *, accept_missing: bool) -> list[KnownFile]:
-    """The gone rows that a path with the same content may take the place of.
+def free_to_move(seen: Survey, *, accept_missing: bool) -> Callable[[KnownFile], bool]:
+    """Tells of a row that is gone whether a path with the same content may take its place.
 
     Nothing under a root that is offline. In one that is suddenly empty only what turns up elsewhere as the
     very same inode: the rest may lie on a disk that is not mounted, and copies of it elsewhere are copies.
@@ -36,7 +39,7 @@ def free_to_move(seen: Survey, *, accept_missing: bool) -> list[KnownFile]:
             return True
         return not state.failed and (not _is_empty(state) or row.stat in fresh)
 
-    return [row for row in seen.gone if free(row)]
+    return free
 
 
 def close(
@@ -56,6 +59,7 @@ def close(
             gone[row.root_id].append(row)
     to_mark: list[KnownFile] = list(gone.pop(None, ()))
     complete: list[int] = []
+    judged: set[int | None] = set()
     for state in seen.roots.values():
         rows = gone.pop(state.root.id, [])
         verdict = _verdict(state, len(rows), before.get(state.root.id or 0, 0), request.accept_missing)
@@ -65,6 +69,7 @@ def close(
             report.guarded_roots.append(state.root.path)
         elif verdict == "judged":
             to_mark += rows
+            judged.add(state.root.id)
             if state.whole and not state.failed and state.root.id is not None:
                 complete.append(state.root.id)
     for rows in gone.values():
@@ -74,6 +79,7 @@ def close(
         with library.transaction():
             files.mark_missing(library, to_mark, times.now())
             roots.mark_seen(library, complete, times.now())
+            forget(library, ledger.left, judged)
 
 
 def _verdict(state: Seen, gone: int, known: int, accept_missing: bool) -> str:

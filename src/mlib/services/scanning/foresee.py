@@ -22,7 +22,7 @@ def foresee(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRepo
     """Count in `report` what a scan would do, as far as that can be told from headers: no file is read."""
     expected: list[tuple[FoundFile, KnownFile | None, KnownFile | None]] = []
     for found, before in seen.fresh:
-        row = None if request.rehash else known_by_stat(ledger.library, found)
+        row = None if request.rehash else known_by_stat(ledger, found)
         if row is None and (problem := _why_not(found)) is not None:
             (report.skipped if problem.code in LEFT_ALONE else report.problems).append(problem)
             if before is not None and problem.code == "unfinished" and before.stat != found.stat:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from mlib.core.hashing import Hashed, Outcome
     from mlib.core.inspection import Inspection
-    from mlib.db.library import Library
     from mlib.services.scanning.ledger import Ledger
     from mlib.services.scanning.report import ScanReport, ScanRequest
     from mlib.services.scanning.survey import Survey
@@ -66,7 +65,7 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
     try:
         unread: dict[tuple[int, int], list[tuple[FoundFile, KnownFile | None]]] = defaultdict(list)
         for found, before in seen.fresh:
-            row = None if request.rehash else known_by_stat(ledger.library, found)
+            row = None if request.rehash else known_by_stat(ledger, found)
             if row is None:
                 unread[found.stat.device, found.stat.inode].append((found, before))
             else:
@@ -107,10 +106,13 @@ def _settled_first(unread: Sequence[FoundFile]) -> Iterator[list[FoundFile]]:
         yield settling
 
 
-def known_by_stat(library: Library, found: FoundFile) -> KnownFile | None:
+def known_by_stat(ledger: Ledger, found: FoundFile) -> KnownFile | None:
     """The row of a file whose bytes need not be read: known under another name, or read and staged before."""
+    library = ledger.library
     keeps_inodes = storage_of(found.stat.device).keeps_inodes
-    known = files.by_inode(library, found.stat) if keeps_inodes else None
+    known = (
+        files.by_inode(library, found.stat) or ledger.left.by_stat.get(found.stat) if keeps_inodes else None
+    )
     if known is None:
         known = pending.observed(library, found.path)
         if known is None or known.racy or known.stat != found.stat:

@@ -13,6 +13,7 @@ from mlib.core.models import FoundFile, KnownFile, Model, Pending, Root
 from mlib.core.text import displayable
 from mlib.core.walk import is_within
 from mlib.db import files, models, pending
+from mlib.services.scanning.left import SOURCE, Left, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from mlib.services.scanning.heirs import Heir
     from mlib.services.scanning.inspecting import Looked
     from mlib.services.scanning.report import Importer
-
-#: The `source` of a pending import that a scan staged.
-SOURCE = "scan"
 
 
 @dataclass(slots=True)
@@ -42,6 +40,7 @@ class Ledger:
     emit: Emit
     roots: Sequence[Root]
     walked: Callable[[str], bool]
+    left: Left
     counts: Counter[str] = field(default_factory=Counter)
     added: list[str] = field(default_factory=list)
     new: set[str] = field(default_factory=set)
@@ -112,6 +111,8 @@ class Ledger:
         self, found: FoundFile, row: KnownFile, model: Model | None, *, known_here: bool, replaced: bool
     ) -> str:
         claims = self._claims(row, found.root)
+        if model is None and not claims:
+            claims = follow(self.library, self.left, row, found.root)
         if model is None and (not claims or (self.stage and not self._waits_here(row))):
             claims.append(self._staged(found, row))
         if model is None and self.stage:

@@ -12,6 +12,7 @@ from mlib.services.scanning.closing import close, free_to_move
 from mlib.services.scanning.identify import FLUSH_FILES, identify
 from mlib.services.scanning.interruption import noted
 from mlib.services.scanning.ledger import Ledger
+from mlib.services.scanning.left import find_left
 from mlib.services.scanning.places import check_request, choose_scopes, remember
 from mlib.services.scanning.report import Importer, ScanReport, ScanRequest
 from mlib.services.scanning.survey import Survey, survey
@@ -54,18 +55,24 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
     report.counts["unchanged"] = seen.unchanged + len(seen.refreshed)
     report.counts["restored"] = len(seen.restored)
     walked = [scope.directory for scope in scopes if scope.only is None]
+    is_free = free_to_move(seen, accept_missing=request.accept_missing)
+
+    def was_walked(path: str) -> bool:
+        return any(is_within(path, directory) for directory in walked)
+
     ledger = Ledger(
         library=library,
         importer=importer,
         stage=request.stage,
         emit=emit,
         roots=places.known,
-        walked=lambda path: any(is_within(path, directory) for directory in walked),
+        walked=was_walked,
+        left=find_left(library, seen, walked=was_walked, is_free=is_free),
         counts=report.counts,
         added=report.added,
         pending_ids=report.pending_ids,
     )
-    for row in free_to_move(seen, accept_missing=request.accept_missing):
+    for row in filter(is_free, seen.gone):
         ledger.leaving[row.sha256].append(row)
     if request.dry_run:
         from mlib.services.scanning.foresee import foresee
