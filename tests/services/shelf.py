@@ -87,7 +87,7 @@ def told(report: ScanReport) -> dict[str, float]:
     counts: dict[str, float] = {name: count for name, count in report.counts.items() if name != "pending"}
     counts |= {
         "missing": report.missing,
-        "pending": len(report.pending_ids),
+        "pending": report.pending,
         "skipped": len(report.skipped),
         "problems": len(report.problems),
         "offline": len(report.offline_roots),

@@ -138,6 +138,25 @@ def test_a_dry_run_reports_what_the_scan_then_does_and_writes_nothing(
     assert shelf.told() == foreseen
 
 
+@pytest.mark.parametrize(
+    "happening",
+    [nothing, new, rename, replace, new_with_two_names, remove, bring_back],
+    ids=lambda each: each.__name__,
+)
+def test_a_dry_run_of_staging_reports_what_would_wait(shelf: Shelf, happening: Happening) -> None:
+    write_model(shelf.loras / "staged.pt")
+    shelf.scan(stage=True)
+    (shelf.loras / "staged.pt").rename(shelf.vae / "staged.pt")
+    for n in range(3):
+        write_model(shelf.loras / f"{n}.pt")
+    shelf.scan(paths=[str(shelf.loras)])
+    happening(shelf)
+    before = dump(shelf.library.path)
+    foreseen = shelf.told(stage=True, dry_run=True)
+    assert dump(shelf.library.path) == before
+    assert shelf.told(stage=True) == foreseen
+
+
 def test_a_dry_run_of_a_rehash_says_how_much_is_to_be_read_again(shelf: Shelf) -> None:
     for n in range(3):
         write_model(shelf.loras / f"{n}.pt")

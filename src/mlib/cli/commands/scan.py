@@ -120,7 +120,7 @@ def _document(report: ScanReport, *, dry_run: bool) -> dict[str, Any]:
         **counts,
         "missing": report.missing,
         "restored": report.counts["restored"],
-        "pending": len(report.pending_ids),
+        "pending": report.pending,
         "pending_ids": report.pending_ids,
         "skipped": len(report.skipped),
         "hashed_bytes": report.hashed_bytes,
@@ -152,7 +152,7 @@ def _finding(path: str, finding: Finding) -> dict[str, Any]:
 def _summary(report: ScanReport, *, dry_run: bool) -> str:
     words = [
         (word, report.counts[word]) for word in ("added", "moved", "copied", "replaced", "restored")
-    ] + [("missing", report.missing), ("pending", len(report.pending_ids)), ("skipped", len(report.skipped)),
+    ] + [("missing", report.missing), ("pending", report.pending), ("skipped", len(report.skipped)),
          ("unchanged", report.counts["unchanged"])]  # fmt: skip
     nouns = [("problem", len(report.problems)), ("finding", len(report.findings))]
     parts = [f"{fmt.number(count)} {word}" for word, count in words if count]

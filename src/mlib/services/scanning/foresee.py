@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlib.core.hashing import unready
 from mlib.core.models import FoundFile, KnownFile, Problem
 from mlib.core.walk import reason
-from mlib.db import files
+from mlib.db import files, models
 from mlib.services.scanning.identify import LEFT_ALONE, known_by_stat
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ def foresee(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRepo
     for found, row, before in expected:
         inode = (found.stat.device, found.stat.inode)
         outcome = _foreseen(ledger, found, row, before, another_name=inode in unread)
+        is_new = row is None or models.get(ledger.library, row.sha256) is None
+        if request.stage and is_new and outcome != "unchanged":
+            outcome = "pending"
         report.counts[outcome] += 1
         if before is not None and outcome != "unchanged":
             ledger.displaced[found.path] = (before, outcome)

@@ -24,7 +24,8 @@ class ScanRequest(NamedTuple):
     `rehash` believes no stat. `reinspect` judges every file anew, from its kept header where there is one.
     `jobs` is the number of files read at once from one disk. `accept_missing`
     marks files as missing where a guard would rather not. `dry_run` reads and writes nothing: new files count
-    as added without being hashed. `found_comfyui` is a ComfyUI to fall back on where nothing is remembered.
+    as added, or with `stage` as pending, without being hashed. `find_comfyui` finds a ComfyUI to fall back on
+    where nothing is remembered.
     """
 
     comfyui: Sequence[str] = ()
@@ -59,6 +60,11 @@ class ScanReport:
     reinspected: int = 0
     seconds: float = 0.0
     interrupted: BaseException | None = None
+
+    @property
+    def pending(self) -> int:
+        """How much waits; in a dry run, how much would."""
+        return len(self.pending_ids) or self.counts["pending"]
 
 
 class ImportOutcome(Protocol):
