@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tests.libraries import dump
-from tests.services.shelf import Shelf, codes, fill, told, unplug
+from tests.services.shelf import Shelf, codes, fill, remove, told, unplug
 from tests.tools import write_model
 
 from mlib.db import files, models
@@ -151,6 +151,44 @@ def test_what_lies_behind_a_link_that_leads_nowhere_is_not_marked_and_the_link_i
     assert shelf.at(shelf.loras / "more" / path.name) is not None
     away.rename(tmp_path / "drive")
     assert shelf.told() == {"unchanged": 3}
+
+
+def test_what_lay_in_a_linked_folder_that_is_empty_now_is_not_marked(shelf: Shelf, tmp_path: Path) -> None:
+    """Promise 5: a link to where a disk is mounted, which is off; its files lie in a folder of their own."""
+    fill(shelf.loras, 2)
+    drive = tmp_path / "drive"
+    fill(drive / "deep" / "er", 2)
+    (shelf.loras / "more").symlink_to(drive)
+    shelf.scan()
+    away = unplug(drive)
+    drive.mkdir()
+    report = shelf.scan()
+    assert told(report) == {"unchanged": 2, "problems": 1} == shelf.told(dry_run=True)
+    assert codes(report) == [("more", "empty_link")]
+    drive.rmdir()
+    away.rename(drive)
+    assert shelf.told() == {"unchanged": 4}
+
+
+def test_a_linked_folder_that_its_user_emptied_is_believed_on_his_word(shelf: Shelf, tmp_path: Path) -> None:
+    fill(shelf.loras, 2)
+    paths = fill(tmp_path / "drive", 2)
+    (shelf.loras / "more").symlink_to(tmp_path / "drive")
+    shelf.scan()
+    remove(paths[:1])
+    assert shelf.told() == {"unchanged": 3, "missing": 1}
+    remove(paths[1:])
+    assert shelf.told() == {"unchanged": 2, "problems": 1}
+    assert shelf.told(accept_missing=True) == {"unchanged": 2, "missing": 1}
+    assert shelf.told() == {"unchanged": 2}
+
+
+def test_what_moved_out_of_a_linked_folder_is_no_reason_for_doubt(shelf: Shelf, tmp_path: Path) -> None:
+    (path,) = fill(tmp_path / "drive", 1)
+    (shelf.loras / "more").symlink_to(tmp_path / "drive")
+    shelf.scan()
+    path.rename(shelf.loras / path.name)
+    assert shelf.told() == {"moved": 1}
 
 
 def test_a_link_to_a_file_on_a_drive_that_is_off_keeps_its_model(shelf: Shelf, tmp_path: Path) -> None:

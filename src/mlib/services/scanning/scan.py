@@ -47,7 +47,14 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
     if not request.dry_run:
         places = remember(library, places)
     scopes = choose_scopes(library, places, request.paths)
-    seen = survey(library, scopes, roots=places.known, rehash=request.rehash, emit=emit)
+    seen = survey(
+        library,
+        scopes,
+        roots=places.known,
+        rehash=request.rehash,
+        accept_missing=request.accept_missing,
+        emit=emit,
+    )
     before = roots.present_counts(library) if seen.needs_judging else {}
     report.scanned = seen.scanned
     report.skipped += seen.skipped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 from mlib.core.compare import compare_directory, fingerprints
 from mlib.core.events import Emit, Walking
 from mlib.core.models import Problem
+from mlib.core.standing import standing
 from mlib.core.storage import storage_of
 from mlib.core.walk import Listing, Scope, is_within, walk
 from mlib.db import files, sidecars
 from mlib.services.scanning.beside import Beside, compare_sidecars
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from mlib.core.models import FoundFile, KnownFile, Root
     from mlib.db.library import Library
@@ -57,7 +59,13 @@ class Survey:
 
 
 def survey(
-    library: Library, scopes: Sequence[Scope], *, roots: Sequence[Root], rehash: bool, emit: Emit
+    library: Library,
+    scopes: Sequence[Scope],
+    *,
+    roots: Sequence[Root],
+    rehash: bool,
+    accept_missing: bool,
+    emit: Emit,
 ) -> Survey:
     """Walk `scopes` and tell what differs. Memory grows with the differences and the directories only."""
     result = Survey()
@@ -81,6 +89,8 @@ def survey(
             emit(Walking(result.scanned))
     _find_gone_directories(library, scopes, visited, roots, result)
     _spare_unknown(result)
+    if result.gone and not accept_missing:
+        _doubt_empty_links(result)
     return result
 
 
@@ -138,6 +148,39 @@ def _find_gone_directories(
             if directory not in visited and not any(is_within(directory, tree) for tree in inner):
                 rows = files.in_directory(library, directory)
                 result.gone += [row for row in rows if row.missing_since is None]
+
+
+def _doubt_empty_links(result: Survey) -> None:
+    """A linked folder with nothing in it is where a disk belongs that is off, like a root that is empty.
+
+    What turned up elsewhere as the very same inode has moved all the same.
+    """
+    moved = {found.stat for found, _ in result.fresh}
+    emptied: dict[str, str | None] = {}
+    gone: list[KnownFile] = []
+    for row in result.gone:
+        if row.directory not in emptied:
+            emptied[row.directory] = _emptied_link(row.directory, ends=result.roots)
+        place = emptied[row.directory]
+        if place is None or row.stat in moved:
+            gone.append(row)
+        elif place not in result.unknown:
+            result.unknown.append(place)
+            message = (
+                "the linked folder is empty, and models are known in it:"
+                " if it is no disk that is off, scan with --accept-missing"
+            )
+            result.problems.append(Problem(place, "empty_link", message))
+    result.gone = gone
+
+
+def _emptied_link(directory: str, *, ends: Container[str]) -> str | None:
+    """The link to an empty folder through which the way from a root to `directory` led, if one did."""
+    while directory not in ends and directory != os.path.dirname(directory):
+        if os.path.islink(directory):
+            return directory if standing(directory) == "empty" else None
+        directory = os.path.dirname(directory)
+    return None
 
 
 def _spare_unknown(result: Survey) -> None:
