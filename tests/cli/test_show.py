@@ -79,6 +79,27 @@ class TestField:
     def test_is_its_bare_value(self, path: Path, field: str, lines: list[str]) -> None:
         assert mlib_here("show", SHA, "--field", field, library=path).out == "".join(f"{x}\n" for x in lines)
 
+    @pytest.mark.parametrize(
+        ("field", "text"),
+        [
+            ("name", '"Mira"'),
+            ("size_bytes", "1000"),
+            ("tags", '["a, b","c"]'),
+            ("present", "true"),
+            ("path", '"/m/a"'),
+            ("paths", '["/m/a","/m/b"]'),
+            ("meta.a.b", "1.10"),
+            ("meta.list", '["x","y"]'),
+            ("meta.no", "null"),
+            ("meta", META),
+            ("autov2", f'"{SHA[:10]}"'),
+        ],
+    )
+    def test_with_json_is_a_document(self, path: Path, field: str, text: str) -> None:
+        """The contract: exactly one JSON document, and values to the letter."""
+        assert mlib_here("show", SHA, "--field", field, "--json", library=path).out == f"{text}\n"
+        assert mlib_here("show", SHA, SHA, "--field", field, "--json", library=path).out == f"[{text}]\n"
+
     def test_of_several_models_is_a_line_each(self, path: Path, library: Library) -> None:
         put_model(library, OTHER, name="Other")
         assert mlib_here("show", SHA, OTHER, "--field", "name", library=path).out == "Mira\nOther\n"

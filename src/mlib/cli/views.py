@@ -56,22 +56,27 @@ def as_json(detail: Detail) -> dict[str, Any]:
 
 
 def field_values(detail: Detail, name: str) -> list[str]:
-    """The bare values of one field, for scripts.
+    """The bare values of one field, for scripts. Raises as `field` does."""
+    return _plain(field(detail, name))
+
+
+def field(detail: Detail, name: str) -> Any:
+    """One field as the JSON of a model has it, or made of that.
 
     Raises WrongUsage for a field that does not exist, NotFound for the path of a model that is nowhere.
     """
     name = name.strip().replace("-", "_")
     if name.startswith("meta."):
-        return _meta_values(detail, name.removeprefix("meta."))
+        return _meta_value(detail, name.removeprefix("meta."))
     present = [place for place in detail.places if place.file.missing_since is None]
     if name == "paths":
         return [place.file.path for place in present]
     if name in ("path", "loader_name"):
-        return [_path_value(detail, present, name)]
+        return _path_value(detail, present, name)
     document = as_json(detail)
     values = {**document, **document["hashes"]}
     if name in values:
-        return _plain(values[name])
+        return values[name]
     fields = ", ".join([*document, "path", "paths", "loader_name", "meta.KEY", *document["hashes"]])
     raise WrongUsage("unknown_field", f"there is no field '{name}'", hint=f"fields: {fields}")
 
@@ -244,10 +249,10 @@ def _hashes(detail: Detail) -> dict[str, str]:
     return {**found, "xxh3_128": xxh3} if xxh3 else found
 
 
-def _meta_values(detail: Detail, key: str) -> list[str]:
+def _meta_value(detail: Detail, key: str) -> Any:
     document = jsontext.parse(detail.meta_json or "{}")
     try:
-        return _plain(meta.read(document if isinstance(document, dict) else {}, key))
+        return meta.read(document if isinstance(document, dict) else {}, key)
     except KeyError:
         raise NotFound("no_such_key", f"the metadata has no '{key}'") from None
 

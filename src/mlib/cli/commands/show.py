@@ -34,11 +34,14 @@ def show(
     named = required(refs, query)
     with open_for(ctx, library, mode="read") as opened:
         details = [catalog.detail(opened, target) for target in chosen(opened, named, query)]
-    if field is not None:
+    one = len(named) == 1 and named != ["-"] and query is None
+    if as_json:
+        documents = [
+            views.as_json(detail) if field is None else views.field(detail, field) for detail in details
+        ]
+        output.write_json(documents[0] if one else documents)
+    elif field is not None:
         output.write_values(value for detail in details for value in views.field_values(detail, field))
-    elif as_json:
-        documents = [views.as_json(detail) for detail in details]
-        output.write_json(documents[0] if len(named) == 1 and named != ["-"] and query is None else documents)
     elif quiet:
         output.write_lines(detail.identifier for detail in details)
     elif output.is_terminal():
