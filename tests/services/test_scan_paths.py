@@ -53,6 +53,24 @@ def test_a_folder_above_roots_stands_for_them_where_a_root_holds_it(shelf: Shelf
     assert shelf.name_and_type(shelf.at(shelf.loras / "inner" / "a.pt") or "")[1] == "checkpoints"
 
 
+def test_a_folder_that_only_holds_roots_stands_for_them(shelf: Shelf, tmp_path: Path) -> None:
+    """Such as the whole ComfyUI; what else lies in it is nobody's."""
+    shelf.add_root("checkpoints", tmp_path / "elsewhere")
+    write_model(tmp_path / "elsewhere" / "c.pt")
+    write_model(shelf.loras / "a.pt")
+    write_model(shelf.vae / "b.pt")
+    write_model(shelf.loras.parent / "stray.pt")
+    assert shelf.told(paths=[str(shelf.loras.parent)]) == {"added": 2, "read": 2}
+    (shelf.loras / "a.pt").unlink()
+    write_model(shelf.loras / "d.pt")
+    assert shelf.told(paths=[str(tmp_path / "models")]) == {
+        "added": 1,
+        "missing": 1,
+        "unchanged": 1,
+        "read": 1,
+    }
+
+
 def test_a_path_relative_to_where_one_stands_is_understood(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

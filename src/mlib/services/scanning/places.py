@@ -105,21 +105,22 @@ def _first_time(request: ScanRequest, problems: list[Problem]) -> tuple[Root, ..
 
 
 def choose_scopes(library: Library, places: Places, paths: Sequence[str]) -> list[Scope]:
-    """What to walk: every wanted root, or only the parts of them that `paths` name."""
+    """What to walk: every wanted root, or only those and the parts of them that `paths` name."""
     if not paths:
         return [Scope(root, root.path) for root in places.wanted]
     scopes: list[Scope] = []
     names: dict[tuple[Root, str], set[str]] = {}
     for given in paths:
         path = os.path.abspath(given)
+        if os.path.isdir(path) and not _holders(path, places.wanted):
+            below = _roots_below(path, places.wanted)
+            if below:  # a whole ComfyUI, or the disk it lies on
+                scopes += below
+                continue
         root, path = _placed(path, places.wanted)
         if os.path.isdir(path):
             scopes.append(Scope(root, path))
-            scopes += [
-                Scope(inner, inner.path)
-                for inner in places.wanted
-                if inner != root and is_within(inner.path, path)
-            ]
+            scopes += [scope for scope in _roots_below(path, places.wanted) if scope.root != root]
         elif os.path.lexists(path) or files.at_path(library, path):
             directory, name = os.path.split(path)
             names.setdefault((root, directory), set()).add(name)
@@ -134,7 +135,7 @@ def choose_scopes(library: Library, places: Places, paths: Sequence[str]) -> lis
 
 def _placed(path: str, roots_: Sequence[Root]) -> tuple[Root, str]:
     """The innermost root that holds `path`, and the path as seen from it: links may have led there."""
-    holders = [root for root in roots_ if is_within(path, root.path)]
+    holders = _holders(path, roots_)
     if holders:
         return max(holders, key=lambda root: len(root.path)), path
     real = os.path.realpath(path)
@@ -147,6 +148,14 @@ def _placed(path: str, roots_: Sequence[Root]) -> tuple[Root, str]:
         f"this lies in no folder that mlib knows: {path}",
         hint="add its folder with --root TYPE=DIR, or a whole ComfyUI with --comfyui DIR",
     )
+
+
+def _holders(path: str, roots_: Sequence[Root]) -> list[Root]:
+    return [root for root in roots_ if is_within(path, root.path)]
+
+
+def _roots_below(path: str, roots_: Sequence[Root]) -> list[Scope]:
+    return [Scope(root, root.path) for root in roots_ if is_within(root.path, path)]
 
 
 def remember(library: Library, places: Places) -> Places:
