@@ -9,7 +9,7 @@ import pytest
 from tests.inprocess import mlib_here
 from tests.legacy_databases import hikaze1, hikaze2
 from tests.libraries import OTHER, SHA, THIRD, dump, put_model, put_pending, snapshot
-from tests.tools import mlib
+from tests.tools import mlib, write_model
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -134,3 +134,15 @@ class TestOlderDatabases:
         mlib_here("import", f"pending:{last}", "--on-conflict", "merge", library=path)
         shown = mlib_here("show", SHA, "--json", library=path).json
         assert (shown["notes"], shown["description"]) == ("mine", "theirs")
+
+
+def test_a_scan_names_the_command_that_lists_its_conflicts(library: Library, tmp_path: Path) -> None:
+    path = Path(library.path)
+    sha256 = write_model(tmp_path / "loras" / "a.safetensors")
+    mlib_here("scan", "--root", f"loras={tmp_path}/loras", library=path)
+    mlib_here("update", sha256, "--notes", "mine", library=path)
+    put_pending(library, f"{tmp_path}/loras/copy.safetensors", sha256=None, notes="theirs")
+    write_model(tmp_path / "loras" / "copy.safetensors", "a.safetensors")
+    said = mlib_here("scan", library=path, code=3).err
+    assert said == "in conflict with what you typed: 1 older entry; `mlib pending` lists them\n"
+    assert "conflict: notes" in mlib_here("pending", library=path).out

@@ -189,6 +189,5 @@ def _tell(report: ScanReport) -> None:
     if report.guarded_roots:
         output.note("hint: if you removed these files, run it again with --accept-missing")
     if report.conflicts:
-        output.note(
-            f"conflicts: {report.conflicts} older entries disagree with what you typed; see `mlib import`"
-        )
+        older = fmt.plural(report.conflicts, "older entry", "older entries")
+        output.note(f"in conflict with what you typed: {older}; `mlib pending` lists them")

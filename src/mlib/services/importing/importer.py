@@ -59,7 +59,7 @@ def _check(library: Library, ids: Sequence[int]) -> None:
             raise NotFound(
                 "pending_not_found",
                 f"there is no pending import {pending_id}",
-                hint="`mlib import -n` lists them",
+                hint="`mlib pending` lists them",
             )
 
 
