@@ -375,10 +375,18 @@ def test_lora_manager_and_the_files_own_entry_know_the_type_better() -> None:
     assert parse(checkpoint, "civitai_info").type == "checkpoints"
 
 
-def test_an_air_stands_in_for_ids_and_type() -> None:
+def test_an_air_stands_in_for_ids_type_and_base_model() -> None:
     found = parse({"air": "urn:air:sdxl:checkpoint:civitai:827@251"}, "civitai_info")
-    assert found.type == "checkpoints"
+    assert (found.type, found.base_model) == ("checkpoints", "SDXL")
     assert found.source_url == "https://civitai.com/models/827?modelVersionId=251"
+
+
+def test_a_base_model_in_words_is_more_exact_than_an_air() -> None:
+    air = {"air": "urn:air:sdxl:lora:civitai:9@71"}
+    assert parse({**air, "baseModel": "Pony"}, "civitai_info").base_model == "Pony"
+    assert parse({"civitai": air}, "metadata_json").base_model == "SDXL"
+    assert parse({"base_model": "Unknown", "civitai": air}, "metadata_json").base_model == "SDXL"
+    assert parse({"base_model": "Pony", "civitai": air}, "metadata_json").base_model == "Pony"
 
 
 @pytest.mark.parametrize("name", ["Other", "unknown", "", "  "])

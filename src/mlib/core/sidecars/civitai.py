@@ -7,9 +7,9 @@ Sources: Civitai's REST API (`/model-versions`), Civitai Helper's `.civitai.info
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
+from mlib.core.air import Air, parse_air
 from mlib.core.jsontext import Json, NotJson
 from mlib.core.sidecars import hashes, values
 from mlib.core.sidecars.record import Sidecar
@@ -18,7 +18,6 @@ from mlib.core.sidecars.values import Cuts, member, text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_AIR = re.compile(r"urn:air:[^:]{1,50}:([^:]{1,50}):civitai:([0-9]{1,18})@([0-9]{1,18})", re.IGNORECASE)
 _LONGEST_TIPS = 64 * 1024
 #: Where Stability Matrix' models come from if not from Civitai.
 _OTHER_SITES = frozenset(("openmodeldb", "other"))
@@ -38,7 +37,7 @@ def civitai_info(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
         name=values.full_name(model, version),
         version=version,
         type=_type(document, model_name),
-        base_model=values.base_model(document.get("baseModel"), cuts=cuts),
+        base_model=values.base_model(document.get("baseModel"), _air(document).base_model, cuts=cuts),
         trigger_words=_words(document.get("trainedWords"), cuts=cuts),
         description=_description(
             member(document, "model", "description"), document.get("description"), cuts=cuts
@@ -66,7 +65,10 @@ def metadata_json(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
         type=values.model_type(document.get("sub_type"), document.get("model_type"))
         or _type(version_json, model_name),
         base_model=values.base_model(
-            document.get("base_model"), member(version_json, "baseModel"), cuts=cuts
+            document.get("base_model"),
+            member(version_json, "baseModel"),
+            _air(version_json).base_model,
+            cuts=cuts,
         ),
         trigger_words=_words(member(version_json, "trainedWords"), document.get("trainedWords"), cuts=cuts),
         description=_description(
@@ -143,22 +145,21 @@ def _claims(version_json: Json, model_name: str) -> tuple[dict[str, str], tuple[
 def _type(version_json: Json, model_name: str) -> str:
     """A version of a checkpoint may come with its VAE: what the file's own entry says goes first."""
     entry, _ = hashes.of_files(member(version_json, "files"), model_name)
-    air = _air(version_json)
     return values.model_type(
         entry.get("type") if entry else None,
         member(version_json, "model", "type"),
-        air[1] if air else None,
+        _air(version_json).type,
     )
 
 
 def _page(version_json: Json) -> str:
     page = values.civitai_page(member(version_json, "modelId"), member(version_json, "id"))
     air = _air(version_json)
-    return values.civitai_page(air[2], air[3]) if air and not page else page
+    return page or values.civitai_page(air.model_id, air.version_id)
 
 
-def _air(version_json: Json) -> re.Match[str] | None:
-    return _AIR.fullmatch(text_of(member(version_json, "air")).strip()[:200])
+def _air(version_json: Json) -> Air:
+    return parse_air(text_of(member(version_json, "air")))
 
 
 def _author(version_json: Json, cuts: Cuts) -> str:
