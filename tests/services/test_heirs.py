@@ -11,7 +11,9 @@ from tests.tools import safetensors, set_age, write_bytes, write_model
 from mlib.db import hashes, models, tags
 from mlib.services.catalog import detail, resolve
 from mlib.services.digesting import digest_models
+from mlib.services.importing import import_pending
 from mlib.services.targets import Target
+from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,6 +183,65 @@ def test_a_staged_heir_leaves_the_old_model_as_it_is(shelf: Shelf, path: Path) -
     edit_header(path)
     shelf.scan(stage=True)
     assert shelf.user_data(old) == typed
+
+
+def test_a_staged_heir_inherits_when_it_is_imported(shelf: Shelf, path: Path) -> None:
+    old = present(shelf, path)
+    typed = shelf.user_data(old)
+    new = edit_header(path)
+    shelf.scan(stage=True)
+    (done,) = import_pending(shelf.library).success
+    assert (done.sha256, done.change) == (new, "created")
+    assert (shelf.user_data(new), shelf.user_data(old)) == (typed, typed)
+    assert (shelf.at(path), shelf.places(old)) == (new, {str(path): False})
+
+
+def test_a_staged_heir_inherits_when_a_later_scan_imports_it(shelf: Shelf, path: Path) -> None:
+    typed = shelf.user_data(present(shelf, path))
+    new = edit_header(path)
+    shelf.scan(stage=True)
+    shelf.scan()
+    assert shelf.user_data(new) == typed
+
+
+@pytest.mark.parametrize("stage", [False, True])
+def test_it_follows_past_an_edit_that_is_still_staged(shelf: Shelf, path: Path, *, stage: bool) -> None:
+    typed = shelf.user_data(present(shelf, path))
+    between = edit_header(path, title="between")
+    shelf.scan(stage=True)
+    new = edit_header(path, age=50)
+    shelf.scan(stage=stage)
+    import_pending(shelf.library)
+    assert (shelf.user_data(new), shelf.user_data(between)) == (typed, typed)
+    assert (shelf.at(path), shelf.places(between)) == (new, {str(path): False})
+
+
+def test_a_staged_heir_about_which_something_was_typed_keeps_that_alone(shelf: Shelf, path: Path) -> None:
+    new = edit_header(path)
+    shelf.scan(stage=True)
+    (entry,) = shelf.waiting()
+    update(shelf.library, [Target(pending_id=entry.id)], parse_edit(text={"notes": "own"}))
+    import_pending(shelf.library)
+    assert shelf.user_data(new) == ({"notes": "own"}, (), None)
+
+
+def test_a_staged_heir_that_became_known_elsewhere_inherits_all_the_same(shelf: Shelf, path: Path) -> None:
+    typed = shelf.user_data(present(shelf, path))
+    new = edit_header(path)
+    shelf.scan(stage=True)
+    edit_header(shelf.vae / "copy.safetensors")
+    shelf.scan(paths=[str(shelf.vae)])
+    assert shelf.user_data(new) == ({}, (), None)
+    (done,) = import_pending(shelf.library).success
+    assert done.change == "updated"
+    assert shelf.user_data(new) == typed
+
+
+def test_staged_content_of_other_weights_inherits_nothing(shelf: Shelf, path: Path) -> None:
+    new = edit_header(path, weights="other")
+    shelf.scan(stage=True)
+    import_pending(shelf.library)
+    assert shelf.user_data(new) == ({}, (), None)
 
 
 def test_a_dry_run_inherits_nothing(shelf: Shelf, path: Path) -> None:

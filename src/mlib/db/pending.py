@@ -49,6 +49,12 @@ def exists(library: Library, pending_id: int) -> bool:
     return library.one("SELECT 1 FROM pending_import WHERE id = ?", [pending_id]) is not None
 
 
+def observed_paths(library: Library) -> set[str]:
+    """The paths of those whose bytes were read here."""
+    rows = library.all("SELECT path FROM pending_import WHERE id IN (SELECT pending_id FROM pending_files)")
+    return {path_of(path) for (path,) in rows}
+
+
 def claiming(library: Library, sha256: str) -> list[int]:
     """Ids of those that name this content: by its full hash, or by its first digits (at least 8)."""
     prefixes = [sha256[:length] for length in range(8, 65)]

@@ -14,6 +14,7 @@ from mlib.db import contents, files, given, models, pending
 from mlib.db import tags as stored_tags
 from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport, Waiting
 from mlib.services.importing.strategies import ConflictStrategy, UserData, differences, resolved
+from mlib.services.inheriting import inherit, same_weights_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +78,7 @@ def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, re
         content = contents.get(library, entry.sha256)
         model = _new_model(entry, base_model=entry.base_model or (content.base_model if content else ""))
         _write(library, model, said)
+        _inherit(library, entry)
         _settle(library, entry, report, "created")
         return
     existing = user_data(library, model)
@@ -95,7 +97,16 @@ def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, re
     changed = result != existing
     if changed:
         _write(library, model, result)
+    changed |= _inherit(library, entry)
     _settle(library, entry, report, "updated" if changed else "unchanged")
+
+
+def _inherit(library: Library, entry: Pending) -> bool:
+    """Let what was staged in the place of the same weights go on with what was typed; whether it did."""
+    if entry.observed is None:
+        return False
+    before = same_weights_at(library, entry.path, entry.observed.sha256)
+    return before is not None and inherit(library, entry.observed.sha256, before)
 
 
 def user_data(library: Library, model: Model) -> UserData:

@@ -6,21 +6,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlib.core import times
-from mlib.core.models import TEXT_FIELDS, OtherHashes
-from mlib.core.tags import distinct
-from mlib.db import files, hashes, models, tags
+from mlib.core.models import OtherHashes
+from mlib.db import files, hashes, pending
+from mlib.services.inheriting import inherit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mlib.core.hashes import Hashes
-    from mlib.core.models import KnownFile, Model
+    from mlib.core.models import KnownFile
     from mlib.db.library import Library
-
-
-#: Text that no header tells.
-_SAID = ("description", "notes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,42 +34,38 @@ def find_heirs(library: Library, rows: Iterable[KnownFile]) -> list[Heir]:
     """
     found: list[Heir] = []
     for row in rows:
-        here = (each for each in files.at_path(library, row.path) if each.missing_since is None)
-        before = next(here, None)
-        if before is None or before.sha256 == row.sha256:
-            continue
-        known = hashes.get(library, before.sha256)
-        if known is None or known.autov3 is None:
+        before = _before(library, row)
+        known = None if before is None else hashes.get(library, before)
+        if before is None or known is None or known.autov3 is None:
             continue
         from mlib.core.hashes import compute
 
         with suppress(OSError):
             now = compute(row.path, advance=lambda _: None)
             if now is not None and now.sha256 == row.sha256 and now.autov3 == known.autov3:
-                found.append(Heir(before.sha256, now))
+                found.append(Heir(before, now))
     return found
 
 
-def inherit(library: Library, heirs: Iterable[Heir]) -> None:
-    """Give each heir what was typed about the model before it, if nobody has typed anything about it.
+def keep_heirs(library: Library, heirs: Iterable[Heir]) -> None:
+    """Keep the hashes of heirs, and let those that are models inherit; part of a transaction.
 
-    What a sidecar said of the old one follows too, for by its SHA-256 it may not speak of the new one.
+    One that is staged inherits when it is imported: by these hashes it is known then.
     """
     for heir in heirs:
         now = heir.hashes
         hashes.put(library, now.sha256, OtherHashes(now.autov1, now.autov3, now.crc32, now.blake3))
-        before, model = models.get(library, heir.before), models.get(library, now.sha256)
-        if before is None or model is None or _is_described(library, model):
-            continue
-        text = {name: getattr(before, name) for name in TEXT_FIELDS if name in before.edited}
-        said = {name: getattr(before, name) for name in _SAID if not getattr(model, name)}
-        after = model._replace(**{**said, **text}, edited=before.edited)
-        if after != model:
-            models.put(library, [after._replace(updated_at=times.now())])
-        tags.set_of_model(library, model.sha256, distinct(tags.of_model(library, before.sha256)))
-        models.put_meta(library, model.sha256, models.meta(library, before.sha256))
+        inherit(library, now.sha256, heir.before)
 
 
-def _is_described(library: Library, model: Model) -> bool:
-    meta = models.meta(library, model.sha256)
-    return bool(model.edited or tags.of_model(library, model.sha256)) or meta is not None
+def _before(library: Library, row: KnownFile) -> str | None:
+    """The model whose place this content takes now; also where what took it first is still staged."""
+    here = files.at_path(library, row.path)
+    present = next((each for each in here if each.missing_since is None), None)
+    if present is not None:
+        return None if present.sha256 == row.sha256 else present.sha256
+    staged = {entry.sha256 for entry in pending.at_path(library, row.path) if entry.observed is not None}
+    if not staged or row.sha256 in staged:
+        return None
+    left = [each for each in here if each.sha256 != row.sha256]
+    return max(left, key=lambda each: each.missing_since or 0).sha256 if left else None

@@ -40,6 +40,7 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
     batch: list[tuple[FoundFile, KnownFile]] = []
     inspected: dict[str, Inspection] = {}
     taken_places = {found.path for found, before in seen.fresh if before is not None}
+    taken_places |= pending.observed_paths(ledger.library)
     flushed_at = time.monotonic()
 
     def flush(*, now: bool = False) -> None:

@@ -60,14 +60,14 @@ class Ledger:
     ) -> None:
         """Write a batch, with what was seen in the files, in one transaction; only then tell of it."""
         # An unchanged library needs none of these.
-        from mlib.services.scanning.heirs import inherit
+        from mlib.services.scanning.heirs import keep_heirs
         from mlib.services.scanning.inspecting import keep
 
         for _, row in identified:
             self._find_gone_elsewhere(row)
         with self.library.transaction():
             stored = [(row, self._record_one(found, row)) for found, row in identified]
-            inherit(self.library, heirs)
+            keep_heirs(self.library, heirs)
             found_wrong = keep(self.library, [row for row, _ in stored], looked, self.roots)
         self.findings += found_wrong
         for row, outcome in stored:
