@@ -285,3 +285,26 @@ def test_nothing_typed_is_ever_lost_but_by_override(
     assert model is not None
     assert {name: getattr(model, name) for name in typed} == typed
     assert own <= set(tags.of_model(shelf.library, made))
+
+
+class TestTwoModelsOfOneStem:
+    @pytest.fixture
+    def shas(self, shelf: Shelf) -> tuple[str, str]:
+        shas = write_model(shelf.loras / "ink.safetensors"), write_model(shelf.loras / "ink.gguf")
+        shelf.scan()
+        return shas
+
+    @pytest.mark.parametrize("strategy", STRATEGIES)
+    def test_the_one_that_it_is_not_about_gets_nothing(
+        self, shelf: Shelf, shas: tuple[str, str], strategy: ConflictStrategy
+    ) -> None:
+        document = {"ModelName": "Ink Wash", "Hashes": {"SHA256": shas[0]}}
+        write_bytes(shelf.loras / "ink.cm-info.json", as_bytes(document))
+        assert told(run(shelf, strategy)) == {"updated": 1}
+        assert (text(shelf, shas[0])[0], text(shelf, shas[1])[0]) == ("Ink Wash", "ink.gguf")
+
+    def test_one_about_neither_is_a_conflict_of_both(self, shelf: Shelf, shas: tuple[str, str]) -> None:
+        document = {"ModelName": "Ink Wash", "Hashes": {"SHA256": "0f" * 32}}
+        write_bytes(shelf.loras / "ink.cm-info.json", as_bytes(document))
+        assert told(run(shelf)) == {"conflict": 2}
+        assert text(shelf, shas[0])[0] == "ink.safetensors"

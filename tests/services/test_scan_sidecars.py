@@ -16,7 +16,7 @@ from tests.faults.machine import lacking, require_root
 from tests.inprocess import mlib_here
 from tests.libraries import dump
 from tests.model_files import safetensors
-from tests.services.shelf import codes, told
+from tests.services.shelf import codes, fill, told
 from tests.tools import set_age, write_bytes, write_model
 
 from mlib.core.models import OtherHashes
@@ -46,6 +46,22 @@ def web_ui(path: Path, *, age: float = 3600, base: str = "", **fields: object) -
 def info(path: Path, *, age: float = 3600, name: str = "Ink Wash", tags_: Any = (), **fields: object) -> None:
     """Write a `.cm-info.json` with this name and these tags."""
     write_bytes(path, as_bytes({"ModelName": name, "Tags": list(tags_), **fields}), age=age)
+
+
+def version(path: Path, files: dict[str, str]) -> None:
+    """Write a `.civitai.info` of a version with these files and their SHA-256, the first one primary."""
+    entries = [
+        {"name": name, "type": "Model", "primary": number == 0, "hashes": {"SHA256": sha256.upper()}}
+        for number, (name, sha256) in enumerate(files.items())
+    ]
+    document = {"id": 71, "trainedWords": ["inkwsh"], "model": {"name": "Ink Wash"}, "files": entries}
+    write_bytes(path, as_bytes(document))
+
+
+def trigger_words(shelf: Shelf, sha256: str) -> list[str]:
+    """Those that the sidecars of a model name."""
+    said = detail(shelf.library, Target(sha256=sha256)).sidecars
+    return [word for sidecar in said for word in sidecar.trigger_words]
 
 
 def model(shelf: Shelf, sha256: str) -> Model:
@@ -135,6 +151,77 @@ class TestFilling:
         shelf.scan()
         for sha256 in (one, other):
             assert (model(shelf, sha256).name, tags_of(shelf, sha256)) == ("Ink Wash", ("ink",))
+
+    def test_of_two_models_of_one_stem_each_finds_its_file_in_a_version(self, shelf: Shelf) -> None:
+        """Civitai lists all files of a version; one of them is the primary."""
+        one = write_model(shelf.loras / "ink.safetensors")
+        other = write_model(shelf.loras / "ink.gguf")
+        version(shelf.loras / "ink.civitai.info", {"ink.safetensors": one, "ink.gguf": other})
+        assert found_wrong(shelf.scan()) == []
+        for sha256 in (one, other):
+            assert (model(shelf, sha256).name, findings(shelf, sha256)) == ("Ink Wash", [])
+            assert trigger_words(shelf, sha256) == ["inkwsh"]
+
+    def test_of_two_models_of_one_stem_only_the_stale_one_is_told(self, shelf: Shelf) -> None:
+        stale = write_model(shelf.loras / "ink.safetensors")
+        fresh = write_model(shelf.loras / "ink.gguf")
+        version(shelf.loras / "ink.civitai.info", {"ink.safetensors": "0f" * 32, "ink.gguf": fresh})
+        assert found_wrong(shelf.scan()) == [("ink.safetensors", "ink.civitai.info")]
+        assert (model(shelf, stale).name, model(shelf, fresh).name) == ("ink.safetensors", "Ink Wash")
+        assert (trigger_words(shelf, stale), trigger_words(shelf, fresh)) == ([], ["inkwsh"])
+
+    def test_a_sidecar_about_one_of_two_models_gives_the_other_nothing(self, shelf: Shelf) -> None:
+        one = write_model(shelf.loras / "ink.safetensors")
+        other = write_model(shelf.loras / "ink.gguf")
+        version(shelf.loras / "ink.civitai.info", {"ink.safetensors": one})
+        assert found_wrong(shelf.scan()) == []
+        assert (model(shelf, one).name, model(shelf, other).name) == ("Ink Wash", "ink.gguf")
+        assert (trigger_words(shelf, one), trigger_words(shelf, other)) == (["inkwsh"], [])
+        assert findings(shelf, other) == [], "it is neither wrong nor stale"
+
+    def test_an_edited_header_is_forgiven_beside_another_model_of_the_stem(self, shelf: Shelf) -> None:
+        one = write_model(shelf.loras / "ink.safetensors")
+        other = write_model(shelf.loras / "ink.gguf")
+        files = [
+            {"name": "ink.gguf", "primary": True, "hashes": {"SHA256": other}},
+            {"name": "ink.safetensors", "hashes": {"SHA256": "0f" * 32, "AutoV3": "cd" * 6}},
+        ]
+        info = {"id": 71, "model": {"name": "Ink Wash"}, "files": files}
+        write_bytes(shelf.loras / "ink.civitai.info", as_bytes(info))
+        shelf.scan()
+        with shelf.library.transaction():
+            hashes.put(shelf.library, one, OtherHashes(autov3="cd" * 32))
+        shelf.scan()
+        assert (findings(shelf, one), model(shelf, one).name) == ([], "Ink Wash")
+
+    def test_it_is_wrong_while_the_model_that_it_is_about_is_away(self, shelf: Shelf) -> None:
+        path = shelf.loras / "ink.safetensors"
+        one = write_model(path)
+        other = write_model(shelf.loras / "ink.gguf")
+        version(shelf.loras / "ink.civitai.info", {"ink.safetensors": one})
+        shelf.scan()
+        path.rename(shelf.loras.parent / "away")
+        assert found_wrong(shelf.scan()) == [("ink.gguf", "ink.civitai.info")]
+        shelf.scan()
+        assert findings(shelf, other) == ["ink.civitai.info"]
+        (shelf.loras.parent / "away").rename(path)
+        assert found_wrong(shelf.scan()) == []
+        assert findings(shelf, other) == []
+
+    def test_a_model_that_only_seemed_away_is_compared_again(self, shelf: Shelf) -> None:
+        path = shelf.loras / "ink.safetensors"
+        one = write_model(path)
+        other = write_model(shelf.loras / "ink.gguf")
+        version(shelf.loras / "ink.civitai.info", {"ink.safetensors": one})
+        many = fill(shelf.loras, 12)
+        shelf.scan()
+        for each in (path, *many):
+            each.rename(each.with_suffix(".away"))
+        assert shelf.scan().guarded_roots
+        for each in (path, *many):
+            each.with_suffix(".away").rename(each)
+        shelf.scan()
+        assert findings(shelf, other) == []
 
     def test_a_sidecar_of_a_longer_stem_is_not_of_the_shorter(self, shelf: Shelf) -> None:
         short = write_model(shelf.loras / "ink.safetensors")

@@ -44,6 +44,14 @@ def put(library: Library, directory: str, name: str, sha256: str, fields: Iterab
     upsert(library, "given", [row], key=("directory", "name"))
 
 
+def owe(library: Library, directory: str, name: str) -> None:
+    """Have the model at this place compared with its sidecars once more."""
+    library.execute(
+        "UPDATE given SET known_hashes = -1 WHERE directory = ? AND name = ?",
+        [stored_path(directory), stored_path(name)],
+    )
+
+
 def move(library: Library, sha256: str, old: tuple[str, str], new: tuple[str, str]) -> None:
     """Let what a model was given at one (directory, name) be what it was given at another."""
     before = [*(stored_path(part) for part in old), sha256]

@@ -33,21 +33,39 @@ def mismatch(named: Named, sha256: str, hashes: OtherHashes) -> Finding | None:
     """The finding that a sidecar is about another file than this one, if its hashes say so.
 
     The SHA-256 decides, unless the tensors are the same: then only the header was edited since. Of other
-    claims the strongest that can be checked does.
+    claims the strongest that can be checked does. Where it speaks of several files, this must be one of them.
     """
-    claims = named.sidecar.hashes
+    said = named.sidecar
+    claims = (said.hashes, *said.other_hashes)
+    found = [_mismatch(named.name, each, said.other_sha256, sha256, hashes) for each in claims]
+    return None if None in found else found[0]
+
+
+def is_about_others(named: Named, others: Collection[tuple[str, OtherHashes]]) -> bool:
+    """Whether a sidecar speaks of the `others` alone, which share it with a model that it is not about.
+
+    So it is where one of them is what it claims, and it claims no more files than there are of them.
+    """
+    said = named.sidecar
+    files = sum(map(bool, (said.hashes, *said.other_hashes))) + len(said.other_sha256)
+    return files <= len(others) and any(mismatch(named, *other) is None for other in others)
+
+
+def _mismatch(
+    name: str, claims: Mapping[str, str], others: Collection[str], sha256: str, hashes: OtherHashes
+) -> Finding | None:
     if claims.get("autov3") and hashes.autov3 and hashes.autov3.startswith(claims["autov3"]):
         return None
-    claimed = claims.get("sha256") or next(iter(named.sidecar.other_sha256), "")
+    claimed = claims.get("sha256") or next(iter(others), "")
     if claimed:
-        if sha256 in (claimed, *named.sidecar.other_sha256):
+        if sha256 in (claimed, *others):
             return None
-        return _finding(named.name, f"SHA-256 {claimed[:_SHOWN]}", sha256)
+        return _finding(name, f"SHA-256 {claimed[:_SHOWN]}", sha256)
     for claim, ours in _right(sha256, hashes):
         if claim in claims:
             if claims[claim] in ours:
                 return None
-            return _finding(named.name, f"{claim} {claims[claim][:_SHOWN]}", ours[0])
+            return _finding(name, f"{claim} {claims[claim][:_SHOWN]}", ours[0])
     return None
 
 

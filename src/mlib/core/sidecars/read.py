@@ -14,7 +14,7 @@ from mlib.core.sidecars.record import Sidecar, SidecarError
 from mlib.core.walk import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mlib.core.jsontext import Json
 
@@ -39,6 +39,23 @@ def read_sidecar(path: str, *, kind: str, model_name: str = "") -> Sidecar:
         ending = next((end for end in KINDS.get(kind, ()) if name.lower().endswith(end)), "")
         model_name = name[: len(name) - len(ending)]
     return parse_sidecar(content, kind=kind, model_name=model_name)
+
+
+def read_shared_sidecar(path: str, *, kind: str, model_names: Sequence[str]) -> Sidecar:
+    """What one sidecar says of several model files, all of its stem. Raises as `read_sidecar` does."""
+    content = _content(path)
+    said = [parse_sidecar(content, kind=kind, model_name=name) for name in model_names]
+    claims: list[Mapping[str, str]] = []
+    for each in said:
+        if each.hashes and each.hashes not in claims:
+            claims.append(each.hashes)
+    told = {each.get("sha256") for each in claims}
+    others = (sha256 for each in said for sha256 in each.other_sha256 if sha256 not in told)
+    return said[0]._replace(
+        hashes=claims[0] if claims else {},
+        other_hashes=tuple(claims[1:]),
+        other_sha256=tuple(dict.fromkeys(others)),
+    )
 
 
 def parse_sidecar(content: bytes, *, kind: str, model_name: str) -> Sidecar:

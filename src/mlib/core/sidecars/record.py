@@ -24,8 +24,9 @@ class Sidecar(NamedTuple):
     `base_model` is as its writer spells it. `description` is plain text, or the Markdown of a Markdown file.
     `source_url` is a page of the web. `hashes` are claims about the model's file in lower-case hex, by
     `sha256`, `autov1`, `autov3`, `sha256_12`, `crc32`, `blake3`; where the sidecar tells of several files and
-    does not show which of them is the model's, `other_sha256` are the SHA-256 of all. `cut` names the fields
-    that were too long to be kept whole.
+    does not show which of them is the model's, `other_sha256` are the SHA-256 of all; where several models
+    share it, `other_hashes` are the claims about the files of the others. `cut` names the fields that were
+    too long to be kept whole.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Sidecar(NamedTuple):
     source_url: str = ""
     hashes: Mapping[str, str] = {}
     other_sha256: tuple[str, ...] = ()
+    other_hashes: tuple[Mapping[str, str], ...] = ()
     cut: tuple[str, ...] = ()
 
     @property

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from mlib.core import times
 from mlib.core.models import TEXT_FIELDS, OtherHashes
 from mlib.core.sidecars.beside import beside
-from mlib.core.sidecars.companions import SIDECAR_KINDS
-from mlib.core.sidecars.filling import Filling, History, Named, filled, mismatch, offered
+from mlib.core.sidecars.companions import SIDECAR_KINDS, stem_of
+from mlib.core.sidecars.filling import Filling, History, Named, filled, is_about_others, mismatch, offered
 from mlib.core.sidecars.kept import unpacked
-from mlib.core.sidecars.read import read_sidecar
+from mlib.core.sidecars.read import read_shared_sidecar, read_sidecar
 from mlib.core.sidecars.record import SidecarError
 from mlib.core.tags import distinct
 from mlib.core.text import displayable
@@ -70,16 +70,40 @@ def import_sidecars(
 
 def _read(library: Library, sha256: str, report: ImportReport) -> _Word | None:
     """What is said at the first place with a sidecar about the model, else at the first with any."""
-    known = hashes.get(library, sha256) or OtherHashes()
     of_others: _Word | None = None
     for file in files.of_model(library, sha256):
         if file.missing_since is None and (read := list(_sidecars(file, report))):
+            known = _hashes(library, sha256)
             own = tuple(named for named in read if mismatch(named, sha256, known) is None)
-            word = _Word(file, own, tuple(named for named in read if named not in own))
+            others = (named for named in read if named not in own)
+            word = _Word(file, own, tuple(named for named in others if not _is_shared(library, named, file)))
             if own:
                 return word
-            of_others = of_others or word
+            of_others = of_others or (word if word.foreign else None)
     return of_others
+
+
+def _hashes(library: Library, sha256: str) -> OtherHashes:
+    return hashes.get(library, sha256) or OtherHashes()
+
+
+def _is_shared(library: Library, named: Named, file: KnownFile) -> bool:
+    """Whether a sidecar that is not about this file is about the others of its stem, and no more."""
+    others = [
+        each
+        for each in files.in_directory(library, file.directory)
+        if each.missing_since is None and each.name != file.name and stem_of(each.name) == stem_of(file.name)
+    ]
+    if not others:
+        return False
+    path, names = os.path.join(file.directory, named.name), [file.name, *(each.name for each in others)]
+    try:
+        said = read_shared_sidecar(path, kind=named.sidecar.kind, model_names=names)
+    except (FileNotFoundError, SidecarError):  # it changed meanwhile
+        return False
+    return is_about_others(
+        Named(named.name, said), [(each.sha256, _hashes(library, each.sha256)) for each in others]
+    )
 
 
 def _sidecars(file: KnownFile, report: ImportReport) -> Iterator[Named]:

@@ -17,11 +17,12 @@ from mlib.core.sidecars.filling import (
     Named,
     filled,
     filled_tags,
+    is_about_others,
     mismatch,
     offered,
 )
 from mlib.core.sidecars.kept import packed, unpacked
-from mlib.core.sidecars.read import read_sidecar
+from mlib.core.sidecars.read import read_shared_sidecar
 from mlib.core.sidecars.record import SidecarError
 from mlib.core.text import displayable
 from mlib.db import contents, files, hashes, models, sidecars, tags
@@ -30,7 +31,7 @@ from mlib.db.sidecars import ORPHAN, KnownSidecar
 from mlib.services.scanning.beside import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlib.core.formats.header import Finding
     from mlib.core.models import KnownFile
@@ -64,15 +65,19 @@ def read_news(seen: Survey, ledger: Ledger) -> list[Problem]:
     library = ledger.library
     problems: list[Problem] = []
     left = _left(ledger)
+    away = {row.path for row in seen.gone}
+    stirred: defaultdict[str, set[str]] = defaultdict(set)
+    for row in (*seen.gone, *(row for row, _ in seen.restored)):
+        stirred[row.directory].add(stem_of(row.name))
     waiting: list[_Group] = []
     for directory, beside in seen.beside.items():
-        for group in _groups(library, directory, beside, problems):
+        for group in _groups(library, directory, beside, stirred[directory], problems):
             waiting.append(group)
             if len(waiting) >= BATCH:
-                _write(ledger, waiting, left)
+                _write(ledger, waiting, left, away)
                 waiting.clear()
     if waiting:
-        _write(ledger, waiting, left)
+        _write(ledger, waiting, left, away)
     gone = {directory: _gone(beside) for directory, beside in seen.beside.items()}
     if any(gone.values()):
         # After all else: what a sidecar gave to a model that moved is known by its old place.
@@ -94,8 +99,14 @@ def _left(ledger: Ledger) -> Mapping[str, Sequence[str]]:
     return left
 
 
-def _groups(library: Library, directory: str, beside: Beside, problems: list[Problem]) -> Iterator[_Group]:
-    """The models of a directory that have to be compared with their sidecars, these read where need be."""
+def _groups(
+    library: Library, directory: str, beside: Beside, stirred: Collection[str], problems: list[Problem]
+) -> Iterator[_Group]:
+    """The models of a directory that have to be compared with their sidecars, these read where need be.
+
+    Of models that share one, what it is to some depends on whether the others are there: `stirred` are the
+    stems of those that went or came back.
+    """
     owed = stored_given.owed(library, directory)  # the models that this scan has added among them
     gone = _gone(beside)
     by_name: defaultdict[str, list[str]] = defaultdict(list)
@@ -109,10 +120,8 @@ def _groups(library: Library, directory: str, beside: Beside, problems: list[Pro
         taken.update(each.name for each in own)
         is_owed = not owed.isdisjoint(names)
         unread = [each for each in own if each.name in beside.found and (is_owed or each.name in beside.news)]
-        if unread or is_owed or any(each.name in gone for each in own):
-            # Which file of a version a sidecar means may depend on the extension.
-            model_name = names[0] if len(names) == 1 else ""
-            read = (_read(library, directory, each, model_name, beside, problems) for each in unread)
+        if unread or is_owed or stem in stirred or any(each.name in gone for each in own):
+            read = (_read(library, directory, each, names, beside, problems) for each in unread)
             found = tuple(each.name for each in own if each.name in beside.found)
             yield _Group(directory, tuple(names), found, tuple(filter(None, read)))
     orphans = [name for name in sorted(beside.news & beside.found.keys()) if name not in taken]
@@ -125,7 +134,7 @@ def _read(
     library: Library,
     directory: str,
     companion: Companion,
-    model_name: str,
+    model_names: Sequence[str],
     beside: Beside,
     problems: list[Problem],
 ) -> KnownSidecar | None:
@@ -135,7 +144,7 @@ def _read(
     size, mtime_ns, inode = stamp(beside.found[name])
     said: str | None = None
     try:
-        sidecar = read_sidecar(path, kind=kind, model_name=model_name)
+        sidecar = read_shared_sidecar(path, kind=kind, model_names=model_names)
         said = None if sidecar.is_empty else packed(sidecar)
     except FileNotFoundError:
         return None
@@ -150,8 +159,13 @@ def _read(
     return KnownSidecar(name, kind, size, mtime_ns, inode, said)
 
 
-def _write(ledger: Ledger, groups: Sequence[_Group], left: Mapping[str, Sequence[str]]) -> None:
-    """Keep what was read and fill what is empty, in one transaction; only then tell what is wrong."""
+def _write(
+    ledger: Ledger, groups: Sequence[_Group], left: Mapping[str, Sequence[str]], away: Collection[str]
+) -> None:
+    """Keep what was read and fill what is empty, in one transaction; only then tell what is wrong.
+
+    The models at the paths that are `away` are not marked missing yet, and may turn out not to be.
+    """
     library = ledger.library
     wrong: list[tuple[str, Finding]] = []
     with library.transaction():
@@ -159,14 +173,26 @@ def _write(ledger: Ledger, groups: Sequence[_Group], left: Mapping[str, Sequence
             before = _known(library, group.directory, group.sidecars)
             sidecars.put(library, group.directory, group.read)
             now = _known(library, group.directory, group.sidecars)
-            for name in group.models:
-                # Not as it was when the disk was read: another mlib may have been here since.
-                here = files.at_path(library, os.path.join(group.directory, name))
-                row = next((each for each in here if each.missing_since is None), None)
-                if row is not None:
-                    found_wrong = _compare(library, row, now, before, left, is_new=row.sha256 in ledger.new)
-                    wrong += [(row.path, finding) for finding in found_wrong]
+            rows = _present(library, group)
+            there = [row for row in rows if row.path not in away]
+            for row in rows:
+                others = [(each.sha256, _hashes(library, each)) for each in there if each is not row]
+                is_new = row.sha256 in ledger.new
+                found_wrong = _compare(library, row, now, before, left, others, is_new=is_new)
+                wrong += [(row.path, finding) for finding in found_wrong]
+                if len(there) < len(rows):
+                    stored_given.owe(library, row.directory, row.name)
     ledger.findings += wrong
+
+
+def _present(library: Library, group: _Group) -> list[KnownFile]:
+    """Not as it was when the disk was read: another mlib may have been here since."""
+    here = (files.at_path(library, os.path.join(group.directory, name)) for name in group.models)
+    return [row for rows in here for row in rows if row.missing_since is None]
+
+
+def _hashes(library: Library, row: KnownFile) -> OtherHashes:
+    return hashes.get(library, row.sha256) or OtherHashes()
 
 
 def _known(library: Library, directory: str, names: Iterable[str]) -> list[Named]:
@@ -185,21 +211,25 @@ def _compare(
     now: Sequence[Named],
     before: Sequence[Named],
     left: Mapping[str, Sequence[str]],
+    others: Sequence[tuple[str, OtherHashes]],
     *,
     is_new: bool,
 ) -> list[Finding]:
-    """Fill what is empty in the model of one file; the sidecars that are about another file."""
+    """Fill what is empty in the model of one file; the sidecars that are about another file.
+
+    One that is about the `others`, which share it, is not wrong, but gives this model nothing.
+    """
     model = models.get(library, row.sha256)
     if model is None:
         return []
-    known_hashes = hashes.get(library, row.sha256) or OtherHashes()
+    known_hashes = _hashes(library, row)
     own: list[Named] = []
     wrong: list[Finding] = []
     for named in now:
         finding = mismatch(named, row.sha256, known_hashes)
         if finding is None:
             own.append(named)
-        else:
+        elif not is_about_others(named, others):
             wrong.append(finding)
     contents.put_place_findings(library, row, wrong, codes=frozenset({MISMATCH}))
     places = files.of_model(library, row.sha256)

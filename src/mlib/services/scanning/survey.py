@@ -53,6 +53,11 @@ class Survey:
     beside: dict[str, Beside] = field(default_factory=dict)
 
     @property
+    def changed(self) -> int:
+        """How many files came, went or came back."""
+        return len(self.fresh) + len(self.gone) + len(self.restored)
+
+    @property
     def needs_judging(self) -> bool:
         """Whether anything is or may turn out to be gone: an unchanged library has nothing to judge."""
         return bool(self.fresh or self.gone) or any(seen.failed for seen in self.roots.values())
@@ -78,11 +83,11 @@ def survey(
     only = {scope.directory: scope.only for scope in scopes if scope.only is not None}
     for listing in walk(scopes, roots=roots):
         visited.add(listing.directory)
-        fresh = len(result.fresh)
+        before = result.changed
         _take(library, listing, result, only=only.get(listing.directory), rehash=rehash)
         if listing.sidecars or (listing.directory in with_sidecars and not listing.failed):
             beside = compare_sidecars(library, listing.directory, listing.sidecars, rehash=rehash)
-            if beside.is_news or len(result.fresh) > fresh:
+            if beside.is_news or result.changed > before:
                 result.beside[listing.directory] = beside
         if time.monotonic() - told > TICK:
             told = time.monotonic()
