@@ -14,7 +14,8 @@ from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.pickle_globals import judge
 from mlib.core.formats.pickle_machine import follow
 from mlib.core.formats.pickle_source import Budget, EarlyEndError, LimitError, Source
-from mlib.core.formats.pickle_tensors import metadata, storages, weights
+from mlib.core.formats.pickle_tensors import metadata, weights
+from mlib.core.formats.pickle_torch import storages
 from mlib.core.formats.pickle_values import Pairs
 from mlib.core.formats.zip_directory import NoDirectoryError, ZipError, open_entry, read_directory
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from mlib.core.formats.pickle_machine import Stream
-    from mlib.core.formats.pickle_tensors import Storage
+    from mlib.core.formats.pickle_torch import Storage
     from mlib.core.formats.zip_directory import Entry
     from mlib.core.jsontext import Json
 
