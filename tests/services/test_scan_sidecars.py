@@ -223,6 +223,18 @@ class TestFilling:
         shelf.scan()
         assert findings(shelf, other) == []
 
+    def test_one_that_comes_back_to_a_wrong_sidecar_is_told_again(self, shelf: Shelf) -> None:
+        path, elsewhere = shelf.loras / "ink.safetensors", shelf.loras / "other.safetensors"
+        sha256 = write_model(path)
+        info(shelf.loras / "ink.cm-info.json", Hashes={"SHA256": "0f" * 32})
+        shelf.scan()
+        path.rename(elsewhere)
+        shelf.scan()
+        assert findings(shelf, sha256) == []
+        elsewhere.rename(path)
+        assert found_wrong(shelf.scan()) == [("ink.safetensors", "ink.cm-info.json")]
+        assert findings(shelf, sha256) == ["ink.cm-info.json"]
+
     def test_a_sidecar_of_a_longer_stem_is_not_of_the_shorter(self, shelf: Shelf) -> None:
         short = write_model(shelf.loras / "ink.safetensors")
         long = write_model(shelf.loras / "ink.v2.safetensors")

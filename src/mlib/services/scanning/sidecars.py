@@ -66,12 +66,10 @@ def read_news(seen: Survey, ledger: Ledger) -> list[Problem]:
     problems: list[Problem] = []
     left = _left(ledger)
     away = {row.path for row in seen.gone}
-    stirred: defaultdict[str, set[str]] = defaultdict(set)
-    for row in (*seen.gone, *(row for row, _ in seen.restored)):
-        stirred[row.directory].add(stem_of(row.name))
+    stirred = _stirred(seen)
     waiting: list[_Group] = []
     for directory, beside in seen.beside.items():
-        for group in _groups(library, directory, beside, stirred[directory], problems):
+        for group in _groups(library, directory, beside, stirred.get(directory, ()), problems):
             waiting.append(group)
             if len(waiting) >= BATCH:
                 _write(ledger, waiting, left, away)
@@ -91,6 +89,17 @@ def _gone(beside: Beside) -> set[str]:
     return {name for name in beside.gone if is_sidecar_name(name)}
 
 
+def _stirred(seen: Survey) -> Mapping[str, Collection[str]]:
+    """The stems, by directory, of files that came, went or came back to where they were compared before."""
+    places = [(row.directory, row.name) for row in (*seen.gone, *(row for row, _ in seen.restored))]
+    places += [(found.directory, found.name) for found, _ in seen.fresh]
+    stirred: defaultdict[str, set[str]] = defaultdict(set)
+    for directory, name in places:
+        if directory in seen.beside:
+            stirred[directory].add(stem_of(name))
+    return stirred
+
+
 def _left(ledger: Ledger) -> Mapping[str, Sequence[str]]:
     """The paths that models moved away from in this scan, by SHA-256."""
     left: defaultdict[str, list[str]] = defaultdict(list)
@@ -104,8 +113,8 @@ def _groups(
 ) -> Iterator[_Group]:
     """The models of a directory that have to be compared with their sidecars, these read where need be.
 
-    Of models that share one, what it is to some depends on whether the others are there: `stirred` are the
-    stems of those that went or came back.
+    What a sidecar is to a model depends on whether the others that share it are there, so all `stirred` stems
+    are compared.
     """
     owed = stored_given.owed(library, directory)  # the models that this scan has added among them
     gone = _gone(beside)
