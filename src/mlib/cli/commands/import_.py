@@ -260,8 +260,9 @@ def _tell(report: ImportReport, *, dry_run: bool) -> None:
     rows += [("deleted", str(pending_id)) for pending_id in report.deleted]
     rows += [("waiting", str(e.id), e.path) for e in report.waiting]
     output.write_rows(rows)
-    for entry in report.failed:
-        output.note(f"failed: {entry.message}")
+    for failure in report.failed:
+        where = failure.path if failure.id is None else f"pending:{failure.id}"
+        output.note(f"failed: {where}: {failure.message}" if where else f"failed: {failure.message}")
     changes = [entry.change for entry in report.success]
     parts = [
         f"{fmt.number(count)} {word}"
