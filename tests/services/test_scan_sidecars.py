@@ -161,6 +161,8 @@ class TestFilling:
         for sha256 in (one, other):
             assert (model(shelf, sha256).name, findings(shelf, sha256)) == ("Ink Wash", [])
             assert trigger_words(shelf, sha256) == ["inkwsh"]
+            (said,) = detail(shelf.library, Target(sha256=sha256)).sidecars
+            assert said.hashes == {"sha256": sha256}
 
     def test_of_two_models_of_one_stem_only_the_stale_one_is_told(self, shelf: Shelf) -> None:
         stale = write_model(shelf.loras / "ink.safetensors")

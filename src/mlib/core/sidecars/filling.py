@@ -41,6 +41,15 @@ def mismatch(named: Named, sha256: str, hashes: OtherHashes) -> Finding | None:
     return None if None in found else found[0]
 
 
+def of_one(sidecar: Sidecar, sha256: str, hashes: OtherHashes) -> Sidecar:
+    """What a sidecar that several models share says of this one: of the claims only those that are right."""
+    if not sidecar.other_hashes:
+        return sidecar
+    claims = (sidecar.hashes, *sidecar.other_hashes)
+    own = (each for each in claims if _mismatch("", each, (), sha256, hashes) is None)
+    return sidecar._replace(hashes=next(own, {}), other_hashes=())
+
+
 def is_about_others(named: Named, others: Collection[tuple[str, OtherHashes]]) -> bool:
     """Whether a sidecar speaks of the `others` alone, which share it with a model that it is not about.
 

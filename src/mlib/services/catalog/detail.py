@@ -90,12 +90,12 @@ def _said(library: Library, file: KnownFile, names: list[str], known: OtherHashe
     for name in names:
         sidecar = sidecars.get(library, file.directory, name)
         if sidecar is not None and sidecar.sidecar_json is not None:
-            from mlib.core.sidecars.filling import Named, mismatch
+            from mlib.core.sidecars.filling import Named, mismatch, of_one
             from mlib.core.sidecars.kept import unpacked
 
             named = Named(name, unpacked(sidecar.sidecar_json))
             if mismatch(named, file.sha256, known) is None:
-                yield named.sidecar
+                yield of_one(named.sidecar, file.sha256, known)
 
 
 def _held(library: Library, target: Target) -> Detail:
