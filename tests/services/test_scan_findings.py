@@ -19,6 +19,7 @@ from tests.troubled_files import TROUBLED, Troubled
 from mlib.core import inspection
 from mlib.db import contents, models, pending
 from mlib.services.catalog import detail
+from mlib.services.importing import import_pending
 from mlib.services.targets import Target
 
 if TYPE_CHECKING:
@@ -239,6 +240,16 @@ class TestPlace:
         (shelf.loras / "mira.safetensors").rename(path)
         shelf.scan()
         assert kept(shelf, mira) == [(str(path), "misplaced")]
+
+    def test_of_a_pending_import_is_shown_while_it_waits(self, shelf: Shelf) -> None:
+        wrong = shelf.vae / "mira.safetensors"
+        sha256 = write_bytes(wrong, lora())
+        shelf.scan(stage=True)
+        (pending_id,) = pending.ids(shelf.library)
+        ((path, finding),) = detail(shelf.library, Target(pending_id=pending_id)).findings
+        assert (path, finding.code) == (str(wrong), "misplaced")
+        import_pending(shelf.library)
+        assert kept(shelf, sha256) == [(str(wrong), "misplaced")]
 
 
 class TestBaseModel:

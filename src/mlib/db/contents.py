@@ -73,17 +73,21 @@ def put_place_findings(
     _put_findings(library, *place, findings)
 
 
-def findings(library: Library, sha256: str) -> list[tuple[str | None, Finding]]:
+def findings(
+    library: Library, sha256: str, *, staged_at: str | None = None
+) -> list[tuple[str | None, Finding]]:
     """What is wrong with content (None) and with its places (their paths), the serious first.
 
-    Of places only those at which a file is present.
+    Of places only those at which a file is present, or where one was seen that is no model's file yet.
     """
+    directory, name = os.path.split(staged_at or "")
     rows = library.all(
         "SELECT w.directory, w.name, w.code, w.message, w.serious FROM findings AS w WHERE w.sha256 = ?"
-        " AND (w.name = '' OR EXISTS (SELECT 1 FROM files AS f WHERE f.directory = w.directory"
+        " AND (w.name = '' OR (w.directory = ? AND w.name = ?)"
+        " OR EXISTS (SELECT 1 FROM files AS f WHERE f.directory = w.directory"
         " AND f.name = w.name AND f.sha256 = w.sha256 AND f.missing_since IS NULL))"
         " ORDER BY w.serious DESC, w.code, w.directory, w.name",
-        [sha256],
+        [sha256, stored_path(directory), stored_path(name)],
     )
     return [
         (

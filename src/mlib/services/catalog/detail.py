@@ -140,13 +140,14 @@ def _pending_detail(library: Library, pending_id: int) -> Detail:
         edited=entry.edited,
     )
     content = contents.get(library, entry.sha256) if entry.sha256 else None
+    seen = entry.observed.path if entry.observed else None
     return Detail(
         model=model,
         tags=entry.tags,
         meta_json=entry.meta_json,
         places=_places(library, [entry.observed] if entry.observed else []),
         content=content,
-        findings=tuple(contents.findings(library, entry.sha256)) if entry.sha256 else (),
+        findings=tuple(contents.findings(library, entry.sha256, staged_at=seen)) if entry.sha256 else (),
         trained_on=_trained_on(library, content),
         header=contents.header(library, entry.sha256) if entry.sha256 else None,
         pending=entry,
