@@ -33,12 +33,22 @@ def entry(label: str, value: str, *, room: int = 12) -> Iterator[str]:
     lead = f"  {label:<{room}} "
     width = max(min(shutil.get_terminal_size().columns, WIDTH), 40)
     for line in value.split("\n"):
-        yield from textwrap.wrap(
-            visible(line),
-            width,
-            initial_indent=lead,
-            subsequent_indent=" " * len(lead),
-            break_long_words=False,
-            break_on_hyphens=False,
-        ) or [lead.rstrip()]
+        yield from _wrapped(visible(line), width, lead) or [lead.rstrip()]
         lead = " " * len(lead)
+
+
+def _wrapped(line: str, width: int, lead: str) -> list[str]:
+    if not line.isascii():
+        from mlib.cli.cells import cell_width, lines_of
+
+        if cell_width(line) != len(line):
+            parts = list(lines_of(line, width - len(lead)))
+            return [lead + parts[0], *(" " * len(lead) + part for part in parts[1:])] if parts else []
+    return textwrap.wrap(
+        line,
+        width,
+        initial_indent=lead,
+        subsequent_indent=" " * len(lead),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

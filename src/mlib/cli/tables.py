@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.cli import output, pages
+from mlib.cli.cells import cell_width, cells_of
 from mlib.core.text import visible
 
 if TYPE_CHECKING:
@@ -40,13 +40,6 @@ def write_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
     output.write_marked(lines)
 
 
-def cell_width(text: str) -> int:
-    """How many cells of a terminal `text` takes: wide characters two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    return sum(_cells(character) for character in text)
-
-
 def shortened(text: str, width: int) -> str:
     """`text` in at most `width` cells, with an ellipsis for the rest; of a path the end is kept."""
     if cell_width(text) <= width:
@@ -59,17 +52,11 @@ def shortened(text: str, width: int) -> str:
 def _beginning(text: str, room: int) -> str:
     kept = ""
     for character in text:
-        room -= _cells(character)
+        room -= cells_of(character)
         if room < 0:
             break
         kept += character
     return kept
-
-
-def _cells(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _fit(widths: list[int], columns: Sequence[Column], room: int) -> None:

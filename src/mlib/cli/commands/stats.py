@@ -161,8 +161,9 @@ def _page(counted: Counted, by: By | None) -> list[str]:
 
 def _section(title: str, bars: Sequence[tuple[str, str, int, int]], shown: int | None) -> list[str]:
     """A heading, and for each row its name, size, count and a bar as long as its share of the longest."""
+    from mlib.cli.cells import cell_width
     from mlib.cli.pages import heading
-    from mlib.cli.tables import cell_width, shortened
+    from mlib.cli.tables import shortened
     from mlib.core.text import visible
 
     width = min(shutil.get_terminal_size().columns, 100)
