@@ -111,6 +111,10 @@ class TestFile:
         assert hashed(done) == models[:1]
         assert snapshot(tmp_path) == before
 
+    def test_none_on_standard_input_is_nothing_to_say(self, library: Library) -> None:
+        done = mlib_here("hash", "-", library=Path(library.path), stdin=b"")
+        assert (done.out, done.err) == ("", "")
+
     def test_before_a_model_of_the_same_name(
         self, library: Library, models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -182,6 +186,12 @@ class TestAll:
         assert hashed(mlib_here("hash", "--all", models[0], "--json", library=at)) == models[:1]
         assert hashed(mlib_here("hash", "--all", "--json", library=at)) == models[1:]
         assert mlib_here("hash", "--all", "--json", library=at).json == {"hashed": [], "problems": []}
+
+    def test_a_dry_run_tells_them_and_keeps_nothing(self, library: Library, models: list[str]) -> None:
+        at = Path(library.path)
+        before = dump(at)
+        assert hashed(mlib_here("hash", "--all", "-n", "--json", library=at)) == models
+        assert dump(at) == before
 
     def test_with_nothing_left_to_do_says_so(self, library: Library, models: list[str]) -> None:
         at = Path(library.path)

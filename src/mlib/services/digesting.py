@@ -61,8 +61,12 @@ def digest_files(paths: Iterable[str], *, emit: Emit = silent) -> DigestReport:
     return report
 
 
-def digest_models(library: Library, shas: Iterable[str] | None, *, emit: Emit = silent) -> DigestReport:
+def digest_models(
+    library: Library, shas: Iterable[str] | None, *, dry_run: bool = False, emit: Emit = silent
+) -> DigestReport:
     """Compute and keep what is not known of these models, or of all; each is kept as soon as it is known.
+
+    A dry run computes it too, and keeps nothing.
 
     A file whose content is not its model's any more is a problem: the next scan will see what it is.
     """
@@ -89,7 +93,7 @@ def digest_models(library: Library, shas: Iterable[str] | None, *, emit: Emit = 
             message = "it is not what the last scan saw: run `mlib scan`"
             report.problems.append(Problem(place[0], "changed", message))
             continue
-        with library.transaction():
+        with library.transaction(rehearsal=dry_run):
             kept = OtherHashes(found.autov1, found.autov3, found.crc32, found.blake3)
             hashes.put(library, sha256, kept)
         report.digests.append(Digest(place[0], found))

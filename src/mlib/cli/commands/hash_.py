@@ -9,7 +9,7 @@ import typer
 
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
 from mlib.core.errors import NotFound, WrongUsage
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def hash_(
         bool, typer.Option("--all", help="Compute and keep the hashes of these models, or of all.")
     ] = False,
     query: QueryOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
@@ -34,7 +35,7 @@ def hash_(
     """Print every hash that a file is called by.
 
     SHA256, AutoV1 to V3, CRC32, BLAKE3. For FILE nothing is written, in the library or not. With --all
-    the hashes of models are kept, so that every command finds them by each.
+    the hashes of models are kept, so that every command finds them by each; with -n too they are only told.
     """
     from mlib.cli.progress import Progress
     from mlib.services.digesting import digest_files, digest_models
@@ -42,7 +43,8 @@ def hash_(
     with Progress(wanted=not quiet) as progress:
         if every:
             with open_for(ctx, library, mode="write") as opened:
-                report = digest_models(opened, _models(opened, targets, query), emit=progress.emit)
+                shas = _models(opened, targets, query)
+                report = digest_models(opened, shas, dry_run=dry_run, emit=progress.emit)
         elif targets or query is not None:
             paths = [*_paths(ctx, library, targets or ()), *_paths_found(ctx, library, query)]
             report = digest_files(dict.fromkeys(paths), emit=progress.emit)
@@ -51,7 +53,7 @@ def hash_(
     _print(report, as_json=as_json, quiet=quiet)
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
-    if not (report.digests or report.problems or as_json or quiet):
+    if every and not (report.digests or report.problems or as_json or quiet):
         output.note("every hash of every model with a file is known")
     if report.problems:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
