@@ -13,6 +13,7 @@ from tests.libraries import dump
 from tests.tools import write_bytes, write_model
 
 from mlib.db import models, tags
+from mlib.services.catalog import detail
 from mlib.services.importing import ConflictStrategy, ImportReport, import_sidecars
 from mlib.services.targets import Target
 from mlib.services.updating import parse_edit, update
@@ -285,6 +286,39 @@ def test_nothing_typed_is_ever_lost_but_by_override(
     assert model is not None
     assert {name: getattr(model, name) for name in typed} == typed
     assert own <= set(tags.of_model(shelf.library, made))
+
+
+class TestAdvice:
+    """What is no field of a model, but told of it, is taken over too."""
+
+    def test_trigger_words_and_source_are_those_of_now(self, shelf: Shelf, sha256: str) -> None:
+        shelf.scan()
+        sidecar(shelf, TrainedWords=["inkwsh"], SourceUrl="https://a.example/ink")
+        run(shelf)
+        said, _ = detail(shelf.library, Target(sha256=sha256)).sidecars
+        assert (said.trigger_words, said.source_url) == (("inkwsh",), "https://a.example/ink")
+        before = dump(shelf.library.path)
+        shelf.scan()
+        after = dump(shelf.library.path)
+        assert {name for name in before if before[name] != after[name]} <= {"roots"}
+
+    def test_what_it_filled_follows_the_sidecar_later(self, shelf: Shelf, sha256: str) -> None:
+        shelf.scan()
+        sidecar(shelf, ModelDescription="Newer.")
+        run(shelf)
+        sidecar(shelf, ModelDescription="Newest of all.")
+        shelf.scan()
+        assert text(shelf, sha256)[2] == "Newest of all."
+
+    def test_a_finding_comes_and_goes(self, shelf: Shelf, sha256: str) -> None:
+        shelf.scan()
+        sidecar(shelf, Hashes={"SHA256": "ab" * 32})
+        run(shelf)
+        target = Target(sha256=sha256)
+        assert [each.code for _, each in detail(shelf.library, target).findings] == ["sidecar_mismatch"]
+        sidecar(shelf, Hashes={"SHA256": sha256})
+        run(shelf)
+        assert detail(shelf.library, target).findings == ()
 
 
 class TestTwoModelsOfOneStem:

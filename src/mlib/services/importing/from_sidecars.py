@@ -4,40 +4,66 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mlib.core import times
+from mlib.core.comfyui import is_model_name
+from mlib.core.compare import stat_of
 from mlib.core.models import TEXT_FIELDS, OtherHashes
-from mlib.core.sidecars.beside import beside
+from mlib.core.sidecars.beside import beside, neighbours
 from mlib.core.sidecars.companions import SIDECAR_KINDS, stem_of
-from mlib.core.sidecars.filling import Filling, History, Named, filled, is_about_others, mismatch, offered
-from mlib.core.sidecars.kept import unpacked
+from mlib.core.sidecars.filling import (
+    MISMATCH,
+    Filling,
+    History,
+    Named,
+    filled,
+    is_about_others,
+    mismatch,
+    offered,
+)
+from mlib.core.sidecars.kept import packed, unpacked
 from mlib.core.sidecars.read import read_shared_sidecar, read_sidecar
 from mlib.core.sidecars.record import SidecarError
 from mlib.core.tags import distinct
 from mlib.core.text import displayable
+from mlib.core.walk import reason
 from mlib.db import contents, files, hashes, models, sidecars, tags
+from mlib.db.sidecars import KnownSidecar
 from mlib.services.importing.importer import user_data
 from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport
 from mlib.services.importing.strategies import ConflictStrategy, UserData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from mlib.core.formats.header import Finding
     from mlib.core.models import KnownFile, Model
+    from mlib.core.sidecars.beside import Neighbours
     from mlib.db.library import Library
+    from mlib.db.sidecars import Stamp
+
+    _Listed = Callable[[str], Neighbours]
 
 #: Models whose sidecars are read before what they say is written.
 BATCH = 100
+#: Directories whose listings are kept, for the models of one come in any order.
+LISTINGS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """What the sidecars of one model say: those about it, and the names of those about another file."""
+    """What the sidecars of one model say: those about it, and those about another file.
+
+    `kept` is what was read of those that are this file's alone, and `wrong` what is wrong with any.
+    """
 
     file: KnownFile
     own: tuple[Named, ...]
     foreign: tuple[Named, ...]
+    kept: tuple[KnownSidecar, ...]
+    wrong: tuple[Finding, ...]
 
 
 def import_sidecars(
@@ -54,11 +80,12 @@ def import_sidecars(
     alone. A sidecar about another file is a conflict under `report`, and believed only by `override`.
     """
     report = ImportReport()
+    listed = lru_cache(maxsize=LISTINGS)(neighbours)
     wanted = models.all_ids(library) if shas is None else list(dict.fromkeys(shas))
     if strategy is ConflictStrategy.OVERRIDE and keep_backup and wanted:
         report.backup = library.backup("before-import")
     for start in range(0, len(wanted), BATCH):
-        words = {sha256: _read(library, sha256, report) for sha256 in wanted[start : start + BATCH]}
+        words = {sha256: _read(library, sha256, listed, report) for sha256 in wanted[start : start + BATCH]}
         with library.transaction():
             for sha256, word in words.items():
                 model = models.get(library, sha256)
@@ -68,59 +95,84 @@ def import_sidecars(
     return report
 
 
-def _read(library: Library, sha256: str, report: ImportReport) -> _Word | None:
+def _read(library: Library, sha256: str, listed: _Listed, report: ImportReport) -> _Word | None:
     """What is said at the first place with a sidecar about the model, else at the first with any."""
     of_others: _Word | None = None
     for file in files.of_model(library, sha256):
-        if file.missing_since is None and (read := list(_sidecars(file, report))):
-            known = _hashes(library, sha256)
-            own = tuple(named for named in read if mismatch(named, sha256, known) is None)
-            others = (named for named in read if named not in own)
-            word = _Word(file, own, tuple(named for named in others if not _is_shared(library, named, file)))
-            if own:
+        if file.missing_since is None:
+            word = _judged(library, file, list(_sidecars(file, listed, report)), listed)
+            if word.own:
                 return word
             of_others = of_others or (word if word.foreign else None)
     return of_others
+
+
+def _judged(library: Library, file: KnownFile, read: Sequence[tuple[Named, Stamp]], listed: _Listed) -> _Word:
+    known = _hashes(library, file.sha256)
+    own, foreign, kept, wrong = [], [], [], []
+    alone = len(_of_stem(file, listed)) == 1
+    for named, stamp in read:
+        finding = mismatch(named, file.sha256, known)
+        if finding is None:
+            own.append(named)
+        elif not _is_shared(library, named, file, listed):
+            foreign.append(named)
+            wrong.append(finding)
+        if alone:
+            kept.append(KnownSidecar(named.name, named.sidecar.kind, *stamp, packed(named.sidecar)))
+    return _Word(file, tuple(own), tuple(foreign), tuple(kept), tuple(wrong))
 
 
 def _hashes(library: Library, sha256: str) -> OtherHashes:
     return hashes.get(library, sha256) or OtherHashes()
 
 
-def _is_shared(library: Library, named: Named, file: KnownFile) -> bool:
+def _of_stem(file: KnownFile, listed: _Listed) -> tuple[str, ...]:
+    """The names of the models that share the sidecars of this file, its own among them."""
+    return listed(file.directory).models.get(stem_of(file.name), (file.name,))
+
+
+def _is_shared(library: Library, named: Named, file: KnownFile, listed: _Listed) -> bool:
     """Whether a sidecar that is not about this file is about the others of its stem, and no more."""
-    others = [
-        each
-        for each in files.in_directory(library, file.directory)
-        if each.missing_since is None and each.name != file.name and stem_of(each.name) == stem_of(file.name)
-    ]
+    names = _of_stem(file, listed)
+    rows = (
+        row
+        for name in names
+        if name != file.name
+        for row in files.at_path(library, os.path.join(file.directory, name))
+    )
+    others = [(row.sha256, _hashes(library, row.sha256)) for row in rows if row.missing_since is None]
     if not others:
         return False
-    path, names = os.path.join(file.directory, named.name), [file.name, *(each.name for each in others)]
+    path = os.path.join(file.directory, named.name)
     try:
         said = read_shared_sidecar(path, kind=named.sidecar.kind, model_names=names)
     except (FileNotFoundError, SidecarError):  # it changed meanwhile
         return False
-    return is_about_others(
-        Named(named.name, said), [(each.sha256, _hashes(library, each.sha256)) for each in others]
-    )
+    return is_about_others(Named(named.name, said), others)
 
 
-def _sidecars(file: KnownFile, report: ImportReport) -> Iterator[Named]:
-    for companion in beside(file.path):
+def _sidecars(file: KnownFile, listed: _Listed, report: ImportReport) -> Iterator[tuple[Named, Stamp]]:
+    """The sidecars of a file that say something, each with its stat from before it was read."""
+    of_stem = listed(file.directory).companions.get(stem_of(file.name), ())
+    for companion in of_stem if is_model_name(file.name, any_file=False) else beside(file.path):
         if companion.kind not in SIDECAR_KINDS:
             continue
         path = os.path.join(file.directory, companion.name)
         try:
+            size, mtime_ns, _, inode = stat_of(os.stat(path))
             sidecar = read_sidecar(path, kind=companion.kind, model_name=file.name)
         except FileNotFoundError:
+            continue
+        except OSError as error:
+            report.failed.append(Failed(None, path, "unreadable", f"cannot read it: {reason(error)}"))
             continue
         except SidecarError as error:
             if error.code != "wrong_kind":
                 report.failed.append(Failed(None, path, error.code, error.message))
             continue
         if not sidecar.is_empty:
-            yield Named(companion.name, sidecar)
+            yield Named(companion.name, sidecar), (size, mtime_ns, inode)
 
 
 def _import_one(
@@ -140,6 +192,9 @@ def _import_one(
         tags.set_of_model(library, model.sha256, wanted)
     if changed != model or retagged:
         models.put(library, [changed._replace(updated_at=times.now())])
+    # Not before: what is filled depends on what the same sidecars said the last time.
+    sidecars.put(library, word.file.directory, word.kept)
+    contents.put_place_findings(library, word.file, word.wrong, codes={MISMATCH})
     differs = _differs(existing, filling, word) if strategy is ConflictStrategy.REPORT else ()
     if differs:
         incoming = UserData(text=filling.text, tags=distinct(filling.tags))
