@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tests.libraries import snapshot
@@ -14,10 +14,7 @@ from tests.tools import write_bytes
 from tests.troubled_files import TROUBLED, Troubled
 
 from mlib.core.errors import MlibError, NotFound
-from mlib.services.inspecting import Inspected, inspect
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from mlib.services.inspecting import Inspected, inspect, inspect_each
 
 LORA = safetensors(
     {"x.lora_down.weight": 8, "x.lora_up.weight": 8},
@@ -181,3 +178,34 @@ def test_a_sparse_file_of_24_gb_takes_no_longer_than_a_small_one(tmp_path: Path)
     found = inspect(str(tmp_path / "big.safetensors"))
     assert time.monotonic() - started < 1
     assert (codes(found), found.inspection.usage.parameters) == ([], size)
+
+
+def test_many_files_are_told_as_one_by_one_and_their_folder_is_listed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("a.safetensors", "a.b.safetensors", "A.gguf", ".safetensors", "other.dat")
+    paths = [str(tmp_path / name) for name in names]
+    for path in paths:
+        write_bytes(Path(path), safetensors({path: 4}))
+    for name in ("a.json", "a.b.md", "A.preview.png", "other.txt", ".json"):
+        write_bytes(tmp_path / name, b"{}")
+    alone = [inspect(path) for path in paths]
+    listed: list[str] = []
+
+    def listing(path: str) -> list[str]:
+        listed.append(path)
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries]
+
+    monkeypatch.setattr(os, "listdir", listing)
+    assert [found for _, found in inspect_each([*paths[:3], paths[0]])] == [*alone[:3], alone[0]]
+    assert listed == [str(tmp_path)]
+    assert [found for _, found in inspect_each(paths)] == alone
+
+
+def test_one_of_many_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_bytes(path, safetensors({"a": 4}))
+    gone, here = inspect_each([str(tmp_path / "gone.safetensors"), str(path)])
+    assert isinstance(gone[1], NotFound)
+    assert here == (str(path), inspect(str(path)))

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mlib.core.comfyui import TYPE_FOLDERS, canonical_type
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.inspection import Inspection, inspect_file, place_findings
 from mlib.core.sidecars.advice import with_sidecars
-from mlib.core.sidecars.beside import beside
+from mlib.core.sidecars.beside import beside, neighbours
 from mlib.core.sidecars.companions import SIDECAR_KINDS
 from mlib.core.sidecars.read import read_sidecar
 from mlib.core.sidecars.record import SidecarError
 from mlib.core.walk import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from mlib.core.formats.header import Finding
+    from mlib.core.sidecars.beside import Neighbours
     from mlib.core.sidecars.record import Sidecar
+
+#: Directories whose listings are kept, where files come from many.
+LISTINGS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,21 @@ class Inspected:
         return any(finding.serious for finding in self.findings)
 
 
-def inspect(path: str) -> Inspected:
+def inspect_each(paths: Sequence[str]) -> Iterator[tuple[str, Inspected | MlibError]]:
+    """What each file is, or why that cannot be told. Of many files each directory is listed once."""
+    listed = lru_cache(maxsize=LISTINGS)(neighbours) if len(paths) > 1 else None
+    for path in paths:
+        try:
+            yield path, inspect(path, listed=listed)
+        except MlibError as error:
+            yield path, error
+
+
+def inspect(path: str, *, listed: Callable[[str], Neighbours] | None = None) -> Inspected:
     """All that the bytes at `path` and its sidecars say; only headers are read.
 
-    Raises NotFound where nothing is, MlibError where it is no file or cannot be read.
+    `listed` is for `beside` to ask. Raises NotFound where nothing is, MlibError where it is no file or
+    cannot be read.
     """
     if not path:  # whose absolute path would be that of the current directory
         raise NotFound("no_such_path", "a file name cannot be empty")
@@ -60,7 +76,7 @@ def inspect(path: str) -> Inspected:
     except (OSError, ValueError) as error:
         why = reason(error) if isinstance(error, OSError) else "no file can have this name"
         raise MlibError("unreadable", f"cannot read {path}: {why}") from None
-    companions = beside(absolute)
+    companions = beside(absolute, listed=listed)
     directory, name = os.path.split(absolute)
     wrong = place_findings(
         inspection.header.format, inspection.kind, name=name, folder_type=_folder_type(absolute)

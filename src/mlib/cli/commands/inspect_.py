@@ -51,15 +51,12 @@ def inspect_(
 
 def _found(files: Sequence[str]) -> Iterator[tuple[str, Inspected | MlibError]]:
     """What each file is, or why that cannot be told; an error where there is no other to go on with."""
-    from mlib.services.inspecting import inspect as look_into
+    from mlib.services.inspecting import inspect_each
 
-    for path in files:
-        try:
-            yield path, look_into(path)
-        except MlibError as error:
-            if len(files) == 1:
-                raise
-            yield path, error
+    for path, found in inspect_each(files):
+        if isinstance(found, MlibError) and len(files) == 1:
+            raise found
+        yield path, found
 
 
 def _failure(path: str, error: MlibError) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from mlib.core.comfyui import is_model_name
 from mlib.core.sidecars.companions import by_stem, companions, stem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlib.core.sidecars.companions import Companion
 
@@ -21,9 +21,14 @@ class Neighbours(NamedTuple):
     companions: Mapping[str, tuple[Companion, ...]]
 
 
-def beside(path: str) -> tuple[Companion, ...]:
-    """The companions of the model file at `path`; none where its directory cannot be listed."""
+def beside(path: str, *, listed: Callable[[str], Neighbours] | None = None) -> tuple[Companion, ...]:
+    """The companions of the model file at `path`; none where its directory cannot be listed.
+
+    Who asks for many files gives `listed`, which remembers what `neighbours` says of each directory.
+    """
     directory, name = os.path.split(path)
+    if listed is not None and is_model_name(name, any_file=False):
+        return listed(directory).companions.get(stem_of(name), ())
     return companions(name, _names(directory))
 
 

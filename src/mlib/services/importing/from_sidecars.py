@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mlib.core import times
-from mlib.core.comfyui import is_model_name
 from mlib.core.compare import stat_of
 from mlib.core.models import TEXT_FIELDS, OtherHashes
 from mlib.core.sidecars.beside import beside, neighbours
@@ -154,8 +153,7 @@ def _is_shared(library: Library, named: Named, file: KnownFile, listed: _Listed)
 
 def _sidecars(file: KnownFile, listed: _Listed, report: ImportReport) -> Iterator[tuple[Named, Stamp]]:
     """The sidecars of a file that say something, each with its stat from before it was read."""
-    of_stem = listed(file.directory).companions.get(stem_of(file.name), ())
-    for companion in of_stem if is_model_name(file.name, any_file=False) else beside(file.path):
+    for companion in beside(file.path, listed=listed):
         if companion.kind not in SIDECAR_KINDS:
             continue
         path = os.path.join(file.directory, companion.name)
