@@ -33,6 +33,9 @@ from mlib.core.kinds.rules import UNKNOWN, Verdict
         ({"general.architecture": "flux"}, "diffusion_model", "Flux", "general.architecture"),
         ({"general.architecture": "t5encoder"}, "text_encoder", "T5", "general.architecture"),
         ({"general.type": "adapter"}, "lora", "", "general.type"),
+        ({"modelspec.air": "urn:air:sdxl:lora:civitai:1@2"}, "lora", "SDXL", "modelspec.air"),
+        ({"air": "urn:air:Flux1Kontext:checkpoint:civitai:1@2"}, UNKNOWN, "Flux.1", "air"),
+        ({"air": "urn:air:pony:LORA:civitai:1@2"}, "lora", "SDXL", "air"),
     ],
 )
 def test_metadata_testifies_and_the_key_is_named(
@@ -56,6 +59,8 @@ def test_metadata_testifies_and_the_key_is_named(
         {"modelspec.architecture": "stable-diffusion-v1" + " " * 10_000_000},
         {"general.architecture": "\ud800\0\x1b[31m"},
         {"format": "pt"},
+        {"air": "urn:air:other:checkpoint:civitai:1@2"},
+        {"air": "9@71"},
     ],
     ids=lambda metadata: ascii(metadata)[:40],
 )

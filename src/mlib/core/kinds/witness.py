@@ -1,7 +1,7 @@
 """The second witness: what a file's own metadata says it is, and whether the tensors agree.
 
-Keys and values: Stability AI's ModelSpec 1.0.1, kohya's sd-scripts and its descendants (`ss_*`), ggml's
-docs/gguf.md with the architecture names that ComfyUI-GGUF reads.
+Keys and values: Stability AI's ModelSpec 1.0.1, Civitai's AIR, kohya's sd-scripts and its descendants
+(`ss_*`), ggml's docs/gguf.md with the architecture names that ComfyUI-GGUF reads.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mlib.core.air import parse_air
 from mlib.core.kinds.bases import agreeing
 from mlib.core.kinds.rules import UNKNOWN
 
@@ -106,6 +107,19 @@ _GGUF = MappingProxyType(
         "qwen3": ("text_encoder", "Qwen3"),
         "gemma2": ("text_encoder", "Gemma 2"),
         "gemma3": ("text_encoder", "Gemma 3"),
+    }
+)
+#: Ecosystems of AIR that are trained further: their tensors are those of another base model.
+_BUILT_LIKE = MappingProxyType(
+    {
+        "Pony": "SDXL",
+        "Illustrious": "SDXL",
+        "NoobAI": "SDXL",
+        "Kolors": "SDXL",
+        "Playground v2": "SDXL",
+        "Pony V7": "AuraFlow",
+        "Flux.1 Krea": "Flux.1",
+        "Flux.1 Kontext": "Flux.1",
     }
 )
 #: A whole checkpoint calls itself by its diffusion model.
@@ -214,6 +228,11 @@ def _network_module(value: str) -> tuple[str, str]:
     return "lora", _NETWORK_MODULES.get(module, "")
 
 
+def _air(value: str) -> tuple[str, str]:
+    air = parse_air(value)
+    return _ROLES.get(air.type, UNKNOWN), _BUILT_LIKE.get(air.base_model, air.base_model)
+
+
 def _gguf_architecture(value: str) -> tuple[str, str]:
     return _GGUF.get(value, (UNKNOWN, ""))
 
@@ -228,6 +247,8 @@ _READERS = MappingProxyType(
         "ss_base_model_version": _base_version,
         "ss_v2": _is_v2,
         "ss_network_module": _network_module,
+        "modelspec.air": _air,
+        "air": _air,
         "general.type": _gguf_type,
         "general.architecture": _gguf_architecture,
     }
