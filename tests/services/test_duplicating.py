@@ -215,6 +215,21 @@ class TestHardlink:
         assert codes(foresee(choices, "hardlink"))[0][1] == "other_file_system"
         assert codes(run(shelf, "hardlink", environ))[0][1] == "other_file_system"
 
+    def test_a_copy_on_another_disk_does_not_keep_those_on_this_one_apart(
+        self, shelf: Shelf, copies: list[Path], environ: dict[str, str], memory_disk: Path
+    ) -> None:
+        """Though it comes first."""
+        shelf.add_root("checkpoints", memory_disk)
+        write_bytes(memory_disk / "far.safetensors", copies[0].read_bytes())
+        shelf.scan()
+        choices, _ = choose(find_duplicates(shelf.library), str(copies[0]))
+        foreseen = foresee(choices, "hardlink")
+        report = carry_out(shelf.library, choices, "hardlink", environ=environ)
+        assert report == foreseen
+        assert codes(report) == [("far.safetensors", "other_file_system")]
+        assert len({path.stat().st_ino for path in copies}) == 1
+        assert report.freed_bytes == 2 * SIZE
+
     def test_permissions_are_not_changed_by_it(
         self, shelf: Shelf, copies: list[Path], environ: dict[str, str]
     ) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Deed = Literal["hardlink", "trash"]
 #: What the journal calls them.
 _COMMANDS: Mapping[Deed, str] = {"hardlink": "duplicates --hardlink", "trash": "duplicates --trash"}
+#: What keeps one copy from being a link, and casts no doubt on the others.
+_ONLY_THIS_ONE = frozenset({"other_file_system", "other_permissions"})
 
 
 class Copy(NamedTuple):
@@ -134,7 +136,8 @@ def carry_out(
     """Make hard links of the copies that go, or move them to the trash with what lies beside them.
 
     Right before, the copy that stays and each that goes are read whole; nothing is done to a file that is not
-    what it was, or if the one that stays is not. A failure leaves the rest of its group alone.
+    what it was, or if the one that stays is not. A failure leaves the rest of its group alone, unless it is
+    only that a copy lies on another disk or has other permissions.
     """
     with own_turn(library.path):
         return _carry_out(library, choices, deed, environ, emit)
@@ -166,8 +169,14 @@ def _carry_out(
                 files.put(library, [kept.row])
             for copy in choice.gone:
                 path = copy.row.path
-                target = _make_one(library, kept, copy, deed, environ, advance)
-                report.done.append((copy, target))
+                try:
+                    target = _make_one(library, kept, copy, deed, environ, advance)
+                except MlibError as error:
+                    if error.code not in _ONLY_THIS_ONE:
+                        raise
+                    report.failed.append(Problem(path, error.code, error.message))
+                else:
+                    report.done.append((copy, target))
         except MlibError as error:
             report.failed.append(Problem(path, error.code, error.message))
     report.freed_bytes = _freed(choices, report.done)
@@ -185,6 +194,8 @@ def foresee(choices: Sequence[Choice], deed: Deed) -> DuplicatesReport:
                     check_linkable(copy.row.path, kept.row.path, expected=copy.stat, kept=kept.stat)
             except MlibError as error:
                 report.failed.append(Problem(copy.row.path, error.code, error.message))
+                if error.code in _ONLY_THIS_ONE:
+                    continue
                 break
             report.done.append((copy, kept.row.path if deed == "hardlink" else "trash"))
     report.freed_bytes = _freed(choices, report.done)
@@ -206,6 +217,8 @@ def _make_one(
     advance: Callable[[int], None],
 ) -> str:
     """Do it to one copy; where it leads or lies now. Raises MlibError."""
+    if deed == "hardlink":  # before a copy that cannot be one is read whole
+        check_linkable(copy.row.path, kept.row.path, expected=copy.stat, kept=kept.stat)
     found = read_again(copy.row, advance=advance)
     _expect_no_link(copy.row.path, found.stat)
     _expect_no_link(kept.row.path, kept.stat)
