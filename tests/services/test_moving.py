@@ -242,6 +242,18 @@ class TestMove:
         assert model.exists()
         assert shelf.told() == {"unchanged": 3}
 
+    def test_several_copies_of_a_model_that_are_named_by_their_paths_go(
+        self, shelf: Shelf, model: Path
+    ) -> None:
+        copy = shelf.loras / "copy.safetensors"
+        write_model(copy, "a.safetensors")
+        shelf.scan()
+        both = meant(shelf, model, copy, model)
+        foreseen = moved(move(shelf.library, both, str(shelf.vae), dry_run=True))
+        assert moved(move(shelf.library, both, str(shelf.vae))) == foreseen
+        assert {"a.safetensors", "copy.safetensors"} < set(listing(shelf.vae))
+        assert shelf.told() == {"unchanged": 3}
+
     def test_to_where_it_is_there_is_nothing_to_do(self, shelf: Shelf, model: Path) -> None:
         before = snapshot(shelf.loras)
         assert moved(move(shelf.library, meant(shelf, model), str(shelf.loras))) == []

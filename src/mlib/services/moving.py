@@ -23,7 +23,6 @@ from mlib.core.text import displayable
 from mlib.core.times import now
 from mlib.db import contents, files, given, models, roots, sidecars
 from mlib.services.filework.certain import as_known, following, gone, read_again
-from mlib.services.filework.meant import united
 from mlib.services.filework.places import Place, place_of, renamed_place
 
 if TYPE_CHECKING:
@@ -69,14 +68,14 @@ class MoveReport:
 def move(
     library: Library, meant: Sequence[Meant], dest: str, *, dry_run: bool = False, emit: Emit = silent
 ) -> MoveReport:
-    """Move the one file that is meant of each model to DEST: a directory, or for a single one a new path.
+    """Move the file that each REF means to DEST: a directory, or for a single one a new path.
 
     Each goes with its companions or not at all; nothing is overwritten. The rows follow, so that the next
     scan has nothing to read. Raises MlibError where there is but one; of several, those that cannot go are
     told and the others go.
     """
     known = roots.all_roots(library)
-    wanted = united(meant)
+    wanted = list(dict.fromkeys(meant))  # two copies of a model, each named by its path, are two
     if len(wanted) != 1 and not os.path.isdir(dest):
         raise NotFound("no_such_directory", f"several files go to a directory, and this is none: {dest}")
 
