@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.inprocess import mlib_here
 from tests.libraries import scan_roots, snapshot
-from tests.tools import write_bytes, write_model
+from tests.tools import mlib, write_bytes, write_model
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -220,6 +220,50 @@ class TestDuplicates:
     )
     def test_half_an_order_is_wrong_usage(self, path: Path, words: list[str], code: str) -> None:
         assert mlib_here("duplicates", *words, "-y", "--json", library=path, code=2).error["code"] == code
+
+
+#: As root, permissions mean something only without these capabilities.
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("trash", "a.safetensors", "-y"),
+        ("mv", "a.safetensors", "sub"),
+        ("rename", "a.safetensors", "b2"),
+        ("duplicates", "--trash", "--keep", "newest", "-y"),
+        ("duplicates", "--hardlink", "--keep", "newest", "-y"),
+    ],
+)
+def test_where_the_library_could_not_be_told_no_file_is_touched(
+    path: Path, loras: Path, what: str, words: tuple[str, ...]
+) -> None:
+    mlib_here("mv", "b.safetensors", loras / "sub", library=path)  # so that there is a journal of files
+    path.with_name("library.db-journal").unlink()  # and none of SQLite's
+    before = snapshot(loras)
+    barred = path if what == "file" else path.parent
+    mode = barred.stat().st_mode
+    barred.chmod(mode & ~0o222)
+    try:
+        done = mlib(*words, "--json", library=path, prefix=WITHOUT_RIGHTS, cwd=loras, code=1)
+    finally:
+        barred.chmod(mode)
+    assert done.error["code"] in ("library_read_only", "library_unreadable")
+    assert snapshot(loras) == before
+
+
+@pytest.mark.parametrize("command", ["mv", "rename", "trash"])
+def test_what_cannot_be_looked_at_is_not_called_gone(path: Path, loras: Path, command: str) -> None:
+    target = {"mv": [str(path.parent)], "rename": ["z"], "trash": ["-y"]}[command]
+    loras.chmod(0)
+    try:
+        done = mlib(command, "a.safetensors", *target, library=path, prefix=WITHOUT_RIGHTS, code=None)
+    finally:
+        loras.chmod(0o755)
+    assert done.code in (1, 3)
+    assert "permission denied" in done.err
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred", os.fsdecode(b"\xff\xfe")])

@@ -113,6 +113,12 @@ class Library:
         with self.transaction(rehearsal=True):
             yield
 
+    def expect_writable(self) -> None:
+        """Raise MlibError where a write would fail: before something is done that only rows can tell of."""
+        with self.transaction(rehearsal=True):
+            # The first byte written is what needs a journal beside the library, and so its directory.
+            self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
     def backup(self, reason: str) -> str:
         """Copy the library beside itself, whole and checked; the path of the copy. The last few are kept."""
         return make_backup(self.path, reason)

@@ -15,9 +15,8 @@ from mlib.core.models import Problem
 from mlib.core.placing.copying import changed
 from mlib.core.placing.journal import noted
 from mlib.core.placing.linking import check_linkable, replace_by_link
-from mlib.core.placing.turns import own_turn
 from mlib.db import duplicates, files, models
-from mlib.services.filework.certain import Certain, following, read_again
+from mlib.services.filework.certain import Certain, following, read_again, touching
 from mlib.services.filework.removing import plan_removal, remove, settle
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ def carry_out(
     what it was, or if the one that stays is not. A failure leaves the rest of its group alone, unless it is
     only that a copy lies on another disk or has other permissions.
     """
-    with own_turn(library.path):
+    with touching(library):
         return _carry_out(library, choices, deed, environ, emit)
 
 

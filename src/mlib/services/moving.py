@@ -17,12 +17,11 @@ from mlib.core.placing.beside import companions_of, renamed
 from mlib.core.placing.journal import cut_off, noted
 from mlib.core.placing.moving import Step, explained, move_together, remove_source, step
 from mlib.core.placing.renaming import is_other_spelling
-from mlib.core.placing.turns import own_turn
 from mlib.core.rereading import reread
 from mlib.core.text import displayable
 from mlib.core.times import now
 from mlib.db import contents, files, given, models, roots, sidecars
-from mlib.services.filework.certain import as_known, following, gone, read_again
+from mlib.services.filework.certain import as_known, following, read_again, touching
 from mlib.services.filework.places import Place, place_of, renamed_place
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def move(
     def place(row: KnownFile) -> Place:
         return place_of(dest, row.name, known)
 
-    with nullcontext() if dry_run else own_turn(library.path):
+    with nullcontext() if dry_run else touching(library):
         return _move_all(library, wanted, place, command="mv", dry_run=dry_run, emit=emit)
 
 
@@ -95,7 +94,7 @@ def rename(
     def place(row: KnownFile) -> Place:
         return renamed_place(row.directory, row.name, name, known)
 
-    with nullcontext() if dry_run else own_turn(library.path):
+    with nullcontext() if dry_run else touching(library):
         return _move_all(library, [meant], place, command="rename", dry_run=dry_run, emit=emit)
 
 
@@ -152,9 +151,7 @@ def _plan(
     interrupted = cut_off(library.path)
     if place.path == row.path:
         return Move(as_known(row).row, place)
-    if not os.path.lexists(row.path):
-        if (row.path, place.path) not in interrupted:
-            raise gone(row.path)
+    if (row.path, place.path) in interrupted and not os.path.lexists(row.path):
         there = read_again(row._replace(directory=place.directory, name=place.name)).row
         return Move(there._replace(directory=row.directory, name=row.name), place)
     certain = as_known(row)

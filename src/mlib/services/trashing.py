@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.errors import MlibError
 from mlib.core.models import Problem
-from mlib.core.placing.turns import own_turn
+from mlib.services.filework.certain import touching
 from mlib.services.filework.meant import united
 from mlib.services.filework.removing import Removal, Removed, foreseen, plan_removal, remove
 
@@ -68,7 +68,7 @@ def trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> T
     """
     report = TrashReport(failed=list(plan.failed))
     stayed: set[str] = set()
-    with own_turn(library.path):
+    with touching(library):
         for removal in plan.removals:
             try:
                 current = _without_shared(library, removal, stayed)

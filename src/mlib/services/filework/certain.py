@@ -10,6 +10,7 @@ from mlib.core.compare import is_racy, stat_of
 from mlib.core.errors import MlibError
 from mlib.core.placing.copying import changed, rotten
 from mlib.core.placing.journal import HALF_MOVED
+from mlib.core.placing.turns import own_turn
 from mlib.core.rereading import reread
 from mlib.core.storage import storage_of
 from mlib.core.walk import reason
@@ -65,6 +66,17 @@ def read_again(row: KnownFile, *, advance: Callable[[int], None] = lambda _size:
     racy = is_racy(mtime_ns=found.stat.mtime_ns, started_at=found.started_at, before=row)
     row = row._replace(stat=found.stat, xxh3=found.digests["xxh3"], hashed_at=found.started_at, racy=racy)
     return Certain(found.stat, row)
+
+
+@contextmanager
+def touching(library: Library) -> Iterator[None]:
+    """The block in which a command moves or removes files: one at a time, and only if the rows can follow.
+
+    Raises as `own_turn`, and MlibError where the library cannot be written.
+    """
+    with own_turn(library.path):
+        library.expect_writable()
+        yield
 
 
 @contextmanager
