@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,6 +151,43 @@ class TestMove:
         assert shelf.places(sha256) == {str(tmp_path / "outside/a.safetensors"): True}
         move(shelf.library, meant(shelf, sha256), str(shelf.loras))
         assert shelf.told() == NOTHING_TO_DO
+
+    def test_gone_from_outside_it_is_missing(self, shelf: Shelf, model: Path, tmp_path: Path) -> None:
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        sha256 = shelf.at(model)
+        assert sha256
+        move(shelf.library, meant(shelf, model), str(outside))
+        shutil.rmtree(outside)
+        assert shelf.told(paths=[str(shelf.loras / "other.safetensors")]) == {"unchanged": 1}
+        assert shelf.told(dry_run=True) == {"unchanged": 1, "missing": 1}
+        assert shelf.told() == {"unchanged": 1, "missing": 1}
+        assert shelf.places(sha256) == {str(outside / "a.safetensors"): False}
+
+    def test_brought_back_from_outside_by_hand_it_has_moved(
+        self, shelf: Shelf, model: Path, tmp_path: Path
+    ) -> None:
+        sha256 = shelf.at(model)
+        assert sha256
+        (tmp_path / "outside").mkdir()
+        move(shelf.library, meant(shelf, model), str(tmp_path / "outside"))
+        back = shelf.vae / "back.safetensors"
+        (tmp_path / "outside" / "a.safetensors").rename(back)
+        assert shelf.told() == {"unchanged": 1, "moved": 1}
+        assert shelf.places(sha256) == {str(back): True}
+
+    def test_outside_on_a_disk_that_is_off_it_is_not_gone(
+        self, shelf: Shelf, model: Path, tmp_path: Path, memory_disk: Path
+    ) -> None:
+        sha256 = shelf.at(model)
+        assert sha256
+        mounted = tmp_path / "mounted"
+        mounted.symlink_to(memory_disk)
+        move(shelf.library, meant(shelf, model), str(mounted))
+        mounted.unlink()
+        mounted.mkdir()
+        assert shelf.told() == {"unchanged": 1}
+        assert shelf.places(sha256) == {str(mounted / "a.safetensors"): True}
 
     def test_through_a_linked_folder_it_gets_the_path_that_a_scan_would_give_it(
         self, shelf: Shelf, model: Path, tmp_path: Path

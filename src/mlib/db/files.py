@@ -56,6 +56,12 @@ def known_directories(library: Library, tree: str) -> Iterator[str]:
                 yield path
 
 
+def in_no_root(library: Library) -> list[KnownFile]:
+    """The present files that belong to no root: `mlib mv` took them there."""
+    rows = library.all(f"SELECT {FILE_COLUMNS} FROM files WHERE root_id IS NULL AND missing_since IS NULL")
+    return [file_of(row) for row in rows]
+
+
 def by_inode(library: Library, stat: Stat) -> KnownFile | None:
     """A row that was hashed with exactly this stat, whatever its path: the same file under another name."""
     row = library.one(

@@ -93,6 +93,8 @@ def survey(
             told = time.monotonic()
             emit(Walking(result.scanned))
     _find_gone_directories(library, scopes, visited, roots, result)
+    if all(scope.only is None and scope.directory == scope.root.path for scope in scopes):
+        _find_gone_outside(library, roots, result)
     _spare_unknown(result)
     if result.gone and not accept_missing:
         _doubt_empty_links(result)
@@ -186,6 +188,29 @@ def _emptied_link(directory: str, *, ends: Container[str]) -> str | None:
             return directory if standing(directory) == "empty" else None
         directory = os.path.dirname(directory)
     return None
+
+
+def _find_gone_outside(library: Library, roots: Sequence[Root], result: Survey) -> None:
+    """What `mlib mv` took out of all roots and is there no more: no walk comes by, so each is asked for."""
+    result.gone += [
+        row
+        for row in files.in_no_root(library)
+        if not any(is_within(row.path, root.path) for root in roots) and _is_gone(row)
+    ]
+
+
+def _is_gone(row: KnownFile) -> bool:
+    """Whether a file is not there, while the disk that it lay on is."""
+    path = row.path
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        while not os.path.isdir(path):
+            path = os.path.dirname(path)
+        return row.stat is not None and os.stat(path).st_dev == row.stat.device
+    except OSError:
+        return False
+    return False
 
 
 def _spare_unknown(result: Survey) -> None:
