@@ -69,6 +69,10 @@ class TestTerms:
     def test_none_and_a_star_have_a_meaning_unless_quoted(self, text: str, value: Value) -> None:
         assert one(text).values == (value,)
 
+    @pytest.mark.parametrize("text", ["kind:unknown", "kind:Unknown", 'kind:"unknown"', "kind:=unknown"])
+    def test_a_kind_that_is_shown_as_unknown_is_found_as_it_is_shown(self, text: str) -> None:
+        assert parse(text) == parse("kind:none")
+
 
 class TestQuotes:
     @pytest.mark.parametrize(

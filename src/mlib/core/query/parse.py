@@ -23,6 +23,8 @@ _AMOUNT = re.compile(r"(<=|>=|<|>|=)?(.+)", re.DOTALL)
 _HEX = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _FLAGS: dict[str, How] = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
 _COMPARISONS: dict[str, How] = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+#: What is shown of a kind that no rule knows. (Spelled here: the rules take long to import.)
+_UNKNOWN_KIND = "unknown"
 _HINT = "see `mlib help query`"
 
 
@@ -120,6 +122,8 @@ def _text(field: str, part: Word, word: Word) -> Value:
         how, text = "is", text[1:]
     if field == "type":
         text = canonical_type(text)
+    if field == "kind" and text.lower() == _UNKNOWN_KIND:
+        return Value("none")
     if not text.strip():
         raise _wrong(word, f"{field}: wants a value behind the '='", hint=f"{field}:none finds what has none")
     return Value(how, text)
