@@ -45,3 +45,25 @@ def test_anything_else_is_no(monkeypatch: pytest.MonkeyPatch, answer: str) -> No
     at_a_terminal(monkeypatch, answer)
     with pytest.raises(Refused, match="nothing was done"):
         confirm("forget 3 models", yes=False)
+
+
+def test_what_is_said_after_no_answer_begins_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = at_a_terminal(monkeypatch, "")
+    with pytest.raises(Refused):
+        confirm("forget 3 models", yes=False)
+    assert shown.getvalue() == "forget 3 models? [y/N] \n"
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt, UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text")])
+def test_neither_ctrl_c_nor_what_is_no_text_is_a_yes(
+    monkeypatch: pytest.MonkeyPatch, what: type[BaseException] | BaseException
+) -> None:
+    shown = at_a_terminal(monkeypatch, "")
+
+    def read() -> str:
+        raise what
+
+    monkeypatch.setattr("sys.stdin.readline", read)
+    with pytest.raises((KeyboardInterrupt, Refused)):
+        confirm("forget 3 models", yes=False)
+    assert shown.getvalue().endswith("[y/N] \n")

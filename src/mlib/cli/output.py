@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -93,10 +94,20 @@ def note(message: str) -> None:
 
 
 def ask(question: str) -> str:
-    """One line from the person at the terminal, trimmed; the question goes to standard error."""
+    """One line from the person at the terminal, trimmed; the question goes to standard error.
+
+    What is no text is no answer.
+    """
     sys.stderr.write(visible(question))
     sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    answer = ""
+    try:
+        with suppress(UnicodeDecodeError):
+            answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what is said next begins a line
+            sys.stderr.write("\n")
+    return answer.strip()
 
 
 def fail(error: MlibError, *, as_json: bool) -> None:
