@@ -222,6 +222,12 @@ class TestDuplicates:
         assert mlib_here("duplicates", *words, "-y", "--json", library=path, code=2).error["code"] == code
 
 
+@pytest.mark.parametrize("words", [("trash", "-y"), ("mv", "."), ("hash",)])
+def test_that_nothing_was_found_is_said(path: Path, words: tuple[str, ...]) -> None:
+    done = mlib_here(*words, "--query", "nonsense", library=path)
+    assert (done.out, done.err) == ("", "no file is found\n")
+
+
 #: As root, permissions mean something only without these capabilities.
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 

@@ -65,6 +65,10 @@ class TestRows:
     ) -> None:
         assert lines(library_path, "-q", "--sort", key) == order
 
+    def test_none_may_be_wanted(self, library_path: Path) -> None:
+        result = mlib_here("list", "--limit", "0", library=library_path)
+        assert (result.out, result.err) == ("", "")
+
     def test_nothing_found_is_no_error(self, library_path: Path) -> None:
         result = mlib_here("list", "nonsense", library=library_path)
         assert result.out == ""

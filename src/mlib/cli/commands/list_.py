@@ -91,7 +91,7 @@ def list_(
             output.write_values((template.filled(row, roots) for row in rows), end=end)
         else:
             _table(opened, found, names, roots)
-    if not (found or as_json or as_lines or quiet or paths or form is not None):
+    if not (found or limit == 0 or as_json or as_lines or quiet or paths or form is not None):
         _say_why_nothing(words or [])
 
 

@@ -96,5 +96,7 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
             f"{fmt.plural(outside, 'file')} now outside of all folders that `mlib scan` looks at; "
             "add the folder with --root TYPE=DIR"
         )
+    if not (report.moved or report.failed):
+        output.note("no file is found")
     for problem in report.failed:
         output.note(f"problem: {problem.path}: {problem.message}")

@@ -126,7 +126,7 @@ def _remove(
         return
     output.write_rows([("would remove" if dry_run else "removed", report.root.type, report.root.path)])
     if report.missing:
-        output.note(f"{fmt.plural(report.missing, 'file')} count as missing from now on")
+        output.note(f"missing from now on: {fmt.plural(report.missing, 'file')}")
     if report.root.origin != "user":
         output.note("note: it comes back with the next scan if another folder of its origin is known")
 

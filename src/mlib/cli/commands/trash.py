@@ -87,6 +87,8 @@ def _print(report: TrashReport, *, dry_run: bool, as_json: bool, quiet: bool) ->
         for path in dict.fromkeys(path for each in report.removed for path in each.shared):
             if path not in went:
                 output.note(f"left for another model of that name: {path}")
+        if not (report.removed or report.failed):
+            output.note("no file is found")
     for problem in report.failed:
         output.note(f"problem: {problem.path}: {problem.message}")
 
