@@ -132,3 +132,22 @@ def test_roots_are_listed_added_and_removed(path: Path, tmp_path: Path) -> None:
     assert mlib_here("roots", "--json", library=path).json == []
     mlib_here("undo", library=path)
     assert mlib_here("roots", "-q", library=path).out == f"{tmp_path}\n"
+
+
+@pytest.mark.parametrize(
+    ("group", "deed"), [("tags", ["rename", "a", "z"]), ("roots", ["remove", "1"])], ids=["tags", "roots"]
+)
+def test_what_stands_before_a_verb_holds_for_it(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, deed: list[str]
+) -> None:
+    mlib_here("roots", "add", f"loras={tmp_path}", library=path)
+    other = tmp_path / "other.db"
+    other.write_bytes(path.read_bytes())
+    monkeypatch.setenv("MLIB_LIBRARY", str(path))
+    before = dump(path)
+    told = mlib_here(group, "--library", other, "--json", *deed).json
+    assert told["dry_run"] is False
+    assert dump(path) == before
+    assert dump(other) != before
+    assert mlib_here(group, "-q", *deed, "--json", code=2).error["code"] == "bad_options"
+    assert dump(path) == before

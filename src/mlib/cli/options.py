@@ -39,6 +39,22 @@ class Settings(NamedTuple):
     library: str | None = None
 
 
+def hand_on(ctx: typer.Context, *, library: str | None, as_json: bool, quiet: bool) -> None:
+    """Let what stands before the verb of a group hold for the verb: `mlib tags --library FILE rename A B`.
+
+    Raises WrongUsage (`bad_options`) for --quiet, which no verb knows.
+    """
+    verb = ctx.invoked_subcommand
+    if quiet:
+        raise WrongUsage(
+            "bad_options", f"-q has no meaning for {verb}", hint=f"see `mlib {ctx.info_name} -h`"
+        )
+    if library is not None:
+        ctx.obj = Settings(library=library)
+    if as_json:
+        ctx.default_map = {str(verb): {"as_json": True}}
+
+
 def open_for(ctx: typer.Context, library: str | None, *, mode: Mode) -> Library:
     """The library that the options, MLIB_LIBRARY or the platform point to, opened."""
     from mlib.db.library import open_library

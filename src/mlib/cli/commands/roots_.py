@@ -9,7 +9,15 @@ import typer
 from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QuietOption,
+    hand_on,
+    open_for,
+    open_or_create,
+)
 from mlib.cli.tables import Column, write_table
 from mlib.core import times
 
@@ -39,6 +47,7 @@ def roots_(
     switched off.
     """
     if ctx.invoked_subcommand is not None:
+        hand_on(ctx, library=library, as_json=as_json, quiet=quiet)
         return
     from mlib.services.rooting import listed
 

@@ -9,7 +9,7 @@ import typer
 from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.confirming import YesOption, confirm
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, hand_on, open_for
 from mlib.cli.tables import Column, write_table
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def tags_(
 ) -> None:
     """List the tags and their models; rename or delete one."""
     if ctx.invoked_subcommand is not None:
+        hand_on(ctx, library=library, as_json=as_json, quiet=quiet)
         return
     from mlib.services.tagging import counts
 
