@@ -177,12 +177,16 @@ def test_the_recipe_that_cleans_up_tells_what_is_rotten_and_forgets_what_is_long
         connection.execute("UPDATE files SET hashed_at = ?", [long_ago])
         gone = "UPDATE files SET missing_since = ? WHERE name = 'tiny_face.onnx'"
         assert connection.execute(gone, [long_ago]).rowcount == 1
-    rotten = models / "vae" / "tiny_vae.safetensors"
+    rotten = models / "loras" / "watercolor (copy).safetensors"  # the other copy is sound
     content = bytearray(rotten.read_bytes())
     content[-1] ^= 1
     rotten.write_bytes(content)
     os.utime(rotten, (1_700_000_000, 1_700_000_000))
     (forgotten,) = at_home("mlib show tiny_face.onnx --field sha256").stdout.splitlines()
     done = at_home(recipe("cleanup"))
-    assert done.stdout.splitlines() == [str(rotten), forgotten]
+    bad, summary, *rest = done.stdout.splitlines()
+    assert bad.split("\t")[::2] == ["rotten", str(rotten)]
+    assert "1 rotten" in summary
+    assert rest == [forgotten]
+    assert done.stderr == ""
     assert at_home("mlib list missing:yes --columns name").stdout.splitlines() == ["easy_words.safetensors"]
