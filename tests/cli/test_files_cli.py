@@ -228,6 +228,12 @@ def test_that_nothing_was_found_is_said(path: Path, words: tuple[str, ...]) -> N
     assert (done.out, done.err) == ("", "no file is found\n")
 
 
+def test_a_problem_names_its_file_once(path: Path, loras: Path) -> None:
+    (loras / "a.safetensors").unlink()
+    told = mlib_here("trash", "a.safetensors", "-y", library=path, code=3).err
+    assert told == f"problem: it is not there any more: {loras / 'a.safetensors'}\n"
+
+
 #: As root, permissions mean something only without these capabilities.
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mlib.core import times
+
+if TYPE_CHECKING:
+    from mlib.core.models import Problem
 
 
 def size(count: int | None) -> str:
@@ -46,6 +51,13 @@ def count(value: int) -> str:
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """`1 file`, `2 files`."""
     return f"{number(count)} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def problem(each: Problem) -> str:
+    """What went wrong with which file, whose path may be in the message already."""
+    return (
+        f"problem: {each.message}" if each.path in each.message else f"problem: {each.path}: {each.message}"
+    )
 
 
 def moment(value: int | None) -> str:

@@ -192,6 +192,6 @@ def _tell(report: DuplicatesReport, deed: Deed, *, dry_run: bool) -> None:
     for group in report.left_alone:
         output.note(f"left alone: no path of {group.name} ({group.key[:10]}) matches")
     for problem in report.failed:
-        output.note(f"problem: {problem.path}: {problem.message}")
+        output.note(fmt.problem(problem))
     freed = f"{'would free' if dry_run else 'freed'} {fmt.size(report.freed_bytes)}"
     output.note(f"{freed} once the trash is emptied" if deed == "trash" else freed)

@@ -99,4 +99,4 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
     if not (report.moved or report.failed):
         output.note("no file is found")
     for problem in report.failed:
-        output.note(f"problem: {problem.path}: {problem.message}")
+        output.note(fmt.problem(problem))

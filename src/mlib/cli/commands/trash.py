@@ -90,7 +90,7 @@ def _print(report: TrashReport, *, dry_run: bool, as_json: bool, quiet: bool) ->
         if not (report.removed or report.failed):
             output.note("no file is found")
     for problem in report.failed:
-        output.note(f"problem: {problem.path}: {problem.message}")
+        output.note(fmt.problem(problem))
 
 
 def moves_of(removed: Removed) -> list[tuple[str, str]]:
