@@ -84,6 +84,21 @@ def test_of_a_model_all_files_go_and_of_a_path_only_that_one(
     assert (listing(shelf.loras), listing(shelf.vae)) == (["other.safetensors"], [])
 
 
+def test_a_rehearsal_gives_no_two_files_one_place(shelf: Shelf, environ: dict[str, str]) -> None:
+    sha256 = write_model(shelf.loras / "a.safetensors", "a.safetensors")
+    write_model(shelf.vae / "a.safetensors", "a.safetensors")
+    write_model(shelf.loras / "b.safetensors")
+    shelf.scan()
+    run(shelf, environ, shelf.loras / "b.safetensors")
+    write_model(shelf.loras / "b.safetensors")
+    shelf.scan()
+    plan = plan_trash(shelf.library, meant(shelf, sha256, shelf.loras / "b.safetensors"))
+    foreseen = rehearse(shelf.library, plan, environ=environ)
+    assert trash(shelf.library, plan, environ=environ) == foreseen
+    targets = {os.path.basename(each.target or "") for each in foreseen.removed}
+    assert targets == {"a.safetensors", "a.2.safetensors", "b.2.safetensors"}
+
+
 def test_a_rehearsal_tells_the_same_and_does_nothing(
     shelf: Shelf, model: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:

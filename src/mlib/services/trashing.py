@@ -81,7 +81,8 @@ def trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> T
 
 def rehearse(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> TrashReport:
     """The report that carrying out the plan would give."""
-    removed = [foreseen(library, removal, environ=environ) for removal in plan.removals]
+    taken: set[str] = set()
+    removed = [foreseen(library, removal, environ=environ, taken=taken) for removal in plan.removals]
     return TrashReport(removed, list(plan.failed))
 
 

@@ -19,7 +19,7 @@ from mlib.core.placing.renaming import rename_new, sync_directory
 from mlib.core.walk import PASSED_OVER, is_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from mlib.core.placing.moving import Step
 
@@ -212,6 +212,16 @@ def _put_in(each: Step, where: Bin) -> Trashed:
             raise changed(each.source)
         return trashed
     raise OSError(errno.EEXIST, "too many files of this name are in the trash", each.source)
+
+
+def foresee(source: str, where: Bin, *, taken: Collection[str] = ()) -> Trashed:
+    """Where a file would lie in a bin that holds what it does now, and the targets `taken` besides."""
+    for name in _names(os.path.basename(source)):
+        target = os.path.join(where.path, "files", name)
+        info = os.path.join(where.path, "info", name + _INFO)
+        if target not in taken and not (os.path.lexists(target) or os.path.lexists(info)):
+            return Trashed(source, target, info)
+    return Trashed(source, "", "")
 
 
 def _names(name: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from mlib.core.errors import MlibError
 from mlib.core.placing.beside import companions_of
 from mlib.core.placing.journal import cut_off, noted
 from mlib.core.placing.moving import Step, step
-from mlib.core.placing.trashing import Trashed, bins_for, trash_together
+from mlib.core.placing.trashing import Trashed, bins_for, foresee, trash_together
 from mlib.core.walk import reason
 from mlib.db import files, roots
 from mlib.services.filework.certain import as_known, following
@@ -94,16 +94,17 @@ def settle(library: Library, *, command: str) -> None:
                     remove(library, Removal(row, (), ()), command=command, environ={})
 
 
-def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str]) -> Removed:
-    """What `remove` would most likely report. Nothing is done."""
+def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str], taken: set[str]) -> Removed:
+    """What `remove` would most likely report; `taken` are places in the trash that others would have taken.
+
+    Nothing is done.
+    """
     places = [root.path for root in roots.all_roots(library)]
     trashed = []
     for each in removal.steps:
         likely = next(bins_for(each.source, roots=places, environ=environ), None)
-        where = likely.path if likely else ""
-        name = os.path.basename(each.source)
-        info = os.path.join(where, "info", name + ".trashinfo")
-        trashed.append(Trashed(each.source, os.path.join(where, "files", name), info))
+        trashed.append(foresee(each.source, likely, taken=taken) if likely else Trashed(each.source, "", ""))
+        taken.add(trashed[-1].target)
     target = trashed[-1].target if trashed else None
     return Removed(removal.row, target, tuple(trashed[:-1]), removal.shared, removal.size_bytes)
 
