@@ -228,6 +228,16 @@ def test_that_nothing_was_found_is_said(path: Path, words: tuple[str, ...]) -> N
     assert (done.out, done.err) == ("", "no file is found\n")
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_left_for_a_sibling_is_told_if_it_stays(path: Path, loras: Path, together: bool) -> None:
+    write_model(loras / "a.ckpt", "sibling")
+    mlib_here("scan", library=path, code=None)
+    siblings = ["a.safetensors", "a.ckpt"][: 1 + together]
+    told = mlib_here("mv", *siblings, loras / "sub", library=path).err
+    left = f"left for another model of that name: {loras / 'a.png'}\n"
+    assert told == ("" if together else left)
+
+
 def test_a_problem_names_its_file_once(path: Path, loras: Path) -> None:
     (loras / "a.safetensors").unlink()
     told = mlib_here("trash", "a.safetensors", "-y", library=path, code=3).err

@@ -88,7 +88,9 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
         output.write_rows((verb, source, target) for source, target in each.moves)
         if not each.moves:
             output.note(f"already there: {each.place.path}")
-        for path in each.shared:
+    went = {source for each in report.moved for source, _ in each.moves}
+    for path in dict.fromkeys(path for each in report.moved for path in each.shared):
+        if path not in went:
             output.note(f"left for another model of that name: {path}")
     outside = sum(each.place.root is None for each in report.moved)
     if outside:

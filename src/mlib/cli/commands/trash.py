@@ -35,9 +35,10 @@ def trash(
 ) -> None:
     """Move the files of models to the system's trash.
 
-    What lies beside them goes with them. Of a REF that is a path only that file goes. Names, notes and
-    tags are kept: a file that is put back is known again by the next scan. A preview or text that another
-    model of the same name needs too stays.
+    What lies beside them goes with them. Of a REF that is a path only that file goes; of any other, and of
+    what --query finds, all files go, wherever they lie. Names, notes and tags are kept: a file that is put
+    back is known again by the next scan. A preview or text that another model of the same name needs too
+    stays.
     """
     from mlib.cli.meant import files_chosen
     from mlib.services.trashing import plan_trash, rehearse
