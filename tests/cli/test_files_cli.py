@@ -23,6 +23,8 @@ VERIFY = {
     "unreadable",
     "damaged",
     "skipped",
+    "offline_roots",
+    "offline_files",
     "bytes_read",
     "seconds",
 }
@@ -65,6 +67,14 @@ class TestVerify:
         assert done.err == "4 files checked: 3 ok, 1 gone\n"
         sha256 = mlib_here("verify", "-q", library=path, code=3).out
         assert len(sha256) == 65
+
+    def test_what_is_offline_is_counted_and_worth_a_look(self, path: Path, loras: Path) -> None:
+        loras.rename(loras.with_name("away"))
+        done = mlib_here("verify", "--json", library=path, code=3).json
+        assert (done["checked"], done["gone"]) == (0, [])
+        assert (done["offline_roots"], done["offline_files"]) == ([str(loras)], 4)
+        quiet = mlib_here("verify", "-q", library=path, code=3)
+        assert (quiet.out, quiet.err) == ("", f"offline: {loras}: 4 files could not be checked\n")
 
     def test_only_some(self, path: Path) -> None:
         assert mlib_here("verify", "a.safetensors", "--json", library=path).json["checked"] == 1

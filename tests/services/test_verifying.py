@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.libraries import dump, known_file, put_files, put_model
 from tests.services.files_meant import meant
-from tests.services.shelf import SIZE
+from tests.services.shelf import SIZE, unplug
 from tests.tools import set_age, write_bytes, write_model
 
 from mlib.core import verifying as core_verifying
@@ -80,13 +80,27 @@ class TestBothWays:
         assert ["size" in report.bad[0].message, "date" in report.bad[1].message] == [True, True]
         assert report.bytes_read == 0
 
+    @pytest.mark.parametrize("leaves", ["nothing", "an empty folder"])
+    def test_on_a_disk_that_is_off_nothing_is_gone(
+        self, shelf: Shelf, model: Path, deep: bool, leaves: str
+    ) -> None:
+        write_model(shelf.vae / "here.safetensors")
+        shelf.scan()
+        unplug(shelf.loras)
+        if leaves == "an empty folder":
+            shelf.loras.mkdir()
+        report = run(shelf, deep=deep)
+        assert (report.checked, report.ok, bad(report)) == (1, 1, [])
+        assert report.offline == {str(model.parent): 2}
+
     def test_a_file_or_its_folder_may_be_gone_and_is_not_marked_missing(
         self, shelf: Shelf, model: Path, deep: bool
     ) -> None:
-        write_model(shelf.vae / "b.safetensors")
+        write_model(shelf.vae / "sub" / "b.safetensors")
+        write_model(shelf.vae / "sound.safetensors")
         shelf.scan()
         model.unlink()
-        shelf.vae.rename(shelf.vae.with_name("away"))
+        (shelf.vae / "sub").rename(shelf.loras.parent / "away")
         report = run(shelf, deep=deep)
         assert bad(report) == [("gone", "a.safetensors"), ("gone", "b.safetensors")]
         assert "folder" in report.bad[1].message

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
 from mlib.core.errors import Refused
-from mlib.core.standing import standing
 from mlib.core.walk import is_within
-from mlib.db import files, gone, models, pending, roots, tags
+from mlib.db import files, gone, models, pending, tags
+from mlib.services.filework.away import roots_away
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ class _Old(NamedTuple):
 
 def missing(library: Library) -> list[Missing]:
     """Every model without a file, the latest gone first; those that no scan ever saw come last."""
-    away = _away(library)
+    away = roots_away(library)
     found = [Missing(model, _is_offline(model, away)) for model in gone.missing(library)]
     return sorted(found, key=lambda each: (-(each.model.since or 0), each.model.name, each.model.sha256))
 
@@ -76,7 +76,7 @@ def prune(library: Library, missing_for: int, *, force: bool = False, dry_run: b
     Raises Refused (`too_many`) where that is more than a tenth of the library, unless `force` is given.
     """
     before = times.now() - missing_for
-    away = _away(library)
+    away = roots_away(library)
     found = _old(library, before, away)
     if not dry_run:
         _guard(library, found, force=force)
@@ -135,17 +135,6 @@ def _guard(library: Library, found: _Old, *, force: bool) -> None:
             f"this would forget {len(found.models)} of {total} models, more than a tenth of the library",
             hint="look at `mlib missing`, then add --yes --force",
         )
-
-
-def _away(library: Library) -> list[Root]:
-    """The roots that cannot be asked now: absent, unreadable, or empty although files are known in them."""
-    holding = roots.present_counts(library)
-    states = [(root, standing(root.path)) for root in roots.all_roots(library)]
-    return [
-        root
-        for root, state in states
-        if state in ("absent", "unreadable") or (state == "empty" and holding.get(root.id or 0))
-    ]
 
 
 def _is_offline(model: MissingModel, away: Sequence[Root]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,7 @@ from mlib.core.events import Emit, FileStored, HashingAdvanced, HashingStarted, 
 from mlib.core.readers import Pace, read_files
 from mlib.core.verifying import Verdict, glance, read_whole
 from mlib.db import verified
+from mlib.services.filework.away import roots_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,13 +55,15 @@ class Bad(NamedTuple):
 class VerifyReport:
     """How many files were checked and sound, and all that are not.
 
-    `skipped` were read whole not long ago. `interrupted` is what ended it early.
+    `skipped` were read whole not long ago. `offline` counts the files that could not be asked for, by their
+    root, which is not there now. `interrupted` is what ended it early.
     """
 
     checked: int = 0
     ok: int = 0
     bad: list[Bad] = field(default_factory=list)
     skipped: int = 0
+    offline: Counter[str] = field(default_factory=Counter)
     bytes_read: int = 0
     seconds: float = 0.0
     interrupted: BaseException | None = None
@@ -120,6 +123,7 @@ def _check(
     library: Library, groups: Sequence[_Group], request: VerifyRequest, report: VerifyReport, emit: Emit
 ) -> None:
     sound: list[KnownFile] = []
+    away = {root.id: root.path for root in roots_away(library)}
     flushed_at = time.monotonic()
 
     def flush(*, at_last: bool = False) -> None:
@@ -144,6 +148,9 @@ def _check(
     try:
         for group, verdicts in read_files(_by_device(groups), read, pace=pace, advanced=advanced):
             for row, verdict in zip(group.rows, verdicts, strict=True):
+                if verdict.state == "gone" and row.root_id in away:
+                    report.offline[away[row.root_id]] += 1
+                    continue
                 report.checked += 1
                 if verdict.state == "ok":
                     report.ok += 1

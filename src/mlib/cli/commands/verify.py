@@ -43,7 +43,8 @@ def verify(
 
     By default size, date and structure; with --deep every byte, those longest unread first: what is done
     when it is interrupted need not be done again (--older-than). Bytes that changed though nobody wrote to
-    the file are told apart from an edit. Nothing is changed by what is found.
+    the file are told apart from an edit. What lies in a folder that is not there now is not called gone.
+    Nothing is changed by what is found.
     """
     from mlib.cli.meant import files_chosen
     from mlib.cli.progress import Progress
@@ -63,7 +64,7 @@ def verify(
     _print(report, deep=deep, as_json=as_json, quiet=quiet)
     if report.interrupted is not None:
         raise typer.Exit(INTERRUPTED if isinstance(report.interrupted, KeyboardInterrupt) else TERMINATED)
-    if report.bad:
+    if report.bad or report.offline:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
@@ -95,6 +96,8 @@ def _print(report: VerifyReport, *, deep: bool, as_json: bool, quiet: bool) -> N
                 "ok": report.ok,
                 **lists,
                 "skipped": report.skipped,
+                "offline_roots": sorted(report.offline),
+                "offline_files": report.offline.total(),
                 "bytes_read": report.bytes_read,
                 "seconds": round(report.seconds, 3),
                 "deep": deep,
@@ -102,6 +105,8 @@ def _print(report: VerifyReport, *, deep: bool, as_json: bool, quiet: bool) -> N
             }
         )
         return
+    for root, count in sorted(report.offline.items()):
+        output.note(f"offline: {root}: {fmt.plural(count, 'file')} could not be checked")
     if quiet:
         output.write_lines(dict.fromkeys(bad.sha256 for bad in report.bad))
         return
