@@ -100,3 +100,22 @@ def test_a_scan_in_cron_draws_nothing(library: Library, tmp_path: Path) -> None:
 def test_asking_about_the_program_needs_no_library(words: list[str], own_home: Path) -> None:
     mlib(*words)
     assert list(own_home.iterdir()) == []
+
+
+#: Ctrl-C in the midst of what takes longest to load.
+INTERRUPTED_WHILE_LOADING = """
+import sys
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from mlib.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_program_loads_is_no_traceback() -> None:
+    command = [sys.executable, "-c", INTERRUPTED_WHILE_LOADING]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
