@@ -99,6 +99,18 @@ def test_a_rehearsal_changes_nothing_and_undo_takes_the_deed_back(path: Path, wo
     assert len(after["model_tags"]) == len(before["model_tags"])
 
 
+@pytest.mark.parametrize(
+    ("words", "deed"),
+    [
+        (["rename", "a", "z"], "would rename\ta\tz\t1 model\n"),
+        (["rename", "a", "B"], "would merge\ta\tB\t1 model\n"),
+        (["delete", "a"], "would delete\ta\t1 model\n"),
+    ],
+)
+def test_a_rehearsal_is_told_as_one(path: Path, words: list[str], deed: str) -> None:
+    assert mlib_here("tags", *words, "-n", library=path).out == deed
+
+
 def test_what_waits_is_told_with_its_reason(path: Path) -> None:
     found = mlib_here("pending", "--json", library=path).json
     assert [(each["id"], each["reason"], each["model"], each["differs"]) for each in found] == [

@@ -87,12 +87,11 @@ def _tell(report: TagReport, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         output.write_json({**report._asdict(), "dry_run": dry_run})
         return
-    deed = "deleted" if report.after is None else "merged" if report.merged else "renamed"
+    deed = "delete" if report.after is None else "merge" if report.merged else "rename"
+    deed = f"would {deed}" if dry_run else f"{deed}d"
     output.write_rows(
         [(deed, report.before, *([] if report.after is None else [report.after]), _bearers(report))]
     )
-    if dry_run:
-        output.note("nothing was done: this was a dry run")
     if report.backup:
         output.note(f"backup: {report.backup}")
 
