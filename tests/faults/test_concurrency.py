@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.jobs import Trial, first_scan
+from tests.faults.machine import tmpfs
 from tests.faults.state import state
 from tests.legacy_databases import hikaze2
-from tests.tools import mlib, write_model
+from tests.libraries import put_model
+from tests.tools import MLIB, mlib, write_model
+
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     import os
@@ -77,6 +82,43 @@ def test_readers_go_on_while_a_writer_has_stopped(library_with_model: Path) -> N
     with stopped_writer(library_with_model):
         result = impatiently("show", "one", "--field", "notes", library=library_with_model)
     assert (result.returncode, result.stdout) == (0, "mine\n")
+
+
+def test_an_export_is_of_one_moment_and_keeps_nobody_waiting(library_path: Path) -> None:
+    """However slowly it is read: what is written meanwhile is written, and is not in it."""
+    with open_library(str(library_path), mode="create") as library, library.transaction():
+        for number in range(300):
+            put_model(library, f"{number:064x}", notes="before " + "x" * 5000)
+    export = subprocess.Popen([*MLIB, "--library", library_path, "export"], stdout=subprocess.PIPE)
+    assert export.stdout is not None
+    header = export.stdout.readline()
+    update = impatiently("update", "--query", "missing:yes", "--notes", "after", library=library_path)
+    assert update.returncode == 0, update.stderr
+    assert update.stdout.count("\n") == 300
+    told = export.stdout.read()
+    export.stdout.close()
+    assert export.wait() == 0
+    assert header.startswith(b'{"format":"mlib-export"')
+    assert [json.loads(line)["notes"][:6] for line in told.splitlines()] == ["before"] * 300
+    assert mlib("export", library=library_path).out.count('"after"') == 300
+
+
+def test_an_export_without_room_for_its_copy_says_where_it_wants_it(
+    library_path: Path, tmp_path: Path
+) -> None:
+    with open_library(str(library_path), mode="create") as library, library.transaction():
+        for number in range(100):
+            put_model(library, f"{number:064x}", notes="x" * 20_000)
+    small = tmp_path / "small"
+    small.mkdir()
+    with tmpfs(size=256 * 1024, at=small):
+        elsewhere = {"TMPDIR": str(small), "SQLITE_TMPDIR": str(small)}
+        failed = mlib("export", "--json", library=library_path, code=1, env=elsewhere)
+        assert failed.error["code"] == "no_temporary_copy"
+        assert "TMPDIR" in failed.error["hint"]
+        assert list(small.iterdir()) == []
+        few = mlib("export", "--query", "sha:00", library=library_path, env=elsewhere)
+    assert len(few.out.splitlines()) == 101
 
 
 def test_killing_a_stopped_writer_frees_the_library(library_with_model: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,7 +21,6 @@ from mlib.db.untrusted_tables import check_pages, read_schema
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
 
 #: Bytes of the longest line that is read; the longest metadata is some megabytes.
 LINE_LIMIT = 64 * 2**20
@@ -155,6 +154,3 @@ class _Reader:
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with closing(self._db.execute(sql, parameters)) as cursor:
             return cursor.fetchall()
-
-    def reading(self) -> AbstractContextManager[None]:
-        return nullcontext()

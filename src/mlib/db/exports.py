@@ -1,4 +1,7 @@
-"""Everything that is exported, batch by batch in a fixed order; from this library or from another one."""
+"""Everything that is exported, batch by batch in a fixed order; from this library or from another one.
+
+Each batch is a read of its own: that they are all of one moment is the reader's affair.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,6 @@ from mlib.db.rows import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from mlib.core.models import Root
     from mlib.db.rows import Row
@@ -32,13 +34,10 @@ BATCH = 100
 
 
 class Reader(Protocol):
-    """What can be read: a Library, or somebody else's."""
+    """What can be read: a moment of a Library, or somebody else's."""
 
     def all(self, sql: str, parameters: Sequence[Any] = ...) -> list[tuple[Any, ...]]:
         """Every row at once."""
-
-    def reading(self) -> AbstractContextManager[None]:
-        """One consistent view over several reads."""
 
 
 def roots(reader: Reader) -> list[Root]:
@@ -49,23 +48,21 @@ def roots(reader: Reader) -> list[Root]:
 def models(
     reader: Reader, shas: Sequence[str] | None = None, *, with_facts: bool = True
 ) -> Iterator[Exported]:
-    """All models, or these, in the order of their SHA-256; each as it was at one moment.
+    """All models, or these, in the order of their SHA-256.
 
     Without `with_facts` nothing but user data and paths is read: an old library has no tables for more.
     """
     wanted = None if shas is None else sorted(set(shas))
     after = ""
     while True:
-        with reader.reading():
-            if wanted is None:
-                sql = "SELECT sha256 FROM models WHERE sha256 > ? ORDER BY sha256 LIMIT ?"
-                batch = [sha256 for (sha256,) in reader.all(sql, [after, BATCH])]
-            else:
-                batch, wanted = wanted[:BATCH], wanted[BATCH:]
-            found = _models(reader, batch, with_facts=with_facts)
+        if wanted is None:
+            sql = "SELECT sha256 FROM models WHERE sha256 > ? ORDER BY sha256 LIMIT ?"
+            batch = [sha256 for (sha256,) in reader.all(sql, [after, BATCH])]
+        else:
+            batch, wanted = wanted[:BATCH], wanted[BATCH:]
         if not batch:
             return
-        yield from found
+        yield from _models(reader, batch, with_facts=with_facts)
         after = batch[-1]
 
 
@@ -83,9 +80,7 @@ def pending(
         )
     for start in range(0, len(rows), BATCH):
         batch = [pending_id for (pending_id,) in rows[start : start + BATCH]]
-        with reader.reading():
-            found = _pending(reader, batch, with_facts=with_facts)
-        yield from found
+        yield from _pending(reader, batch, with_facts=with_facts)
 
 
 def _models(reader: Reader, shas: Sequence[str], *, with_facts: bool) -> list[Exported]:

@@ -36,6 +36,18 @@ def explained(error: sqlite3.Error, path: str) -> MlibError:
     return MlibError("library_error", f"the library answers: {error} ({path})")
 
 
+def copy_failed(error: sqlite3.Error, path: str) -> MlibError:
+    """The MlibError for an error while the library at `path` was copied to a temporary file."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if not name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_CANTOPEN", "SQLITE_READONLY")):
+        return explained(error, path)
+    return MlibError(
+        "no_temporary_copy",
+        f"there is no room for a temporary copy of the library: {path}",
+        hint="TMPDIR says where it is made: name a directory with as much room as the library takes",
+    )
+
+
 def _restore_hint(path: str) -> str:
     import shlex
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlib.core.errors import MlibError, NotFound, Refused
 from mlib.db.backups import make_backup
 from mlib.db.connections import connect
-from mlib.db.faults import explained
+from mlib.db.faults import copy_failed, explained
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, migrations
 
 if TYPE_CHECKING:
@@ -72,6 +72,22 @@ class Library:
             yield
         finally:
             self._connection.rollback()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Library]:
+        """This moment of the library, however long it takes to read: a private copy, gone afterwards.
+
+        Writers wait only while it is made, as for a backup. It has no name, and lies where SQLite keeps
+        temporary files. Raises MlibError (`no_temporary_copy`).
+        """
+        with closing(sqlite3.connect("", isolation_level=None)) as copy:
+            with self.reading():
+                self.one("SELECT count(*) FROM sqlite_master")  # waits for a writer, but not for ever
+                try:
+                    self._connection.backup(copy)
+                except sqlite3.Error as error:
+                    raise copy_failed(error, self.path) from error
+            yield Library(copy, self.path)
 
     @contextmanager
     def transaction(self, *, rehearsal: bool = False) -> Iterator[None]:

@@ -14,8 +14,9 @@ from mlib.db import exports
 from mlib.db.schema import STEP_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from mlib.core.exchange import Exported
     from mlib.db.library import Library
     from mlib.services.targets import Target
 
@@ -38,30 +39,59 @@ class ExportCount:
 def as_lines(library: Library, targets: Sequence[Target] | None, *, count: ExportCount) -> Iterator[str]:
     """All of the library, or these, a JSON object a line; equal libraries give equal lines.
 
-    The first is the header: it names the roots where everything is told. Memory stays flat.
+    The first is the header: it names the roots where everything is told. All is of one moment, and whoever
+    reads slowly keeps no writer waiting. Memory stays flat. Raises MlibError (`no_temporary_copy`).
     """
     shas, ids = _chosen(targets)
-    yield exchange.header_line(STEP_NAMES[-1], exports.roots(library) if targets is None else [])
-    for model in exports.models(library, shas):
-        yield exchange.line(model)
-        count.models += 1
-    for entry in exports.pending(library, ids):
-        yield exchange.line(entry)
-        count.pending += 1
+
+    def lines(moment: Library) -> Iterator[str]:
+        yield exchange.header_line(STEP_NAMES[-1], exports.roots(moment) if targets is None else [])
+        for model in exports.models(moment, shas):
+            yield exchange.line(model)
+            count.models += 1
+        for entry in exports.pending(moment, ids):
+            yield exchange.line(entry)
+            count.pending += 1
+
+    return _of_one_moment(library, targets, lines)
 
 
 def as_table(library: Library, targets: Sequence[Target] | None, *, count: ExportCount) -> Iterator[str]:
     """The plain facts about all models, or these, as lines of CSV (RFC 4180 with plain line ends).
 
     A cell that a spreadsheet would run as a formula begins with an apostrophe. It cannot be imported again.
+    Of one moment, as with `as_lines`.
     """
     shas, _ = _chosen(targets)
-    yield _csv(COLUMNS)
-    for exported in exports.models(library, shas):
-        model = exported.record
-        assert not isinstance(model, Pending)
-        present = exported.present
-        row = (
+
+    def lines(moment: Library) -> Iterator[str]:
+        yield _csv(COLUMNS)
+        for exported in exports.models(moment, shas):
+            yield _row(exported)
+            count.models += 1
+
+    return _of_one_moment(library, targets, lines)
+
+
+def _of_one_moment(
+    library: Library, targets: Sequence[Target] | None, telling: Callable[[Library], Iterator[str]]
+) -> Iterator[str]:
+    """What is told of the library while nothing in it changes: a few models at once, all from a copy."""
+    if targets is not None and len(targets) <= exports.BATCH:
+        with library.reading():
+            told = list(telling(library))
+        yield from told
+        return
+    with library.snapshot() as moment:
+        yield from telling(moment)
+
+
+def _row(exported: Exported) -> str:
+    model = exported.record
+    assert not isinstance(model, Pending)
+    present = exported.present
+    return _csv(
+        (
             model.sha256,
             model.name,
             model.type,
@@ -75,8 +105,7 @@ def as_table(library: Library, targets: Sequence[Target] | None, *, count: Expor
             times.iso(model.created_at) or "",
             times.iso(model.updated_at) or "",
         )
-        yield _csv(row)
-        count.models += 1
+    )
 
 
 def _chosen(targets: Sequence[Target] | None) -> tuple[list[str] | None, list[int] | None]:
