@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -315,3 +317,47 @@ def test_names_that_are_no_text_are_moved_and_never_reach_a_terminal_raw(
     assert sorted(os.listdir(loras / "sub")) == ["plain.png", "plain.safetensors"]
     assert b"\x1b" not in mlib_here("trash", sha256, "-y", "--json", library=path).stdout
     assert os.listdir(loras / "sub") == []
+
+
+class TestUndo:
+    """Files are not taken back, and nothing else is taken for them."""
+
+    def test_of_a_move_names_the_way_back_and_touches_no_words(self, path: Path, loras: Path) -> None:
+        mlib_here("update", "a.safetensors", "--notes", "typed", library=path)
+        mlib_here("mv", "a.safetensors", loras / "sub" / "it's new.safetensors", library=path)
+        refused = mlib_here("undo", "--json", library=path, code=4)
+        assert refused.out == ""
+        assert refused.error["code"] == "files_are_not_undone"
+        assert refused.error["message"].startswith("the last command was `mv`")
+        first, second = refused.error["hint"].split("; ")
+        assert mlib_here("show", "a.safetensors", "--field", "notes", library=path, code=5).out == ""
+        words = shlex.split(first.removeprefix("`").partition("` moves it back")[0])
+        assert words[0] == "mlib"
+        mlib_here(*words[1:], library=path)
+        assert mlib_here("show", loras / "a.safetensors", "--field", "notes", library=path).out == "typed\n"
+        assert second.startswith("`mlib undo 1` takes back what came before: update a.safetensors")
+        mlib_here("undo", "1", library=path)
+        assert mlib_here("show", loras / "a.safetensors", "--field", "notes", library=path).out == "\n"
+
+    def test_of_the_trash_names_the_file_in_it(
+        self, path: Path, loras: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        mlib_here("trash", "a.safetensors", "--yes", library=path)
+        hint = mlib_here("undo", "--json", library=path, code=4).error["hint"]
+        assert str(tmp_path / "data/Trash/files/a.safetensors") in hint
+        assert str(loras / "a.safetensors") in hint
+        mlib_here("duplicates", "--hardlink", "--keep", "shortest", "--yes", library=path)
+        assert "several names" in mlib_here("undo", "--json", library=path, code=4).error["hint"]
+
+    def test_goes_on_where_something_was_typed_since(self, path: Path, loras: Path) -> None:
+        mlib_here("mv", "a.safetensors", loras / "sub", library=path)
+        mlib_here("update", "a.safetensors", "--notes", "typed", library=path)
+        mlib_here("undo", library=path)
+        assert mlib_here("undo", "--json", library=path, code=5).error["code"] == "nothing_to_undo"
+
+    def test_a_journal_that_somebody_wrote_into_does_no_harm(self, path: Path) -> None:
+        mlib_here("update", "a.safetensors", "--notes", "typed", library=path)
+        lines = [{"id": "x", "state": "begun", "moves": 5}, {"id": "x", "state": "done"}, [], 7]
+        Path(f"{path}.files.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n{cut")
+        mlib_here("undo", library=path)

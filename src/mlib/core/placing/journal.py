@@ -6,7 +6,7 @@ import json
 import os
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core import times
 from mlib.core.errors import MlibError
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 HALF_MOVED = "half_moved"
 #: How much of the end of a journal is looked at for what was cut off.
 _TAIL = 4 << 20
+
+
+class Deed(NamedTuple):
+    """Something that was done to the files of a model, when in milliseconds; `moves` are (from, to)."""
+
+    at: int
+    command: str
+    sha256: str
+    moves: tuple[tuple[str, str], ...]
 
 
 def journal_path(library_path: str) -> str:
@@ -65,6 +74,27 @@ def cut_off(library_path: str) -> set[tuple[str, str]]:
             if state == "done":
                 open_ = {key: moves - ended for key, moves in open_.items()}
     return set().union(*open_.values())
+
+
+def last_deed(library_path: str) -> Deed | None:
+    """The last that was done to files, at its end; `to` is where things lie now, in the trash too."""
+    begun: dict[str, dict[str, Any]] = {}
+    last = None
+    for entry in _tail(journal_path(library_path)):
+        identifier = str(entry.get("id"))
+        if entry.get("state") == "begun":
+            begun[identifier] = entry
+        elif entry.get("state") == "done" and identifier in begun:
+            last = begun[identifier], entry
+    if last is None:
+        return None
+    beginning, end = last
+    try:
+        moves = tuple((move["from"], move["to"]) for move in end.get("trashed") or beginning["moves"])
+        nanoseconds = int(beginning["id"].partition("-")[0], 16)
+        return Deed(nanoseconds // 1_000_000, beginning["command"], beginning["sha256"], moves)
+    except (KeyError, TypeError, ValueError):  # somebody else wrote into it
+        return None
 
 
 def _append(path: str, entry: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.errors import NotFound, Refused
 from mlib.db import history, tags
 from mlib.services.history.facts import Facts
+from mlib.services.history.filework import expect_no_later_move
 from mlib.services.history.recount import FieldChange, Told, told
 from mlib.services.history.restoring import ChangedSince
 from mlib.services.history.typed import UserData
@@ -30,7 +31,7 @@ def undo(library: Library, entry_id: int | None = None, *, dry_run: bool = False
     """Take back one entry, by default the newest that is neither undone nor an undo; itself recorded.
 
     Taking back an undo does again what it undid. One transaction. Raises NotFound (`no_such_entry`,
-    `nothing_to_undo`), Refused (`already_undone`, `changed_since`).
+    `nothing_to_undo`), Refused (`already_undone`, `changed_since`, `files_are_not_undone`).
     """
     chosen = _chosen(library, entry_id)
     with (
@@ -49,10 +50,15 @@ def undo(library: Library, entry_id: int | None = None, *, dry_run: bool = False
 
 def _chosen(library: Library, entry_id: int | None) -> Entry:
     if entry_id is None:
-        for entry in history.entries(library):
-            if entry.undoes is None and not entry.undone:
-                return entry
-        raise NotFound("nothing_to_undo", "there is nothing to undo", hint="`mlib log` shows what was done")
+        newest = next(history.entries(library), None)
+        standing = (each for each in history.entries(library) if each.undoes is None and not each.undone)
+        meant = next(standing, None)
+        expect_no_later_move(library, newest, meant)
+        if meant is None:
+            raise NotFound(
+                "nothing_to_undo", "there is nothing to undo", hint="`mlib log` shows what was done"
+            )
+        return meant
     found = history.entry(library, entry_id)
     if found is None:
         raise NotFound("no_such_entry", f"there is no entry {entry_id}", hint="`mlib log` lists them")
