@@ -165,3 +165,12 @@ def test_a_backup_of_ones_own_is_whole_and_replaces_nothing_unasked(library: Lib
     assert os.listdir(tmp_path / "library") == ["library.db"] or known_backups(library.path) == []
     with pytest.raises(Refused):
         back_up(library, library.path, may_replace=True)
+
+
+def test_what_mlib_backs_up_by_itself_never_pushes_out_what_was_made_on_purpose(library: Library) -> None:
+    put_model(library, notes="mine")
+    mine = [back_up(library, None, may_replace=False) for _ in range(7)][-5:]
+    own = [library.backup("before-prune") for _ in range(7)][-5:]
+    assert [each.path for each in reversed(known_backups(library.path))] == [*mine, *own]
+    newer = back_up(library, None, may_replace=False)
+    assert [each.path for each in reversed(known_backups(library.path))] == [*mine[1:], *own, newer]

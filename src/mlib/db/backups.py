@@ -13,14 +13,18 @@ from mlib.core.replacing import placed_new, placed_over, sync_directory
 from mlib.db.connections import backup_directory, backups, connect
 from mlib.db.faults import explained
 
+#: So many of those that a person asked for are kept, and so many of those that mlib makes by itself.
 BACKUPS_KEPT = 5
+#: The reason of a backup that a person asked for.
+BY_HAND = "by-hand"
 
 
 def make_backup(path: str, reason: str) -> str:
     """Copy the library at `path` into its backup directory; the path of the copy.
 
     Works while another connection of this process holds the write lock, if it has not written yet. All but
-    the newest few are removed. Raises MlibError (`backup_failed`, `disk_full`, `library_corrupt`, ...).
+    the newest few of its kind are removed: a nightly job must not push out what was made on purpose.
+    Raises MlibError (`backup_failed`, `disk_full`, `library_corrupt`, ...).
     """
     directory = backup_directory(path)
     final = os.path.join(directory, f"{os.path.basename(path)}.{_stamp()}.{reason}.bak")
@@ -40,7 +44,8 @@ def make_backup(path: str, reason: str) -> str:
     finally:
         with suppress(OSError):
             os.unlink(partial)
-    for old in [*backups(path)[:-BACKUPS_KEPT], *_left_behind(path)]:
+    alike = [each for each in backups(path) if _is_by_hand(each) == (reason == BY_HAND)]
+    for old in [*alike[:-BACKUPS_KEPT], *_left_behind(path)]:
         with suppress(OSError):
             os.unlink(old)
     return final
@@ -56,6 +61,10 @@ def copy_to(path: str, to: str, *, may_replace: bool) -> None:
             _copy(path, partial)
         except sqlite3.Error as error:
             raise explained(error, path) from error
+
+
+def _is_by_hand(backup: str) -> bool:
+    return backup.endswith(f".{BY_HAND}.bak")
 
 
 def _left_behind(path: str) -> list[str]:

@@ -136,7 +136,7 @@ class Library:
             self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
     def backup(self, reason: str) -> str:
-        """Copy the library beside itself, whole and checked; the path of the copy. The last few are kept."""
+        """Copy the library beside itself, whole and checked; the path of the copy."""
         return make_backup(self.path, reason)
 
     def give_back_free_pages(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.errors import Refused
 from mlib.db import restoring
-from mlib.db.backups import copy_to
+from mlib.db.backups import BY_HAND, copy_to
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -30,7 +30,7 @@ def back_up(library: Library, to: str | None, *, may_replace: bool) -> str:
     Raises Refused (`file_exists`), MlibError (`backup_failed`, `disk_full`, `cannot_write`).
     """
     if to is None:
-        return library.backup("by-hand")
+        return library.backup(BY_HAND)
     if os.path.exists(to) and os.path.samefile(to, library.path):
         raise Refused("same_file", f"this is the library itself: {to}")
     copy_to(library.path, to, may_replace=may_replace)

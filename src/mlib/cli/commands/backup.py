@@ -28,7 +28,8 @@ def backup(
 ) -> None:
     """Back the library up now: a whole, checked copy.
 
-    Without FILE it lies in `backups` beside the library, where the last five are kept.
+    Without FILE it lies in `backups` beside the library. The last five made so are kept, whatever mlib
+    backs up by itself.
     """
     if list_:
         if to is not None:
