@@ -236,9 +236,35 @@ class TestMerging:
         assert report.conflict == []
         assert tags.of_model(other, OTHER) == ("ours",)
 
+    @pytest.mark.parametrize(
+        ("strategy", "notes", "description"),
+        [("override", "second", "said"), ("merge", "first", "said"), ("ignore", "first", "")],
+    )
+    def test_a_model_that_two_lines_speak_of_is_imported_twice(
+        self, other: Library, tmp_path: Path, strategy: str, notes: str, description: str
+    ) -> None:
+        """As in exports of two machines, one behind the other."""
+        first = {"sha256": SHA, "notes": "first", "edited": ["notes"], "files": [{"path": "/a/x"}]}
+        second = {"sha256": SHA, "notes": "second", "edited": ["notes", "description"], "description": "said"}
+        path = tmp_path / "export.jsonl"
+        path.write_text("\n".join(map(json.dumps, [{"format": "mlib-export", "version": 1}, first, second])))
+        _, report = take_over(other, path, strategy=strategy)
+        assert len(report.success) + len(report.ignored) == 2
+        assert (self.told(other)["notes"], self.told(other)["description"]) == (notes, description)
+
 
 class TestPlaces:
     """Paths of another machine."""
+
+    def test_two_folders_may_become_one(self, library: Library, other: Library, tmp_path: Path) -> None:
+        with library.transaction():
+            roots.remember(library, [Root("loras", "/a/l", "user"), Root("vae", "/b/l", "user")])
+        put_model(library)
+        put_files(library, known_file("/a/l/x.pt"), known_file("/b/l/x.pt"), known_file("/b/l/y.pt"))
+        taken, report = take_over(other, written(library, tmp_path), moves=["/a=/new", "/b=/new"])
+        assert [(root.type, root.path) for root in taken.roots] == [("loras", "/new/l")]
+        assert len(report.success) == 1
+        assert [row.path for row in files.of_model(other, SHA)] == ["/new/l/x.pt", "/new/l/y.pt"]
 
     def test_paths_move_where_they_are_mapped(self, library: Library, other: Library, tmp_path: Path) -> None:
         fill(library)

@@ -86,13 +86,7 @@ def import_export(
         if keep_backup and library.one("SELECT 1 FROM models UNION ALL SELECT 1 FROM pending_import LIMIT 1"):
             report.backup = library.backup("before-import")
         _take_roots(library, [_moved_root(root, moves) for root in header.roots], report)
-        batch: list[Exported] = []
-        for exported in _usable(numbered, report):
-            batch.append(_moved(exported, moves))
-            if len(batch) >= BATCH:
-                _take_over(library, batch, importer, path, report)
-                batch.clear()
-        if batch:
+        for batch in _batches(_moved(exported, moves) for exported in _usable(numbered, report)):
             _take_over(library, batch, importer, path, report)
     return report
 
@@ -121,6 +115,21 @@ def _usable(numbered: Iterable[tuple[int, str | TooLong]], report: ExportReport)
             report.bad.append(BadRow("", "bad_line", f"line {number}: {error.message}"))
 
 
+def _batches(every: Iterable[Exported]) -> Iterator[list[Exported]]:
+    """So many at a time, but never one model twice: what a later line says of it is news to the earlier."""
+    batch: list[Exported] = []
+    known: set[str | None] = set()
+    for exported in every:
+        sha256 = None if isinstance(exported.record, Pending) else exported.record.sha256
+        if len(batch) >= BATCH or (sha256 is not None and sha256 in known):
+            yield batch
+            batch, known = [], set()
+        batch.append(exported)
+        known.add(sha256)
+    if batch:
+        yield batch
+
+
 def _moved(exported: Exported, moves: Sequence[Move]) -> Exported:
     if not moves:
         return exported
@@ -142,9 +151,12 @@ def _moved_root(root: Root, moves: Sequence[Move]) -> Root:
 
 def _take_roots(library: Library, told: Sequence[Root], report: ExportReport) -> None:
     """A library that knows folders of its own keeps to them: another machine's would be offline for ever."""
+    first: dict[str, Root] = {}
+    for root in told:  # `moves` may have made one folder of two
+        first.setdefault(root.path, root)
     with library.transaction():
         if told and not roots.all_roots(library):
-            roots.remember(library, told)
+            roots.remember(library, first.values())
             report.roots = roots.all_roots(library)
 
 
