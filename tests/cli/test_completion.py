@@ -1,4 +1,4 @@
-"""Completion as a shell asks for it, and as bash itself carries it out."""
+"""Completion as a shell asks for it, and as bash, zsh and fish themselves carry it out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.machine import require
 from tests.inprocess import mlib_here
 from tests.libraries import OTHER, SHA, put_model
+from tests.shells import completed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,10 +61,16 @@ def test_without_a_library_nothing_is_said_and_nothing_made(own_home: Path) -> N
     assert list(own_home.iterdir()) == []
 
 
-def bash(library: str, folder: Path, line: str) -> list[str]:
-    """What bash makes of a line with the program's own script, word by word as readline parts it."""
+def on_path(folder: Path) -> str:
+    """A PATH whose `mlib` is the program under test."""
     (folder / "mlib").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mlib "$@"\n')
     (folder / "mlib").chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def bash(library: str, folder: Path, line: str) -> list[str]:
+    """What bash makes of a line with the program's own script, word by word as readline parts it."""
+    path = on_path(folder)
     words = line.split(" ")
     asking = (
         f'eval "$(mlib --show-completion bash)"; COMP_LINE=$1; COMP_POINT=${{#1}};'
@@ -71,7 +79,7 @@ def bash(library: str, folder: Path, line: str) -> list[str]:
     )
     done = subprocess.run(
         ["bash", "-c", asking, "bash", line],
-        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "MLIB_LIBRARY": library},
+        env={**os.environ, "PATH": path, "MLIB_LIBRARY": library},
         cwd=folder, capture_output=True, check=True, text=True,
     )  # fmt: skip
     return [each for each in done.stdout.split("\n") if each]
@@ -91,6 +99,47 @@ def test_bash_completes_and_evaluates_nothing(
 ) -> None:
     assert bash(filled.path, tmp_path, line) == found
     assert not (tmp_path / "pwned").exists()
+
+
+#: Lines as they are typed, and what they are when TAB was pressed behind them.
+TYPED = {
+    "mlib cle": "mlib clean-meta ",
+    "mlib show wat": r"mlib show water\ color.safetensors ",
+    'mlib show "wat': 'mlib show "water color.safetensors" ',
+    "mlib show 'wat": "mlib show 'water color.safetensors' ",
+    "mlib update x --untag ST": "mlib update x --untag style ",
+    "mlib show A1A1": "mlib show a1a1a1a1a1 ",
+    "mlib list type:lor": "mlib list type:loras ",
+    "mlib list typ": "mlib list type:",
+    "mlib list -tag:so": r"mlib list -tag:\"soft,\ wet\" ",
+    "mlib scan -q | mlib show wat": r"mlib scan -q | mlib show water\ color.safetensors ",
+    "X=1 mlib cle": "X=1 mlib clean-meta ",
+    "mlib show '$(to": "mlib show '$(touch pwned).safetensors' ",
+    "mlib scan my": r"mlib scan my\ files/",
+}
+
+
+@pytest.mark.parametrize("installed", [False, True])
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_complete_and_evaluate_nothing(
+    filled: Library, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch,
+    shell: str, installed: bool,
+) -> None:  # fmt: skip
+    require(shell, "setsid")
+    monkeypatch.setenv("MLIB_LIBRARY", filled.path)
+    (own_home / "my files").mkdir()
+    path = on_path(tmp_path)
+    begin = "autoload -U compinit; compinit -u -D" if shell == "zsh" else ""
+    if installed:
+        mlib_here("--install-completion", shell)
+        setup = f"fpath+=~/.zfunc; {begin}" if shell == "zsh" else ""
+    elif shell == "zsh":
+        setup = f'{begin}; eval "$(mlib --show-completion zsh)"'
+    else:
+        setup = "mlib --show-completion fish | source"
+    made = completed(shell, [*TYPED], home=own_home, setup=setup, path=path)
+    assert dict(zip(TYPED, made, strict=True)) == TYPED
+    assert not (own_home / "pwned").exists()
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,16 @@ complete -o default -F _mlib_complete mlib"""
 _ZSH = """\
 #compdef mlib
 _mlib() {
-    local -a found
-    found=("${(@f)$(command mlib --complete-line "${BUFFER[1,CURSOR]}" 2>/dev/null)}")
-    found=(${found:#})
-    if (( ${#found} )); then compadd -- "${found[@]}"; else _files; fi
+    local -a found fields
+    # only this command of the line, and its last word up to the cursor, as they are quoted
+    local line="${(j: :)words[1,CURRENT-1]} $QIPREFIX$IPREFIX$PREFIX"
+    found=("${(@f)$(command mlib --complete-line "$line" 2>/dev/null)}")
+    fields=(${(M)found:#*:})
+    found=(${${found:#}:#*:})
+    if (( ! ${#found} && ! ${#fields} )); then _files; return; fi
+    compadd -S '' -a fields
+    # the one that is meant may be written otherwise than it was begun: in quotes, in another case
+    compadd -a found || { (( ${#found} == 1 )) && compadd -U -a found }
 }
 if [[ $funcstack[1] == _mlib ]]; then _mlib "$@"; else compdef _mlib mlib; fi"""
 
