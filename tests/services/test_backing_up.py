@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.libraries import OTHER, SHA, dump, put_model
+from tests.tools import mlib
 
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.db.library import open_library
 from mlib.services.backing_up import back_up, known_backups, plan_restore, restore
+from mlib.services.diagnosing import examine
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
+
+#: As root, permissions mean something only without these capabilities.
+UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 
 
 def changed_since_backup(library: Library) -> tuple[str, object]:
@@ -62,6 +67,19 @@ def test_a_library_that_is_gone_is_restored(library: Library) -> None:
     assert dump(library.path) == before
 
 
+def test_a_directory_in_its_place_is_refused_before_anything_is_done(library: Library) -> None:
+    backup, _ = changed_since_backup(library)
+    os.unlink(library.path)
+    os.mkdir(library.path)
+    with pytest.raises(Refused, match="not a file"):
+        plan_restore(library.path, backup)
+    with pytest.raises(Refused, match="not a file"):
+        restore(library.path, backup)
+    assert os.listdir(library.path) == []
+    assert replaced(library) == []
+    assert not os.path.exists(f"{library.path}.restoring")
+
+
 @pytest.mark.parametrize("state", ["whole", "damaged", "gone"])
 def test_an_unfinished_change_of_the_old_library_never_reaches_the_restored_one(
     library: Library, tmp_path: Path, state: str
@@ -96,6 +114,35 @@ def leave_unfinished(path: str, folder: Path) -> None:
         db.execute("ROLLBACK")
     for suffix in ("", "-journal"):
         shutil.copy(folder / f"copy{suffix}", path + suffix)
+
+
+def test_where_a_library_was_its_backup_is_named(library: Library) -> None:
+    with pytest.raises(NotFound) as caught:
+        open_library(f"{library.path}.other", mode="read")
+    assert "no library yet" in caught.value.message
+    backup, _ = changed_since_backup(library)
+    os.truncate(library.path, 0)
+    expect_backup_named(library.path, backup)
+    os.unlink(library.path)
+    expect_backup_named(library.path, backup)
+
+
+def expect_backup_named(path: str, backup: str) -> None:
+    with pytest.raises(NotFound) as opening:
+        open_library(path, mode="write")
+    with pytest.raises(NotFound) as examining:
+        examine(path)
+    for error in (opening.value, examining.value):
+        assert (error.code, "gone" in error.message) == ("no_library", True)
+        assert f"{backup}: mlib restore --latest" in str(error.hint)
+
+
+@pytest.mark.faults
+def test_a_library_that_one_may_not_open_is_restored(library: Library) -> None:
+    _, before = changed_since_backup(library)
+    os.chmod(library.path, 0)
+    mlib("restore", "--latest", "--yes", library=Path(library.path), prefix=UNPRIVILEGED)
+    assert dump(library.path) == before
 
 
 def test_a_bad_backup_is_refused_and_the_newest_good_one_is_found(library: Library, tmp_path: Path) -> None:

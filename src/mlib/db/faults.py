@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mlib.core.errors import LibraryBusy, MlibError
+from mlib.core.errors import LibraryBusy, MlibError, NotFound
 from mlib.db.connections import BUSY_SECONDS
 
 if TYPE_CHECKING:
@@ -34,6 +34,16 @@ def explained(error: sqlite3.Error, path: str) -> MlibError:
         if name.startswith(beginnings):
             return MlibError(code, f"the library {trouble}: {path}", hint=hint(path))
     return MlibError("library_error", f"the library answers: {error} ({path})")
+
+
+def no_library(path: str) -> NotFound:
+    """The error where no library is at `path`; its backups say whether there was one."""
+    from mlib.db.restoring import newest_good
+
+    if newest_good(path) is None:
+        hint = "`mlib scan --comfyui DIR` makes one"
+        return NotFound("no_library", f"there is no library yet: {path}", hint=hint)
+    return NotFound("no_library", f"the library is gone: {path}", hint=_restore_hint(path))
 
 
 def copy_failed(error: sqlite3.Error, path: str) -> MlibError:

@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlib.core.errors import MlibError, NotFound, Refused
+from mlib.core.errors import MlibError, Refused
 from mlib.db.backups import make_backup
 from mlib.db.connections import connect
-from mlib.db.faults import copy_failed, explained
+from mlib.db.faults import copy_failed, explained, no_library
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, migrations
 
 if TYPE_CHECKING:
@@ -192,9 +192,7 @@ def open_library(path: str, *, mode: Mode) -> Library:
     if not exists and mode == "rehearse":
         return _empty()
     if not exists and mode != "create":
-        raise NotFound(
-            "no_library", f"there is no library yet: {path}", hint="`mlib scan --comfyui DIR` makes one"
-        )
+        raise no_library(path)
     if not exists:
         _create(path)
     try:

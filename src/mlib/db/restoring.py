@@ -90,6 +90,14 @@ def find(path: str, given: str | None) -> str:
     return os.path.abspath(given)
 
 
+def check_place(path: str, backup: str) -> None:
+    """Make sure that a copy of `backup` may take the place of what is at `path`. Raises Refused."""
+    if os.path.exists(path) and os.path.samefile(path, backup):
+        raise Refused("same_file", f"this is the library itself: {backup}")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Refused("not_a_file", f"this is not a file: {path}", hint="move it aside")
+
+
 def restore(path: str, backup: str) -> Restored:
     """Put a copy of `backup` in the place of the library at `path`, which is kept beside it.
 
@@ -98,8 +106,7 @@ def restore(path: str, backup: str) -> Restored:
     """
     path = os.path.realpath(path)
     check(backup)
-    if os.path.exists(path) and os.path.samefile(path, backup):
-        raise Refused("same_file", f"this is the library itself: {backup}")
+    check_place(path, backup)
     fresh = f"{path}.restoring"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
@@ -169,7 +176,11 @@ def _held(path: str) -> Iterator[None]:
         _set_aside_what_is_beside(path)
         yield
         return
-    connection = connect(path, "rw")
+    try:
+        connection = connect(path, "rw")
+    except sqlite3.Error:
+        yield
+        return
     try:
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

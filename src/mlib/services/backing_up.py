@@ -46,6 +46,7 @@ def plan_restore(path: str, given: str | None) -> RestoreReport:
     """What `restore` would do: the backup is checked, nothing is changed. Raises as `restore` does."""
     backup = restoring.find(os.path.abspath(path), given)
     restoring.check(backup)
+    restoring.check_place(os.path.realpath(path), backup)
     return RestoreReport(backup, None, os.path.exists(path))
 
 

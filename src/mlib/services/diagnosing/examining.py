@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from mlib.core.errors import MlibError, NotFound
+from mlib.core.errors import MlibError
 from mlib.db import health
+from mlib.db.faults import no_library
 from mlib.services.diagnosing.around import kept_backups, permissions, sqlite, storage, unfinished
 from mlib.services.diagnosing.checks import Check, Diagnosis, restoring_command
 from mlib.services.diagnosing.within import inside
@@ -17,10 +18,8 @@ def examine(path: str, *, fix: bool = False) -> Diagnosis:
     Works on a damaged library as far as it can be read. Raises NotFound (`no_library`) if there is none.
     """
     path = os.path.abspath(path)
-    if not os.path.lexists(path):
-        raise NotFound(
-            "no_library", f"there is no library yet: {path}", hint="`mlib scan --comfyui DIR` makes one"
-        )
+    if not os.path.lexists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
+        raise no_library(path)  # an empty file is what a library begins as
     diagnosis = Diagnosis(path)
     add = diagnosis.checks.extend
     add(permissions(path, fix))
