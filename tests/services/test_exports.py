@@ -363,6 +363,16 @@ class TestBadInput:
         assert [each.code for each in taken.bad] == ["line_too_long"]
         assert len(report.success) == 3
 
+    def test_no_pictures_come_in_with_what_waits(self, other: Library, tmp_path: Path) -> None:
+        picture = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * 200
+        told = {"sha256": SHA, "path": "/m/x.pt", "meta": {"images": [picture], "cover": picture, "n": 1}}
+        header = {"format": "mlib-export", "version": 1}
+        path = tmp_path / "export.jsonl"
+        path.write_text("\n".join(map(json.dumps, [header, {**told, "pending": True}, told])))
+        take_over(other, path)
+        assert "iVBORw0KGgo" not in exported(other)
+        assert exported(other).count('"n":1') == 2
+
     @pytest.mark.parametrize(
         ("text", "code"),
         [

@@ -10,6 +10,7 @@ from mlib.core.errors import MlibError, Refused, WrongUsage
 from mlib.core.exchange.records import FORMAT, VERSION, BadLineError, Exported, Facts, Header, Place
 from mlib.core.keeping import checked_usage
 from mlib.core.models import TAGS, TEXT_FIELDS, Content, Model, OtherHashes, Pending, Root
+from mlib.core.payloads import strip_images
 from mlib.core.tags import shown
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def exported_of(text: str) -> Exported:
 def _meta_text(value: jsontext.Json) -> str | None:
     if value is not None and not isinstance(value, dict):
         raise BadLineError("its meta is no object")
-    return jsontext.dump(value) if value else None
+    return strip_images(jsontext.dump(value)).text if value else None
 
 
 def _root(value: jsontext.Json) -> Root:
