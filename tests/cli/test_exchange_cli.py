@@ -14,6 +14,9 @@ from tests.tools import mlib, write_model
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: As root, permissions mean something only without these capabilities.
+UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+
 
 @pytest.fixture
 def scanned(library_path: Path, tmp_path: Path) -> str:
@@ -175,6 +178,31 @@ class TestDoctor:
         told = mlib_here("doctor", "--json", library=library_path, code=3).json
         [wrong] = [check for check in told["checks"] if check["state"] == "error"]
         assert wrong["mend"] == f"mlib restore --latest --library {library_path}"
+
+    @pytest.mark.usefixtures("scanned")
+    def test_one_that_is_only_in_use_is_not_to_be_restored(
+        self, library_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import sqlite3
+        from contextlib import closing
+
+        from mlib.db import connections
+
+        mlib_here("backup", library=library_path)
+        monkeypatch.setattr(connections, "BUSY_SECONDS", 0.1)
+        with closing(sqlite3.connect(library_path, isolation_level=None)) as db:
+            db.execute("BEGIN EXCLUSIVE")
+            busy = mlib_here("doctor", "--json", library=library_path, code=6)
+        assert busy.error["code"] == "library_busy"
+        assert "restore" not in busy.err
+
+    @pytest.mark.usefixtures("scanned")
+    def test_one_that_may_not_be_opened_is_not_to_be_restored(self, library_path: Path) -> None:
+        mlib_here("backup", library=library_path)
+        library_path.chmod(0)
+        told = mlib("doctor", "--json", library=library_path, code=3, prefix=UNPRIVILEGED).json
+        [wrong] = [check for check in told["checks"] if check["name"] == "integrity"]
+        assert wrong["mend"].startswith("check the permissions")
 
     @pytest.mark.usefixtures("scanned")
     def test_roots_are_looked_at(self, library_path: Path, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from mlib.core.errors import MlibError
+from mlib.core.errors import LibraryBusy, MlibError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 State = Literal["ok", "warning", "error"]
+_DAMAGE = frozenset({"library_corrupt", "library_error", "library_io_error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,18 @@ def done(check: Check, deed: Callable[[], object], fix: bool) -> Check:
         deed()
         return replace(check, fixed=True)
     return check
+
+
+def broken(name: str, error: MlibError, path: str) -> Check:
+    """An error of the library at `path` as a check: only damage is mended by a backup, which is older.
+
+    Raises it again where another program only uses the library.
+    """
+    if isinstance(error, LibraryBusy):
+        raise error
+    return Check(
+        name, "error", error.message, restoring_command(path) if error.code in _DAMAGE else error.hint
+    )
 
 
 def restoring_command(path: str) -> str:

@@ -8,14 +8,15 @@ from mlib.core.errors import MlibError
 from mlib.db import health
 from mlib.db.faults import no_library
 from mlib.services.diagnosing.around import kept_backups, permissions, sqlite, storage, unfinished
-from mlib.services.diagnosing.checks import Check, Diagnosis, restoring_command
+from mlib.services.diagnosing.checks import Diagnosis, broken
 from mlib.services.diagnosing.within import inside
 
 
 def examine(path: str, *, fix: bool = False) -> Diagnosis:
     """Look at everything; with `fix` put right what costs nothing that anybody typed.
 
-    Works on a damaged library as far as it can be read. Raises NotFound (`no_library`) if there is none.
+    Works on a damaged library as far as it can be read. Raises NotFound (`no_library`) if there is none,
+    LibraryBusy while another program keeps it from being read.
     """
     path = os.path.abspath(path)
     if not os.path.lexists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
@@ -30,6 +31,6 @@ def examine(path: str, *, fix: bool = False) -> Diagnosis:
         with health.opened(path) as library:
             add(inside(library, path, fix))
     except MlibError as error:
-        add([Check("integrity", "error", error.message, restoring_command(path))])
+        add([broken("integrity", error, path)])
     add(kept_backups(path))
     return diagnosis

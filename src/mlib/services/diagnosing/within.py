@@ -10,7 +10,7 @@ from mlib.core.errors import MlibError
 from mlib.core.standing import standing
 from mlib.core.walk import is_within
 from mlib.db import health, roots, tags
-from mlib.services.diagnosing.checks import Check, done, library_option, restoring_command
+from mlib.services.diagnosing.checks import Check, broken, done, library_option, restoring_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,7 +58,7 @@ def inside(library: Library, path: str, fix: bool) -> Iterator[Check]:
         try:
             yield from check()
         except MlibError as error:
-            yield Check(name, "error", error.message, restoring_command(path))
+            yield broken(name, error, path)
 
 
 def _links(library: Library, path: str) -> Iterator[Check]:
@@ -78,7 +78,8 @@ def _roots(library: Library) -> Iterator[Check]:
         if state in ("absent", "unreadable"):
             wrong = True
             mend = f"mlib roots remove {shlex.quote(root.path)}"
-            yield Check("roots", "warning", f"{state}: {root.path} ({root.type})", mend)
+            message = f"{state}: {root.path} ({root.type}); if its disk is only off, leave it"
+            yield Check("roots", "warning", message, mend)
     real = {root.path: os.path.realpath(root.path) for root in known}
     for at, root in enumerate(known):
         for other in known[:at]:
