@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from sqlite_utils import Database
 
+#: Pages of a snapshot that are copied at a time.
+_PART = 4096
 #: `read` and `write` want a library that exists, `create` makes one, `rehearse` reads one or makes none.
 Mode = Literal["read", "write", "create", "rehearse"]
 
@@ -84,7 +86,8 @@ class Library:
             with self.reading():
                 self.one("SELECT count(*) FROM sqlite_master")  # waits for a writer, but not for ever
                 try:
-                    self._connection.backup(copy)
+                    # In parts, with a word of Python between: Ctrl-C comes through there.
+                    self._connection.backup(copy, pages=_PART, progress=lambda *_: None)
                 except sqlite3.Error as error:
                     raise copy_failed(error, self.path) from error
             yield Library(copy, self.path)
