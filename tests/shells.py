@@ -32,8 +32,13 @@ function fish_prompt; echo 'READY '; end
 function fish_greeting; end
 bind \\cx\\ce 'commandline >> $TOLD; commandline ""'
 """
+_BASH = r"""
+tell() { printf '%s\n' "$READLINE_LINE" >> $TOLD; READLINE_LINE=; READLINE_POINT=0; }
+bind -x '"\C-x\C-e": tell'
+PS1='READY '
+"""
 #: Where each looks, below its home, when it starts, and what it is to find there.
-_RC = {"zsh": (".zshrc", _ZSH), "fish": (".config/fish/config.fish", _FISH)}
+_RC = {"bash": (".bashrc", _BASH), "zsh": (".zshrc", _ZSH), "fish": (".config/fish/config.fish", _FISH)}
 
 
 def completed(shell: str, lines: Sequence[str], *, home: Path, setup: str, path: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.faults.machine import require
 from tests.inprocess import mlib_here
-from tests.libraries import OTHER, SHA, put_model
+from tests.libraries import OTHER, SHA, THIRD, put_model
 from tests.shells import completed
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def filled(library: Library) -> Library:
     put_model(library, SHA, name="water color.safetensors", tags_=["soft, wet", "style"])
     put_model(library, OTHER, name="$(touch pwned).safetensors", type="vae")
+    put_model(library, THIRD, name='9" of $it`s \\.pt', type="vae")
     return library
 
 
@@ -119,26 +120,37 @@ TYPED = {
 }
 
 
-@pytest.mark.parametrize("installed", [False, True])
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_complete_and_evaluate_nothing(
-    filled: Library, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch,
-    shell: str, installed: bool,
-) -> None:  # fmt: skip
+#: What bash quotes otherwise, or takes for something else than the others do.
+IN_BASH = {
+    "mlib list -tag:so": r"mlib list -tag:\"soft\,\ wet\" ",
+    'mlib show "$(to': r'mlib show "\$(touch pwned).safetensors" ',
+    """mlib show '9""": r"""mlib show '9" of $it`s \.pt' """,
+    "mlib show 9": r"mlib show 9\"\ of\ \$it\`s\ \\.pt ",
+    r'mlib show "9\"': r'mlib show "9\" of \$it\`s \\.pt" ',
+}
+#: How each is told to read the script, or where it was installed.
+SETUP = {
+    "bash": 'eval "$(mlib --show-completion bash)"',
+    "zsh": 'autoload -U compinit; compinit -u -D; eval "$(mlib --show-completion zsh)"',
+    "zsh installed": "fpath+=~/.zfunc; autoload -U compinit; compinit -u -D",
+    "fish": "mlib --show-completion fish | source",
+    "fish installed": "",
+}
+
+
+@pytest.mark.parametrize("setup", SETUP)
+def test_a_shell_completes_and_evaluates_nothing(
+    filled: Library, tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, setup: str
+) -> None:
+    shell, _, installed = setup.partition(" ")
     require(shell, "setsid")
     monkeypatch.setenv("MLIB_LIBRARY", filled.path)
     (own_home / "my files").mkdir()
-    path = on_path(tmp_path)
-    begin = "autoload -U compinit; compinit -u -D" if shell == "zsh" else ""
     if installed:
         mlib_here("--install-completion", shell)
-        setup = f"fpath+=~/.zfunc; {begin}" if shell == "zsh" else ""
-    elif shell == "zsh":
-        setup = f'{begin}; eval "$(mlib --show-completion zsh)"'
-    else:
-        setup = "mlib --show-completion fish | source"
-    made = completed(shell, [*TYPED], home=own_home, setup=setup, path=path)
-    assert dict(zip(TYPED, made, strict=True)) == TYPED
+    typed = TYPED | (IN_BASH if shell == "bash" else {})
+    made = completed(shell, [*typed], home=own_home, setup=SETUP[setup], path=on_path(tmp_path))
+    assert dict(zip(typed, made, strict=True)) == typed
     assert not (own_home / "pwned").exists()
 
 

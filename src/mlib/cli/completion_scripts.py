@@ -11,14 +11,22 @@ from mlib.core.errors import MlibError, WrongUsage
 
 _BASH = """\
 _mlib_complete() {
-    local line=${COMP_LINE:0:COMP_POINT} word i
+    local line=${COMP_LINE:0:COMP_POINT} word i mark
     mapfile -t COMPREPLY < <(command mlib --complete-line "$line" 2>/dev/null)
     # bash takes a word to begin behind the last colon or equals sign, unless it is told not to
     word=${line##*[[:space:]]}
     for i in "${!COMPREPLY[@]}"; do
         local whole=${COMPREPLY[i]} cut=${word%"${word##*[:=]}"}
         [[ $COMP_WORDBREAKS == *:* && -n $cut && $whole == "$cut"* ]] && whole=${whole#"$cut"}
-        printf -v "COMPREPLY[i]" %q "$whole"
+        case ${COMP_WORDS[COMP_CWORD]} in
+            # within quotes bash quotes nothing, and closes them itself
+            \\"*)
+                for mark in '\\' '"' '$' '`'; do whole=${whole//"$mark"/"\\\\$mark"}; done
+                COMPREPLY[i]=$whole
+                ;;
+            \\'*) COMPREPLY[i]=${whole//\\'/\\'\\\\\\'\\'} ;;
+            *) printf -v "COMPREPLY[i]" %q "$whole" ;;
+        esac
     done
     if (( ${#COMPREPLY[@]} == 1 )) && [[ ${COMPREPLY[0]} == *: ]]; then compopt -o nospace; fi
 }
