@@ -51,6 +51,7 @@ def test_undo_and_log_in_a_pipe(path: Path) -> None:
     [
         (["undo"], 5),
         (["undo", "9"], 5),
+        (["undo", "9" * 30], 2),
         (["tags", "delete", "a"], 4),
         (["tags", "rename", "none", "x"], 5),
         (["prune", "--missing-for", "1d", "--yes"], 4),
@@ -163,3 +164,10 @@ def test_what_stands_before_a_verb_holds_for_it(
     assert dump(other) != before
     assert mlib_here(group, "-q", *deed, "--json", code=2).error["code"] == "bad_options"
     assert dump(path) == before
+
+
+@pytest.mark.parametrize("command", ["log", "list"])
+def test_a_limit_beyond_all_numbers_is_none(path: Path, command: str) -> None:
+    mlib_here("update", "one", "--notes", "new", library=path)
+    every = mlib_here(command, library=path).out
+    assert every == mlib_here(command, "--limit", "9" * 30, library=path).out != ""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from mlib.db.library import Library, Mode
 
+#: The largest number that SQLite takes.
+MOST = 2**63 - 1
+
 LibraryOption = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlib.cli import columns, output
-from mlib.cli.options import JsonOption, LibraryOption, QuietOption, open_for
+from mlib.cli.options import MOST, JsonOption, LibraryOption, QuietOption, open_for
 from mlib.cli.words import QueryCommand
 from mlib.core import jsontext, times
 from mlib.core.errors import WrongUsage
@@ -72,7 +72,7 @@ def list_(
     query, order = parse(words or []), parse_order(sort or [])
     end = "\0" if zero else "\n"
     with open_for(ctx, library, mode="read") as opened:
-        found = select(opened, query, order=order, limit=limit)
+        found = select(opened, query, order=order, limit=None if limit is None else min(limit, MOST))
         roots = {} if quiet else root_paths(opened)
         if as_json:
             output.write_json(

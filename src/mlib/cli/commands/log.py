@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mlib.cli import output, past
-from mlib.cli.options import JsonOption, LibraryOption, QueryOption, open_for
+from mlib.cli.options import MOST, JsonOption, LibraryOption, QueryOption, open_for
 from mlib.cli.tables import Column, write_table
 
 _ENTRY = [Column("ID", right=True), Column("WHEN"), Column("OF"), Column(""), Column("COMMAND", shrinks=True)]
@@ -43,7 +43,7 @@ def log(
     wanted = bool(refs) or query is not None
     with open_for(ctx, library, mode="read") as opened:
         targets = chosen(opened, refs or [], query) if wanted else None
-        found = recount(opened, targets, limit=limit)
+        found = recount(opened, targets, limit=min(limit, MOST))
     if as_json:
         output.write_json([past.as_json(told) for told in found])
     elif targets is None:

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from mlib.cli import output, past
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, open_for
+from mlib.cli.options import MOST, DryRunOption, JsonOption, LibraryOption, open_for
 
 
 def undo(
     ctx: typer.Context,
     entry: Annotated[
-        int | None, typer.Argument(metavar="[ID]", help="An entry of `mlib log`; none: the last command.")
+        int | None,
+        typer.Argument(max=MOST, metavar="[ID]", help="An entry of `mlib log`; none: the last command."),
     ] = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
