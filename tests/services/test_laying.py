@@ -135,3 +135,22 @@ def test_what_changed_since_it_was_planned_is_left_alone(shelf: Shelf) -> None:
     lay_sidecars(shelf.library, report)
     assert [problem.code for problem in report.problems] == ["changed_since"]
     assert (shelf.loras / "a.metadata.json").read_bytes() == b"{}"
+
+
+def test_a_folder_is_listed_once_however_many_models_are_in_it(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        write_model(shelf.loras / f"{number}.safetensors")
+    write_model(shelf.vae / "a.safetensors")
+    shelf.scan()
+    listed: list[str] = []
+    listdir = os.listdir
+
+    def noting(path: str) -> list[str]:
+        listed.append(path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", noting)
+    assert len(plan_sidecars(shelf.library, None).planned) == 6
+    assert sorted(listed) == [str(shelf.loras), str(shelf.vae)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import is_model_name
 from mlib.core.compare import stat_of
@@ -21,7 +23,7 @@ from mlib.core.sidecars.writing import NotOursToChangeError, merged_text, sideca
 from mlib.db import files, given, hashes, models, sidecars, tags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mlib.core.models import KnownFile, Model
     from mlib.db.library import Library
@@ -52,6 +54,13 @@ class LayReport:
     problems: list[Problem] = field(default_factory=list)
 
 
+class _Folder(NamedTuple):
+    """What lies in a directory: the models of each stem, and every name by its lower case."""
+
+    models: defaultdict[str, set[str]]
+    names: defaultdict[str, set[str]]
+
+
 def plan_sidecars(library: Library, shas: Sequence[str] | None) -> LayReport:
     """What is to be written beside every present file of these models, or of all. Changes nothing.
 
@@ -59,6 +68,7 @@ def plan_sidecars(library: Library, shas: Sequence[str] | None) -> LayReport:
     model, a sidecar that is about another file or no JSON object.
     """
     report = LayReport()
+    folder_of = cache(_folder)  # not listed once for each of its files
     for sha256 in models.all_ids(library) if shas is None else shas:
         with library.reading():
             model = models.get(library, sha256)
@@ -68,7 +78,7 @@ def plan_sidecars(library: Library, shas: Sequence[str] | None) -> LayReport:
         for row in rows if model is not None else ():
             assert model is not None
             try:
-                planned = _planned(model, row, words, known)
+                planned = _planned(model, row, folder_of, words, known)
             except MlibError as error:
                 report.problems.append(Problem(row.path, error.code, error.message))
             else:
@@ -96,20 +106,32 @@ def lay_sidecars(library: Library, report: LayReport) -> None:
         _note(library, planned)
 
 
-def _planned(model: Model, row: KnownFile, words: Sequence[str], known: OtherHashes) -> Planned | None:
+def _folder(directory: str) -> _Folder:
+    folder = _Folder(defaultdict(set), defaultdict(set))
+    for name in os.listdir(directory):
+        folder.names[name.lower()].add(name)
+        if is_model_name(name, any_file=False):
+            folder.models[stem_of(name)].add(name)
+    return folder
+
+
+def _planned(
+    model: Model,
+    row: KnownFile,
+    folder_of: Callable[[str], _Folder],
+    words: Sequence[str],
+    known: OtherHashes,
+) -> Planned | None:
     try:
         status = os.stat(row.path)
-        names = os.listdir(row.directory)
+        folder = folder_of(row.directory)
     except OSError as error:
         raise MlibError("unreadable", f"the file cannot be looked at: {error.strerror}") from error
     if row.stat is None or stat_of(status)[:2] != row.stat[:2]:
         raise MlibError("changed_since", "the file is not what it was when it was scanned")
-    stem = stem_of(row.name)
-    if any(
-        name != row.name and stem_of(name) == stem and is_model_name(name, any_file=False) for name in names
-    ):
+    if folder.models[stem_of(row.name)] - {row.name}:
         raise MlibError("shared_stem", "another model beside it would have the same sidecar")
-    path = _beside(row, names)
+    path = _beside(row, folder)
     before = _read(path)
     if before is not None:
         _check_is_about(before, path, row, known)
@@ -123,10 +145,10 @@ def _planned(model: Model, row: KnownFile, words: Sequence[str], known: OtherHas
     return Planned(path, row, written.text, before, written.fields)
 
 
-def _beside(row: KnownFile, names: Sequence[str]) -> str:
+def _beside(row: KnownFile, folder: _Folder) -> str:
     """The sidecar's path; one that is there keeps the case of its name."""
     wanted = sidecar_name(row.name)
-    there = sorted(name for name in names if name.lower() == wanted.lower())
+    there = sorted(folder.names[wanted.lower()])
     return os.path.join(row.directory, wanted if wanted in there or not there else there[0])
 
 
