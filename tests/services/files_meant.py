@@ -13,6 +13,7 @@ from mlib.services.filework.meant import Meant, files_meant
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from tests.services.shelf import Shelf
 
 
@@ -31,3 +32,16 @@ def journal(shelf: Shelf) -> list[dict[str, Any]]:
 def listing(folder: Path) -> list[str]:
     """Every file below a folder."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+def directories_listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The directories that are listed from now on, one after the other."""
+    listed: list[str] = []
+    real = os.listdir
+
+    def listdir(path: str) -> list[str]:
+        listed.append(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    return listed

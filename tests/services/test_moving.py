@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.libraries import dump, snapshot
-from tests.services.files_meant import journal, listing, meant
+from tests.services.files_meant import directories_listed, journal, listing, meant
 from tests.services.shelf import SIZE
 from tests.tools import set_age, write_bytes, write_model
 
@@ -396,3 +396,22 @@ def test_a_journal_whose_last_line_was_cut_off_is_gone_on_with(shelf: Shelf, mod
     with open(path, encoding="ascii") as file:
         lines = file.read().splitlines()
     assert [json.loads(line)["state"] for line in lines[1:]] == ["begun", "done"]
+
+
+def test_the_folder_and_the_journal_are_read_once_for_all_that_moves(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of files of one folder would else take hours. The last of two takes along what both share."""
+    for name in ("a.safetensors", "a.gguf", "b.safetensors", "c.safetensors"):
+        write_model(shelf.loras / name)
+    write_bytes(shelf.loras / "a.png", b"picture")
+    write_bytes(shelf.loras / "c.txt", b"words")
+    shelf.scan()
+    asked = meant(shelf, *(shelf.loras / name for name in ("a.safetensors", "b.safetensors", "a.gguf")))
+    listed = directories_listed(monkeypatch)
+    report = move(shelf.library, asked, str(shelf.vae))
+    assert listed.count(str(shelf.loras)) == 1
+    assert report.failed == []
+    assert listing(shelf.vae) == ["a.gguf", "a.png", "a.safetensors", "b.safetensors"]
+    assert listing(shelf.loras) == ["c.safetensors", "c.txt"]
+    assert [os.path.basename(source) for source, _ in report.moved[2].moves] == ["a.gguf", "a.png"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.libraries import dump, snapshot
-from tests.services.files_meant import journal, listing, meant
+from tests.services.files_meant import directories_listed, journal, listing, meant
 from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError
@@ -226,3 +226,19 @@ def test_the_journal_tells_what_went_where(
         {"from": str(shelf.loras / name), "to": str(tmp_path / "data/Trash/files" / name)}
         for name in ("a.png", "a.safetensors")
     ]
+
+
+def test_a_folder_is_listed_once_for_all_that_goes_from_it(
+    shelf: Shelf, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of files of one folder would else take hours."""
+    paths = [shelf.loras / f"{number}.safetensors" for number in range(5)]
+    for path in paths:
+        write_model(path)
+    shelf.scan()
+    asked = meant(shelf, *paths)
+    listed = directories_listed(monkeypatch)
+    plan = plan_trash(shelf.library, asked)
+    assert len(plan.removals) == 5
+    assert listed == [str(shelf.loras)]
+    assert len(rehearse(shelf.library, plan, environ=environ).removed) == 5

@@ -13,7 +13,7 @@ from mlib.core.errors import MlibError, NotFound
 from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
 from mlib.core.inspection import PLACE_CODES, place_findings
 from mlib.core.models import Problem
-from mlib.core.placing.beside import companions_of, renamed
+from mlib.core.placing.beside import renamed
 from mlib.core.placing.journal import cut_off, noted
 from mlib.core.placing.moving import Step, explained, move_together, remove_source, step
 from mlib.core.placing.renaming import is_other_spelling
@@ -21,11 +21,12 @@ from mlib.core.rereading import reread
 from mlib.core.text import displayable
 from mlib.core.times import now
 from mlib.db import contents, files, given, models, roots, sidecars
+from mlib.services.filework.around import Around
 from mlib.services.filework.certain import as_known, following, read_again, touching
 from mlib.services.filework.places import Place, place_of, renamed_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
@@ -44,6 +45,16 @@ class Move(NamedTuple):
     steps: tuple[Step, ...] = ()
     copied: tuple[Step, ...] = ()
     shared: tuple[str, ...] = ()
+
+
+class _Plans(NamedTuple):
+    """What all moves of a command share: the folders, what earlier runs left half done, and the paths that
+    those before left and took."""
+
+    around: Around
+    interrupted: set[tuple[str, str]]
+    leaving: set[str]
+    taken: set[str]
 
 
 class MovedFile(NamedTuple):
@@ -108,13 +119,12 @@ def _move_all(
     emit: Emit,
 ) -> MoveReport:
     report = MoveReport()
-    leaving: set[str] = set()
-    taken: set[str] = set()
+    plans = _Plans(Around(library), cut_off(library.path), leaving=set(), taken=set())
     for each in meant:
         row = each.files[0]
         try:
             row = _only(each)
-            planned = _plan(library, row, place(row), leaving=leaving, taken=taken)
+            planned = _plan(row, place(row), plans)
             if not dry_run:
                 report.copied_bytes += _carry_out(library, planned, command=command, emit=emit)
         except MlibError as error:
@@ -122,9 +132,8 @@ def _move_all(
                 raise
             report.failed.append(Problem(row.path, error.code, error.message))
             continue
-        if dry_run:
-            leaving.update(one.source for one in planned.steps)
-            taken.update(one.target for one in planned.steps)
+        plans.leaving.update(one.source for one in planned.steps)
+        plans.taken.update(one.target for one in planned.steps)
         done = [(one.source, one.target) for one in (*planned.steps, *planned.copied)]
         if not done and row.path != planned.place.path:
             done = [(row.path, planned.place.path)]
@@ -144,25 +153,20 @@ def _only(meant: Meant) -> KnownFile:
     return meant.files[0]
 
 
-def _plan(
-    library: Library, row: KnownFile, place: Place, *, leaving: Collection[str], taken: Collection[str]
-) -> Move:
+def _plan(row: KnownFile, place: Place, plans: _Plans) -> Move:
     """What moving the file of a row means now. Raises MlibError where it cannot be done."""
-    interrupted = cut_off(library.path)
     if place.path == row.path:
         return Move(as_known(row).row, place)
-    if (row.path, place.path) in interrupted and not os.path.lexists(row.path):
+    if (row.path, place.path) in plans.interrupted and not os.path.lexists(row.path):
         there = read_again(row._replace(directory=place.directory, name=place.name)).row
         return Move(there._replace(directory=row.directory, name=row.name), place)
     certain = as_known(row)
-    here = files.in_directory(library, row.directory)
-    others = {each.name for each in here if each.missing_since is None}
     try:
-        beside = companions_of(row.path, leaving=leaving, models=others)
+        beside = plans.around.companions(row, leaving=plans.leaving)
         pairs = [(path, _target(path, row, place)) for path in beside.own]
         steps = [step(source, target) for source, target in pairs if source != target]
         steps.append(step(row.path, place.path)._replace(sha256=row.sha256))
-        return _sorted_out(Move(certain.row, place, tuple(steps), (), beside.shared), interrupted, taken)
+        return _sorted_out(Move(certain.row, place, tuple(steps), (), beside.shared), plans)
     except OSError as error:
         raise explained(error, Step(row.path, place.path, certain.stat)) from error
 
@@ -172,16 +176,16 @@ def _target(companion: str, row: KnownFile, place: Place) -> str:
     return os.path.join(place.directory, name)
 
 
-def _sorted_out(planned: Move, interrupted: set[tuple[str, str]], taken: Collection[str]) -> Move:
+def _sorted_out(planned: Move, plans: _Plans) -> Move:
     """The plan with what an earlier run had copied already set apart. Raises MlibError `exists`."""
     steps: list[Step] = []
     copied: list[Step] = []
     for each in planned.steps:
-        if each.target in taken or any(each.target == other.target for other in steps):
+        if each.target in plans.taken or any(each.target == other.target for other in steps):
             raise _exists(each.target)
         if not os.path.lexists(each.target) or is_other_spelling(each.source, each.target):
             steps.append(each)
-        elif (each.source, each.target) in interrupted and _is_same(each):
+        elif (each.source, each.target) in plans.interrupted and _is_same(each):
             copied.append(each)
         else:
             raise _exists(each.target)

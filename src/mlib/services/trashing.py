@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.errors import MlibError
 from mlib.core.models import Problem
+from mlib.services.filework.around import Around
 from mlib.services.filework.certain import touching
 from mlib.services.filework.meant import united
 from mlib.services.filework.removing import Removal, Removed, foreseen, plan_removal, remove
@@ -49,11 +50,12 @@ def plan_trash(library: Library, meant: Sequence[Meant]) -> TrashPlan:
     plan = TrashPlan()
     rows = [row for each in united(meant) for row in each.files]
     leaving: set[str] = set()
+    around = Around(library)
     # A companion that two of these files share goes with the last of them.
     for row in rows:
         leaving.add(row.path)
         try:
-            plan.removals.append(plan_removal(library, row, leaving=leaving))
+            plan.removals.append(plan_removal(library, row, leaving=leaving, around=around))
         except MlibError as error:
             leaving.discard(row.path)
             plan.failed.append(Problem(row.path, error.code, error.message))

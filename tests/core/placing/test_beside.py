@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlib.core.placing.beside import companions_of, renamed
+from mlib.core.placing.beside import Folder, companions_of, renamed
 from mlib.core.sidecars.companions import KINDS, companions
 
 if TYPE_CHECKING:
@@ -70,3 +70,15 @@ def test_a_renamed_companion_is_one_of_the_renamed_model(old: str, new: str, end
             after = renamed(name.name, model=model, to=to)
             assert after.startswith(new)
             assert after.lower().endswith(ending)
+
+
+@given(
+    st.lists(st.text("aAbß.İ", min_size=1, max_size=4), unique=True, max_size=8),
+    st.text("aAbß.İ", min_size=1, max_size=3),
+)
+def test_what_begins_alike_stands_together(names: list[str], stem: str) -> None:
+    """In any case, and for letters too that get longer when they are lowered."""
+    pairs = sorted((name.lower(), name) for name in names)
+    folder = Folder([lowered for lowered, _ in pairs], [name for _, name in pairs])
+    wanted = {name for name in names if name.lower().startswith(stem.lower())}
+    assert set(folder.beginning_with(stem.lower())) == wanted

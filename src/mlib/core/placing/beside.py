@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import is_model_name
 from mlib.core.sidecars.companions import companions, stem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 
 class Beside(NamedTuple):
@@ -20,20 +21,45 @@ class Beside(NamedTuple):
     shared: tuple[str, ...] = ()
 
 
-def companions_of(path: str, *, leaving: Collection[str] = (), models: Collection[str] = ()) -> Beside:
+class Folder(NamedTuple):
+    """The names in a directory, in the order of their lower case, which stands beside each."""
+
+    lowered: Sequence[str]
+    names: Sequence[str]
+
+    def beginning_with(self, stem: str) -> list[str]:
+        """The names that begin so, in any case; `stem` is in lower case."""
+        found = []
+        for at in range(bisect_left(self.lowered, stem), len(self.names)):
+            if not self.lowered[at].startswith(stem):
+                break
+            found.append(self.names[at])
+        return found
+
+
+def listed(directory: str) -> Folder:
+    """A directory as it is now. Raises OSError where it cannot be listed."""
+    pairs = sorted((name.lower(), name) for name in os.listdir(directory))
+    return Folder([lowered for lowered, _ in pairs], [name for _, name in pairs])
+
+
+def companions_of(
+    path: str, *, leaving: Collection[str] = (), models: Collection[str] = (), folder: Folder | None = None
+) -> Beside:
     """What belongs to the model file at `path` as its directory is now; only files and links.
 
     `leaving` are paths that go too, so that nothing stays for their sake. `models` are names of files of this
-    directory that are models whatever their extension. Raises OSError where it cannot be listed.
+    directory that are models whatever their extension. `folder` is the directory as it was listed before.
+    Raises OSError where it cannot be listed.
     """
     directory, name = os.path.split(path)
-    names = os.listdir(directory)
+    stem = stem_of(name)
+    names = (folder or listed(directory)).beginning_with(stem)
     found = [
         os.path.join(directory, each.name)
         for each in companions(name, names)
         if each.name not in models and _is_file(os.path.join(directory, each.name))
     ]
-    stem = stem_of(name)
     sharing = [
         other
         for other in names

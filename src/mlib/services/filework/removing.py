@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
 from mlib.core.errors import MlibError
-from mlib.core.placing.beside import companions_of
 from mlib.core.placing.journal import cut_off, noted
 from mlib.core.placing.moving import Step, step
 from mlib.core.placing.trashing import Trashed, bins_for, foresee, trash_together
 from mlib.core.walk import reason
 from mlib.db import files, roots
+from mlib.services.filework.around import Around
 from mlib.services.filework.certain import as_known, following
 
 if TYPE_CHECKING:
@@ -51,18 +51,19 @@ class Removed(NamedTuple):
     size_bytes: int
 
 
-def plan_removal(library: Library, row: KnownFile, *, leaving: Collection[str] = ()) -> Removal:
+def plan_removal(
+    library: Library, row: KnownFile, *, leaving: Collection[str] = (), around: Around | None = None
+) -> Removal:
     """What removing the file of a row means now; `leaving` are paths of files that go too.
 
-    Raises MlibError where it is not what the library knows.
+    Who plans for many files, and changes nothing meanwhile, gives `around`. Raises MlibError where the file
+    is not what the library knows.
     """
     if not os.path.lexists(row.path) and (row.path, TO_TRASH) in cut_off(library.path):
         return Removal(row, (), ())
     certain = as_known(row)
     try:
-        here = files.in_directory(library, row.directory)
-        others = {each.name for each in here if each.missing_since is None}
-        beside = companions_of(row.path, leaving=leaving, models=others)
+        beside = (around or Around(library)).companions(row, leaving=leaving)
         steps = [step(path, TO_TRASH) for path in (*beside.own, row.path)]
     except OSError as error:
         raise MlibError("unreadable", f"cannot look at {row.path}: {reason(error)}") from error
