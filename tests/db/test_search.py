@@ -15,7 +15,7 @@ from tests.libraries import known_file
 
 from mlib.core.formats.header import Finding
 from mlib.core.models import Content, Model, Pending, Root
-from mlib.core.query import Query, Term, Value, mentions
+from mlib.core.query import Query, Term, Value, mentions, parse
 from mlib.core.query.amounts import interval
 from mlib.core.query.fields import FIELDS
 from mlib.core.tags import distinct
@@ -287,3 +287,12 @@ def test_it_finds_what_reading_the_query_would_choose(things: list[Thing], queri
             found = search(library, query, now=NOW)
             assert len(found) == len(set(found))
             assert set(found) == chosen(things, query), query
+
+
+def test_a_query_of_as_many_parts_as_are_allowed_is_answered() -> None:
+    """SQLite allows a statement no depth of a thousand."""
+    many = [str(number) for number in range(999)]
+    with closing(filled([Thing(sha="a" * 64, name="998", tags=("998",))])) as library:
+        for text in ("tag:" + ",".join(many), "name:" + ",".join(many), " , ".join(many)):
+            assert search(library, parse(text), now=NOW) == [Found("a" * 64, None)]
+        assert search(library, parse(" ".join(many)), now=NOW) == []

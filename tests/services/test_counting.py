@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.libraries import known_file, put_files, put_model
 
+from mlib.core.formats.header import Finding
 from mlib.core.models import Root, Stat
-from mlib.db import files, models, roots
+from mlib.db import contents, files, models, roots
 from mlib.db.library import open_library
 from mlib.db.statistics import Figures
 from mlib.services.counting import count
@@ -106,3 +107,16 @@ def test_tags_in_full_count_like_types(library: Library) -> None:
         "both": Figures(2, 3, 300, 200, 1, 100, 1),
         "ink": Figures(1, 3, 300, 200, 1, 100, 0),
     }
+
+
+def test_what_is_wrong_with_a_place_counts_only_where_a_file_is(library: Library) -> None:
+    """As `list finding:misplaced` finds it."""
+    here, gone = "a" * 64, "b" * 64
+    for sha256, missing_since in ((here, None), (gone, 5)):
+        put_model(library, sha256)
+        row = known_file(f"/{sha256[0]}", sha256, missing_since=missing_since)
+        put_files(library, row)
+        with library.transaction():
+            misplaced = Finding("misplaced", "elsewhere")
+            contents.put_place_findings(library, row, [misplaced], codes=["misplaced"])
+    assert count(library).findings == [("misplaced", 1, False)]

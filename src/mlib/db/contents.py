@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlib.core.formats.header import Finding
 from mlib.core.models import Content
 from mlib.core.text import visible
-from mlib.db.rows import path_of, stored_path
+from mlib.db.rows import FINDING_HOLDS, path_of, stored_path
 from mlib.db.writing import upsert
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def findings(
     directory, name = os.path.split(staged_at or "")
     rows = library.all(
         "SELECT w.directory, w.name, w.code, w.message, w.serious FROM findings AS w WHERE w.sha256 = ?"
-        " AND (w.name = '' OR (w.directory = ? AND w.name = ?)"
-        " OR EXISTS (SELECT 1 FROM files AS f WHERE f.directory = w.directory"
-        " AND f.name = w.name AND f.sha256 = w.sha256 AND f.missing_since IS NULL))"
+        f" AND ((w.directory = ? AND w.name = ?) OR {FINDING_HOLDS})"
         " ORDER BY w.serious DESC, w.code, w.directory, w.name",
         [sha256, stored_path(directory), stored_path(name)],
     )

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from mlib.db.pending import observed_file
-from mlib.db.rows import FILE_COLUMNS, file_of, path_of
+from mlib.db.rows import FILE_COLUMNS, FINDING_HOLDS, file_of, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,9 +66,7 @@ _CONTENTS = (
     f" WHERE sha256 {_GIVEN}"
 )
 _FINDINGS = (
-    f"SELECT w.sha256, w.code FROM findings AS w WHERE w.sha256 {_GIVEN}"
-    " AND (w.name = '' OR EXISTS (SELECT 1 FROM files AS f WHERE f.directory = w.directory"
-    " AND f.name = w.name AND f.sha256 = w.sha256 AND f.missing_since IS NULL))"
+    f"SELECT w.sha256, w.code FROM findings AS w WHERE w.sha256 {_GIVEN} AND {FINDING_HOLDS}"
     " GROUP BY w.sha256, w.code ORDER BY max(w.serious) DESC, w.code"
 )
 

@@ -11,6 +11,12 @@ Row = tuple[Any, ...]
 #: A path in a column of type ANY: text, or the bytes where they are no UTF-8.
 StoredPath = str | bytes
 
+#: Whether a finding `w` is about content, or about a place at which a file of it is present.
+FINDING_HOLDS = (
+    "(w.name = '' OR EXISTS (SELECT 1 FROM files AS f WHERE f.directory = w.directory AND f.name = w.name"
+    " AND f.sha256 = w.sha256 AND f.missing_since IS NULL))"
+)
+
 FILE_COLUMNS = (
     "directory, name, sha256, root_id, size_bytes, mtime_ns, device, inode, "
     "xxh3, hashed_at, racy, missing_since"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlib.db.rows import FINDING_HOLDS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -64,11 +66,7 @@ _WAITING = (
     "SELECT p.id FROM pending_import AS p LEFT JOIN pending_files AS f ON f.pending_id = p.id"
     " LEFT JOIN roots AS r ON r.id = f.root_id WHERE 1"
 )
-_FINDINGS = (
-    "SELECT w.sha256 FROM findings AS w WHERE (w.name = '' OR EXISTS (SELECT 1 FROM files AS f"
-    " WHERE f.directory = w.directory AND f.name = w.name AND f.sha256 = w.sha256"
-    " AND f.missing_since IS NULL))"
-)
+_FINDINGS = f"SELECT w.sha256 FROM findings AS w WHERE {FINDING_HOLDS}"
 
 
 def _below_root(path: str) -> str:

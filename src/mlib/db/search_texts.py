@@ -116,7 +116,11 @@ def _text(stored: bytes | None) -> str:
 
 
 def _joined(word: str, parts: list[Condition]) -> Condition | None:
+    """All in one, as a tree: SQLite reads `a OR b OR c` as nested, and allows a depth of 1,000."""
     if len(parts) < 2:
         return parts[0] if parts else None
-    parameters = tuple(value for part in parts for value in part.parameters)
-    return Condition("(" + word.join(part.sql for part in parts) + ")", parameters)
+    half = len(parts) // 2
+    left, right = _joined(word, parts[:half]), _joined(word, parts[half:])
+    assert left is not None
+    assert right is not None
+    return Condition(f"({left.sql}{word}{right.sql})", left.parameters + right.parameters)

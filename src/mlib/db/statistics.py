@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.db.rows import path_of
+from mlib.db.rows import FINDING_HOLDS, path_of
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -146,10 +146,13 @@ def in_full_by_tag(library: Library) -> dict[str, Figures]:
 
 
 def by_finding(library: Library) -> list[tuple[str, int, bool]]:
-    """How many models have each finding, and whether it is serious; the commonest first."""
+    """How many models have each finding, and whether it is serious; the commonest first.
+
+    Of what is wrong with places only those at which a file is present.
+    """
     rows = library.all(
-        "SELECT code, count(DISTINCT sha256) AS models, max(serious) FROM findings"
-        " GROUP BY code ORDER BY models DESC, code"
+        "SELECT w.code, count(DISTINCT w.sha256) AS models, max(w.serious) FROM findings AS w"
+        f" WHERE {FINDING_HOLDS} GROUP BY w.code ORDER BY models DESC, w.code"
     )
     return [(code, models, bool(serious)) for code, models, serious in rows]
 

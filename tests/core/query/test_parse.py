@@ -156,6 +156,8 @@ class TestWrongQueries:
             (",", ",", "a or b"),
             ("a ,", ",", "a or b"),
             ("a , , b", ",", "a or b"),
+            (" ".join(map(str, range(1_001))), "1,000", "standard input"),
+            ("tag:" + ",".join(map(str, range(1_001))), "1,000", "standard input"),
         ],
     )
     def test_are_answered_with_the_term_and_a_way_out(self, text: str, named: str, hint: str) -> None:

@@ -25,6 +25,8 @@ _FLAGS: dict[str, How] = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "
 _COMPARISONS: dict[str, How] = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 #: What is shown of a kind that no rule knows. (Spelled here: the rules take long to import.)
 _UNKNOWN_KIND = "unknown"
+#: Parts of a query: SQLite takes no statement of any length.
+_MOST = 1_000
 _HINT = "see `mlib help query`"
 
 
@@ -45,6 +47,12 @@ def parse(texts: str | Iterable[str]) -> Query:
         return Query()
     if not all(groups):
         raise WrongUsage("bad_query", "there is nothing on one side of a ','", hint="a , b finds a or b")
+    if sum(len(term.values) for group in groups for term in group) > _MOST:
+        raise WrongUsage(
+            "bad_query",
+            f"the query has more than {_MOST:,} parts",
+            hint="commands that take REFs read any number of them from standard input: '-'",
+        )
     return Query(tuple(map(tuple, groups)))
 
 
