@@ -82,14 +82,7 @@ class Library:
         Writers wait only while it is made, as for a backup. It has no name, and lies where SQLite keeps
         temporary files. Raises MlibError (`no_temporary_copy`).
         """
-        with closing(sqlite3.connect("", isolation_level=None)) as copy:
-            with self.reading():
-                self.one("SELECT count(*) FROM sqlite_master")  # waits for a writer, but not for ever
-                try:
-                    # In parts, with a word of Python between: Ctrl-C comes through there.
-                    self._connection.backup(copy, pages=_PART, progress=lambda *_: None)
-                except sqlite3.Error as error:
-                    raise copy_failed(error, self.path) from error
+        with closing(self._copied()) as copy:
             yield Library(copy, self.path)
 
     @contextmanager
@@ -103,25 +96,10 @@ class Library:
             yield
             return
         self._check_identity()
-        try:
-            if rehearsal and self._inode is not None and not _may_be_written(self.path):
-                self._go_on_with_a_copy()
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:  # Ctrl-C too: all of it or nothing
-                self._rollback()
-                raise
-            if rehearsal:
-                self._rollback()
-                return
-            try:
-                self._connection.execute("COMMIT")
-            except sqlite3.Error:
-                self._rollback()
-                raise
-        except sqlite3.Error as error:
-            raise explained(error, self.path) from error
+        if rehearsal and self._inode is not None and not _may_be_written(self.path):
+            self._go_on_with_a_copy()
+        with self._locked(keep=not rehearsal):
+            yield
 
     @contextmanager
     def transaction_if(self, rehearsal: bool) -> Iterator[None]:
@@ -134,7 +112,8 @@ class Library:
 
     def expect_writable(self) -> None:
         """Raise MlibError where a write would fail: before something is done that only rows can tell of."""
-        with self.transaction(rehearsal=True):
+        self._check_identity()
+        with self._locked(keep=False):
             # The first byte written is what needs a journal beside the library, and so its directory.
             self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
@@ -157,17 +136,47 @@ class Library:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _go_on_with_a_copy(self) -> None:
-        """From now on work on a private copy, which is gone when it is closed."""
+    @contextmanager
+    def _locked(self, *, keep: bool) -> Iterator[None]:
+        """A transaction that takes the write lock first; at its end it is kept or undone."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:  # Ctrl-C too: all of it or nothing
+                self._rollback()
+                raise
+            if not keep:
+                self._rollback()
+                return
+            try:
+                self._connection.execute("COMMIT")
+            except sqlite3.Error:
+                self._rollback()
+                raise
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from error
+
+    def _copied(self) -> sqlite3.Connection:
+        """A copy of this moment without a name, where SQLite keeps temporary files. Raises as `snapshot`."""
         copy = sqlite3.connect("", isolation_level=None)
         try:
             with self.reading():
-                self.all("SELECT 1 FROM sqlite_master")  # waits for a lock in bounds; a backup would for ever
-                self._connection.backup(copy)
-            copy.execute("PRAGMA foreign_keys = ON")
-        except BaseException:  # Ctrl-C too: nobody else could close it
+                self.one("SELECT count(*) FROM sqlite_master")  # waits for a writer, but not for ever
+                try:
+                    # In parts, with a word of Python between: Ctrl-C comes through there.
+                    self._connection.backup(copy, pages=_PART, progress=lambda *_: None)
+                except sqlite3.Error as error:
+                    raise copy_failed(error, self.path) from error
+        except BaseException:  # nobody else could close it
             copy.close()
             raise
+        return copy
+
+    def _go_on_with_a_copy(self) -> None:
+        """From now on work on a private copy, which is gone when it is closed."""
+        copy = self._copied()
+        copy.execute("PRAGMA foreign_keys = ON")
         self._connection.close()
         self._connection = copy
         self.__dict__.pop("database", None)
