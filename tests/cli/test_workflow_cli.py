@@ -191,3 +191,13 @@ def test_nothing_is_written(path: Path, tmp_path: Path) -> None:
     mlib_here("workflow", "check", file, library=path, code=3)
     mlib_here("unused", "--workflows", file.parent, library=path)
     assert path.read_bytes() == before
+
+
+def test_a_name_in_other_letters_is_shown_as_the_file_has_it(path: Path, tmp_path: Path) -> None:
+    file = flow(tmp_path, lora("INK.safetensors"))
+    (checked,) = mlib_here("workflow", "check", file, "--json", code=3, library=path).json["files"]
+    (need,) = checked["needs"]
+    assert (need["state"], [each["why"] for each in need["suggestions"]]) == ("missing", ["case"])
+    code, shown = on_terminal("workflow", "check", file, library=path, env={"NO_COLOR": "1"})
+    assert code == 3
+    assert "other letters: ink.safetensors" in shown

@@ -51,12 +51,19 @@ def test_a_model_is_found_by_the_name_its_loader_knows_it_by(shelf: Shelf, tmp_p
 
 
 @pytest.mark.parametrize("name", ["Styles/INK.safetensors", "styles/ink.SAFETENSORS"])
-def test_case_is_no_difference_where_nothing_has_the_very_name(
+def test_the_name_in_other_letters_is_suggested_and_not_found(
     shelf: Shelf, tmp_path: Path, name: str
 ) -> None:
+    """ComfyUI takes a value only as it stands in its list."""
     write_model(shelf.loras / "styles" / "ink.safetensors")
+    write_model(shelf.loras / "ink.safetensors", "another")
     shelf.scan()
-    assert answer(shelf, tmp_path, lora(name)).match.state == "found"
+    found = answer(shelf, tmp_path, lora(name))
+    assert found.match.state == "missing"
+    assert [(each.place.loader_name, each.why) for each in found.suggestions] == [
+        ("styles/ink.safetensors", "case"),
+        ("ink.safetensors", "name"),
+    ]
 
 
 def test_the_very_name_goes_before_one_in_another_case(shelf: Shelf, tmp_path: Path) -> None:
@@ -65,7 +72,7 @@ def test_the_very_name_goes_before_one_in_another_case(shelf: Shelf, tmp_path: P
     shelf.scan()
     found = answer(shelf, tmp_path, lora("ink.safetensors"))
     assert (found.match.state, found.match.places[0].sha256) == ("found", sha256)
-    assert answer(shelf, tmp_path, lora("Ink.safetensors")).match.state == "ambiguous"
+    assert answer(shelf, tmp_path, lora("Ink.safetensors")).match.state == "missing"
 
 
 def test_a_file_in_another_folder_is_missing_and_suggested(shelf: Shelf, tmp_path: Path) -> None:

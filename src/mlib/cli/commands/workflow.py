@@ -24,6 +24,7 @@ _WHY = {
     "hash": "by hash",
     "moved": "moved to",
     "weights": "same weights",
+    "case": "other letters",
     "name": "by name",
     "download": "by URL",
     "similar": "similar",

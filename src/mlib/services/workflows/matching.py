@@ -118,7 +118,7 @@ def folded(name: str) -> str:
 
 
 def match(shelves: Shelves, need: Need) -> Match:
-    """What the library has for a need: under its very name, else in another case, else nothing."""
+    """What the library has for a need: under its very name, as ComfyUI compares what it lists."""
     if need.form == "folder":
         return _folder(shelves, need)
     if os.path.isabs(need.name):
@@ -129,7 +129,7 @@ def match(shelves: Shelves, need: Need) -> Match:
     found = [row for row in rows if row.present and _is_meant(shelves.place(row), need)]
     if not found:
         rows = shelves.alike(os.path.basename(need.name), stem=stem)
-        found = [row for row in rows if row.present and _is_meant(shelves.place(row), need, strictly=False)]
+        found = [row for row in rows if stem and row.present and _is_meant(shelves.place(row), need)]
     if not found and need.type is None:
         # Node packs have folders of their own, which ComfyUI's names do not begin at.
         tail = "/" + folded(_named(need.name, stem=stem))
@@ -141,9 +141,7 @@ def _match(shelves: Shelves, found: list[placed.Placed], rows: list[placed.Place
     if found:
         places = tuple(shelves.place(row) for row in shelves.in_order(found))
         return Match("found" if len({place.sha256 for place in places}) == 1 else "ambiguous", places)
-    gone = [
-        row.sha256 for row in rows if not row.present and _is_meant(shelves.place(row), need, strictly=False)
-    ]
+    gone = [row.sha256 for row in rows if not row.present and is_in_other_letters(shelves.place(row), need)]
     kin = tuple(shelves.place(row) for row in shelves.in_order(row for row in rows if row.present))
     return Match("missing", kin=kin, gone=tuple(dict.fromkeys(gone)))
 
@@ -165,11 +163,23 @@ def _folder(shelves: Shelves, need: Need) -> Match:
     return Match("missing")
 
 
-def _is_meant(place: Place, need: Need, *, strictly: bool = True) -> bool:
-    if place.loader_name is None or (need.type is not None and place.type != need.type):
+def is_in_other_letters(place: Place, need: Need) -> bool:
+    """Whether this is the place that is meant but for the case of letters, and how accents are composed."""
+    if not _is_of_type(place, need):
         return False
-    own = _named(place.loader_name, stem=need.form == "stem")
-    return own == need.name if strictly else folded(own) == folded(_named(need.name, stem=False))
+    return folded(_name_at(place, need)) == folded(need.name)
+
+
+def _is_meant(place: Place, need: Need) -> bool:
+    return _is_of_type(place, need) and _name_at(place, need) == need.name
+
+
+def _is_of_type(place: Place, need: Need) -> bool:
+    return place.loader_name is not None and need.type in (None, place.type)
+
+
+def _name_at(place: Place, need: Need) -> str:
+    return _named(place.loader_name or "", stem=need.form == "stem")
 
 
 def _named(name: str, *, stem: bool) -> str:

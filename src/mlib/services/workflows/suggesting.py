@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from mlib.db import files, hashes
-from mlib.services.workflows.matching import Place, folded
+from mlib.services.workflows.matching import Place, folded, is_in_other_letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,9 +35,12 @@ _PRECISION = re.compile(
 
 
 class Suggestion(NamedTuple):
-    """A present file, and why: `hash` the workflow means these bytes; `moved` these bytes lay where the
-    loader looks; `weights` the same tensors; `name` the same name elsewhere; `download` the name in its URL;
-    `similar` a name much like it."""
+    """A present file, and why.
+
+    `hash` the workflow means these bytes; `moved` these bytes lay where the loader looks; `weights` the same
+    tensors; `case` the same name there, in other letters; `name` the same name elsewhere; `download` the name
+    in its URL; `similar` a name much like it.
+    """
 
     place: Place
     why: str
@@ -65,6 +68,8 @@ def _all(shelves: Shelves, need: Need, match: Match, near: Sequence[str]) -> Ite
         sha256 for known in filter(None, (need.hash, *match.gone)) for sha256 in _same_weights(shelves, known)
     ]
     yield from _of_content(shelves, alike, "weights")
+    in_other_letters = [place for place in match.kin if is_in_other_letters(place, need)]
+    yield from (Suggestion(place, "case") for place in in_other_letters)
     yield from (Suggestion(place, "name") for place in match.kin)
     if need.url is not None:
         name = os.path.basename(unquote(urlsplit(need.url).path))
