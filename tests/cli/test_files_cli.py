@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.inprocess import mlib_here
-from tests.libraries import scan_roots, snapshot
+from tests.libraries import dump, scan_roots, snapshot
 from tests.tools import mlib, write_bytes, write_model
 
 if TYPE_CHECKING:
@@ -77,6 +77,16 @@ class TestVerify:
         assert (done["offline_roots"], done["offline_files"]) == ([str(loras)], 4)
         quiet = mlib_here("verify", "-q", library=path, code=3)
         assert (quiet.out, quiet.err) == ("", f"offline: {loras}: 4 files could not be checked\n")
+
+    def test_a_dry_run_reads_and_notes_nothing(self, path: Path) -> None:
+        before = dump(path)
+        foreseen = mlib_here("verify", "--deep", "-n", "--json", library=path).json
+        assert dump(path) == before
+        done = mlib_here("verify", "--deep", "--json", library=path).json
+        assert dump(path) != before
+        assert (foreseen.pop("dry_run"), done.pop("dry_run")) == (True, False)
+        del foreseen["seconds"], done["seconds"]
+        assert done == foreseen
 
     def test_only_some(self, path: Path) -> None:
         assert mlib_here("verify", "a.safetensors", "--json", library=path).json["checked"] == 1

@@ -33,13 +33,15 @@ FLUSH_FILES = 256
 class VerifyRequest:
     """What to verify and how: `deep` reads all bytes, at most `max_rate` a second.
 
-    With `unread_for` (ms) only files that nothing has read whole for so long.
+    With `unread_for` (ms) only files that nothing has read whole for so long. In a `dry_run` it is not noted
+    what was read.
     """
 
     meant: Sequence[Meant] | None = None
     deep: bool = False
     max_rate: int | None = None
     unread_for: int | None = None
+    dry_run: bool = False
 
 
 class Bad(NamedTuple):
@@ -129,7 +131,7 @@ def _check(
     def flush(*, at_last: bool = False) -> None:
         nonlocal flushed_at
         due = len(sound) >= FLUSH_FILES or time.monotonic() - flushed_at >= FLUSH_SECONDS
-        if sound and request.deep and (due or at_last):
+        if sound and request.deep and not request.dry_run and (due or at_last):
             with library.transaction():
                 verified.put(library, sound, times.now())
             for row in sound:

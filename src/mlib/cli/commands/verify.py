@@ -9,11 +9,11 @@ import typer
 from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, TERMINATED
-from mlib.cli.options import JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from mlib.services.verifying import VerifyReport
+    from mlib.services.verifying import VerifyReport, VerifyRequest
 
 #: The lists of the JSON document, in the order in which a person is told.
 STATES = ("rotten", "damaged", "unreadable", "changed", "gone")
@@ -35,6 +35,7 @@ def verify(
     older_than: Annotated[
         str | None, typer.Option(metavar="SPAN", help="Only files not read whole for so long, such as 90d.")
     ] = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
@@ -44,7 +45,7 @@ def verify(
     By default size, date and structure; with --deep every byte, those longest unread first: what is done
     when it is interrupted need not be done again (--older-than). Bytes that changed though nobody wrote to
     the file are told apart from an edit. What lies in a folder that is not there now is not called gone.
-    Nothing is changed by what is found.
+    Nothing is changed by what is found; with -n it is not even noted when what was read.
     """
     from mlib.cli.meant import files_chosen
     from mlib.cli.progress import Progress
@@ -55,13 +56,13 @@ def verify(
     rate = None if max_rate is None else _rate(max_rate)
     unread_for = None if older_than is None else duration(older_than)
     with (
-        open_for(ctx, library, mode="write" if deep else "read") as opened,
+        open_for(ctx, library, mode="write" if deep and not dry_run else "read") as opened,
         Progress(wanted=not quiet) as progress,
     ):
         meant = files_chosen(opened, refs or (), query) if refs or query is not None else None
-        request = VerifyRequest(meant=meant, deep=deep, max_rate=rate, unread_for=unread_for)
+        request = VerifyRequest(meant=meant, deep=deep, max_rate=rate, unread_for=unread_for, dry_run=dry_run)
         report = verify_files(opened, request, emit=progress.emit)
-    _print(report, deep=deep, as_json=as_json, quiet=quiet)
+    _print(report, request, as_json=as_json, quiet=quiet)
     if report.interrupted is not None:
         raise typer.Exit(INTERRUPTED if isinstance(report.interrupted, KeyboardInterrupt) else TERMINATED)
     if report.bad or report.offline:
@@ -80,7 +81,7 @@ def _rate(text: str) -> int:
     return rate
 
 
-def _print(report: VerifyReport, *, deep: bool, as_json: bool, quiet: bool) -> None:
+def _print(report: VerifyReport, request: VerifyRequest, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         lists = {
             state: [
@@ -100,7 +101,8 @@ def _print(report: VerifyReport, *, deep: bool, as_json: bool, quiet: bool) -> N
                 "offline_files": report.offline.total(),
                 "bytes_read": report.bytes_read,
                 "seconds": round(report.seconds, 3),
-                "deep": deep,
+                "deep": request.deep,
+                "dry_run": request.dry_run,
                 "interrupted": report.interrupted is not None,
             }
         )
