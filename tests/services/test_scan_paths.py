@@ -203,3 +203,17 @@ def test_a_swap_with_a_file_outside_the_part_is_settled_by_the_next_whole_scan(s
 def test_a_file_that_is_no_model_gives_nothing(shelf: Shelf) -> None:
     write_bytes(shelf.loras / "notes.txt", b"text")
     assert shelf.told(paths=[str(shelf.loras / "notes.txt")]) == {}
+
+
+def test_a_file_of_a_folder_that_is_gone_is_not_missing_where_the_root_is_empty(shelf: Shelf) -> None:
+    """Promise 5: as it is when the whole root is scanned."""
+    path = shelf.loras / "sub" / "a.pt"
+    sha256 = write_model(path)
+    write_model(shelf.vae / "b.pt")
+    shelf.scan()
+    shutil.rmtree(shelf.loras / "sub")
+    report = shelf.scan(paths=[str(path)])
+    assert (report.missing, report.offline_roots) == (0, [str(shelf.loras)])
+    assert shelf.places(sha256) == {str(path): True}
+    write_model(shelf.loras / "other.pt", "c.pt")
+    assert shelf.scan(paths=[str(path)]).missing == 1

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.comfyui import MODEL_EXTENSIONS, is_model_name
 from mlib.core.models import Problem, Root
 from mlib.core.sidecars.companions import is_sidecar_name
+from mlib.core.standing import standing
 from mlib.core.unfinished import BESIDE, unfinished_name
 
 if TYPE_CHECKING:
@@ -95,8 +96,10 @@ def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]
                     visited.add(identity)
                     entries = _list(descriptor, directory, scope)
             except FileNotFoundError:
-                # A root that is not there may be a drive that is off; a folder below it was just removed.
-                yield Listing(root=scope.root, directory=directory, failed=directory == scope.directory)
+                # A root that is not there, or empty, may be a drive that is off; a folder below one that is
+                # neither was just removed.
+                is_off = directory == scope.directory and standing(scope.root.path) != "present"
+                yield Listing(root=scope.root, directory=directory, failed=is_off)
                 continue
             except OSError as error:
                 yield _unlistable(scope.root, directory, error)
