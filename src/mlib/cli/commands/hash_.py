@@ -53,7 +53,7 @@ def hash_(
     _print(report, as_json=as_json, quiet=quiet)
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
-    if not (report.digests or report.problems or as_json or quiet):
+    if (every or query is not None) and not (report.digests or report.problems or as_json or quiet):
         output.note("every hash of every model with a file is known" if every else "no file is found")
     if report.problems:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
