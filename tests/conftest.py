@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from mlib.db.library import Library
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,13 @@ from mlib.core.compare import stat_of
 from mlib.core.formats.header import Finding
 from mlib.core.models import Content, KnownFile, Model, Root, Stat
 from mlib.db import contents, files, models, roots, tags
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from mlib.db.library import Library
 
 BATCH = 5_000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,10 @@ from tests.libraries import OTHER, SHA, known_file, put_files, put_model, put_pe
 
 from mlib.core.models import Stat
 from mlib.db import files, pending
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
+
+if TYPE_CHECKING:
+    from mlib.db.library import Library
 
 BLOB = os.fsdecode(b"/a/\xff")
 #: Directories that sort around one another, with and without what SQLite keeps as bytes.

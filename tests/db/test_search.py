@@ -20,11 +20,12 @@ from mlib.core.query.amounts import interval
 from mlib.core.query.fields import FIELDS
 from mlib.core.tags import distinct
 from mlib.db import contents, files, models, pending, roots, tags
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 from mlib.db.search import Found, search
 
 if TYPE_CHECKING:
     from mlib.core.query.terms import How
+    from mlib.db.library import Library
 
 NOW = 1_750_000_000_000
 DAY = 86_400_000

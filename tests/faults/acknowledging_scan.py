@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from mlib.core.events import Event, FileStored
-from mlib.db.library import open_library
+from mlib.db.opening import open_library
 from mlib.services.importing import import_pending
 from mlib.services.scanning import ScanRequest, identify, scan
 

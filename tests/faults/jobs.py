@@ -15,7 +15,7 @@ from tests.legacy_databases import hikaze2
 from tests.libraries import make_older
 from tests.tools import write_bytes, write_model
 
-from mlib.db.library import open_library
+from mlib.db.opening import open_library
 from mlib.services.staging import stage_legacy
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tests.libraries import known_file, put_files, put_model, put_pending
 from mlib.core.exchange import BadLineError, exported_of, line
 from mlib.core.models import Root
 from mlib.db import roots
-from mlib.db.library import open_library
+from mlib.db.opening import open_library
 from mlib.services.exporting import ExportCount, as_lines
 from mlib.services.importing import ConflictStrategy, import_pending
 from mlib.services.staging import import_export

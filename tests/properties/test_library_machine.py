@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -22,7 +22,7 @@ from tests.properties.model_tree import CONTENTS, FOLDERS, NAMES, ROOTS, SHA256,
 from tests.properties.user_data import Expected, Typed, Waiting, edited, stored_models, typed_of
 
 from mlib.db import pending
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 from mlib.services.cleaning import clean_meta
 from mlib.services.importing import ConflictStrategy, import_pending
 from mlib.services.scanning import ScanReport, ScanRequest, scan
@@ -30,6 +30,9 @@ from mlib.services.scanning.report import OUTCOMES
 from mlib.services.staging import stage_legacy
 from mlib.services.targets import Target
 from mlib.services.updating import parse_edit, update
+
+if TYPE_CHECKING:
+    from mlib.db.library import Library
 
 #: A content that no file has.
 UNSEEN = "e" * 64

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from tests.libraries import known_file, put_files, put_model, put_pending
 
 from mlib.core.errors import MlibError, NotFound, WrongUsage
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 from mlib.services.catalog import SHORTEST_PREFIX, read_refs, resolve, resolve_all
 from mlib.services.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlib.db.library import Library
 
 #: Content hashes, some of which begin alike.
 SHA256 = tuple(

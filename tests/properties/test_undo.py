@@ -20,7 +20,7 @@ from tests.libraries import OTHER, SHA, THIRD, known_file, put_files, put_model,
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.models import Root
 from mlib.db import history, models, pending, roots
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 from mlib.services.forgetting import forget, prune
 from mlib.services.history import log, undo
 from mlib.services.importing import ConflictStrategy, import_pending
@@ -31,6 +31,8 @@ from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlib.db.library import Library
 
 picks = st.integers(0, 7)
 labels = st.lists(

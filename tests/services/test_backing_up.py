@@ -14,7 +14,7 @@ from tests.libraries import OTHER, SHA, dump, put_model
 from tests.tools import mlib
 
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
-from mlib.db.library import open_library
+from mlib.db.opening import open_library
 from mlib.services.backing_up import back_up, known_backups, plan_restore, restore
 from mlib.services.diagnosing import examine
 

@@ -13,7 +13,7 @@ from tests.libraries import known_file, put_files, put_model
 from mlib.core.formats.header import Finding
 from mlib.core.models import Root, Stat
 from mlib.db import contents, files, models, roots
-from mlib.db.library import open_library
+from mlib.db.opening import open_library
 from mlib.db.statistics import Figures
 from mlib.services.counting import count
 

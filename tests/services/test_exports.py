@@ -16,7 +16,7 @@ from mlib.core.errors import MlibError, Refused
 from mlib.core.formats.header import Finding
 from mlib.core.models import Content, OtherHashes, Root
 from mlib.db import contents, files, given, hashes, models, pending, roots, tags
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 from mlib.services.exporting import ExportCount, as_lines, as_table
 from mlib.services.importing import ConflictStrategy, ImportReport, import_pending
 from mlib.services.staging import ExportReport, check_export, import_export, is_export, parse_move
@@ -24,6 +24,8 @@ from mlib.services.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from mlib.db.library import Library
 
 USAGE = '{"trigger_words": ["a b"], "alpha": 16.0}'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ from tests.libraries import BEFORE, OTHER, SHA, THIRD, dump, put_model, put_pend
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.tags import distinct
 from mlib.db import files, models, pending, tags
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 from mlib.services.importing import (
     ConflictStrategy,
     UserData,
@@ -25,6 +25,9 @@ from mlib.services.importing import (
     overridden,
     resolved,
 )
+
+if TYPE_CHECKING:
+    from mlib.db.library import Library
 
 REPORT, OVERRIDE, MERGE, IGNORE, DELETE = ConflictStrategy
 every_strategy = pytest.mark.parametrize("strategy", list(ConflictStrategy))

@@ -18,11 +18,13 @@ from tests.libraries import put_pending, scan_roots
 from tests.tools import MLIB, mlib, write_bytes, write_model
 
 from mlib.core.errors import MlibError
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 from mlib.services.catalog import detail, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlib.db.library import Library
 
 #: Names that are lost, cut or take effect wherever one is careless; none of them is a path of a test's own.
 ODD_NAMES = [

@@ -23,12 +23,13 @@ from tests.tools import write_model
 
 from mlib.core.errors import NotFound, WrongUsage
 from mlib.db import models, pending, tags
-from mlib.db.library import Library, open_library
+from mlib.db.opening import open_library
 from mlib.services.targets import Target
 from mlib.services.updating import UpdateReport, parse_edit, update
 
 if TYPE_CHECKING:
     from mlib.core.models import Model
+    from mlib.db.library import Library
 
 IMAGE = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * 20
 TEXT = {

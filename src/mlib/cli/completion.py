@@ -115,7 +115,7 @@ def _asked(library: str | None, what: str, begun: str) -> list[str]:
 
     ask: Callable[[Library, str], list[str]] = getattr(completing, what)
     with suppress(MlibError, OSError, ValueError):
-        from mlib.db.library import open_library
+        from mlib.db.opening import open_library
 
         path = located(library)
         if os.path.lexists(path):

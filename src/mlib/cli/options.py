@@ -12,7 +12,8 @@ from mlib.core.errors import MlibError, WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlib.db.library import Library, Mode
+    from mlib.db.library import Library
+    from mlib.db.opening import Mode
 
 #: The largest number that SQLite takes.
 MOST = 2**63 - 1
@@ -60,7 +61,7 @@ def hand_on(ctx: typer.Context, *, library: str | None, as_json: bool, quiet: bo
 
 def open_for(ctx: typer.Context, library: str | None, *, mode: Mode) -> Library:
     """The library that the options, MLIB_LIBRARY or the platform point to, opened."""
-    from mlib.db.library import open_library
+    from mlib.db.opening import open_library
 
     return open_library(library_path(ctx, library), mode=mode)
 

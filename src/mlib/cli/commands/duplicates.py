@@ -17,7 +17,8 @@ from mlib.core.errors import WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.db.library import Library, Mode
+    from mlib.db.library import Library
+    from mlib.db.opening import Mode
     from mlib.services.duplicating import Choice, Deed, DuplicatesReport, Group
 
 

@@ -23,7 +23,8 @@ from mlib.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.db.library import Library, Mode
+    from mlib.db.library import Library
+    from mlib.db.opening import Mode
     from mlib.services.importing import ImportReport, UserData
 
 
