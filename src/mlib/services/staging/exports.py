@@ -180,6 +180,7 @@ def _take_over(
             pending_id, is_alone = _put(library, _entry(exported, source=path), where, report)
             staged[pending_id] = _Staged(exported, pending_id, is_alone)
         outcome = importer(library, list(staged))
+        now = times.now()  # the same for all, or their order would hang on the clock
         changes = {each.id: each.change for each in outcome.success if each.id is not None}
         for each in staged.values():
             model = each.exported.record
@@ -190,7 +191,7 @@ def _take_over(
             if change is not None:
                 _complete(library, each.exported, is_new=change == "created" and each.is_alone)
             for place in each.exported.places:
-                _keep_place(library, model.sha256, place, known, is_new=change == "created")
+                _keep_place(library, model.sha256, place, known, is_new=change == "created", now=now)
 
 
 def _entry(exported: Exported, *, source: str) -> Pending:
@@ -265,7 +266,9 @@ def _complete(library: Library, exported: Exported, *, is_new: bool) -> None:
         models.put(library, [model._replace(**lacking, updated_at=times.now())])
 
 
-def _keep_place(library: Library, sha256: str, place: Place, known: Sequence[Root], *, is_new: bool) -> None:
+def _keep_place(
+    library: Library, sha256: str, place: Place, known: Sequence[Root], *, is_new: bool, now: int
+) -> None:
     """Somebody's word for where the model lay: a file that is missing until a scan finds it."""
     here = next((row for row in files.at_path(library, place.path) if row.sha256 == sha256), None)
     if here is not None and not (is_new and here.hashed_at is None):
@@ -280,7 +283,7 @@ def _keep_place(library: Library, sha256: str, place: Place, known: Sequence[Roo
         xxh3=None,
         hashed_at=place.hashed_at,
         racy=True,
-        missing_since=times.now() if place.since is None else place.since,
+        missing_since=now if place.since is None else place.since,
     )
     files.put(library, [row])
     if place.given and not given.get(library, directory, name, sha256):
