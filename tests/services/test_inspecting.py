@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.libraries import snapshot
 from tests.model_files import safetensors
+from tests.services.files_meant import directories_listed
 from tests.tools import write_bytes
 from tests.troubled_files import TROUBLED, Troubled
 
@@ -190,14 +191,7 @@ def test_many_files_are_told_as_one_by_one_and_their_folder_is_listed_once(
     for name in ("a.json", "a.b.md", "A.preview.png", "other.txt", ".json"):
         write_bytes(tmp_path / name, b"{}")
     alone = [inspect(path) for path in paths]
-    listed: list[str] = []
-
-    def listing(path: str) -> list[str]:
-        listed.append(path)
-        with os.scandir(path) as entries:
-            return [entry.name for entry in entries]
-
-    monkeypatch.setattr(os, "listdir", listing)
+    listed = directories_listed(monkeypatch)
     assert [found for _, found in inspect_each([*paths[:3], paths[0]])] == [*alone[:3], alone[0]]
     assert listed == [str(tmp_path)]
     assert [found for _, found in inspect_each(paths)] == alone

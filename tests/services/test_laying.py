@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.services.files_meant import directories_listed
 from tests.tools import write_bytes, write_model
 
 from mlib.db import models, tags
@@ -144,13 +145,6 @@ def test_a_folder_is_listed_once_however_many_models_are_in_it(
         write_model(shelf.loras / f"{number}.safetensors")
     write_model(shelf.vae / "a.safetensors")
     shelf.scan()
-    listed: list[str] = []
-    listdir = os.listdir
-
-    def noting(path: str) -> list[str]:
-        listed.append(path)
-        return listdir(path)
-
-    monkeypatch.setattr(os, "listdir", noting)
+    listed = directories_listed(monkeypatch)
     assert len(plan_sidecars(shelf.library, None).planned) == 6
     assert sorted(listed) == [str(shelf.loras), str(shelf.vae)]
