@@ -236,6 +236,18 @@ def test_a_bomb_is_named_and_does_not_go_off(tmp_path: Path) -> None:
     assert mark.exists()
 
 
+@pytest.mark.parametrize(("module", "group"), [("stranger", "unknown"), ("os", "dangerous")])
+def test_names_without_end_are_cut_where_they_are_told(module: str, group: str) -> None:
+    content = b"".join(
+        b"c%b\n%b\n" % (module.encode(), letter * 3_000) for letter in (b"v", b"w", b"x", b"y")
+    )
+    found = header(content + b".", "pickle")
+    assert len(names(found, group)) == 4
+    message = finding(found, "may_run_code").message
+    assert all(f"{module}.{letter * 3}" in message for letter in "vwxy")
+    assert len(message) < 600
+
+
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("function", [os.system, eval, exec, __import__, getattr, pickle.loads])
 def test_known_dangers_are_serious_in_every_protocol(function: Callable[..., Any], protocol: int) -> None:

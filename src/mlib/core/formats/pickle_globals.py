@@ -72,6 +72,7 @@ _DANGEROUS = re.compile(
 _BUILTINS = ("builtins", "__builtin__", "__builtins__")
 _MOST_SHOWN = 200
 _MOST_NAMED = 5
+_LONGEST_NAMED = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,11 @@ def _leads_astray(step: str) -> bool:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    named = ", ".join(names[:_MOST_NAMED])
+    named = ", ".join(_cut(name) for name in names[:_MOST_NAMED])
     left = len(names) - _MOST_NAMED
     return f"{named} and {left} more" if left > 0 else named
+
+
+def _cut(name: str) -> str:
+    """A name as long as a real one may be: five untrue ones would be no message any more."""
+    return name if len(name) <= _LONGEST_NAMED else f"{name[:_LONGEST_NAMED]}…"
