@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -89,7 +90,7 @@ def depth(value: Json) -> int:
     level = _containers([value])
     while level:
         levels += 1
-        level = [inner for node in level for inner in _containers(_children(node))]
+        level = _containers(chain.from_iterable(map(_children, filter(None, level))))
     return levels
 
 
