@@ -22,6 +22,23 @@ def connect(path: str, access: Literal["ro", "rw", "glance"]) -> sqlite3.Connect
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
 
 
+def second(path: str) -> sqlite3.Connection:
+    """Another connection for reading, in any one thread, whose read has begun. Waits for nobody.
+
+    Raises sqlite3.Error, also where a writer is at work or waits for the readers there are.
+    """
+    uri = f"file:{quote(os.fsencode(path))}?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def backup_directory(path: str) -> str:
     """Where the backups of the library at `path` are kept."""
     return os.path.join(os.path.dirname(path), "backups")

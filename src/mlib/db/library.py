@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlib.core.errors import MlibError
 from mlib.db.backups import make_backup
+from mlib.db.connections import second
 from mlib.db.faults import copy_failed, explained
 from mlib.db.schema import APPLICATION_ID
 
@@ -70,6 +71,31 @@ class Library:
             yield
         finally:
             self._connection.rollback()
+
+    @contextmanager
+    def beside(self) -> Iterator[Library | None]:
+        """The library as it is now over a second connection, which another thread may use; part of `reading`.
+
+        Nobody can write while this one reads, so that both see one moment. None where there is no file, or
+        where a writer is waiting for its turn: it would wait for us, and we for it.
+        """
+        self.one("SELECT count(*) FROM sqlite_master")  # only a read that has begun keeps writers out
+        connection = None
+        (_, _, file) = self.all("PRAGMA database_list")[0]
+        if not file:  # a private copy
+            yield None
+            return
+        try:
+            connection = second(self.path)
+        except sqlite3.Error:
+            yield None
+            return
+        with closing(connection):
+            yield Library(connection, self.path) if _inode(self.path) == self._inode else None
+
+    def interrupt(self) -> None:
+        """End the statement that another thread is at."""
+        self._connection.interrupt()
 
     @contextmanager
     def snapshot(self) -> Iterator[Library]:

@@ -6,7 +6,6 @@ more, or one that is missing, are looked at one by one.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.db.rows import FINDING_HOLDS, path_of
@@ -54,45 +53,59 @@ _CORRECTIONS = (
 )
 
 
+#: Digests are spread evenly: about half of all models are below this one.
+MIDDLE = "8"
+
+
+class Unusual(NamedTuple):
+    """What the models with several rows in `files`, or with a missing one, differ by from the ordinary case,
+    by type and base model; and how many rows the former have beyond one each."""
+
+    corrections: dict[tuple[str, str], Figures]
+    more_rows: int
+
+
 def by_kind(library: Library) -> dict[tuple[str, str], Figures]:
-    """The figures of each type and base model."""
-    kinds = {
-        (kind, base): Figures(models, models, size, size)
+    """The figures of each type and base model, as if each model had one present file."""
+    return {
+        (kind, base): Figures(models, models, int(size), int(size))
         for kind, base, models, size in library.all(
             "SELECT type, base_model, count(*), total(size_bytes) FROM models INDEXED BY models_kind"
             " GROUP BY type, base_model"
         )
     }
-    unusual = _unusual(library, sum(figures.models for figures in kinds.values()))
-    for kind, base, *values in library.all(_CORRECTIONS, [json.dumps(unusual)]):
-        kinds[kind, base] = kinds[kind, base].plus(Figures(0, *values))
-    return {key: Figures(*map(int, figures)) for key, figures in kinds.items()}
 
 
-def _unusual(library: Library, models: int) -> list[str]:
-    """The models with other than one row in `files`, or with one that is missing."""
-    several = library.all(
-        "SELECT sha256, count(*) FROM files INDEXED BY files_sha256 GROUP BY sha256 HAVING count(*) > 1"
+def unusual(library: Library, *, upper: bool) -> Unusual:
+    """What must be added for the models on one side of the middle; two thirds of what all figures cost."""
+    half = f"sha256 {'>=' if upper else '<'} '{MIDDLE}'"
+    # As one row: between two, a thread of Python waits for the other. In order: neighbours are found faster.
+    ((found, more_rows),) = library.all(
+        "SELECT json_group_array(sha256), total(more) FROM (SELECT sha256, max(more) AS more FROM"
+        " (SELECT sha256, count(*) - 1 AS more FROM files INDEXED BY files_sha256"
+        f" WHERE {half} GROUP BY sha256 HAVING count(*) > 1"
+        " UNION ALL SELECT sha256, 0 FROM files INDEXED BY files_root"
+        f" WHERE root_id IN (SELECT id FROM roots) AND missing_since > 0 AND {half}"
+        " UNION ALL SELECT sha256, 0 FROM files INDEXED BY files_root"
+        f" WHERE root_id IS NULL AND missing_since > 0 AND {half}) GROUP BY sha256)"
     )
-    found = {sha256 for sha256, _ in several}
-    ((rows,),) = library.all("SELECT count(*) FROM files INDEXED BY files_sha256")
-    with_file = rows - sum(count - 1 for _, count in several)
-    found.update(
-        sha256
-        for (sha256,) in library.all(
-            "SELECT sha256 FROM files INDEXED BY files_root"
-            " WHERE root_id IN (SELECT id FROM roots) AND missing_since > 0"
-            " UNION ALL SELECT sha256 FROM files INDEXED BY files_root"
-            " WHERE root_id IS NULL AND missing_since > 0"
+    corrections = {
+        (kind, base): Figures(0, *map(int, values))
+        for kind, base, *values in library.all(_CORRECTIONS, [found])
+    }
+    return Unusual(corrections, int(more_rows))
+
+
+def without_rows(library: Library) -> dict[tuple[str, str], Figures]:
+    """What the models without any row in `files` differ by. Looks at every model."""
+    return {
+        (kind, base): Figures(0, -models, -int(size), -int(size), missing=models)
+        for kind, base, models, size in library.all(
+            "SELECT m.type, m.base_model, count(*), total(m.size_bytes) FROM models AS m"
+            " WHERE NOT EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256)"
+            " GROUP BY m.type, m.base_model"
         )
-    )
-    if with_file < models:
-        fileless = library.all(
-            "SELECT sha256 FROM models AS m WHERE NOT EXISTS"
-            " (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256)"
-        )
-        found.update(sha256 for (sha256,) in fileless)
-    return sorted(found)  # neighbours are found faster one after the other
+    }
 
 
 def by_root(library: Library) -> list[RootFigures]:
