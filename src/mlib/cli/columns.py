@@ -11,7 +11,7 @@ from mlib.core import times
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mlib.db.listed import Listed, Part
 
@@ -83,8 +83,8 @@ FIELDS: Mapping[str, Field] = {
     "format": Field(lambda item, _: item.format, part="content"),
     "trigger_words": Field(lambda item, _: ", ".join(item.trigger_words), part="content", shrinks=True),
     "findings": Field(lambda item, _: ", ".join(item.findings), part="findings", shrinks=True),
-    "notes": Field(lambda item, _: item.notes, shrinks=True),
-    "description": Field(lambda item, _: item.description, shrinks=True),
+    "notes": Field(lambda item, _: item.notes, part="texts", shrinks=True),
+    "description": Field(lambda item, _: item.description, part="texts", shrinks=True),
     "added": Field(lambda item, _: times.iso(item.created_at) or "", lambda item: _day(item.created_at)),
     "updated": Field(lambda item, _: times.iso(item.updated_at) or "", lambda item: _day(item.updated_at)),
 }
@@ -116,11 +116,15 @@ def parts(names: Sequence[str]) -> set[Part]:
     return {part for name in names if (part := FIELDS[name].part) is not None}
 
 
-def cells(item: Listed, names: Sequence[str], roots: Mapping[int | None, str], *, exactly: bool) -> list[str]:
-    """The texts of one row."""
+def rows(
+    items: Iterable[Listed], names: Sequence[str], roots: Mapping[int | None, str], *, exactly: bool
+) -> list[list[str]]:
+    """The texts of each, for a table."""
     fields = [FIELDS[name] for name in names]
+    if exactly:
+        return [[field.exact(item, roots) for field in fields] for item in items]
     return [
-        field.exact(item, roots) if exactly or field.shown is None else field.shown(item) for field in fields
+        [field.shown(item) if field.shown else field.exact(item, roots) for field in fields] for item in items
     ]
 
 
@@ -132,7 +136,7 @@ class Template(NamedTuple):
 
     def filled(self, item: Listed, roots: Mapping[int | None, str]) -> str:
         """The text of one row."""
-        values = [*cells(item, self.names, roots, exactly=True), ""]
+        values = [*(FIELDS[name].exact(item, roots) for name in self.names), ""]
         return "".join(text + value for text, value in zip(self.literals, values, strict=True))
 
 

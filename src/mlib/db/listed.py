@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
     from mlib.db.rows import Row
+    from mlib.db.search import Sketch
 
 #: What is read only where it is wanted.
-Part: TypeAlias = Literal["tags", "files", "content", "findings"]
+Part: TypeAlias = Literal["texts", "tags", "files", "content", "findings"]
 
 
 class Listed(NamedTuple):
     """A model, or a pending import (its `pending_id` is set), without free metadata.
 
-    What was not asked for is empty. Files stand in the order of `files.of_model`. Kind, format and trigger
-    words are those of the content itself; `findings` are codes, each once.
+    What was not asked for is empty; texts are description and notes. Files stand in the order of
+    `files.of_model`. Kind, format and trigger words are those of the content itself; `findings` are codes,
+    each once.
     """
 
     sha256: str | None
@@ -72,9 +74,27 @@ _FINDINGS = (
 
 
 def of_models(library: Library, shas: Sequence[str], *, parts: AbstractSet[Part]) -> dict[str, Listed]:
-    """These models by SHA-256; one that went away meanwhile is left out."""
-    given = [json.dumps(shas)]
-    rows = library.all(f"SELECT sha256, {_COLUMNS}, updated_at FROM models WHERE sha256 {_GIVEN}", given)
+    """These models by SHA-256, always with their texts; one that went away meanwhile is left out."""
+    given = json.dumps(shas)
+    rows = library.all(f"SELECT sha256, {_COLUMNS}, updated_at FROM models WHERE sha256 {_GIVEN}", [given])
+    return _completed(library, rows, given, parts)
+
+
+def of_sketches(
+    library: Library, sketches: Sequence[Sketch], *, parts: AbstractSet[Part]
+) -> dict[str, Listed]:
+    """Models of which a search has told enough, by SHA-256; without texts."""
+    rows = [
+        (sha256, name, kind, base_model, size_bytes, "", "", created_at, updated_at)
+        for sha256, _, name, kind, base_model, size_bytes, created_at, updated_at in sketches
+    ]
+    return _completed(library, rows, json.dumps([row[0] for row in rows]), parts)
+
+
+def _completed(
+    library: Library, rows: Sequence[Row], shas: str, parts: AbstractSet[Part]
+) -> dict[str, Listed]:
+    given = [shas]
     tags, files = {}, {}
     if "tags" in parts:
         tags = _grouped(library.all(_TAGS.format("sha256", "model_tags", _GIVEN), given))

@@ -46,6 +46,19 @@ class Found(NamedTuple):
     pending_id: int | None
 
 
+class Sketch(NamedTuple):
+    """What is found, with what a search passes by anyway: to look that up again costs as much once more."""
+
+    sha256: str | None
+    pending_id: int | None
+    name: str
+    type: str
+    base_model: str
+    size_bytes: int | None
+    created_at: int
+    updated_at: int
+
+
 def search(
     library: Library, query: Query, *, now: int, order: Sequence[Order] = (), limit: int | None = None
 ) -> list[Found]:
@@ -54,6 +67,31 @@ def search(
     In the given order, then by name. Ages count back from `now`, in milliseconds since the epoch. Only the
     tables that the query asks about are read, never the free metadata.
     """
+    return [Found(*row) for row in _search(library, query, (), now=now, order=order, limit=limit)]
+
+
+def sketch(
+    library: Library, query: Query, *, now: int, order: Sequence[Order] = (), limit: int | None = None
+) -> list[Sketch]:
+    """The same with more of each."""
+    return [
+        Sketch._make(row) for row in _search(library, query, _SKETCHED, now=now, order=order, limit=limit)
+    ]
+
+
+#: Columns of a Subject, in the order of a Sketch.
+_SKETCHED = ("name", "type", "base", "size", "added", "updated")
+
+
+def _search(
+    library: Library,
+    query: Query,
+    fields: Sequence[str],
+    *,
+    now: int,
+    order: Sequence[Order],
+    limit: int | None,
+) -> list[tuple[Any, ...]]:
     order = [*order, Order("name")]
     texts = Texts(library)
     subjects = (MODELS, PENDING) if mentions(query, "pending") else (MODELS,)
@@ -66,16 +104,17 @@ def search(
     for subject in subjects:
         condition = _Compiler(subject, texts, Sidecars(library, texts), now).query(query)
         columns = [f"{getattr(subject, SORTS[each.field][0])} AS k{at}" for at, each in enumerate(order)]
+        columns += [f"{getattr(subject, field)} AS f{at}" for at, field in enumerate(fields)]
         selects.append(
             f"SELECT {subject.identity}, {', '.join(columns)} FROM {subject.table} WHERE {condition.sql}"
         )
         parameters += condition.parameters
     found = " UNION ALL ".join(selects)
-    rows = library.all(
-        f"WITH {FOLDERS} SELECT sha, id FROM ({found}) ORDER BY {keys}, sha, id LIMIT ?",
+    wanted = ", ".join(["sha", "id", *(f"f{at}" for at in range(len(fields)))])
+    return library.all(
+        f"WITH {FOLDERS} SELECT {wanted} FROM ({found}) ORDER BY {keys}, sha, id LIMIT ?",
         [*parameters, -1 if limit is None else limit],
     )
-    return [Found(*row) for row in rows]
 
 
 class _Compiler:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mlib.core import times
 from mlib.core.errors import WrongUsage
 from mlib.core.query import parse
 from mlib.db import listed, roots
-from mlib.db.search import SORTS, Order, search
+from mlib.db.search import SORTS, Order, Sketch, search, sketch
 from mlib.services.targets import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from mlib.core.models import KnownFile
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlib.db.listed import Listed, Part
 
 _BATCH = 500
+
+_Found = TypeVar("_Found", Target, Sketch)
 
 
 def find(library: Library, query: str) -> list[Target]:
@@ -58,6 +60,27 @@ def parse_order(keys: Sequence[str]) -> list[Order]:
     return order
 
 
+def select_rows(
+    library: Library,
+    query: Query,
+    *,
+    order: Sequence[Order] = (),
+    limit: int | None = None,
+    parts: AbstractSet[Part] = frozenset(),
+) -> tuple[int, Iterator[Listed]]:
+    """How many models and pending imports a query finds, and what is known of each.
+
+    Texts only if they are among the `parts`: without them few look-ups are left.
+    """
+    if "texts" in parts:
+        targets = select(library, query, order=order, limit=limit)
+        return len(targets), rows(library, targets, parts=parts)
+    found = sketch(library, query, now=times.now(), order=order, limit=limit)
+    return len(found), _in_batches(
+        library, found, lambda batch: listed.of_sketches(library, batch, parts=parts), parts
+    )
+
+
 def rows(
     library: Library, targets: Sequence[Target], *, parts: AbstractSet[Part] = frozenset()
 ) -> Iterator[Listed]:
@@ -65,16 +88,28 @@ def rows(
 
     One that went away meanwhile is left out.
     """
-    for start in range(0, len(targets), _BATCH):
-        batch = targets[start : start + _BATCH]
-        shas = [target.sha256 for target in batch if target.sha256 is not None]
-        ids = [target.pending_id for target in batch if target.pending_id is not None]
+
+    def look_up(batch: Sequence[Target]) -> Mapping[str, Listed]:
+        return listed.of_models(library, [each.sha256 for each in batch if each.sha256], parts=parts)
+
+    return _in_batches(library, targets, look_up, parts)
+
+
+def _in_batches(
+    library: Library,
+    found: Sequence[_Found],
+    of_models: Callable[[Sequence[_Found]], Mapping[str, Listed]],
+    parts: AbstractSet[Part],
+) -> Iterator[Listed]:
+    for start in range(0, len(found), _BATCH):
+        batch = found[start : start + _BATCH]
+        ids = [each.pending_id for each in batch if each.pending_id is not None]
         with library.reading():
-            found = listed.of_models(library, shas, parts=parts)
+            known = of_models([each for each in batch if each.pending_id is None])
             waiting = listed.of_pending(library, ids, parts=parts) if ids else {}
-        for target in batch:
-            pending_id, sha256 = target.pending_id, target.sha256
-            row = found.get(sha256 or "") if pending_id is None else waiting.get(pending_id)
+        for each in batch:
+            pending_id, sha256 = each.pending_id, each.sha256
+            row = known.get(sha256 or "") if pending_id is None else waiting.get(pending_id)
             if row is not None:
                 yield row
 

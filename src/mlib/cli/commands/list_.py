@@ -13,9 +13,8 @@ from mlib.core import jsontext, times
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from mlib.db.library import Library
     from mlib.db.listed import Listed
     from mlib.services.targets import Target
 
@@ -59,7 +58,7 @@ def list_(
     'size:>1GB' -tag:keep`. `mlib help query` tells the rest.
     """
     from mlib.core.query import parse
-    from mlib.services.listing import parse_order, root_paths, select
+    from mlib.services.listing import parse_order, root_paths, select, select_rows
 
     _only_one(
         {"--json": as_json, "--jsonl": as_lines, "-q": quiet, "--paths": paths}
@@ -67,66 +66,60 @@ def list_(
     )
     if zero and not (quiet or paths or form is not None):
         raise WrongUsage("bad_options", "-0 goes with -q, --paths or --format")
-    names = None if only is None else columns.named(only)
     template = None if form is None else columns.template(form)
+    chosen = columns.DEFAULT if only is None else columns.named(only)
+    wanted: Sequence[str] = chosen if template is None else template.names
+    if as_json or as_lines or paths:
+        wanted = ["path"] if paths else _IN_DOCUMENT
     query, order = parse(words or []), parse_order(sort or [])
+    most = None if limit is None else min(limit, MOST)
     end = "\0" if zero else "\n"
     with open_for(ctx, library, mode="read") as opened:
-        found = select(opened, query, order=order, limit=None if limit is None else min(limit, MOST))
-        roots = {} if quiet else root_paths(opened)
+        if quiet:
+            output.write_values(map(_id, select(opened, query, order=order, limit=most)), end=end)
+            return
+        count, rows = select_rows(opened, query, order=order, limit=most, parts=columns.parts(wanted))
+        roots = root_paths(opened)
         if as_json:
-            output.write_json(
-                [jsontext.Raw(jsontext.dump(each)) for each in _documents(opened, found, roots)]
-            )
+            output.write_json([jsontext.Raw(jsontext.dump(_document(row, roots))) for row in rows])
         elif as_lines:
-            output.write_json_lines(_documents(opened, found, roots))
-        elif quiet:
-            output.write_values(
-                (target.sha256 or f"pending:{target.pending_id}" for target in found), end=end
-            )
+            output.write_json_lines(_document(row, roots) for row in rows)
         elif paths:
-            output.write_values(_paths(opened, found), end=end)
+            output.write_values(_paths(rows), end=end)
         elif template is not None:
-            rows = _rows(opened, found, template.names)
             output.write_values((template.filled(row, roots) for row in rows), end=end)
         else:
-            _table(opened, found, names, roots)
-    if not (found or limit == 0 or as_json or as_lines or quiet or paths or form is not None):
-        _say_why_nothing(words or [])
+            _table(rows, chosen, roots, narrow=only is None)
+            if not (count or limit == 0):
+                _say_why_nothing(words or [])
 
 
-def _rows(opened: Library, found: Sequence[Target], names: Sequence[str]) -> Iterator[Listed]:
-    from mlib.services import listing
-
-    return listing.rows(opened, found, parts=columns.parts(names))
+def _id(target: Target) -> str:
+    return target.sha256 or f"pending:{target.pending_id}"
 
 
-def _paths(opened: Library, found: Sequence[Target]) -> Iterator[str]:
-    for row in _rows(opened, found, ["path"]):
+def _paths(rows: Iterable[Listed]) -> Iterator[str]:
+    for row in rows:
         yield from (file.path for file in row.files if file.missing_since is None)
 
 
 def _table(
-    opened: Library, found: Sequence[Target], names: Sequence[str] | None, roots: Mapping[int | None, str]
+    found: Iterable[Listed], chosen: Sequence[str], roots: Mapping[int | None, str], *, narrow: bool
 ) -> None:
+    """On a terminal, if it may be `narrow`, without the columns that are empty throughout."""
     from mlib.cli.tables import write_table
 
     exactly = not output.is_terminal()
-    chosen = columns.DEFAULT if names is None else names
-    rows = [columns.cells(row, chosen, roots, exactly=exactly) for row in _rows(opened, found, chosen)]
+    rows = columns.rows(found, chosen, roots, exactly=exactly)
     heads = columns.heads(chosen)
-    if names is None and not exactly:
-        # On a narrow page there is no room for what is empty throughout.
+    if narrow and not exactly:
         kept = [at for at in range(len(chosen)) if any(row[at] for row in rows)]
         heads, rows = [heads[at] for at in kept], [[row[at] for at in kept] for row in rows]
     write_table(heads, rows)
 
 
-def _documents(
-    opened: Library, found: Sequence[Target], roots: Mapping[int | None, str]
-) -> Iterator[dict[str, Any]]:
-    for row in _rows(opened, found, ["tags", "path", "kind", "findings"]):
-        yield _document(row, roots)
+#: Of these fields an object of `list --json` is made.
+_IN_DOCUMENT = ("description", "notes", "tags", "path", "kind", "findings")
 
 
 def _document(row: Listed, roots: Mapping[int | None, str]) -> dict[str, Any]:
