@@ -5,7 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tests.model_files import bytes_field, framed, onnx, onnx_pair, safetensors
+from tests.model_files import (
+    F32,
+    bytes_field,
+    framed,
+    gguf_header,
+    gguf_tensor,
+    onnx,
+    onnx_pair,
+    padded,
+    safetensors,
+)
 from tests.pickle_files import call, mapping, name, pickled, tensor, text, torch_legacy, torch_zip, zipped
 
 
@@ -40,6 +50,12 @@ TROUBLED = (
         "cut.pt", torch_legacy(mapping({"a": tensor((2, 3), count=6)}), {"0": (6, 4)})[:-5], "truncated"
     ),
     Troubled("more.safetensors", safetensors({"a": 3}) + b"more", "trailing_data", serious=False),
+    Troubled(
+        "more.gguf",
+        padded(gguf_header([], [gguf_tensor(b"a", [8], F32, 0)])) + b"\1" * 32 + b"more",
+        "trailing_data",
+        serious=False,
+    ),
     Troubled("overlap.safetensors", _spans(a=(0, 4), b=(2, 6)), "overlapping_tensors"),
     Troubled("hole.safetensors", _spans(a=(0, 4), b=(6, 8)), "bad_header"),
     Troubled("no-json.safetensors", framed(b'{"a":nonsense}') + b"11", "bad_header"),

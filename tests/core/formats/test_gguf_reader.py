@@ -154,6 +154,23 @@ def test_a_file_shorter_than_promised_is_truncated_but_still_tells_what_it_has(m
     assert header.metadata["general.architecture"] == "flux"
 
 
+@pytest.mark.parametrize("alignment", [None, 64])
+def test_what_lies_behind_the_last_tensor_and_its_padding_belongs_to_none(alignment: int | None) -> None:
+    content = gguf(alignment=alignment)
+    whole = padded(content, alignment or 32)
+    assert codes(header_of(content)) == codes(header_of(whole)) == []
+    (finding,) = header_of(whole + b"x").findings
+    assert (finding.code, finding.serious) == ("trailing_data", False)
+    assert f"{len(whole) + 1 - len(content):,} bytes" in finding.message
+
+
+def test_more_than_promised_is_no_finding_where_the_promise_is_not_certain() -> None:
+    unknown = gguf_tensor(b"a", [3], 4711, 0)
+    overlapping = [gguf_tensor(b"a", [64], F32, 0), gguf_tensor(b"b", [64], F32, 32)]
+    for tensors in ([unknown], overlapping):
+        assert codes(header_of(padded(gguf_header([], tensors)) + b"1" * 1000)) == []
+
+
 def test_a_file_that_shrinks_while_it_is_read_is_truncated() -> None:
     content = gguf()
     assert codes(header_of(content[:300], len(content))) == ["truncated"]

@@ -21,7 +21,7 @@ from mlib.core.formats.gguf_types import (
     UINT32,
     VALUE_TYPES,
 )
-from mlib.core.formats.header import Finding, Header, Tensor
+from mlib.core.formats.header import Finding, Header, Tensor, trailing_data
 from mlib.core.formats.reading import shown
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class _Found:
     repeated: dict[str, None] = field(default_factory=dict)
     data_start: int | None = None
     whole_size: int | None = None
+    #: Whether no tensor needs more than `whole_size` counts for it.
+    is_certain: bool = True
 
 
 def whole_size(file: BinaryIO, size: int) -> int:
@@ -74,7 +76,8 @@ def whole_size(file: BinaryIO, size: int) -> int:
 def read(file: BinaryIO, size: int) -> Header:
     """The key-values and tensors of a GGUF file of `size` bytes. Raises OSError.
 
-    Findings: `bad_header`, `truncated` (both with what was read before), `duplicate_keys`. Details:
+    Findings: `bad_header`, `truncated` (both with what was read before), `trailing_data` (more than the
+    padding that ggml puts behind the last tensor, too), `duplicate_keys`. Details:
     `version`, `alignment`, `arrays` (type and length by key), `split` (`number` from 1, `of`), `clipped`
     (keys whose text was too long to keep whole) and `promised_size`.
     """
@@ -90,6 +93,8 @@ def read(file: BinaryIO, size: int) -> Header:
         if promised > size:
             message = f"its header promises {promised:,} bytes, the file has {size:,}"
             findings.append(Finding("truncated", message, serious=True))
+        elif found.is_certain and size > promised + -promised % found.alignment:
+            findings.append(trailing_data(size - promised))
     if found.repeated:
         keys = ", ".join(map(shown, list(found.repeated)[:5]))
         findings.append(Finding("duplicate_keys", f"more than once in the header: {keys}"))
@@ -234,6 +239,7 @@ def _tensors(cursor: Cursor, count: int, found: _Found) -> int:
         if not (name_length or dimensions or kind or start):
             cursor.hole()
         dtype, block, block_bytes = TENSOR_TYPES.get(kind, (f"TYPE_{kind}", 1, 0))
+        found.is_certain = found.is_certain and kind in TENSOR_TYPES
         if name in names:
             found.repeated[name] = None
         names.add(name)
@@ -245,4 +251,5 @@ def _tensors(cursor: Cursor, count: int, found: _Found) -> int:
             raise HeaderError("more bytes than any file has")
     # Tensors lie one after another. Where they seem to overlap, a fork of ggml gave a type's number another
     # meaning, and only the offsets can be believed.
+    found.is_certain = found.is_certain and in_order
     return end if in_order else last_start

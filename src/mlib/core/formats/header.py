@@ -27,6 +27,12 @@ class Finding(NamedTuple):
     serious: bool = False
 
 
+def trailing_data(size: int) -> Finding:
+    """What is found where `size` bytes more lie in a file than its header speaks of."""
+    what = "1 byte" if size == 1 else f"{size:,} bytes"
+    return Finding("trailing_data", f"{what} after the last tensor, which belong to none")
+
+
 class Header(NamedTuple):
     """What a file says of itself.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from operator import sub
 from typing import TYPE_CHECKING
 
-from mlib.core.formats.header import Finding, Header
+from mlib.core.formats.header import Finding, Header, trailing_data
 from mlib.core.formats.reading import read_at, shown
 from mlib.core.formats.safetensors_json import parse
 from mlib.core.formats.safetensors_tensor import BITS, BadHeader
@@ -79,9 +79,7 @@ def _findings(contents: Contents, data_start: int, size: int) -> Iterator[Findin
         message = f"its header promises {promised:,} bytes, the file has {size:,}"
         yield Finding("truncated", message, serious=True)
     elif promised < size:
-        extra = size - promised
-        what = "1 byte" if extra == 1 else f"{extra:,} bytes"
-        yield Finding("trailing_data", f"{what} after the last tensor, which belong to none")
+        yield trailing_data(size - promised)
     if contents.coerced:
         yield Finding("metadata_not_text", f"metadata that is no text: {_listed(contents.coerced)}")
     if contents.repeated:
