@@ -90,6 +90,15 @@ class TestName:
         put_model(library, OTHER, name="same")
         assert refusal(library, "same").code == "ambiguous_ref"
 
+    def test_of_candidates_those_that_are_gone_are_told(self, library: Library) -> None:
+        put_model(library, SHA, name="same")
+        put_model(library, OTHER, name="same")
+        put_files(
+            library, known_file("/m/a", SHA, missing_since=5), known_file("/m/a", OTHER),
+            known_file("/m/b", OTHER, missing_since=5),
+        )  # fmt: skip
+        assert refusal(library, "same").hint == f"one of: {SHA[:16]} same (missing), {OTHER[:16]} same"
+
     def test_a_name_that_begins_another_models_hash_is_ambiguous(self, library: Library) -> None:
         put_model(library, SHA, name="one")
         put_model(library, OTHER, name=SHA[:6])

@@ -125,8 +125,11 @@ def _ambiguous(library: Library, ref: str, found: dict[Target, None]) -> NotFoun
 
 
 def _name_of(library: Library, sha256: str) -> str:
+    """Its name, and whether it is gone: a file edited in place leaves a missing model of the same name."""
     model = models.get(library, sha256)
-    return visible(model.name) if model else ""
+    rows = files.of_model(library, sha256)
+    gone = " (missing)" if rows and all(row.missing_since is not None for row in rows) else ""
+    return f"{visible(model.name)}{gone}" if model else ""
 
 
 def _unknown(ref: str) -> NotFound:
