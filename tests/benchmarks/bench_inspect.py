@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--dir", help="where the files are made: the disk to measure")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--headers", type=int, default=1000, help="number of headers of 100 KB")
-    parser.add_argument("--files", type=int, default=4)
+    parser.add_argument("--files", type=int, default=16)
     parser.add_argument("--mib", type=int, default=256, help="size of each large file")
     parser.add_argument("--loras", type=int, default=500, help="number of files of 4 MiB")
     options = parser.parse_args()
