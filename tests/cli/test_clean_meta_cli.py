@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,3 +72,44 @@ def test_rehearsed_without_a_library_it_has_nothing_to_examine(tmp_path: Path) -
     done = mlib_here("clean-meta", "-n", "--json", library=tmp_path / "none.db").json
     assert done["examined"] == 0
     assert not (tmp_path / "none.db").exists()
+
+
+class TestUndo:
+    """Image data is not brought back, and nothing else is taken back for it."""
+
+    def test_it_names_the_backup_and_the_command_before(self, path: Path) -> None:
+        mlib_here("update", "two", "--notes", "typed", library=path)
+        mlib_here("clean-meta", library=path)
+        before = dump(path)
+        refused = mlib_here("undo", "--json", library=path, code=4)
+        assert (refused.out, refused.error["code"]) == ("", "cleaning_is_not_undone")
+        assert dump(path) == before
+        first, second = refused.error["hint"].split("; ")
+        assert second == "`mlib undo 1` takes back what came before: update two --notes typed"
+        words = shlex.split(first.removeprefix("`").partition("` brings the whole library back")[0])
+        mlib_here(*words[1:], "--yes", library=path)
+        assert mlib_here("show", SHA, "--field", "meta", library=path).out == DIRTY + "\n"
+        assert mlib_here("undo", library=path).err.startswith("undid 1")
+
+    def test_what_came_before_can_be_taken_back_and_then_undo_goes_on(self, path: Path) -> None:
+        mlib_here("update", "two", "--notes", "first", library=path)
+        mlib_here("update", "two", "--notes", "typed", library=path)
+        mlib_here("clean-meta", library=path)
+        mlib_here("undo", "2", library=path)
+        mlib_here("undo", library=path)
+        assert mlib_here("show", "two", "--field", "notes", library=path).out == "\n"
+
+    def test_a_backup_that_is_gone_is_not_promised(self, path: Path) -> None:
+        Path(mlib_here("clean-meta", "--json", library=path).json["backup"]).unlink()
+        assert mlib_here("undo", "--json", library=path, code=4).error["hint"] == (
+            "the backup that was made before it is gone"
+        )
+
+    @pytest.mark.parametrize("words", [["clean-meta", "-n"], ["clean-meta", OTHER]], ids=str)
+    def test_where_nothing_was_cleaned_the_last_command_is_taken_back(
+        self, path: Path, words: list[str]
+    ) -> None:
+        mlib_here("update", "two", "--notes", "typed", library=path)
+        mlib_here(*words, library=path)
+        mlib_here("undo", library=path)
+        assert mlib_here("show", "two", "--field", "notes", library=path).out == "\n"

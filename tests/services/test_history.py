@@ -218,6 +218,9 @@ def test_cleaned_metadata_is_not_brought_back_by_halves(library: Library) -> Non
     clean_meta(library)
     with pytest.raises(Refused) as raised:
         undo(library)
+    assert raised.value.code == "cleaning_is_not_undone"
+    with pytest.raises(Refused) as raised:
+        undo(library, 1)
     assert raised.value.code == "changed_since"
     assert "clean-meta" in str(raised.value.hint)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.errors import MlibError
 from mlib.core.payloads import strip_images
-from mlib.db import models, pending
+from mlib.db import cleaned, models, pending
 from mlib.services.targets import Target
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def clean_meta(
         with library.transaction():
             for key, before, after in dirty:
                 _replace(library, key, before, after)
+            cleaned.note(library, report.backup)
     if report.backup is not None:
         _give_back(library)
     return report

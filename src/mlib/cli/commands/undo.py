@@ -24,7 +24,7 @@ def undo(
 
     To names, notes, tags, metadata, pending imports and models. Again and again goes further back; to
     undo an undo does it again. What was typed since is never overwritten, and what scans have found since
-    stays. Files that were moved or trashed are not brought back: it says how they are.
+    stays. Files that were moved or trashed are not brought back, nor is image data: it says how they are.
     """
     from mlib.services.history import undo as take_back
 

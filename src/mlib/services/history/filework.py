@@ -1,4 +1,4 @@
-"""What undo says right after files were moved: that is in the journal, and not taken back."""
+"""What undo says right after files were moved, or metadata was cleaned: the history holds neither."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from typing import TYPE_CHECKING
 
 from mlib.core.errors import Refused
 from mlib.core.placing.journal import last_deed
-from mlib.db import files
+from mlib.db import cleaned, files
 
 if TYPE_CHECKING:
     from mlib.core.placing.journal import Deed
+    from mlib.db.cleaned import Cleaning
     from mlib.db.history import Entry
     from mlib.db.library import Library
 
 
-def expect_no_later_move(library: Library, newest: Entry | None, meant: Entry | None) -> None:
-    """Raise Refused (`files_are_not_undone`) where files were moved after the newest entry of all.
+def expect_nothing_later(library: Library, newest: Entry | None, meant: Entry | None) -> None:
+    """Raise Refused where something else was done after the newest entry of all.
 
-    A person who asks for the last command means that one; `meant` is the entry that would be taken back.
+    `files_are_not_undone` where files were moved, `cleaning_is_not_undone` where image data was taken out of
+    metadata. A person who asks for the last command means that one; `meant` is the entry that would be taken
+    back.
     """
-    deed = last_deed(library.path)
-    if deed is None or (newest is not None and deed.at < newest.at):
+    since = 0 if newest is None else newest.at
+    deed, cleaning = last_deed(library.path), cleaned.last(library)
+    if deed is not None and deed.at >= since and (cleaning is None or deed.at > cleaning.at):
+        code, way = "files_are_not_undone", _way_back(library, deed)
+        message = f"the last command was `{deed.command}`, and undo brings back words, not files"
+    elif cleaning is not None and cleaning.at >= since:
+        code, way = "cleaning_is_not_undone", _way_before(library, cleaning)
+        message = "the last command was `clean-meta`, and undo does not bring back image data"
+    else:
         return
-    ways = [_way_back(library, deed)]
+    ways = [way]
     if meant is not None:
         ways.append(f"`mlib undo {meant.id}` takes back what came before: {meant.command}")
-    raise Refused(
-        "files_are_not_undone",
-        f"the last command was `{deed.command}`, and undo brings back words, not files",
-        hint="; ".join(ways),
-    )
+    raise Refused(code, message, hint="; ".join(ways))
 
 
 def _way_back(library: Library, deed: Deed) -> str:
@@ -43,3 +49,11 @@ def _way_back(library: Library, deed: Deed) -> str:
         return f"`mlib mv {shlex.quote(target)} {shlex.quote(source)}` moves it back"
     there = shlex.quote(target) if os.path.isabs(target) else "it"  # a run that was cut off knows no more
     return f"take {there} out of the trash, back to {shlex.quote(source)}, and run `mlib scan`"
+
+
+def _way_before(library: Library, cleaning: Cleaning) -> str:
+    if not os.path.exists(cleaning.backup):
+        return "the backup that was made before it is gone"
+    name = shlex.quote(os.path.basename(cleaning.backup))
+    option = f"--library {shlex.quote(library.path)}"
+    return f"`mlib restore {name} {option}` brings the whole library back as it was before it"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.errors import NotFound, Refused
 from mlib.db import history, tags
 from mlib.services.history.facts import Facts
-from mlib.services.history.filework import expect_no_later_move
+from mlib.services.history.filework import expect_nothing_later
 from mlib.services.history.recount import FieldChange, Told, told
 from mlib.services.history.restoring import ChangedSince
 from mlib.services.history.typed import UserData
@@ -31,7 +31,8 @@ def undo(library: Library, entry_id: int | None = None, *, dry_run: bool = False
     """Take back one entry, by default the newest that is neither undone nor an undo; itself recorded.
 
     Taking back an undo does again what it undid. One transaction. Raises NotFound (`no_such_entry`,
-    `nothing_to_undo`), Refused (`already_undone`, `changed_since`, `files_are_not_undone`).
+    `nothing_to_undo`), Refused (`already_undone`, `changed_since`, `files_are_not_undone`,
+    `cleaning_is_not_undone`).
     """
     chosen = _chosen(library, entry_id)
     with (
@@ -53,7 +54,7 @@ def _chosen(library: Library, entry_id: int | None) -> Entry:
         newest = next(history.entries(library), None)
         standing = (each for each in history.entries(library) if each.undoes is None and not each.undone)
         meant = next(standing, None)
-        expect_no_later_move(library, newest, meant)
+        expect_nothing_later(library, newest, meant)
         if meant is None:
             raise NotFound(
                 "nothing_to_undo", "there is nothing to undo", hint="`mlib log` shows what was done"
