@@ -127,6 +127,16 @@ def test_where_a_library_was_its_backup_is_named(library: Library) -> None:
     expect_backup_named(library.path, backup)
 
 
+def test_backups_of_a_longer_name_are_another_librarys(library: Library) -> None:
+    other = library.path.removesuffix(".db")
+    backup, _ = changed_since_backup(library)
+    with open_library(other, mode="create") as opened:
+        for _ in range(6):
+            opened.backup("test")
+        assert {each.reason for each in known_backups(other)} == {"test"}
+    assert os.path.exists(backup)
+
+
 def expect_backup_named(path: str, backup: str) -> None:
     with pytest.raises(NotFound) as opening:
         open_library(path, mode="write")

@@ -47,6 +47,7 @@ def backup_directory(path: str) -> str:
 def backups(path: str) -> list[str]:
     """The finished backups of the library at `path`, oldest first."""
     prefix = os.path.basename(path) + "."
+    moment = slice(len(prefix), len(prefix) + 8)  # `lib.db` beside `lib` is another library, with its own
     try:
         names = os.listdir(backup_directory(path))
     except OSError:
@@ -54,5 +55,5 @@ def backups(path: str) -> list[str]:
     return [
         os.path.join(backup_directory(path), name)
         for name in sorted(names)
-        if name.startswith(prefix) and name.endswith(".bak")
+        if name.startswith(prefix) and name.endswith(".bak") and name[moment].isdigit()
     ]
