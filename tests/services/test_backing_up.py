@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.inprocess import mlib_here
 from tests.libraries import OTHER, SHA, dump, put_model
 from tests.tools import mlib
 
@@ -125,6 +127,50 @@ def test_where_a_library_was_its_backup_is_named(library: Library) -> None:
     expect_backup_named(library.path, backup)
     os.unlink(library.path)
     expect_backup_named(library.path, backup)
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+@pytest.mark.parametrize(
+    "words",
+    [["scan"], ["scan", "--root"], ["scan", "-n", "--root"], ["roots", "add"], ["clean-meta", "-n"]],
+    ids=" ".join,
+)
+def test_no_new_library_takes_the_place_of_one_that_is_gone(
+    library: Library, tmp_path: Path, words: list[str], left: str
+) -> None:
+    """Promise 1: a nightly scan would go on with an empty one, and nobody would hear of it."""
+    (tmp_path / "loras").mkdir()
+    backup, before = changed_since_backup(library)
+    path = Path(library.path)
+    path.unlink()
+    if left == "an empty file":
+        path.touch()
+    if words[-1] in ("--root", "add"):
+        words = [*words, f"loras={tmp_path / 'loras'}"]
+    refused = mlib_here(*words, "--json", library=path, code=5)
+    assert (refused.out, refused.error["code"]) == ("", "no_library")
+    assert "is gone" in refused.error["message"]
+    first, anew = refused.error["hint"].split("; ")
+    assert f"{backup}: mlib restore --latest" in first
+    assert not path.exists() or not path.stat().st_size
+    mlib_here(*shlex.split(first.partition(": mlib ")[2]), "--yes")
+    assert dump(path) == before
+    path.unlink()
+    kept = anew.partition("move ")[2].removesuffix(" elsewhere")
+    assert [str(each) for each in tmp_path.glob(os.path.relpath(kept, tmp_path))] == [backup]
+    Path(backup).rename(tmp_path / "kept.bak")
+    mlib_here("scan", "--root", f"loras={tmp_path / 'loras'}", library=path)
+    assert path.stat().st_size
+
+
+def test_bad_backups_tell_of_a_library_too(library: Library) -> None:
+    backup, _ = changed_since_backup(library)
+    Path(backup).write_bytes(b"nothing")
+    os.unlink(library.path)
+    for mode in ("read", "create"):
+        with pytest.raises(NotFound, match="is gone") as raised:
+            open_library(library.path, mode=mode)
+        assert str(raised.value.hint).startswith("none of its backups is good; to start a new one")
 
 
 def test_backups_of_a_longer_name_are_another_librarys(library: Library) -> None:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import LibraryBusy, MlibError, NotFound
-from mlib.db.connections import BUSY_SECONDS
+from mlib.db.connections import BUSY_SECONDS, backup_directory, backups
 
 if TYPE_CHECKING:
     import sqlite3
@@ -40,10 +40,22 @@ def no_library(path: str) -> NotFound:
     """The error where no library is at `path`; its backups say whether there was one."""
     from mlib.db.restoring import newest_good
 
-    if newest_good(path) is None:
+    if not backups(path):
         hint = "`mlib scan --comfyui DIR` makes one"
         return NotFound("no_library", f"there is no library yet: {path}", hint=hint)
-    return NotFound("no_library", f"the library is gone: {path}", hint=_restore_hint(path))
+    kept = os.path.join(backup_directory(path), os.path.basename(path) + ".*.bak")
+    restore = "none of its backups is good" if newest_good(path) is None else _restore_hint(path)
+    hint = f"{restore}; to start a new one, move {kept} elsewhere"
+    return NotFound("no_library", f"the library is gone: {path}", hint=hint)
+
+
+def expect_none_before(path: str) -> None:
+    """Raise NotFound (`no_library`) where backups say that there was a library at `path`.
+
+    A new one in its place would hold nothing that was typed, and every command would go on with it.
+    """
+    if backups(path):
+        raise no_library(path)
 
 
 def copy_failed(error: sqlite3.Error, path: str) -> MlibError:

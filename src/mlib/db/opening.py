@@ -10,7 +10,7 @@ from typing import Literal
 
 from mlib.core.errors import MlibError, Refused
 from mlib.db.connections import connect
-from mlib.db.faults import explained, no_library
+from mlib.db.faults import expect_none_before, explained, no_library
 from mlib.db.library import Library
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, migrations
 
@@ -21,11 +21,13 @@ Mode = Literal["read", "write", "create", "rehearse"]
 def open_library(path: str, *, mode: Mode) -> Library:
     """Open the library at `path`, bringing its tables up to date first.
 
-    Raises NotFound (`no_library`), Refused (`library_too_new`), LibraryBusy, MlibError (`not_a_library`,
-    `library_corrupt`, `library_read_only`, ...).
+    None is made where backups tell of one that is gone. Raises NotFound (`no_library`), Refused
+    (`library_too_new`), LibraryBusy, MlibError (`not_a_library`, `library_corrupt`, ...).
     """
     path = os.path.abspath(path)
     exists = _is_library_file(path)
+    if not exists and mode in ("create", "rehearse"):
+        expect_none_before(path)
     if not exists and mode == "rehearse":
         return _empty()
     if not exists and mode != "create":
