@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+import subprocess
+from pathlib import Path
 
 import pytest
 from tests.faults.machine import tmpfs
 from tests.inprocess import mlib_here
 from tests.tools import mlib, write_model
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 #: As root, permissions mean something only without these capabilities.
 UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -149,7 +147,32 @@ class TestDoctor:
         assert {check["name"] for check in told["checks"]} >= {
             "permissions", "storage", "space", "sqlite", "journal", "identity", "integrity", "foreign_keys",
             "roots", "racy", "files", "facts", "sidecars", "findings", "free_pages", "backups",
+            "replaced",
         }  # fmt: skip
+
+    @pytest.mark.usefixtures("scanned")
+    def test_what_restores_set_aside_is_named_and_left(self, library_path: Path) -> None:
+        mlib_here("backup", library=library_path)
+        content = library_path.read_bytes()
+        kept = [
+            mlib_here("restore", "--latest", "-y", "--json", library=library_path).json["kept"]
+            for _ in range(2)
+        ]
+        Path(f"{kept[0]}-journal").write_bytes(b"x" * 10)
+        Path(f"{library_path}.other.20260101T000000Z.replaced").touch()
+        told = mlib_here("doctor", "--fix", "--json", library=library_path).json["checks"]
+        found = [check for check in told if check["name"] == "replaced"]
+        assert [check["message"] for check in found] == [
+            f"set aside by a restore, {len(content) + more:,} bytes: {each}"
+            for each, more in sorted(zip(kept, (10, 0), strict=True))
+        ]
+        assert [check["state"] for check in found] == ["warning", "warning"]
+        for check in found:
+            subprocess.run(check["mend"], shell=True, check=True)
+        assert not any(os.path.exists(each) for each in (*kept, f"{kept[0]}-journal"))
+        assert os.path.exists(f"{library_path}.other.20260101T000000Z.replaced")
+        told = mlib_here("doctor", "--json", library=library_path).json["checks"]
+        assert {check["name"]: check["state"] for check in told}["replaced"] == "ok"
 
     @pytest.mark.usefixtures("scanned")
     def test_what_is_safe_is_put_right(self, library_path: Path) -> None:

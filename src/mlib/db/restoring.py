@@ -51,6 +51,18 @@ def all_backups(path: str) -> list[Backup]:
     return found
 
 
+def set_aside(path: str) -> list[list[str]]:
+    """What earlier restores kept of the library at `path`: each the library and what was beside it."""
+    directory, name = os.path.split(os.path.realpath(path))
+    kept: dict[str, list[str]] = {}
+    with suppress(OSError):
+        for other in sorted(os.listdir(directory)):
+            match = re.fullmatch(re.escape(name) + r"\.(\d[\dTZ-]*\.replaced)(?:-journal|-wal|-shm)?", other)
+            if match:
+                kept.setdefault(match[1], []).append(os.path.join(directory, other))
+    return list(kept.values())
+
+
 def newest_good(path: str) -> str | None:
     """The newest backup of the library at `path` that can be restored."""
     for each in reversed(backups(path)):

@@ -130,3 +130,14 @@ def kept_backups(path: str) -> Iterator[Check]:
         state: State = "warning" if age_ms > _OLD_BACKUP else "ok"
         message = f"{len(kept)}, the newest is good and {age}"
         yield Check("backups", state, message, mend if state == "warning" else None)
+
+
+def replaced(path: str) -> Iterator[Check]:
+    """Libraries that a restore has set aside: only a person knows whether one is still of use."""
+    kept = restoring.set_aside(path)
+    for paths in kept:
+        size = sum(os.path.getsize(each) for each in paths)
+        message = f"set aside by a restore, {size:,} bytes: {paths[0]}"
+        yield Check("replaced", "warning", message, f"rm {shlex.join(paths)}")
+    if not kept:
+        yield Check("replaced", "ok", "no restore has set a library aside")

@@ -7,7 +7,7 @@ import os
 from mlib.core.errors import MlibError
 from mlib.db import health
 from mlib.db.faults import no_library
-from mlib.services.diagnosing.around import kept_backups, permissions, sqlite, storage, unfinished
+from mlib.services.diagnosing.around import kept_backups, permissions, replaced, sqlite, storage, unfinished
 from mlib.services.diagnosing.checks import Diagnosis, broken
 from mlib.services.diagnosing.within import inside
 
@@ -33,4 +33,5 @@ def examine(path: str, *, fix: bool = False) -> Diagnosis:
     except MlibError as error:
         add([broken("integrity", error, path)])
     add(kept_backups(path))
+    add(replaced(path))
     return diagnosis
