@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.machine import tmpfs
 from tests.inprocess import mlib_here
 from tests.tools import mlib, write_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: As root, permissions mean something only without these capabilities.
 UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -120,6 +126,16 @@ class TestImport:
         mlib_here("import", "--from", library_path, library=library_path, code=2)
 
 
+def _process_that_is_gone() -> int:
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
+
+
+def _later(clock: Callable[[], float]) -> float:
+    """The present, two days on: nothing can make a file's last change an old one."""
+    return clock() + 2 * 86_400
+
+
 class TestRestore:
     def test_a_damaged_library_names_the_command_that_brings_it_back(
         self, scanned: str, library_path: Path
@@ -147,7 +163,7 @@ class TestDoctor:
         assert {check["name"] for check in told["checks"]} >= {
             "permissions", "storage", "space", "sqlite", "journal", "identity", "integrity", "foreign_keys",
             "roots", "racy", "files", "facts", "sidecars", "findings", "free_pages", "backups",
-            "replaced",
+            "replaced", "leftovers",
         }  # fmt: skip
 
     @pytest.mark.usefixtures("scanned")
@@ -173,6 +189,41 @@ class TestDoctor:
         assert os.path.exists(f"{library_path}.other.20260101T000000Z.replaced")
         told = mlib_here("doctor", "--json", library=library_path).json["checks"]
         assert {check["name"]: check["state"] for check in told}["replaced"] == "ok"
+
+    def test_what_killed_commands_left_in_model_folders_is_named(
+        self, scanned: str, library_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (model,) = map(Path, mlib_here("show", scanned, "--field", "paths", library=library_path).out.split())
+        half = model.parent / f".mlib-{_process_that_is_gone()}.partial"
+        ours = model.parent / f".mlib-{os.getpid()}.partial"
+        copy, link, last = (
+            model.parent / f".mlib-{purpose}-{digit * 16}"
+            for purpose, digit in (("copy", "0"), ("link", "1"), ("link", "2"))
+        )
+        for path in (half, ours, copy, last):
+            path.write_bytes(b"12345")
+        os.link(model, link)
+
+        def found(*words: str) -> dict[str, tuple[str | None, bool]]:
+            told = mlib_here("doctor", *words, "--json", library=library_path).json["checks"]
+            return {
+                check["message"]: (check["mend"], check["fixed"])
+                for check in told
+                if check["name"] == "leftovers" and check["state"] == "warning"
+            }
+
+        assert found("--fix") == {}  # somebody may be at them
+        monkeypatch.setattr(time, "time", partial(_later, time.time))
+        beginning = "left by a command that was killed, "
+        whole = {
+            f"{beginning}5 bytes: {copy}": (f"rm {copy}", False),
+            f"{beginning}{model.stat().st_size:,} bytes: {link}": (f"rm {link}", False),
+            f"{beginning}5 bytes: {last}; no other name has these bytes": (None, False),
+        }
+        assert found() == whole | {f"{beginning}5 bytes: {half}": (f"rm {half}", False)}
+        assert found("--fix") == whole | {f"{beginning}5 bytes: {half}": (f"rm {half}", True)}
+        assert found() == whole
+        assert ours.exists()
 
     @pytest.mark.usefixtures("scanned")
     def test_what_is_safe_is_put_right(self, library_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,3 +150,26 @@ def test_a_folder_is_listed_once_however_many_models_are_in_it(
     listed = directories_listed(monkeypatch)
     assert len(plan_sidecars(shelf.library, None).planned) == 6
     assert sorted(listed) == [str(shelf.loras), str(shelf.vae)]
+
+
+def test_what_a_killed_run_left_in_the_folder_is_swept(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    described(shelf)
+    with subprocess.Popen(["true"]) as process:
+        gone = shelf.loras / f".mlib-{process.pid}.partial"
+    running = shelf.loras / f".mlib-{os.getppid()}.partial"
+    copy = shelf.loras / ".mlib-copy-0123456789abcdef"
+    for path in (gone, running, copy):
+        path.write_bytes(b"{")
+    two_days_on = time.time() + 2 * 86_400  # nothing can make a file's last change an old one
+    monkeypatch.setattr(time, "time", lambda: two_days_on)
+    lay(shelf)
+    assert [path.exists() for path in (gone, running, copy)] == [False, True, True]
+
+
+def test_what_was_begun_today_is_left(shelf: Shelf) -> None:
+    described(shelf)
+    with subprocess.Popen(["true"]) as process:
+        gone = shelf.loras / f".mlib-{process.pid}.partial"
+    gone.write_bytes(b"{")
+    lay(shelf)
+    assert gone.exists()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.db.connections import connect
 from mlib.db.faults import explained
 from mlib.db.library import Library
+from mlib.db.rows import path_of
 from mlib.db.schema import APPLICATION_ID, MIGRATION_SET, STEP_NAMES
 
 if TYPE_CHECKING:
@@ -114,6 +115,11 @@ def remove_orphaned_facts(library: Library) -> int:
 def orphaned_sidecars(library: Library) -> int:
     """How many sidecars lie in the folders that belong to no model."""
     return _count(library, "sidecars WHERE kind = 'orphan'")
+
+
+def directories(library: Library) -> list[str]:
+    """Every directory in which a file lies, or lay."""
+    return [path_of(at) for (at,) in library.all("SELECT DISTINCT directory FROM files ORDER BY directory")]
 
 
 def findings(library: Library) -> list[tuple[str, int, bool]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.comfyui import is_model_name
 from mlib.core.compare import stat_of
 from mlib.core.errors import MlibError
+from mlib.core.leftovers import sweep
 from mlib.core.models import OtherHashes, Problem
 from mlib.core.replacing import write_new, write_over
 from mlib.core.sidecars.companions import stem_of
@@ -92,8 +93,11 @@ def plan_sidecars(library: Library, shas: Sequence[str] | None) -> LayReport:
 def lay_sidecars(library: Library, report: LayReport) -> None:
     """Write what is planned, each whole or not at all, and note that these are our own words.
 
-    So the next scan has nothing to read, and takes nothing back from them that is emptied later.
+    So the next scan has nothing to read, and takes nothing back from them that is emptied later. What a run
+    that was killed has left in the same folders is removed.
     """
+    for directory in sorted({os.path.dirname(planned.path) for planned in report.planned}):
+        sweep(directory)
     for planned in report.planned:
         try:
             _write(planned)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import MlibError
+from mlib.core.leftovers import leftovers
+from mlib.core.placing.journal import cut_off
 from mlib.core.standing import standing
 from mlib.core.walk import is_within
 from mlib.db import health, roots, tags
@@ -15,6 +19,7 @@ from mlib.services.diagnosing.checks import Check, broken, done, library_option,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from mlib.core.leftovers import Leftover
     from mlib.db.library import Library
     from mlib.services.diagnosing.checks import State
 
@@ -51,6 +56,7 @@ def inside(library: Library, path: str, fix: bool) -> Iterator[Check]:
         ("files", lambda: _fileless(library)),
         ("facts", lambda: _facts(library, path, fix and not damage)),
         ("sidecars", lambda: _sidecars(library)),
+        ("leftovers", lambda: _leftovers(library, fix)),
         ("findings", lambda: _findings(library)),
         ("free_pages", lambda: _free_pages(library, path, fix and not damage)),
     )
@@ -143,6 +149,25 @@ def _sidecars(library: Library) -> Iterator[Check]:
         )
     else:
         yield Check("sidecars", "ok", "every sidecar belongs to a model")
+
+
+def _leftovers(library: Library, fix: bool) -> Iterator[Check]:
+    """Only halves of texts are removed: a copy that is whole may be worth more than its room."""
+    places = {root.path for root in roots.all_roots(library)} | set(health.directories(library))
+    places |= {os.path.dirname(target) for _, target in cut_off(library.path) if os.path.isabs(target)}
+    found: dict[str, Leftover] = {}
+    for place in sorted(places):
+        with suppress(OSError):  # a folder that is not there, or is not to be listed now
+            found |= {os.path.realpath(left.path): left for left in leftovers(place)}
+    for left in found.values():
+        message = f"left by a command that was killed, {left.size_bytes:,} bytes: {left.path}"
+        if left.is_last:
+            yield Check("leftovers", "warning", f"{message}; no other name has these bytes")
+            continue
+        check = Check("leftovers", "warning", message, f"rm {shlex.quote(left.path)}")
+        yield done(check, partial(os.unlink, left.path), fix and left.is_half)
+    if not found:
+        yield Check("leftovers", "ok", "no command has left anything half done in a model folder")
 
 
 def _findings(library: Library) -> Iterator[Check]:
