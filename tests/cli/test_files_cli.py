@@ -329,6 +329,54 @@ def test_names_that_are_no_text_are_moved_and_never_reach_a_terminal_raw(
     assert os.listdir(loras / "sub") == []
 
 
+class TestLinks:
+    """A link of the library to a file that goes leads nowhere: it is told, and nothing is refused."""
+
+    @pytest.fixture
+    def links(self, path: Path, loras: Path) -> list[str]:
+        """A link to a model in another folder, and a link to that link."""
+        (loras / "sub" / "first.safetensors").symlink_to("../b.safetensors")
+        (loras / "sub" / "second.safetensors").symlink_to("first.safetensors")
+        mlib_here("scan", library=path)
+        return [str(loras / "sub" / f"{name}.safetensors") for name in ("first", "second")]
+
+    @pytest.mark.parametrize("command", ["mv", "rename", "trash"])
+    def test_of_a_file_that_goes(
+        self,
+        path: Path,
+        loras: Path,
+        links: list[str],
+        command: str,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        more = {"mv": str(loras / "c.safetensors"), "rename": "c", "trash": "-y"}[command]
+        words = [command, str(loras / "b.safetensors"), more]
+        key = "trashed" if command == "trash" else "moved"
+        rehearsed = mlib_here(*words, "-n", library=path)
+        assert rehearsed.err == "".join(f"a link would lead nowhere then: {link}\n" for link in links)
+        (told,) = mlib_here(*words, "-n", "--json", library=path).json[key]
+        assert told["dangling_links"] == links
+        done = mlib_here(*words, library=path)
+        assert done.err == "".join(f"a link leads nowhere now: {link}\n" for link in links)
+
+    def test_in_a_document_and_to_a_link(self, path: Path, loras: Path, links: list[str]) -> None:
+        (told,) = mlib_here("mv", links[0], loras / "l.safetensors", "--json", library=path).json["moved"]
+        assert told["dangling_links"] == links[1:]
+        (told,) = mlib_here("rename", loras / "b.safetensors", "c", "--json", library=path).json["moved"]
+        assert told["dangling_links"] == [str(loras / "l.safetensors")]
+
+    def test_links_that_go_too_are_none(
+        self, path: Path, links: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        for words in (["-n"], ["-y"]):
+            told = mlib_here("trash", "b.safetensors", *words, "--json", library=path).json["trashed"]
+            assert [each["dangling_links"] for each in told] == [[], [], []]
+            assert {each["path"] for each in told} > set(links)
+
+
 class TestUndo:
     """Files are not taken back, and nothing else is taken for them."""
 

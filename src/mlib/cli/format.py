@@ -60,6 +60,11 @@ def problem(each: Problem) -> str:
     )
 
 
+def dangling(link: str, *, dry_run: bool) -> str:
+    """That a link leads nowhere since a file went, or would."""
+    return f"a link {'would lead' if dry_run else 'leads'} nowhere {'then' if dry_run else 'now'}: {link}"
+
+
 def moment(value: int | None) -> str:
     """A moment as a date and time in UTC."""
     text = times.iso(value)

@@ -23,6 +23,7 @@ from mlib.core.times import now
 from mlib.db import contents, files, given, models, roots, sidecars
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import as_known, following, read_again, touching
+from mlib.services.filework.links import dangling, links_to
 from mlib.services.filework.places import Place, place_of, renamed_place
 
 if TYPE_CHECKING:
@@ -58,12 +59,16 @@ class _Plans(NamedTuple):
 
 
 class MovedFile(NamedTuple):
-    """What became of one: `moves` are (from, to), the model first; none where it was there already."""
+    """What became of one: `moves` are (from, to), the model first; none where it was there already.
+
+    `links` are paths of links that lead nowhere since.
+    """
 
     sha256: str
     place: Place
     moves: tuple[tuple[str, str], ...]
     shared: tuple[str, ...]
+    links: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -125,8 +130,10 @@ def _move_all(
         try:
             row = _only(each)
             planned = _plan(row, place(row), plans)
+            links = links_to(library, row) if planned.place.path != row.path else ()
             if not dry_run:
                 report.copied_bytes += _carry_out(library, planned, command=command, emit=emit)
+                links = dangling(links)
         except MlibError as error:
             if len(meant) == 1:
                 raise
@@ -138,7 +145,7 @@ def _move_all(
         if not done and row.path != planned.place.path:
             done = [(row.path, planned.place.path)]
         done.sort(key=lambda pair: pair[0] != row.path)
-        report.moved.append(MovedFile(row.sha256, planned.place, tuple(done), planned.shared))
+        report.moved.append(MovedFile(row.sha256, planned.place, tuple(done), planned.shared, links))
     return report
 
 

@@ -78,6 +78,7 @@ def trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> T
             except MlibError as error:
                 stayed.add(removal.row.path)
                 report.failed.append(Problem(removal.row.path, error.code, error.message))
+    report.removed = _without_links_that_went(report.removed)
     return report
 
 
@@ -85,7 +86,15 @@ def rehearse(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -
     """The report that carrying out the plan would give."""
     taken: set[str] = set()
     removed = [foreseen(library, removal, environ=environ, taken=taken) for removal in plan.removals]
-    return TrashReport(removed, list(plan.failed))
+    return TrashReport(_without_links_that_went(removed), list(plan.failed))
+
+
+def _without_links_that_went(removed: Sequence[Removed]) -> list[Removed]:
+    went = {each.row.path for each in removed}
+    return [
+        each._replace(links=tuple(link for link in each.links if link not in went)) if each.links else each
+        for each in removed
+    ]
 
 
 def _without_shared(library: Library, removal: Removal, stayed: set[str]) -> Removal:

@@ -64,6 +64,7 @@ def report_moves(report: MoveReport, *, dry_run: bool, as_json: bool, quiet: boo
                         "moves": [{"from": source, "to": target} for source, target in each.moves],
                         "left": list(each.shared),
                         "in_root": each.place.root is not None,
+                        "dangling_links": list(each.links),
                     }
                     for each in report.moved
                 ],
@@ -92,6 +93,8 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
     for path in dict.fromkeys(path for each in report.moved for path in each.shared):
         if path not in went:
             output.note(f"left for another model of that name: {path}")
+    for path in dict.fromkeys(path for each in report.moved for path in each.links):
+        output.note(fmt.dangling(path, dry_run=dry_run))
     outside = sum(each.place.root is None for each in report.moved)
     if outside:
         output.note(

@@ -88,6 +88,8 @@ def _print(report: TrashReport, *, dry_run: bool, as_json: bool, quiet: bool) ->
         for path in dict.fromkeys(path for each in report.removed for path in each.shared):
             if path not in went:
                 output.note(f"left for another model of that name: {path}")
+        for path in dict.fromkeys(path for each in report.removed for path in each.links):
+            output.note(fmt.dangling(path, dry_run=dry_run))
         if not (report.removed or report.failed):
             output.note("no file is found")
     for problem in report.failed:
@@ -109,4 +111,5 @@ def removed_as_json(removed: Removed) -> dict[str, Any]:
         "size_bytes": removed.size_bytes,
         "companions": [{"path": each.source, "trashed_to": each.target} for each in removed.companions],
         "left": list(removed.shared),
+        "dangling_links": list(removed.links),
     }

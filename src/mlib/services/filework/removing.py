@@ -14,6 +14,7 @@ from mlib.core.walk import reason
 from mlib.db import files, roots
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import as_known, following
+from mlib.services.filework.links import links_to
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -28,13 +29,14 @@ TO_TRASH = "trash"
 class Removal(NamedTuple):
     """A file that is to go: its steps, the model last, so that doing it again ends what was cut off.
 
-    `shared` are paths of companions that stay with another model. Without steps the file went before, by a
-    run that was cut off, and only its row has to follow.
+    `shared` are paths of companions that stay with another model, `links` those of links that lead to the
+    file. Without steps the file went before, by a run that was cut off, and only its row has to follow.
     """
 
     row: KnownFile
     steps: tuple[Step, ...]
     shared: tuple[str, ...]
+    links: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -42,13 +44,14 @@ class Removal(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """A file that went, and where to; its companions likewise, and those that stayed."""
+    """A file that went, and where to; its companions likewise, those that stayed, and links to it."""
 
     row: KnownFile
     target: str | None
     companions: tuple[Trashed, ...]
     shared: tuple[str, ...]
     size_bytes: int
+    links: tuple[str, ...] = ()
 
 
 def plan_removal(
@@ -67,7 +70,7 @@ def plan_removal(
         steps = [step(path, TO_TRASH) for path in (*beside.own, row.path)]
     except OSError as error:
         raise MlibError("unreadable", f"cannot look at {row.path}: {reason(error)}") from error
-    return Removal(certain.row, tuple(steps), beside.shared)
+    return Removal(certain.row, tuple(steps), beside.shared, links_to(library, row))
 
 
 def remove(library: Library, removal: Removal, *, command: str, environ: Mapping[str, str]) -> Removed:
@@ -83,7 +86,9 @@ def remove(library: Library, removal: Removal, *, command: str, environ: Mapping
         trashed = trash_together(removal.steps, roots=places, environ=environ)
         entry["trashed"] = [{"from": each.source, "to": each.target} for each in trashed]
         _mark(library, row)
-    return Removed(row, trashed[-1].target, tuple(trashed[:-1]), removal.shared, removal.size_bytes)
+    return Removed(
+        row, trashed[-1].target, tuple(trashed[:-1]), removal.shared, removal.size_bytes, removal.links
+    )
 
 
 def settle(library: Library, *, command: str) -> None:
@@ -107,7 +112,9 @@ def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str], 
         trashed.append(foresee(each.source, likely, taken=taken) if likely else Trashed(each.source, "", ""))
         taken.add(trashed[-1].target)
     target = trashed[-1].target if trashed else None
-    return Removed(removal.row, target, tuple(trashed[:-1]), removal.shared, removal.size_bytes)
+    return Removed(
+        removal.row, target, tuple(trashed[:-1]), removal.shared, removal.size_bytes, removal.links
+    )
 
 
 def _mark(library: Library, row: KnownFile) -> None:
