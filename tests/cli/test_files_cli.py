@@ -226,6 +226,23 @@ class TestDuplicates:
         assert mlib_here("duplicates", "--json", library=path).json["groups"] == []
         assert mlib_here("scan", "--json", library=path).json["hashed_bytes"] == 0
 
+    def test_a_dry_run_names_the_places_in_the_trash_and_the_links(
+        self, path: Path, loras: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        for name in ("x", "y"):
+            write_model(loras / name / "copy-two.safetensors", "copied")
+        (loras / "sub" / "link.safetensors").symlink_to("../x/copy-two.safetensors")
+        mlib_here("scan", library=path)
+        words = ("duplicates", "--trash", "--keep", "shortest", "--json")
+        foreseen = mlib_here(*words, "-n", library=path).json
+        done = mlib_here(*words, "-y", library=path).json
+        assert len({each["to"] for each in done["done"]}) == 3
+        assert all(os.path.exists(each["to"]) for each in done["done"])
+        assert foreseen["done"] == done["done"]
+        link = str(loras / "sub" / "link.safetensors")
+        assert foreseen["dangling_links"] == done["dangling_links"] == [link]
+
     def test_a_pattern_that_matches_nothing_leaves_all(self, path: Path, loras: Path) -> None:
         done = mlib_here("duplicates", "--trash", "--keep", "*/none/*", "--json", library=path).json
         assert len(done["left_alone"]) == 1

@@ -189,7 +189,7 @@ class TestHardlink:
         self, shelf: Shelf, copies: list[Path], environ: dict[str, str]
     ) -> None:
         choices, _ = choose(find_duplicates(shelf.library), "shortest")
-        foreseen = foresee(choices, "hardlink")
+        foreseen = foresee(shelf.library, choices, "hardlink", environ=environ)
         assert len({path.stat().st_ino for path in copies}) == 3
         assert run(shelf, "hardlink", environ) == foreseen
 
@@ -212,7 +212,9 @@ class TestHardlink:
         write_model(shelf.loras / "b.safetensors", "same")
         shelf.scan()
         choices, _ = choose(find_duplicates(shelf.library), "shortest")
-        assert codes(foresee(choices, "hardlink"))[0][1] == "other_file_system"
+        assert (
+            codes(foresee(shelf.library, choices, "hardlink", environ=environ))[0][1] == "other_file_system"
+        )
         assert codes(run(shelf, "hardlink", environ))[0][1] == "other_file_system"
 
     def test_a_copy_on_another_disk_does_not_keep_those_on_this_one_apart(
@@ -223,7 +225,7 @@ class TestHardlink:
         write_bytes(memory_disk / "far.safetensors", copies[0].read_bytes())
         shelf.scan()
         choices, _ = choose(find_duplicates(shelf.library), str(copies[0]))
-        foreseen = foresee(choices, "hardlink")
+        foreseen = foresee(shelf.library, choices, "hardlink", environ=environ)
         report = carry_out(shelf.library, choices, "hardlink", environ=environ)
         assert report == foreseen
         assert codes(report) == [("far.safetensors", "other_file_system")]

@@ -16,8 +16,10 @@ from mlib.core.placing.copying import changed
 from mlib.core.placing.journal import noted
 from mlib.core.placing.linking import check_linkable, replace_by_link
 from mlib.db import duplicates, files, models
+from mlib.services.filework.around import Around
 from mlib.services.filework.certain import Certain, following, read_again, touching
-from mlib.services.filework.removing import plan_removal, remove, settle
+from mlib.services.filework.links import dangling, links_to
+from mlib.services.filework.removing import foreseen, plan_removal, remove, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,13 +78,17 @@ class Choice(NamedTuple):
 
 @dataclass(slots=True)
 class DuplicatesReport:
-    """What was found, and what was done about it: (path, path it is a link to now or where it lies)."""
+    """What was found, and what was done about it: (path, path it is a link to now or where it lies).
+
+    `links` are paths of links that lead nowhere since.
+    """
 
     groups: list[Group] = field(default_factory=list)
     done: list[tuple[Copy, str]] = field(default_factory=list)
     left_alone: list[Group] = field(default_factory=list)
     failed: list[Problem] = field(default_factory=list)
     freed_bytes: int = 0
+    links: list[str] = field(default_factory=list)
 
 
 def find_duplicates(library: Library, shas: Sequence[str] | None = None) -> list[Group]:
@@ -168,6 +174,7 @@ def _carry_out(
                 files.put(library, [kept.row])
             for copy in choice.gone:
                 path = copy.row.path
+                links = links_to(library, copy.row) if deed == "trash" else ()
                 try:
                     target = _make_one(library, kept, copy, deed, environ, advance)
                 except MlibError as error:
@@ -176,27 +183,40 @@ def _carry_out(
                     report.failed.append(Problem(path, error.code, error.message))
                 else:
                     report.done.append((copy, target))
+                    report.links += dangling(links)
         except MlibError as error:
             report.failed.append(Problem(path, error.code, error.message))
     report.freed_bytes = _freed(choices, report.done)
     return report
 
 
-def foresee(choices: Sequence[Choice], deed: Deed) -> DuplicatesReport:
-    """What `carry_out` would most likely report, told from stats alone. Nothing is done."""
+def foresee(
+    library: Library, choices: Sequence[Choice], deed: Deed, *, environ: Mapping[str, str]
+) -> DuplicatesReport:
+    """What `carry_out` would most likely report, told from stats. Nothing is done."""
     report = DuplicatesReport(groups=[choice.group for choice in choices])
+    around = Around(library)
+    leaving, taken = set[str](), set[str]()
     for choice in choices:
         kept = choice.kept[0]
         for copy in choice.gone:
+            target = kept.row.path
             try:
                 if deed == "hardlink":
                     check_linkable(copy.row.path, kept.row.path, expected=copy.stat, kept=kept.stat)
+                else:
+                    leaving.add(copy.row.path)
+                    removal = plan_removal(library, copy.row, leaving=leaving, around=around)
+                    removed = foreseen(library, removal, environ=environ, taken=taken)
+                    target = removed.target or ""
+                    report.links += removed.links
             except MlibError as error:
+                leaving.discard(copy.row.path)
                 report.failed.append(Problem(copy.row.path, error.code, error.message))
                 if error.code in _ONLY_THIS_ONE:
                     continue
                 break
-            report.done.append((copy, kept.row.path if deed == "hardlink" else "trash"))
+            report.done.append((copy, target))
     report.freed_bytes = _freed(choices, report.done)
     return report
 

@@ -68,7 +68,7 @@ def duplicates(
             assert keep is not None
             choices, left = duplicating.choose(groups, keep)
             if dry_run:
-                report = duplicating.foresee(choices, deed)
+                report = duplicating.foresee(opened, choices, deed, environ=os.environ)
             else:
                 if choices:
                     confirm(_question(choices, deed), yes=yes)
@@ -134,6 +134,7 @@ def _document(
         "left_alone": [group.key for group in report.left_alone],
         "failed": [{"path": each.path, "code": each.code, "message": each.message} for each in report.failed],
         "freed_bytes": report.freed_bytes,
+        "dangling_links": report.links,
         "dry_run": dry_run,
     }
 
@@ -192,6 +193,8 @@ def _tell(report: DuplicatesReport, deed: Deed, *, dry_run: bool) -> None:
     output.write_rows((verb, copy.row.path, target) for copy, target in report.done)
     for group in report.left_alone:
         output.note(f"left alone: no path of {group.name} ({group.key[:10]}) matches")
+    for link in report.links:
+        output.note(fmt.dangling(link, dry_run=dry_run))
     for problem in report.failed:
         output.note(fmt.problem(problem))
     freed = f"{'would free' if dry_run else 'freed'} {fmt.size(report.freed_bytes)}"
