@@ -91,6 +91,30 @@ class TestExport:
 
 
 class TestImport:
+    def test_a_byte_order_mark_is_no_part_of_an_export(
+        self, scanned: str, library_path: Path, tmp_path: Path
+    ) -> None:
+        out, other = tmp_path / "out.jsonl", tmp_path / "new" / "library.db"
+        mlib_here("export", "-o", out, library=library_path)
+        (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + out.read_bytes())
+        told = mlib_here("import", "--from", tmp_path / "marked", "--json", library=other).json
+        assert scanned in [each["sha256"] for each in told["success"]]
+        mlib_here("export", "-o", tmp_path / "again.jsonl", library=other)
+        assert (tmp_path / "again.jsonl").read_bytes() == out.read_bytes()
+
+    @pytest.mark.parametrize("words", [[], ["-n"]], ids=str)
+    def test_an_empty_file_is_called_one(self, library_path: Path, tmp_path: Path, words: list[str]) -> None:
+        (tmp_path / "out.jsonl").touch()
+        refused = mlib_here(
+            "import", "--from", tmp_path / "out.jsonl", "--json", *words, library=library_path, code=1
+        )
+        assert refused.error == {
+            "code": "empty_file",
+            "message": f"this file is empty, there is nothing to import: {tmp_path / 'out.jsonl'}",
+            "hint": None,
+        }
+        assert not library_path.exists()
+
     def test_an_export_becomes_a_library_and_a_bad_one_leaves_none_behind(
         self, scanned: str, library_path: Path, tmp_path: Path
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import tempfile
@@ -61,7 +62,7 @@ def is_export(path: str) -> bool:
     if beginning.startswith(_SQLITE):
         # The application id of a database (SQLite's file format, 1.3.14): in its header, at byte 68.
         return beginning[68:72] == APPLICATION_ID.to_bytes(4, "big")
-    return beginning.lstrip().startswith(b"{")
+    return beginning.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
 
 
 @contextmanager
@@ -86,7 +87,10 @@ def opened_export(path: str) -> Iterator[BinaryIO]:
 
 
 def lines_of(file: BinaryIO) -> Iterator[tuple[int, str | TooLong]]:
-    """Each line with its number, from 1; one that is too long, or no UTF-8, is passed over and said."""
+    """Each line with its number, from 1; one that is too long, or no UTF-8, is passed over and said.
+
+    A byte order mark, which some editors put before the first, is not part of it.
+    """
     number = 0
     try:
         while line := file.readline(LINE_LIMIT + 1):
@@ -97,7 +101,7 @@ def lines_of(file: BinaryIO) -> Iterator[tuple[int, str | TooLong]]:
                 yield number, TooLong(f"it is over {LINE_LIMIT // 2**20} MiB long")
                 continue
             try:
-                yield number, line.decode()
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
                 yield number, TooLong("it is not UTF-8 text")
     except OSError as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlib.core import jsontext, meta, tags, times
 from mlib.core.comfyui import canonical_type
-from mlib.core.errors import WrongUsage
+from mlib.core.errors import MlibError, WrongUsage
 from mlib.core.models import Pending
 from mlib.core.payloads import strip_images
 from mlib.core.text import displayable
@@ -36,8 +37,10 @@ class StageReport:
 def stage_legacy(library: Library, path: str, *, keep_backup: bool = True) -> StageReport:
     """Stage every row of an older manager's database, in one transaction; twice is the same as once.
 
-    Raises MlibError for a file that is none, before the library is touched.
+    Raises MlibError for a file that is none (`empty_file`, ...), before the library is touched.
     """
+    if os.path.isfile(path) and not os.path.getsize(path):  # to SQLite it is a database without tables
+        raise MlibError("empty_file", f"this file is empty, there is nothing to import: {path}")
     database = read_legacy(path)
     report = StageReport(kind=database.kind)
     report.bad += [BadRow(row.path, row.code, f"{row.row}: {row.message}") for row in database.bad]
