@@ -10,7 +10,7 @@ from tests.services.shelf import SIZE, Shelf, told, unplug
 from tests.tools import write_model
 
 from mlib.db import models
-from mlib.services.importing import import_pending
+from mlib.services.importing import import_pending, waiting
 from mlib.services.targets import Target
 from mlib.services.updating import parse_edit, update
 
@@ -201,3 +201,21 @@ def test_two_contents_staged_at_one_path_leave_the_one_that_lies_there(shelf: Sh
     import_pending(shelf.library)
     assert (shelf.places(old), shelf.places(new)) == ({str(path): True}, {str(path): False})
     assert shelf.told() == {"unchanged": 1}
+
+
+@pytest.mark.parametrize("scanned_since", [False, True])
+def test_what_was_staged_and_is_gone_is_not_called_ready(shelf: Shelf, scanned_since: bool) -> None:
+    for name in ("a.pt", "b.pt"):
+        write_model(shelf.loras / name, name)
+    shelf.scan(stage=True)
+    assert [wait.reason for wait in waiting(shelf.library)] == ["ready", "ready"]
+    (shelf.loras / "a.pt").unlink()
+    if scanned_since:
+        shelf.scan(stage=True)
+    found = {wait.entry.name: wait.reason for wait in waiting(shelf.library)}
+    assert found == {"a.pt": "path_not_found", "b.pt": "ready"}
+
+
+def test_what_another_machine_knew_is_ready_wherever_it_lay(shelf: Shelf) -> None:
+    put_pending(shelf.library, "/not/here/a.pt")
+    assert [wait.reason for wait in waiting(shelf.library)] == ["ready"]

@@ -120,6 +120,10 @@ class OtherHashes(NamedTuple):
     blake3: str | None = None
 
 
+#: The source of what a scan has staged: its path is one of this machine.
+SCANNED = "scan"
+
+
 class Pending(NamedTuple):
     """Something found that is not a model yet.
 

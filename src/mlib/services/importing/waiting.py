@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import jsontext
+from mlib.core.models import SCANNED
 from mlib.db import models, pending
 from mlib.services.importing.importer import incoming, user_data
 from mlib.services.importing.report import Failed
@@ -40,7 +41,10 @@ class Wait(NamedTuple):
 
 
 def waiting(library: Library) -> list[Wait]:
-    """Every pending import with what keeps it, oldest first. Looks at the disk for those without a hash."""
+    """Every pending import with what keeps it, oldest first.
+
+    Looks at the disk for those without a hash, and for what a scan has staged: it may have gone since.
+    """
     with library.reading():
         entries = [pending.get(library, pending_id) for pending_id in pending.ids(library)]
         judged = [_judged(library, entry) for entry in filter(None, entries)]
@@ -66,7 +70,8 @@ def _judged(library: Library, entry: Pending) -> Wait:
 
 
 def _looked_for(wait: Wait) -> Wait:
-    if wait.reason is not Reason.UNHASHED:
+    is_staged = wait.reason is Reason.READY and wait.entry.source == SCANNED
+    if wait.reason is not Reason.UNHASHED and not is_staged:
         return wait
     found = "\0" not in wait.entry.path and os.path.lexists(wait.entry.path)
     return wait if found else wait._replace(reason=Reason.PATH_NOT_FOUND)

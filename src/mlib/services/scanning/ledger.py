@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from mlib.core import times
 from mlib.core.events import Emit, FileStored
-from mlib.core.models import FoundFile, KnownFile, Model, Pending, Root
+from mlib.core.models import SCANNED, FoundFile, KnownFile, Model, Pending, Root
 from mlib.core.text import displayable
 from mlib.core.walk import is_within
 from mlib.db import files, models, pending
-from mlib.services.scanning.left import SOURCE, Left, follow
+from mlib.services.scanning.left import Left, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,7 +135,7 @@ class Ledger:
     def _staged(self, found: FoundFile, row: KnownFile) -> int:
         entry = Pending(
             path=row.path,
-            source=SOURCE,
+            source=SCANNED,
             sha256=row.sha256,
             name=displayable(row.name),
             type=displayable(found.root.type),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from mlib.core.models import SCANNED
 from mlib.core.text import displayable
 from mlib.core.walk import is_within
 from mlib.db import pending
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from mlib.core.models import KnownFile, Pending, Root, Stat
     from mlib.db.library import Library
     from mlib.services.scanning.survey import Survey
-
-#: The `source` of a pending import that a scan staged.
-SOURCE = "scan"
 
 
 @dataclass(slots=True)
@@ -59,7 +57,7 @@ def follow(library: Library, left: Left, row: KnownFile, root: Root) -> list[int
         pending_id, old = others.pop()
         entry = pending.get(library, pending_id)
         if entry is not None and entry.observed == old:  # else another program was faster
-            moved = _moved(entry, row, root) if entry.source == SOURCE else entry._replace(observed=None)
+            moved = _moved(entry, row, root) if entry.source == SCANNED else entry._replace(observed=None)
             return [pending.put(library, moved)]
     return []
 
