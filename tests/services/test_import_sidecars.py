@@ -248,12 +248,27 @@ class TestWhich:
 
     def test_a_broken_one_is_told_and_the_others_are_read(self, shelf: Shelf, sha256: str) -> None:
         write_bytes(shelf.loras / "ink.metadata.json", b"{")
-        os.mkfifo(shelf.loras / "ink.md")
         report = run(shelf)
-        assert sorted((os.path.basename(each.path), each.code) for each in report.failed) == [
-            ("ink.md", "not_a_file"),
-            ("ink.metadata.json", "not_json"),
+        assert [(os.path.basename(each.path), each.code) for each in report.failed] == [
+            ("ink.metadata.json", "not_json")
         ]
+        assert text(shelf, sha256)[0] == "Ink Wash"
+
+    @pytest.mark.parametrize("what", ["fifo", "directory", "broken link", "loop"])
+    def test_what_is_no_file_is_passed_over_as_a_scan_does(
+        self, shelf: Shelf, sha256: str, what: str
+    ) -> None:
+        path = shelf.loras / "ink.md"
+        match what:
+            case "fifo":
+                os.mkfifo(path)
+            case "directory":
+                path.mkdir()
+            case "broken link":
+                path.symlink_to("nowhere")
+            case _:
+                path.symlink_to(path.name)
+        assert run(shelf).failed == []
         assert text(shelf, sha256)[0] == "Ink Wash"
 
 
