@@ -272,6 +272,27 @@ class TestBadInput:
         os.mkfifo(tmp_path / "fifo")
         assert "no file" in mlib("hash", tmp_path / "fifo", code=1, timeout=10).err
 
+    def test_what_is_no_file_among_all_names_of_a_folder_is_a_problem(self, mira: Path) -> None:
+        """`mlib hash *`."""
+        folder = mira.parent
+        (folder / "a folder").mkdir()
+        os.mkfifo(folder / "fifo")
+        (folder / "link").symlink_to("nowhere")
+        names = sorted(folder.iterdir())
+        done = mlib("hash", *names, "--json", code=3, timeout=20)
+        assert hashed(done) == [by_hand(mira.read_bytes())["sha256"]]
+        assert [(each["path"], each["code"]) for each in done.json["problems"]] == [
+            (str(folder / "a folder"), "not_a_file"),
+            (str(folder / "fifo"), "not_a_file"),
+            (str(folder / "link"), "no_such_path"),
+        ]
+        assert done.err.splitlines() == [
+            f"problem: this is no file: {folder / 'a folder'}",
+            f"problem: this is no file: {folder / 'fifo'}",
+            f"problem: there is no such file: {folder / 'link'}",
+        ]
+        assert mlib_here("hash", "-q", *names, code=3).out.strip() == hashed(done)[0]
+
     def test_a_file_that_cannot_be_read_is_a_problem_beside_the_others(self, mira: Path) -> None:
         done = mlib_here("hash", UNREADABLE, mira, "--json", code=3)
         assert hashed(done) == [by_hand(mira.read_bytes())["sha256"]]

@@ -102,13 +102,19 @@ class TestFiles:
         assert len(tries) == 1 + digesting.RETRIES
 
     @pytest.mark.parametrize("name", ["nothing", "link", "file/below", "a\0b", "\ud800"])
-    def test_one_that_is_not_there_stops_it_before_anything_is_read(self, tmp_path: Path, name: str) -> None:
-        write_model(tmp_path / "file")
+    def test_one_that_is_not_there_is_an_error_alone_and_a_problem_beside_others(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        sha256 = write_model(tmp_path / "file")
         (tmp_path / "link").symlink_to("nowhere")
+        path = f"{tmp_path}/{name}"
         events: list[Event] = []
         with pytest.raises(NotFound) as caught:
-            digest_files([str(tmp_path / "file"), f"{tmp_path}/{name}"], emit=events.append)
+            digest_files([path], emit=events.append)
         assert (caught.value.code, events) == ("no_such_path", [])
+        report = digest_files([path, str(tmp_path / "file")])
+        assert codes(report) == [(path, "no_such_path")]
+        assert [digest.hashes.sha256 for digest in report.digests] == [sha256]
 
     def test_what_is_no_file_is_refused(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "fifo")

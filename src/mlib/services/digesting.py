@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -43,22 +44,37 @@ class DigestReport:
 
 
 def digest_files(paths: Iterable[str], *, emit: Emit = silent) -> DigestReport:
-    """Hash these files in every way. Raises NotFound, or MlibError for what is no file."""
-    sizes: dict[str, int] = {}
-    for path in paths:
-        try:
-            sizes[path] = os.stat(path).st_size
-        except (OSError, ValueError):
-            raise NotFound("no_such_path", f"there is no such file: {path}") from None
-        if not os.path.isfile(path):
-            raise MlibError("not_a_file", f"this is no file: {path}")
+    """Hash these files in every way.
+
+    Raises NotFound, or MlibError for what is no file, where there is but one; of several, those that are none
+    are told and the others are read: a person who types `*` means the files.
+    """
+    named = list(paths)
     report = DigestReport()
+    sizes: dict[str, int] = {}
+    for path in named:
+        try:
+            sizes[path] = _size(path)
+        except MlibError as error:
+            if len(named) == 1:
+                raise
+            report.problems.append(Problem(path, error.code, error.message))
     tell = _Told(emit, len(sizes), sum(sizes.values()))
     for path in sizes:
         found = _compute(path, tell, report)
         if found is not None:
             report.digests.append(Digest(os.path.abspath(path), found))
     return report
+
+
+def _size(path: str) -> int:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        raise NotFound("no_such_path", f"there is no such file: {path}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise MlibError("not_a_file", f"this is no file: {path}")
+    return status.st_size
 
 
 def digest_models(

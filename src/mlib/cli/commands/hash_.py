@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
@@ -52,7 +53,7 @@ def hash_(
             raise WrongUsage("no_files", "name a file, or give --all for every model of the library")
     _print(report, as_json=as_json, quiet=quiet)
     for problem in report.problems:
-        output.note(f"problem: {problem.path}: {problem.message}")
+        output.note(fmt.problem(problem))
     if (every or query is not None) and not (report.digests or report.problems or as_json or quiet):
         output.note("every hash of every model with a file is known" if every else "no file is found")
     if report.problems:
