@@ -69,6 +69,17 @@ def test_a_library_that_is_gone_is_restored(library: Library) -> None:
     assert dump(library.path) == before
 
 
+@pytest.mark.parametrize("content", [b"", b"unfinished"])
+def test_only_a_journal_that_holds_something_is_kept(library: Library, content: bytes) -> None:
+    changed_since_backup(library)
+    os.unlink(library.path)
+    Path(f"{library.path}-journal").write_bytes(content)
+    restore(library.path, plan_restore(library.path, None).backup)
+    kept = [path.read_bytes() for path in Path(library.path).parent.glob("*.replaced-journal")]
+    assert kept == [content][: len(content)]
+    assert not os.path.exists(f"{library.path}-journal")
+
+
 def test_a_directory_in_its_place_is_refused_before_anything_is_done(library: Library) -> None:
     backup, _ = changed_since_backup(library)
     os.unlink(library.path)

@@ -240,10 +240,11 @@ def _second_name(path: str, name: str) -> None:
 
 
 def _set_aside_what_is_beside(path: str) -> None:
-    """A journal without its library would be played back into the next one of that name."""
+    """A journal without its library would be played back into the next one; one that is empty is none."""
     for suffix in _BESIDE:
-        if os.path.exists(path + suffix):
+        if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
             os.replace(path + suffix, f"{path}.{time.time_ns()}.replaced{suffix}")
+    _remove_what_is_beside(path)
 
 
 def _remove_what_is_beside(path: str) -> None:
