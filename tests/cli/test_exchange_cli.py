@@ -173,6 +173,18 @@ class TestRestore:
         assert os.path.exists(told["kept"])
         assert mlib_here("show", scanned, "--json", library=library_path).json["notes"] == "mine"
 
+    @pytest.mark.faults
+    @pytest.mark.usefixtures("scanned")
+    def test_a_full_disk_is_that_of_the_backup(self, library_path: Path, tmp_path: Path) -> None:
+        mlib_here("backup", library=library_path)
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        with tmpfs(size=64 * 1024, at=disk):
+            failed = mlib_here("backup", disk / "copy", "--json", library=library_path, code=1)
+            assert failed.error["code"] == "disk_full"
+            assert failed.error["message"].endswith(f" full: {disk / 'copy'}")
+            assert os.listdir(disk) == []
+
     def test_one_backup_is_named(self, library_path: Path) -> None:
         mlib_here("restore", library=library_path, code=2)
         mlib_here("restore", "--latest", library=library_path, code=5)

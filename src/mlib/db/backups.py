@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import sqlite3
@@ -9,7 +10,7 @@ import time
 from contextlib import suppress
 
 from mlib.core.errors import MlibError
-from mlib.core.replacing import placed_new, placed_over, sync_directory
+from mlib.core.replacing import failed, placed_new, placed_over, sync_directory
 from mlib.db.connections import backup_directory, backups, connect
 from mlib.db.faults import explained
 
@@ -60,6 +61,8 @@ def copy_to(path: str, to: str, *, may_replace: bool) -> None:
         try:
             _copy(path, partial)
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
+                raise failed(to, OSError(errno.ENOSPC, "full")) from error  # not the library's own disk
             raise explained(error, path) from error
 
 
