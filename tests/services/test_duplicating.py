@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.faults.machine import mounted
 from tests.libraries import known_file, snapshot
 from tests.services.files_meant import journal, listing
 from tests.services.shelf import SIZE
@@ -312,6 +313,26 @@ class TestTrash:
         assert len(run(shelf, "trash", environ).failed) == 1
         assert copies[1].exists()
         assert copies[2].exists()
+
+    @pytest.mark.faults
+    def test_a_file_that_two_mounts_show_comes_back_from_the_trash(
+        self, shelf: Shelf, memory_disk: Path, environ: dict[str, str]
+    ) -> None:
+        upper, merged, lower, work = (memory_disk / name for name in ("upper", "merged", "lower", "work"))
+        for folder in (merged, lower, work):
+            folder.mkdir()
+        write_model(upper / "loras/a.safetensors")
+        write_bytes(upper / "loras/a.png", b"picture")
+        layers = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        with mounted("-t", "overlay", "-o", layers, "overlay", at=merged):
+            for folder in (upper, merged):
+                shelf.add_root("loras", folder / "loras")
+            report = run(shelf, "trash", environ, keep=f"{upper}/*")
+            assert codes(report) == [("a.safetensors", "same_file")]
+            assert (report.done, report.freed_bytes) == ([], 0)
+            assert listing(upper / "loras") == listing(merged / "loras") == ["a.png", "a.safetensors"]
+            assert shelf.told() == {"unchanged": 2}
+        assert journal(shelf)[-1]["state"] == "undone"
 
     def test_an_edit_after_the_question_is_seen(
         self, shelf: Shelf, copies: list[Path], environ: dict[str, str]

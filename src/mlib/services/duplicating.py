@@ -245,7 +245,8 @@ def _make_one(
         removal = plan_removal(library, found.row)
         if not removal.steps or removal.steps[-1].stat != found.stat:
             raise changed(copy.row.path)
-        done = remove(library, removal, command=_COMMANDS[deed], environ=environ)
+        command = _COMMANDS[deed]
+        done = remove(library, removal, command=command, environ=environ, staying=kept.row)
         return done.target or ""
     pairs = [(copy.row.path, kept.row.path)]
     with noted(library.path, _COMMANDS[deed], sha256=copy.row.sha256, moves=pairs):

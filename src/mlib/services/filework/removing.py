@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
 from mlib.core.errors import MlibError
-from mlib.core.placing.journal import cut_off, noted
+from mlib.core.placing.journal import HALF_MOVED, cut_off, noted
 from mlib.core.placing.moving import Step, step
-from mlib.core.placing.trashing import Trashed, bins_for, foresee, trash_together
+from mlib.core.placing.trashing import Trashed, bins_for, foresee, put_back, trash_together
 from mlib.core.walk import reason
 from mlib.db import files, roots
 from mlib.services.filework.around import Around
@@ -17,7 +17,7 @@ from mlib.services.filework.certain import as_known, following
 from mlib.services.filework.links import links_to
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
@@ -73,8 +73,18 @@ def plan_removal(
     return Removal(certain.row, tuple(steps), beside.shared, links_to(library, row))
 
 
-def remove(library: Library, removal: Removal, *, command: str, environ: Mapping[str, str]) -> Removed:
-    """Move the files to the trash and mark the row as missing. All of them go, or none. Raises MlibError."""
+def remove(
+    library: Library,
+    removal: Removal,
+    *,
+    command: str,
+    environ: Mapping[str, str],
+    staying: KnownFile | None = None,
+) -> Removed:
+    """Move the files to the trash and mark the row as missing. All of them go, or none. Raises MlibError.
+
+    They come back (`same_file`) where `staying` went with them: a file that two mounts show looks like two.
+    """
     row = removal.row
     if not removal.steps:
         with noted(library.path, command, sha256=row.sha256, moves=[(row.path, TO_TRASH)]):
@@ -84,6 +94,8 @@ def remove(library: Library, removal: Removal, *, command: str, environ: Mapping
     places = [root.path for root in roots.all_roots(library)]
     with noted(library.path, command, sha256=row.sha256, moves=pairs) as entry:
         trashed = trash_together(removal.steps, roots=places, environ=environ)
+        if staying is not None and not os.path.lexists(staying.path):
+            raise _brought_back(trashed, row)
         entry["trashed"] = [{"from": each.source, "to": each.target} for each in trashed]
         _mark(library, row)
     return Removed(
@@ -115,6 +127,14 @@ def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str], 
     return Removed(
         removal.row, target, tuple(trashed[:-1]), removal.shared, removal.size_bytes, removal.links
     )
+
+
+def _brought_back(trashed: Sequence[Trashed], row: KnownFile) -> MlibError:
+    stuck = [each for each in reversed(trashed) if not put_back(each)]
+    if stuck:
+        there = ", ".join(f"{each.target} (was {each.source})" for each in stuck)
+        return MlibError(HALF_MOVED, f"the file that was to stay went too; take it out of the trash: {there}")
+    return MlibError("same_file", f"it is the file that stays, seen at another path: {row.path}")
 
 
 def _mark(library: Library, row: KnownFile) -> None:
