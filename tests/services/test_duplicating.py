@@ -314,6 +314,17 @@ class TestTrash:
         assert copies[1].exists()
         assert copies[2].exists()
 
+    def test_a_copy_that_a_linked_folder_shows_twice_goes_once(
+        self, shelf: Shelf, copies: list[Path], environ: dict[str, str]
+    ) -> None:
+        link = shelf.loras.with_name("linked")
+        link.symlink_to(shelf.loras)
+        shelf.add_root("loras", link)
+        report = run(shelf, "trash", environ, keep=f"{shelf.vae}/*")
+        assert (len(report.done), report.failed) == (2, [])
+        assert copies[2].exists()
+        assert shelf.told() == {"unchanged": 2}
+
     @pytest.mark.faults
     def test_a_file_that_two_mounts_show_comes_back_from_the_trash(
         self, shelf: Shelf, memory_disk: Path, environ: dict[str, str]

@@ -379,6 +379,19 @@ class TestCutOff:
         assert model.exists()
 
 
+@pytest.mark.parametrize("ref", ["a.safetensors", "linked/a.safetensors", "loras/a.safetensors"])
+def test_a_file_that_a_linked_folder_shows_twice_is_one(shelf: Shelf, model: Path, ref: str) -> None:
+    link = shelf.loras.with_name("linked")
+    link.symlink_to(shelf.loras)
+    shelf.add_root("loras", link)
+    sha256 = shelf.at(model)
+    assert sha256
+    move(shelf.library, meant(shelf, link.parent / ref if "/" in ref else ref), str(shelf.vae))
+    there = [place for place, present in shelf.places(sha256).items() if present]
+    assert there == [str(shelf.vae / "a.safetensors")]
+    assert "missing" not in shelf.told()
+
+
 def test_without_a_journal_nothing_is_moved(shelf: Shelf, model: Path) -> None:
     os.mkdir(shelf.library.path + ".files.jsonl")
     before = snapshot(shelf.loras)

@@ -69,6 +69,22 @@ def test_what_is_put_back_is_known_again_without_being_read(
     assert shelf.at(model) == sha256
 
 
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_file_that_a_linked_folder_shows_twice_goes_once(
+    shelf: Shelf, model: Path, environ: dict[str, str], by_name: bool
+) -> None:
+    link = shelf.loras.with_name("linked")
+    link.symlink_to(shelf.loras)
+    shelf.add_root("loras", link)
+    sha256 = shelf.at(model)
+    assert sha256
+    assert shelf.at(link / "a.safetensors") == sha256
+    report = run(shelf, environ, "a.safetensors" if by_name else link / "a.safetensors")
+    assert (len(report.removed), report.failed) == (1, [])
+    assert shelf.places(sha256) == {str(model): False, str(link / "a.safetensors"): False}
+    assert shelf.told() == {"unchanged": 1}
+
+
 def test_of_a_model_all_files_go_and_of_a_path_only_that_one(
     shelf: Shelf, model: Path, environ: dict[str, str]
 ) -> None:

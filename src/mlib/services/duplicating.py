@@ -16,6 +16,7 @@ from mlib.core.placing.copying import changed
 from mlib.core.placing.journal import noted
 from mlib.core.placing.linking import check_linkable, replace_by_link
 from mlib.db import duplicates, files, models
+from mlib.services.filework.alike import each_once
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import Certain, following, read_again, touching
 from mlib.services.filework.links import dangling, links_to
@@ -122,7 +123,9 @@ def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group
     for group in groups:
         kept = _kept(group.copies, keep)
         inodes = {copy.inode for copy in kept}
-        gone = tuple(copy for copy in group.copies if copy.inode not in inodes)
+        going = [copy for copy in group.copies if copy.inode not in inodes]
+        paths = {row.path for row in each_once(copy.row for copy in going)}
+        gone = tuple(copy for copy in going if copy.row.path in paths)
         if kept:
             choices.append(Choice(group, tuple(kept), gone))
         else:

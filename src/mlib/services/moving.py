@@ -21,6 +21,7 @@ from mlib.core.rereading import reread
 from mlib.core.text import displayable
 from mlib.core.times import now
 from mlib.db import contents, files, given, models, roots, sidecars
+from mlib.services.filework.alike import other_paths
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import as_known, following, read_again, touching
 from mlib.services.filework.links import dangling, links_to
@@ -265,6 +266,7 @@ def _follow(library: Library, old: KnownFile, new: KnownFile, place: Place) -> N
     """Let the row, and what nobody typed, be as a scan would make it; part of a transaction."""
     at_target = [row for row in files.at_path(library, new.path) if row.missing_since is None]
     files.mark_missing(library, at_target, now())  # what it spoke of is not there: the name was free
+    files.mark_missing(library, other_paths(library, old), now())
     files.remove(library, old)
     files.put(library, [new])
     given.move(library, new.sha256, (old.directory, old.name), (new.directory, new.name))

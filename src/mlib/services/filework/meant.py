@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import NotFound, Refused, WrongUsage
 from mlib.db import files
+from mlib.services.filework.alike import each_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ class Meant(NamedTuple):
 def files_meant(library: Library, target: Target, *, ref: str | None = None) -> Meant:
     """The present files of `target`; where the `ref` that led to it is a path, only the file at it.
 
+    One that is seen at several paths, through linked folders, counts once.
     A link that is no file of the library but leads to one means nothing: it, or its target? Raises Refused
     (`no_file_of_it`), WrongUsage (`not_a_model`) for a pending import, NotFound (`no_file`).
     """
@@ -33,10 +35,10 @@ def files_meant(library: Library, target: Target, *, ref: str | None = None) -> 
         raise WrongUsage("not_a_model", "a pending import has no files of its own; import it first")
     present = [row for row in files.of_model(library, target.sha256) if row.missing_since is None]
     if ref is not None and "\0" not in ref:
-        spellings = _spellings(ref)
-        here = [row for row in present if row.path in spellings]
-        if here:
-            return Meant(target.sha256, tuple(here))
+        here = {row.path: row for row in present}
+        for path in _spellings(ref):
+            if path in here:
+                return Meant(target.sha256, (here[path],))
         if os.sep in ref or os.path.isfile(ref) or os.path.islink(ref):
             raise Refused(
                 "no_file_of_it",
@@ -47,7 +49,7 @@ def files_meant(library: Library, target: Target, *, ref: str | None = None) -> 
         raise NotFound(
             "no_file", f"no file of it is present: {target.sha256[:16]}", hint="`mlib show` says where it was"
         )
-    return Meant(target.sha256, tuple(present))
+    return Meant(target.sha256, tuple(each_once(present)))
 
 
 def united(meant: Sequence[Meant]) -> list[Meant]:
@@ -58,8 +60,8 @@ def united(meant: Sequence[Meant]) -> list[Meant]:
     return [Meant(sha256, tuple(rows)) for sha256, rows in found.items()]
 
 
-def _spellings(ref: str) -> set[str]:
+def _spellings(ref: str) -> tuple[str, str]:
     """The paths `ref` may stand for: as it is, or with its directory's links followed; never its own."""
     absolute = os.path.abspath(ref)
     directory, name = os.path.split(absolute)
-    return {absolute, os.path.join(os.path.realpath(directory), name)}
+    return absolute, os.path.join(os.path.realpath(directory), name)

@@ -12,6 +12,7 @@ from mlib.core.placing.moving import Step, step
 from mlib.core.placing.trashing import Trashed, bins_for, foresee, put_back, trash_together
 from mlib.core.walk import reason
 from mlib.db import files, roots
+from mlib.services.filework.alike import other_paths
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import as_known, following
 from mlib.services.filework.links import links_to
@@ -139,4 +140,4 @@ def _brought_back(trashed: Sequence[Trashed], row: KnownFile) -> MlibError:
 
 def _mark(library: Library, row: KnownFile) -> None:
     with following(library):
-        files.mark_missing(library, [row], times.now())
+        files.mark_missing(library, [row, *other_paths(library, row)], times.now())
