@@ -80,6 +80,7 @@ def test_files_of_an_inner_root_belong_to_the_outer_one_then(shelf: Shelf) -> No
     shelf.add_root("vae", inner)
     report = remove_root(shelf.library, str(inner))
     assert (report.missing, report.elsewhere) == (0, 1)
+    assert shelf.name_and_type(sha256) == ("a.safetensors", "loras")
     assert shelf.told() == {"unchanged": 1}
     assert shelf.places(sha256) == {str(inner / "a.safetensors"): True}
 

@@ -12,6 +12,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError, WrongUsage
 from mlib.db import roots
+from mlib.services.rooting import remove_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,10 +65,23 @@ def test_folders_that_are_named_are_scanned_and_others_are_left_as_they_are(bare
 
 
 def test_a_folder_named_again_with_another_type_has_that_one_from_then_on(bare: Shelf) -> None:
-    write_model(bare.loras / "a.pt")
-    bare.scan(roots=[f"loras={bare.loras}"])
-    assert bare.told(roots=[f"vae={bare.loras}"]) == {"unchanged": 1}
-    assert remembered(bare) == {str(bare.loras): "vae"}
+    sha256 = write_model(bare.loras / "a.pt")
+    typed = write_model(bare.loras / "b.pt")
+    both = write_model(bare.loras / "c.pt")
+    write_model(bare.vae / "d.pt", "c.pt")
+    bare.scan(roots=[f"loras={bare.loras}", f"loras={bare.vae}"])
+    bare.edit(typed, type="loras")
+    assert bare.told(roots=[f"vae={bare.loras}"]) == {"unchanged": 3}
+    assert remembered(bare) == {str(bare.loras): "vae", str(bare.vae): "loras"}
+    assert [bare.name_and_type(each)[1] for each in (sha256, typed, both)] == ["vae", "loras", "loras"]
+
+
+def test_a_folder_that_was_forgotten_and_comes_back_with_another_type_has_that_one(bare: Shelf) -> None:
+    sha256 = write_model(bare.loras / "a.pt")
+    bare.scan(roots=[f"vae={bare.loras}"])
+    remove_root(bare.library, str(bare.loras))
+    assert bare.told(roots=[f"loras={bare.loras}"]) == {"restored": 1}
+    assert bare.name_and_type(sha256) == ("a.pt", "loras")
 
 
 def test_one_folder_named_twice_is_one_root(bare: Shelf, tmp_path: Path) -> None:
@@ -93,9 +107,10 @@ def test_files_below_an_inner_root_are_that_roots_and_count_once(bare: Shelf) ->
 
 def test_a_known_folder_that_becomes_a_root_of_its_own_is_not_read_again(bare: Shelf) -> None:
     write_model(bare.loras / "a.pt")
-    write_model(bare.loras / "inner" / "b.pt")
+    inner = write_model(bare.loras / "inner" / "b.pt")
     bare.scan(roots=[f"loras={bare.loras}"])
     assert bare.told(roots=[f"vae={bare.loras / 'inner'}"]) == {"unchanged": 1}
+    assert bare.name_and_type(inner) == ("b.pt", "vae")
     assert bare.told() == {"unchanged": 2}
 
 

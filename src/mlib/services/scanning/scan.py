@@ -130,9 +130,16 @@ def _write_known(library: Library, seen: Survey, known: Sequence[Root]) -> None:
     ]
     if not rows:
         return
+    kinds = {root.id: root.type for root in known}
+    former = {row.path: row.root_id for row, _ in (*seen.refreshed, *seen.restored)}
     from mlib.services.scanning.inspecting import judge_places
 
     for start in range(0, len(rows), FLUSH_FILES):
         with library.transaction():
-            files.put(library, rows[start : start + FLUSH_FILES])
-            judge_places(library, rows[start : start + FLUSH_FILES], known)
+            batch = rows[start : start + FLUSH_FILES]
+            files.put(library, batch)
+            judge_places(library, batch, known)
+            newcomers = [row for row in batch if row.root_id != former[row.path]]
+            for root_id in {row.root_id for row in newcomers}:
+                shas = [row.sha256 for row in newcomers if row.root_id == root_id]
+                roots.follow(library, shas, kinds[root_id])
