@@ -34,7 +34,7 @@ def scanned(library_path: Path, tmp_path: Path) -> str:
 
 class TestExport:
     def test_standard_output_and_a_file_get_the_same_bytes(
-        self, scanned: str, library_path: Path, tmp_path: Path
+        self, scanned: str, library_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         told = mlib_here("export", library=library_path).stdout
         mlib_here("export", "-o", tmp_path / "out.jsonl", library=library_path)
@@ -42,6 +42,9 @@ class TestExport:
         header, *lines = [json.loads(line) for line in told.splitlines()]
         assert (header["format"], header["version"]) == ("mlib-export", 1)
         assert [line["sha256"] for line in lines] == sorted(line["sha256"] for line in lines)
+        monkeypatch.chdir(tmp_path)
+        assert mlib_here("export", "--output", "-", library=library_path).stdout == told
+        assert not (tmp_path / "-").exists()
         one = mlib_here("export", scanned, library=library_path).stdout.splitlines()
         assert len(one) == 2
         assert b'"n":1.10' in one[1]

@@ -36,7 +36,10 @@ def export(
     ] = None,
     query: QueryOption = None,
     to: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all; - is stdout."
+        ),
     ] = None,
     format_: Annotated[
         Format,
@@ -56,6 +59,8 @@ def export(
     pending import; equal libraries give equal bytes. --sidecars adds your words to what other managers
     keep beside the models; nothing else writes there.
     """
+    if to == "-":
+        to = None  # as for most programs, whose users would find an empty pipe and a file called -
     if sidecars:
         if to is not None or format_ is not Format.jsonl:
             raise WrongUsage("bad_options", "--sidecars writes beside the models: no --output, no --format")
