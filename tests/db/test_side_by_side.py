@@ -116,20 +116,26 @@ def test_what_either_raises_is_raised(library: Library, second: bool) -> None:
         assert models.all_ids(library) == [ONE]
 
 
-def test_the_second_is_not_waited_for_when_the_first_fails(library: Library) -> None:
-    begun = threading.Event()
+def test_the_second_is_not_waited_for_when_the_first_fails(library: Library, path: str) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    ended: list[list[str]] = []
 
-    def endless(which: Library) -> None:
+    def wait_long(which: Library) -> None:
         begun.set()
-        which.all("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n")
+        assert go_on.wait(timeout=60)
+        ended.append(models.all_ids(which))
 
     def fail(_: Library) -> None:
         begun.wait()
-        time.sleep(0.05)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        side_by_side(library, fail, endless)
+        side_by_side(library, fail, wait_long)
+    assert ended == []
+    go_on.set()  # it still reads the same moment, then closes its connection and keeps nobody out
+    with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as other:
+        other.execute("DELETE FROM models")
+    assert ended == [[ONE]]
 
 
 def _until_readers_are_kept_out(path: str) -> None:

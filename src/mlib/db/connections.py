@@ -18,8 +18,9 @@ def connect(path: str, access: Literal["ro", "rw", "glance"]) -> sqlite3.Connect
     only the file itself, and leaves whatever lies beside it alone.
     """
     options = "mode=ro&immutable=1" if access == "glance" else f"mode={access}"
-    uri = f"file:{quote(os.fsencode(path))}?{options}"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
+    return sqlite3.connect(
+        _uri(path, options), uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256
+    )
 
 
 def second(path: str) -> sqlite3.Connection:
@@ -27,16 +28,21 @@ def second(path: str) -> sqlite3.Connection:
 
     Raises sqlite3.Error, also where a writer is at work or waits for the readers there are.
     """
-    uri = f"file:{quote(os.fsencode(path))}?mode=rw"
-    connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        _uri(path, "mode=rw"), uri=True, timeout=0, isolation_level=None, check_same_thread=False
+    )
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nobody else could close it
         connection.close()
         raise
     return connection
+
+
+def _uri(path: str, options: str) -> str:
+    return f"file:{quote(os.fsencode(path))}?{options}"
 
 
 def backup_directory(path: str) -> str:

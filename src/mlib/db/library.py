@@ -72,30 +72,24 @@ class Library:
         finally:
             self._connection.rollback()
 
-    @contextmanager
-    def beside(self) -> Iterator[Library | None]:
-        """The library as it is now over a second connection, which another thread may use; part of `reading`.
+    def beside(self) -> Library | None:
+        """What `reading` reads, over a second connection for another thread, which has to close it.
 
         Nobody can write while this one reads, so that both see one moment. None where there is no file, or
         where a writer is waiting for its turn: it would wait for us, and we for it.
         """
         self.one("SELECT count(*) FROM sqlite_master")  # only a read that has begun keeps writers out
-        connection = None
         (_, _, file) = self.all("PRAGMA database_list")[0]
         if not file:  # a private copy
-            yield None
-            return
+            return None
         try:
             connection = second(self.path)
         except sqlite3.Error:
-            yield None
-            return
-        with closing(connection):
-            yield Library(connection, self.path) if _inode(self.path) == self._inode else None
-
-    def interrupt(self) -> None:
-        """End the statement that another thread is at."""
-        self._connection.interrupt()
+            return None
+        if _inode(self.path) != self._inode:
+            connection.close()
+            return None
+        return Library(connection, self.path)
 
     @contextmanager
     def snapshot(self) -> Iterator[Library]:

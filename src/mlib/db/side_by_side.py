@@ -19,21 +19,16 @@ def side_by_side(
 ) -> tuple[_First, _Second]:
     """What both reads give, of the same moment. Raises what either raises.
 
-    They come one after the other where a second connection cannot be had.
+    They come one after the other where a second connection cannot be had. When the first fails the second is
+    not waited for: it ends by itself, or with the command.
     """
-    with library.reading(), library.beside() as other:
+    with library.reading():
+        other = library.beside()
         if other is None:
             return first(library), second(library)
         beside = _Beside(other, second)
         beside.start()
-        try:
-            found = first(library)
-        except BaseException:  # Ctrl-C too: nobody waits for the other one's result any more
-            other.interrupt()
-            raise
-        finally:
-            beside.join()
-    return found, beside.result()
+        return first(library), beside.result()
 
 
 class _Beside(threading.Thread, Generic[_Second]):
@@ -47,12 +42,16 @@ class _Beside(threading.Thread, Generic[_Second]):
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        try:
-            self._found.append(self._read(self._library))
-        except BaseException as error:  # noqa: BLE001 - it is raised again by result()
-            self._error = error
+        # Closed here: from another thread that would be under the hands of a statement.
+        with self._library:
+            try:
+                self._found.append(self._read(self._library))
+            except BaseException as error:  # noqa: BLE001 - it is raised again by result()
+                self._error = error
 
     def result(self) -> _Second:
+        """What it read, as soon as it has."""
+        self.join()
         if self._error is not None:
             raise self._error
         return self._found[0]

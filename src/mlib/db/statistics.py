@@ -54,7 +54,7 @@ _CORRECTIONS = (
 
 
 #: Digests are spread evenly: about half of all models are below this one.
-MIDDLE = "8"
+_MIDDLE = "8"
 
 
 class Unusual(NamedTuple):
@@ -78,7 +78,7 @@ def by_kind(library: Library) -> dict[tuple[str, str], Figures]:
 
 def unusual(library: Library, *, upper: bool) -> Unusual:
     """What must be added for the models on one side of the middle; two thirds of what all figures cost."""
-    half = f"sha256 {'>=' if upper else '<'} '{MIDDLE}'"
+    half = f"sha256 {'>=' if upper else '<'} '{_MIDDLE}'"
     # As one row: between two, a thread of Python waits for the other. In order: neighbours are found faster.
     ((found, more_rows),) = library.all(
         "SELECT json_group_array(sha256), total(more) FROM (SELECT sha256, max(more) AS more FROM"
