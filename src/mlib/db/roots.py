@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.text import displayable
 from mlib.db.rows import ROOT_COLUMNS, root_of, stored_path
 from mlib.db.writing import update
 
@@ -32,10 +30,7 @@ def all_roots(library: Library) -> list[Root]:
 
 
 def remember(library: Library, roots: Iterable[Root]) -> None:
-    """Add roots, or bring their type, origin and order up to date; the path is what identifies one.
-
-    The models in a root that has another type now follow it (see `follow`).
-    """
+    """Add roots, or bring their type, origin and order up to date; the path is what identifies one."""
     rows = [
         {
             "path": stored_path(root.path),
@@ -46,14 +41,11 @@ def remember(library: Library, roots: Iterable[Root]) -> None:
         }
         for position, root in enumerate(roots)
     ]
-    known = {path: (row_id, kind) for row_id, path, kind in library.all("SELECT id, path, type FROM roots")}
+    known = {path: row_id for row_id, path in library.all("SELECT id, path FROM roots")}
     table = library.database.table("roots")
     for row in rows:
         if row["path"] in known:
-            row_id, old = known[row["path"]]
-            table.update(row_id, row)
-            if row["type"] != old:
-                follow(library, models_in(library, row_id), str(row["type"]))
+            table.update(known[row["path"]], row)
         else:
             table.insert({**row, "seen_at": None}, pk="id")
 
@@ -62,20 +54,6 @@ def models_in(library: Library, root_id: int) -> list[str]:
     """The SHA-256s of all models with a file in a root, present or missing."""
     rows = library.all("SELECT DISTINCT sha256 FROM files WHERE root_id = ?", [root_id])
     return [sha256 for (sha256,) in rows]
-
-
-def follow(library: Library, shas: Iterable[str], kind: str) -> None:
-    """Give models the type of a root that files of theirs belong to from now on.
-
-    A type that was typed stays, and one that another root has in which a file of the model is.
-    """
-    library.execute(
-        "UPDATE models SET type = ?1 WHERE sha256 IN (SELECT value FROM json_each(?2)) AND type <> ?1"
-        " AND instr(',' || edited || ',', ',type,') = 0 AND NOT EXISTS"
-        " (SELECT 1 FROM files AS f JOIN roots AS r ON r.id = f.root_id WHERE f.sha256 = models.sha256"
-        " AND f.missing_since IS NULL AND r.type = models.type)",
-        [displayable(kind), json.dumps(list(shas))],
-    )
 
 
 def mark_seen(library: Library, ids: Iterable[int], moment: int) -> None:
@@ -114,20 +92,14 @@ def holdings(library: Library) -> dict[int, Holding]:
 
 
 def hand_over(library: Library, root_id: int, heir: int | None, since: int) -> int:
-    """Give the files of a root to another, or mark those present as missing; how many were present.
-
-    The models follow to the other root.
-    """
+    """Give the files of a root to another, or mark those present as missing; how many were present."""
     count = library.all("SELECT count(*) FROM files WHERE root_id = ? AND missing_since IS NULL", [root_id])
-    shas = models_in(library, root_id)
     library.execute(
         "UPDATE files SET root_id = ?2, missing_since ="
         " CASE WHEN ?2 IS NULL THEN coalesce(missing_since, ?3) ELSE missing_since END WHERE root_id = ?1",
         [root_id, heir, since],
     )
     library.execute("UPDATE pending_files SET root_id = ? WHERE root_id = ?", [heir, root_id])
-    for (kind,) in library.all("SELECT type FROM roots WHERE id = ?", [heir]):
-        follow(library, shas, kind)
     return int(count[0][0])
 
 

@@ -18,14 +18,14 @@ from mlib.core.placing.journal import cut_off, noted
 from mlib.core.placing.moving import Step, explained, move_together, remove_source, step
 from mlib.core.placing.renaming import is_other_spelling
 from mlib.core.rereading import reread
-from mlib.core.text import displayable
 from mlib.core.times import now
-from mlib.db import contents, files, given, models, roots, sidecars
+from mlib.db import contents, files, given, roots, sidecars
 from mlib.services.filework.alike import other_paths
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import as_known, following, read_again, touching
 from mlib.services.filework.links import dangling, links_to
 from mlib.services.filework.places import Place, place_of, renamed_place
+from mlib.services.following import follow_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -275,13 +275,4 @@ def _follow(library: Library, old: KnownFile, new: KnownFile, place: Place) -> N
         folder = place.root.type if place.root else None
         wrong = place_findings(content.format, content.kind, name=new.name, folder_type=folder)
         contents.put_place_findings(library, new, wrong, codes=PLACE_CODES)
-    model = models.get(library, new.sha256)
-    if model is None:
-        return
-    changed = model
-    if "name" not in model.edited and model.name == displayable(old.name):
-        changed = changed._replace(name=displayable(new.name))
-    if "type" not in model.edited and place.root is not None:
-        changed = changed._replace(type=displayable(place.root.type))
-    if changed != model:
-        models.put(library, [changed])
+    follow_file(library, old, new, place.root)

@@ -12,6 +12,7 @@ from mlib.core.standing import standing
 from mlib.core.text import visible
 from mlib.core.walk import is_within
 from mlib.db import roots
+from mlib.services.following import follow_folder, remember_roots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def add_roots(library: Library, texts: Sequence[str], *, dry_run: bool = False) 
         news = [root for root in wanted if before.get(root.path, root._replace(type="")).type != root.type]
         after = {**before, **{root.path: root for root in news}}
         if news:
-            roots.remember(library, after.values())
+            remember_roots(library, after.values())
         ids = {root.path: root for root in roots.all_roots(library)}
     added = tuple(ids[root.path] for root in news)
     return AddReport(added, tuple(ids[root.path] for root in wanted if ids[root.path] not in added), problems)
@@ -97,8 +98,11 @@ def remove_root(library: Library, name: str, *, dry_run: bool = False) -> Remove
         assert root.id is not None
         others = sorted((each for each in everyone if each != root), key=lambda each: -len(each.path))
         around = next((each for each in others if is_within(root.path, each.path)), None)
+        shas = roots.models_in(library, root.id)
         moved = roots.hand_over(library, root.id, None if around is None else around.id, times.now())
         roots.forget(library, root.id)
+        if around is not None:
+            follow_folder(library, shas, around.type)
     return RemoveReport(root, 0 if around else moved, moved if around else 0)
 
 

@@ -13,6 +13,7 @@ from mlib.core.models import SCANNED, FoundFile, KnownFile, Model, Pending, Root
 from mlib.core.text import displayable
 from mlib.core.walk import is_within
 from mlib.db import files, models, pending
+from mlib.services.following import follow_file
 from mlib.services.scanning.left import Left, follow
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class Ledger:
         if left is not None:
             files.remove(self.library, left)
             self.settle(left)
-            self._follow(model, left, row, root)
+            follow_file(self.library, left, row, root)
             return "moved"
         if row.sha256 in self.new:
             self._name_simply(model, row)
@@ -239,10 +240,9 @@ class Ledger:
         self.counts["moved"] += 1
         if newer.path in self.displaced:
             self.displaced[newer.path] = (self.displaced[newer.path][0], "moved")
-        model = models.get(self.library, row.sha256)
         root = next((root for root in self.roots if root.id == newer.root_id), None)
-        if model is not None and root is not None:
-            self._follow(model, row, newer, root)
+        if root is not None:
+            follow_file(self.library, row, newer, root)
 
     def _name_simply(self, model: Model, row: KnownFile) -> None:
         """Of several copies found at once the simplest name is the model's, whichever was read first."""
@@ -250,14 +250,3 @@ class Ledger:
         name = displayable(row.name)
         if "name" not in current.edited and (len(name), name) < (len(current.name), current.name):
             models.put(self.library, [current._replace(name=name)])
-
-    def _follow(self, model: Model, old: KnownFile, new: KnownFile, root: Root) -> None:
-        """A name and type that nobody typed are those of the file, and change with it."""
-        current = models.get(self.library, model.sha256) or model
-        changed = current
-        if "name" not in current.edited and current.name == displayable(old.name):
-            changed = changed._replace(name=displayable(new.name))
-        if "type" not in current.edited:
-            changed = changed._replace(type=displayable(root.type))
-        if changed != current:
-            models.put(self.library, [changed])

@@ -10,6 +10,7 @@ from mlib.core.models import Problem, Root
 from mlib.core.roots import EXTRA_PATHS, comfyui_roots, distinct, extra_paths_roots, root_option
 from mlib.core.walk import Scope, is_within
 from mlib.db import files, roots
+from mlib.services.following import remember_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -165,7 +166,7 @@ def remember(library: Library, places: Places) -> Places:
     changed = [root for root in wanted if known.get(root.path) != root]
     if changed:
         with library.transaction():
-            roots.remember(library, wanted)
+            remember_roots(library, wanted)
         known = {root.path: root for root in roots.all_roots(library)}
     return places._replace(
         wanted=tuple(known.get(root.path, root) for root in places.wanted),

@@ -132,6 +132,7 @@ def _write_known(library: Library, seen: Survey, known: Sequence[Root]) -> None:
         return
     kinds = {root.id: root.type for root in known}
     former = {row.path: row.root_id for row, _ in (*seen.refreshed, *seen.restored)}
+    from mlib.services.following import follow_folder
     from mlib.services.scanning.inspecting import judge_places
 
     for start in range(0, len(rows), FLUSH_FILES):
@@ -142,4 +143,4 @@ def _write_known(library: Library, seen: Survey, known: Sequence[Root]) -> None:
             newcomers = [row for row in batch if row.root_id != former[row.path]]
             for root_id in {row.root_id for row in newcomers}:
                 shas = [row.sha256 for row in newcomers if row.root_id == root_id]
-                roots.follow(library, shas, kinds[root_id])
+                follow_folder(library, shas, kinds[root_id])
