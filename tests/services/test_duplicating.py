@@ -309,7 +309,7 @@ class TestTrash:
                 copies[0].unlink()
             return found
 
-        monkeypatch.setattr("mlib.services.duplicating.read_again", late)
+        monkeypatch.setattr("mlib.services.duplicating.acting.read_again", late)
         assert len(run(shelf, "trash", environ).failed) == 1
         assert copies[1].exists()
         assert copies[2].exists()

@@ -1,12 +1,11 @@
-"""Copies of the same content: finding them, and making one file of them without ever losing the last."""
+"""Making one file of the copies of a content, without ever losing the last."""
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from mlib.core.compare import stat_of
 from mlib.core.errors import MlibError
@@ -15,8 +14,7 @@ from mlib.core.models import Problem
 from mlib.core.placing.copying import changed
 from mlib.core.placing.journal import noted
 from mlib.core.placing.linking import check_linkable, replace_by_link
-from mlib.db import duplicates, files, models
-from mlib.services.filework.alike import each_once
+from mlib.db import files
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import Certain, following, read_again, touching
 from mlib.services.filework.links import dangling, links_to
@@ -25,56 +23,15 @@ from mlib.services.filework.removing import foreseen, plan_removal, remove, sett
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mlib.core.models import KnownFile, Stat
+    from mlib.core.models import Stat
     from mlib.db.library import Library
+    from mlib.services.duplicating.finding import Choice, Copy, Group
 
 Deed = Literal["hardlink", "trash"]
 #: What the journal calls them.
 _COMMANDS: Mapping[Deed, str] = {"hardlink": "duplicates --hardlink", "trash": "duplicates --trash"}
 #: What keeps one copy from being a link, and casts no doubt on the others.
 _ONLY_THIS_ONE = frozenset({"other_file_system", "other_permissions"})
-
-
-class Copy(NamedTuple):
-    """One path of a group as it is now; `links` counts all names of its inode, known here or not."""
-
-    row: KnownFile
-    stat: Stat
-    links: int
-
-    @property
-    def inode(self) -> tuple[int, int]:
-        return self.stat.device, self.stat.inode
-
-
-class Group(NamedTuple):
-    """The copies of one content, or of the same weights. `key` is its SHA-256, or their AutoV3."""
-
-    key: str
-    name: str
-    copies: tuple[Copy, ...]
-
-    @property
-    def freeable_bytes(self) -> int:
-        """What all inodes but the largest take."""
-        sizes = sorted({copy.inode: copy.stat.size_bytes for copy in self.copies}.values())
-        return sum(sizes[:-1])
-
-
-class Choice(NamedTuple):
-    """What is to become of a group: paths that stay, the first of them above all, and those that go."""
-
-    group: Group
-    kept: tuple[Copy, ...]
-    gone: tuple[Copy, ...]
-
-    @property
-    def freeable_bytes(self) -> int:
-        """What the inodes of the copies that go take, where no other name keeps them."""
-        names: dict[tuple[int, int], list[Copy]] = {}
-        for copy in self.gone:
-            names.setdefault(copy.inode, []).append(copy)
-        return sum(each[0].stat.size_bytes for each in names.values() if len(each) >= each[0].links)
 
 
 @dataclass(slots=True)
@@ -90,47 +47,6 @@ class DuplicatesReport:
     failed: list[Problem] = field(default_factory=list)
     freed_bytes: int = 0
     links: list[str] = field(default_factory=list)
-
-
-def find_duplicates(library: Library, shas: Sequence[str] | None = None) -> list[Group]:
-    """Every content that lies in several inodes now, what can be freed first; of these models, or all.
-
-    Hard links are one file, symbolic links none, and a path that is not what its row says is passed over.
-    """
-    known = duplicates.repeated(library) if shas is None else duplicates.of_models(library, list(shas))
-    return _groups(library, known)
-
-
-def find_same_weights(library: Library, shas: Sequence[str] | None = None) -> list[Group]:
-    """Models that are other files and the same weights, as far as `mlib hash --all` has looked."""
-    wanted = None if shas is None else set(shas)
-    known = {
-        autov3: rows
-        for autov3, rows in duplicates.same_weights(library).items()
-        if wanted is None or any(row.sha256 in wanted for row in rows)
-    }
-    groups = _groups(library, known)
-    return [group for group in groups if len({copy.row.sha256 for copy in group.copies}) > 1]
-
-
-def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group]]:
-    """Which copy of each group stays: the `newest`, `oldest`, `shortest` path, or all that match a pattern.
-
-    Other names of a file that stays stay too. The groups of which no path matches are left alone: second.
-    """
-    choices: list[Choice] = []
-    left: list[Group] = []
-    for group in groups:
-        kept = _kept(group.copies, keep)
-        inodes = {copy.inode for copy in kept}
-        going = [copy for copy in group.copies if copy.inode not in inodes]
-        paths = {row.path for row in each_once(copy.row for copy in going)}
-        gone = tuple(copy for copy in going if copy.row.path in paths)
-        if kept:
-            choices.append(Choice(group, tuple(kept), gone))
-        else:
-            left.append(group)
-    return [choice for choice in choices if choice.gone], left
 
 
 def carry_out(
@@ -268,37 +184,3 @@ def _expect_no_link(path: str, was: Stat) -> None:
         raise changed(path) from None
     if not stat.S_ISREG(status.st_mode) or stat_of(status) != was:
         raise changed(path)
-
-
-def _groups(library: Library, known: Mapping[str, Sequence[KnownFile]]) -> list[Group]:
-    found = []
-    for key, rows in known.items():
-        copies = [copy for row in rows if (copy := _seen(row)) is not None]
-        if len({copy.inode for copy in copies}) > 1:
-            model = models.get(library, copies[0].row.sha256)
-            found.append(Group(key, model.name if model else "", tuple(copies)))
-    return sorted(found, key=lambda group: (-group.freeable_bytes, group.name, group.key))
-
-
-def _seen(row: KnownFile) -> Copy | None:
-    """A row's file as it is now; None for a link, and for what is not what the row says."""
-    try:
-        status = os.lstat(row.path)
-    except OSError:
-        return None
-    now = stat_of(status)
-    if not stat.S_ISREG(status.st_mode) or row.stat is None or row.stat[:2] != now[:2]:
-        return None
-    return Copy(row, now, status.st_nlink)
-
-
-def _kept(copies: Sequence[Copy], keep: str) -> list[Copy]:
-    """The copies that stay; of several that are as good, the shortest path first."""
-    ordered = sorted(copies, key=lambda copy: (len(copy.row.path), copy.row.path))
-    if keep == "newest":
-        return [max(ordered, key=lambda copy: copy.stat.mtime_ns)]
-    if keep == "oldest":
-        return [min(ordered, key=lambda copy: copy.stat.mtime_ns)]
-    if keep == "shortest":
-        return ordered[:1]
-    return [copy for copy in ordered if fnmatch.fnmatchcase(copy.row.path, keep)]
