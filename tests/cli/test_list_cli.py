@@ -83,6 +83,21 @@ class TestRows:
 
 
 class TestForms:
+    @pytest.mark.parametrize("field", ["notes", "description"])
+    def test_texts_are_read_where_they_are_shown(
+        self, library: Library, library_path: Path, field: str
+    ) -> None:
+        put_model(library, SHA, name="b", **{field: "what I think of it"})
+        assert lines(library_path, "name:b", "--columns", f"name,{field}") == ["b\twhat I think of it"]
+        assert lines(library_path, "name:b", "--format", f"{{{field}}}") == ["what I think of it"]
+
+    def test_what_waits_shows_as_much_as_a_model(self, library_path: Path) -> None:
+        shown = lines(library_path, "pending:yes", "--columns", "name,type,size,id")
+        assert lines(library_path, "pending:yes", "--columns", "name,type,size,id,notes") == [
+            f"{line}\t" for line in shown
+        ]
+        assert len(shown) == 1
+
     def test_columns(self, library_path: Path) -> None:
         wanted = "name,files,missing_since,present"
         assert lines(library_path, "name:A", "--columns", wanted) == ["A\t0\t2020-09-13T12:26:40Z\tno"]

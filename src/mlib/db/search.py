@@ -32,6 +32,10 @@ SORTS = {
 }
 
 
+#: Columns of a Subject, in the order of a Sketch.
+_SKETCHED = ("name", "type", "base", "size", "added", "updated")
+
+
 class Order(NamedTuple):
     """A field of SORTS, and whether the largest comes first; what has none comes last in both cases."""
 
@@ -77,10 +81,6 @@ def sketch(
     return [
         Sketch._make(row) for row in _search(library, query, _SKETCHED, now=now, order=order, limit=limit)
     ]
-
-
-#: Columns of a Subject, in the order of a Sketch.
-_SKETCHED = ("name", "type", "base", "size", "added", "updated")
 
 
 def _search(

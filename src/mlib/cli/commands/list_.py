@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A word of the query may begin with a dash.
 COMMAND = QueryCommand
+#: Of these fields an object of `list --json` is made.
+_IN_DOCUMENT = ("description", "notes", "tags", "path", "kind", "findings")
 
 
 def list_(
@@ -116,10 +118,6 @@ def _table(
         kept = [at for at in range(len(chosen)) if any(row[at] for row in rows)]
         heads, rows = [heads[at] for at in kept], [[row[at] for at in kept] for row in rows]
     write_table(heads, rows)
-
-
-#: Of these fields an object of `list --json` is made.
-_IN_DOCUMENT = ("description", "notes", "tags", "path", "kind", "findings")
 
 
 def _document(row: Listed, roots: Mapping[int | None, str]) -> dict[str, Any]:
