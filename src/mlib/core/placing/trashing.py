@@ -84,12 +84,19 @@ def _trash_in(steps: Sequence[Step], where: Bin) -> list[Trashed]:
         for each in steps:
             done.append(_put_in(each, where))  # noqa: PERF401 - what is done must be known if one fails
     except BaseException as error:  # Ctrl-C too: all of them go, or none
-        stuck = [trashed for trashed in reversed(done) if not put_back(trashed)]
-        if stuck:
-            places = ", ".join(f"{trashed.target} (was {trashed.source})" for trashed in stuck)
-            raise MlibError(HALF_MOVED, f"these could not be put back: {places}") from error
+        bring_back(done, cause=error)
         raise
     return done
+
+
+def bring_back(trashed: Sequence[Trashed], *, cause: BaseException | None = None) -> None:
+    """Undo several, the last first. Raises MlibError (`half_moved`) for those that stay in the trash."""
+    stuck = [each for each in reversed(trashed) if not put_back(each)]
+    if stuck:
+        places = ", ".join(f"{each.target} (was {each.source})" for each in stuck)
+        raise MlibError(
+            HALF_MOVED, f"these could not be put back: {places}", hint="take them out of the trash yourself"
+        ) from cause
 
 
 def put_back(trashed: Trashed) -> bool:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
 from mlib.core.errors import MlibError
-from mlib.core.placing.journal import HALF_MOVED, cut_off, noted
+from mlib.core.placing.journal import cut_off, noted
 from mlib.core.placing.moving import Step, step
-from mlib.core.placing.trashing import Trashed, bins_for, foresee, put_back, trash_together
+from mlib.core.placing.trashing import Trashed, bins_for, bring_back, foresee, trash_together
 from mlib.core.walk import reason
 from mlib.db import files, roots
 from mlib.services.filework.alike import other_paths
@@ -18,7 +18,7 @@ from mlib.services.filework.certain import as_known, following
 from mlib.services.filework.links import links_to
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
@@ -96,7 +96,8 @@ def remove(
     with noted(library.path, command, sha256=row.sha256, moves=pairs) as entry:
         trashed = trash_together(removal.steps, roots=places, environ=environ)
         if staying is not None and not os.path.lexists(staying.path):
-            raise _brought_back(trashed, row)
+            bring_back(trashed)
+            raise MlibError("same_file", f"it is the file that stays, seen at another path: {row.path}")
         entry["trashed"] = [{"from": each.source, "to": each.target} for each in trashed]
         _mark(library, row)
     return Removed(
@@ -128,14 +129,6 @@ def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str], 
     return Removed(
         removal.row, target, tuple(trashed[:-1]), removal.shared, removal.size_bytes, removal.links
     )
-
-
-def _brought_back(trashed: Sequence[Trashed], row: KnownFile) -> MlibError:
-    stuck = [each for each in reversed(trashed) if not put_back(each)]
-    if stuck:
-        there = ", ".join(f"{each.target} (was {each.source})" for each in stuck)
-        return MlibError(HALF_MOVED, f"the file that was to stay went too; take it out of the trash: {there}")
-    return MlibError("same_file", f"it is the file that stays, seen at another path: {row.path}")
 
 
 def _mark(library: Library, row: KnownFile) -> None:
