@@ -35,9 +35,10 @@ def make_older(path: str | os.PathLike[str], *, last: str) -> None:
         "m005_trigger_words": " ".join(schema._TRIGGER_WORDS),
         "m006_verified": schema._VERIFIED,
         "m007_counting": schema._COUNTING,
+        "m008_file_counts": " ".join(schema._FILE_COUNTS),
     }
     made = re.findall(
-        r"CREATE (TABLE|INDEX) (\w+)", " ".join(scripts[step] for step in later if step in scripts)
+        r"CREATE (TABLE|INDEX|TRIGGER) (\w+)", " ".join(scripts[step] for step in later if step in scripts)
     )
     # What stood there before such a step, and was made anew by it, stays as it is: it does no harm.
     before = set(re.findall(r"CREATE (?:UNIQUE )?INDEX (\w+)", schema._TABLES))
@@ -133,14 +134,34 @@ def put_files(library: Library, *rows: KnownFile) -> None:
 
 
 def dump(path: str | os.PathLike[str]) -> Mapping[str, list[tuple[Any, ...]]]:
-    """Every row of every table of a library file, but for SQLite's own counters."""
+    """Every row of every table of a library file, but for SQLite's own counters.
+
+    What is counted of files in a table of its own must be what is there, whatever a test did before.
+    """
     with closing(sqlite3.connect(f"file:{os.fspath(path)}?mode=ro", uri=True)) as db:
+        counts_are_true(db)
         names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {
             name: sorted(db.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
             for name in sorted(names)
             if name != "sqlite_sequence"
         }
+
+
+def counts_are_true(db: sqlite3.Connection) -> None:
+    """Count the files of every model, and compare with what the library keeps of it."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'file_counts'").fetchall():
+        return
+    rows: dict[str, list[tuple[Any, ...]]] = {sha: [] for (sha,) in db.execute("SELECT sha256 FROM models")}
+    for sha, *row in db.execute("SELECT sha256, missing_since, device, inode FROM files"):
+        rows[sha].append(tuple(row))
+    counted = set()
+    for sha, each in rows.items():
+        present = [(device, inode) for missing_since, device, inode in each if missing_since is None]
+        if (len(each), len(present)) != (1, 1):
+            inodes = len(set(present) - {(None, None)})
+            counted.add((sha, len(each), len(present), max(inodes, int(bool(present)))))
+    assert set(db.execute("SELECT * FROM file_counts")) == counted
 
 
 def recorded_rows(library: Library) -> Mapping[str, list[tuple[Any, ...]]]:

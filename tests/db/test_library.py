@@ -273,7 +273,8 @@ class TestUpgrade:
             pass
         after = dump(old)
         assert {table: after[table] for table in before} == before
-        assert not any(after[table] for table in after.keys() - before.keys() - changed), (
+        counted = {"file_counts"}  # and dump has proved it
+        assert not any(after[table] for table in after.keys() - before.keys() - changed - counted), (
             "new tables are empty"
         )
 
@@ -539,7 +540,12 @@ def damage(library: Library) -> None:
     with library.transaction():
         for n in range(300):
             put_model(library, f"{n:064x}", notes="x" * 200)
-    pages = {root for (root,) in library.all("SELECT rootpage FROM sqlite_master WHERE tbl_name = 'models'")}
+    pages = {
+        root
+        for (root,) in library.all(
+            "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'models' AND type != 'trigger'"
+        )
+    }
     with open(library.path, "r+b") as file:
         for page in pages:
             file.seek((page - 1) * 4096)

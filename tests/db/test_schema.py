@@ -23,6 +23,7 @@ TABLES = {
     "contents",
     "db_meta",
     "entries",
+    "file_counts",
     "files",
     "findings",
     "given",
@@ -77,7 +78,11 @@ def test_there_are_these_tables_and_indexes_and_nothing_else(library: Library) -
     assert names(library, "table") == TABLES
     assert names(library, "index") == INDEXES
     assert names(library, "view") == set()
-    assert names(library, "trigger") == {f"trigger_words_{event}" for event in ("insert", "update", "delete")}
+    events = ("insert", "update", "delete")
+    assert names(library, "trigger") == {
+        *(f"trigger_words_{event}" for event in events),
+        *(f"file_counts_{event}" for event in (*events, "model", "no_model")),
+    }
 
 
 def test_every_statement_is_in_force_as_it_is_written(library: Library) -> None:
@@ -87,7 +92,7 @@ def test_every_statement_is_in_force_as_it_is_written(library: Library) -> None:
     statements = (first + schema._CONTENTS + schema._HISTORY + schema._VERIFIED + counting).split(";")
     written = {
         " ".join(statement.split())
-        for statement in [*statements, *schema._TRIGGER_WORDS]
+        for statement in [*statements, *schema._TRIGGER_WORDS, *schema._FILE_COUNTS]
         if statement.strip()
     }
     stored = {

@@ -18,31 +18,8 @@ def connect(path: str, access: Literal["ro", "rw", "glance"]) -> sqlite3.Connect
     only the file itself, and leaves whatever lies beside it alone.
     """
     options = "mode=ro&immutable=1" if access == "glance" else f"mode={access}"
-    return sqlite3.connect(
-        _uri(path, options), uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256
-    )
-
-
-def second(path: str) -> sqlite3.Connection:
-    """Another connection for reading, in any one thread, whose read has begun. Waits for nobody.
-
-    Raises sqlite3.Error, also where a writer is at work or waits for the readers there are.
-    """
-    connection = sqlite3.connect(
-        _uri(path, "mode=rw"), uri=True, timeout=0, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:  # Ctrl-C too: nobody else could close it
-        connection.close()
-        raise
-    return connection
-
-
-def _uri(path: str, options: str) -> str:
-    return f"file:{quote(os.fsencode(path))}?{options}"
+    uri = f"file:{quote(os.fsencode(path))}?{options}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
 
 
 def backup_directory(path: str) -> str:

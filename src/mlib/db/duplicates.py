@@ -17,7 +17,7 @@ def repeated(library: Library) -> dict[str, list[KnownFile]]:
     """The present files of every model that has several with different (device, inode), by SHA-256."""
     rows = library.all(
         f"SELECT {_COLUMNS} FROM files AS f WHERE f.missing_since IS NULL AND f.sha256 IN"
-        " (SELECT sha256 FROM files WHERE missing_since IS NULL GROUP BY sha256 HAVING count(*) > 1)"
+        " (SELECT sha256 FROM file_counts WHERE present > 1)"
         " ORDER BY f.sha256, f.directory, f.name"
     )
     return _by_model([file_of(row) for row in rows])

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _MISSING = (
     "SELECT m.sha256, m.name, m.type, m.size_bytes, f.directory, f.name, f.root_id, f.missing_since"
-    " FROM models AS m LEFT JOIN files AS f ON f.sha256 = m.sha256"
-    " WHERE NOT EXISTS (SELECT 1 FROM files AS p WHERE p.sha256 = m.sha256 AND p.missing_since IS NULL)"
+    " FROM file_counts AS c CROSS JOIN models AS m ON m.sha256 = c.sha256"
+    " LEFT JOIN files AS f ON f.sha256 = c.sha256 WHERE c.present = 0"
     " ORDER BY m.sha256, f.missing_since DESC, f.directory, f.name"
 )
 #: What is kept by content, also of a pending import with the same.

@@ -97,9 +97,7 @@ def racy_files(library: Library) -> int:
 
 def models_without_files(library: Library) -> int:
     """How many models are known at no path at all, not even at one where they are missing."""
-    return _count(
-        library, "models AS m WHERE NOT EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256)"
-    )
+    return _count(library, "file_counts WHERE known = 0")
 
 
 def orphaned_facts(library: Library) -> int:

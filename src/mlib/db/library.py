@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlib.core.errors import MlibError
 from mlib.db.backups import make_backup
-from mlib.db.connections import second
 from mlib.db.faults import copy_failed, explained
 from mlib.db.schema import APPLICATION_ID
 
@@ -71,25 +70,6 @@ class Library:
             yield
         finally:
             self._connection.rollback()
-
-    def beside(self) -> Library | None:
-        """What `reading` reads, over a second connection for another thread, which has to close it.
-
-        Nobody can write while this one reads, so that both see one moment. None where there is no file, or
-        where a writer is waiting for its turn: it would wait for us, and we for it.
-        """
-        self.one("SELECT count(*) FROM sqlite_master")  # only a read that has begun keeps writers out
-        (_, _, file) = self.all("PRAGMA database_list")[0]
-        if not file:  # a private copy
-            return None
-        try:
-            connection = second(self.path)
-        except sqlite3.Error:
-            return None
-        if _inode(self.path) != self._inode:
-            connection.close()
-            return None
-        return Library(connection, self.path)
 
     @contextmanager
     def snapshot(self) -> Iterator[Library]:

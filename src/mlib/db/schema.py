@@ -220,6 +220,48 @@ def m007_counting(db: Database) -> None:
             db.execute(statement)
 
 
+# Most models are known at one path, and their file is there. Of all others it is counted here at how many
+# paths they are known, at how many of these a file is, and how many files that makes, hard links being one.
+# The table keeps itself, whoever writes: else to count would be to look at every path of every model.
+_COUNTED = (
+    "INSERT INTO file_counts (sha256, known, present, inodes)"
+    " SELECT sha256, known, present, max(inodes, present > 0) FROM"
+    " (SELECT m.sha256 AS sha256, count(f.sha256) AS known,"
+    " count(CASE WHEN f.missing_since IS NULL THEN f.sha256 END) AS present,"
+    " count(DISTINCT CASE WHEN f.missing_since IS NULL THEN f.device || ':' || f.inode END) AS inodes"
+    " FROM models AS m LEFT JOIN files AS f ON f.sha256 = m.sha256 {0} GROUP BY m.sha256)"
+    " WHERE known != 1 OR present != 1"
+)
+_UNCOUNTED = "DELETE FROM file_counts WHERE sha256 {0}"
+
+
+def _counted_anew(which: str) -> str:
+    return f"BEGIN {_UNCOUNTED.format(which)}; {_COUNTED.format('WHERE m.sha256 ' + which)}; END"
+
+
+_FILE_COUNTS = (
+    """CREATE TABLE file_counts (
+        sha256 TEXT PRIMARY KEY, known INTEGER NOT NULL, present INTEGER NOT NULL, inodes INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    f"CREATE TRIGGER file_counts_model AFTER INSERT ON models {_counted_anew('= new.sha256')}",
+    f"""CREATE TRIGGER file_counts_no_model AFTER DELETE ON models
+        BEGIN {_UNCOUNTED.format("= old.sha256")}; END""",
+    f"CREATE TRIGGER file_counts_insert AFTER INSERT ON files {_counted_anew('= new.sha256')}",
+    f"CREATE TRIGGER file_counts_delete AFTER DELETE ON files {_counted_anew('= old.sha256')}",
+    f"""CREATE TRIGGER file_counts_update AFTER UPDATE ON files
+        WHEN (old.sha256, old.missing_since, old.device, old.inode)
+        IS NOT (new.sha256, new.missing_since, new.device, new.inode)
+        {_counted_anew("IN (old.sha256, new.sha256)")}""",
+)
+
+
+def m008_file_counts(db: Database) -> None:
+    """Room for which models lie elsewhere than at one path."""
+    for statement in _FILE_COUNTS:
+        db.execute(statement)
+    db.execute(_COUNTED.format(""))
+
+
 #: Every step, oldest first.
 STEPS = (
     m001_tables,
@@ -229,6 +271,7 @@ STEPS = (
     m005_trigger_words,
     m006_verified,
     m007_counting,
+    m008_file_counts,
 )
 #: What a library must have applied, and all that this version understands.
 STEP_NAMES = tuple(step.__name__ for step in STEPS)

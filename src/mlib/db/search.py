@@ -217,7 +217,7 @@ class _Compiler:
             return Condition(f"({column} IS NULL)")
         low, high = interval(field, value, self._now)
         ends = [Condition(f"coalesce({column} >= ?, 0)", (low,))] if low is not None else []
-        if field == "files" and low is not None and low > 1:  # missing ones count here, so it only helps
+        if field == "files" and low is not None and low > 1:  # few have several
             ends.insert(0, Condition(f"({self._subject.at_least})", (low,)))
         ends += [Condition(f"coalesce({column} < ?, 0)", (high,))] if high is not None else []
         return every(ends)

@@ -99,16 +99,10 @@ MODELS = Subject(
     size="m.size_bytes",
     added="m.created_at",
     updated="m.updated_at",
-    files="(SELECT count(*) FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL)",
+    files="coalesce((SELECT c.present FROM file_counts AS c WHERE c.sha256 = m.sha256), 1)",
     path=f"(SELECT min({_PATH}) FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL)",
-    # Few files are missing, and mostly no model is without any: then nothing is asked about each model.
-    missing=(
-        "((SELECT count(*) FROM models) > (SELECT count(*) FROM (SELECT f.sha256 FROM files AS f GROUP BY 1))"
-        " AND NOT EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256)"
-        " OR m.sha256 IN (SELECT f.sha256 FROM files AS f WHERE f.missing_since IS NOT NULL)"
-        " AND NOT EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL))"
-    ),
-    at_least="m.sha256 IN (SELECT f.sha256 FROM files AS f GROUP BY f.sha256 HAVING count(*) >= ?)",
+    missing="(m.sha256 IN (SELECT c.sha256 FROM file_counts AS c WHERE c.present = 0))",
+    at_least="m.sha256 IN (SELECT c.sha256 FROM file_counts AS c WHERE c.present >= ?)",
     relations=MappingProxyType(
         {
             **_by_content("m.sha256"),

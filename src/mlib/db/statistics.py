@@ -1,7 +1,6 @@
-"""Counting models and files: by the indexes alone (`models_kind`, `files_sha256`, `files_root`).
+"""Counting models and files: by the indexes `models_kind` and `files_root`, and by `file_counts`.
 
-A model's files all have its size. So it is counted as one with one present file, and only those that have
-more, or one that is missing, are looked at one by one.
+A model's files all have its size.
 """
 
 from __future__ import annotations
@@ -41,71 +40,26 @@ class RootFigures(NamedTuple):
     missing: int
 
 
-#: What is counted too much or too little for models that are not the ordinary case.
-_CORRECTIONS = (
-    "SELECT type, base_model, sum(present - 1), total((present - 1) * size), total((inodes - 1) * size),"
-    " sum(max(inodes - 1, 0)), total(max(inodes - 1, 0) * size), sum(present = 0)"
-    " FROM (SELECT m.type, m.base_model, coalesce(m.size_bytes, 0) AS size, count(f.sha256) AS present,"
-    " count(DISTINCT f.device || ':' || f.inode) AS inodes"
-    " FROM json_each(?) AS e CROSS JOIN models AS m ON m.sha256 = e.value"
-    " LEFT JOIN files AS f INDEXED BY files_sha256 ON f.sha256 = m.sha256 AND f.missing_since IS NULL"
-    " GROUP BY e.id) GROUP BY type, base_model"
-)
-
-
-#: Digests are spread evenly: about half of all models are below this one.
-_MIDDLE = "8"
-
-
-class Unusual(NamedTuple):
-    """What the models with several rows in `files`, or with a missing one, differ by from the ordinary case,
-    by type and base model; and how many rows the former have beyond one each."""
-
-    corrections: dict[tuple[str, str], Figures]
-    more_rows: int
-
-
 def by_kind(library: Library) -> dict[tuple[str, str], Figures]:
-    """The figures of each type and base model, as if each model had one present file."""
-    return {
+    """The figures of each type and base model.
+
+    Every model is counted as one file first; then what is different with those that are not.
+    """
+    found = {
         (kind, base): Figures(models, models, int(size), int(size))
         for kind, base, models, size in library.all(
             "SELECT type, base_model, count(*), total(size_bytes) FROM models INDEXED BY models_kind"
             " GROUP BY type, base_model"
         )
     }
-
-
-def unusual(library: Library, *, upper: bool) -> Unusual:
-    """What must be added for the models on one side of the middle; two thirds of what all figures cost."""
-    half = f"sha256 {'>=' if upper else '<'} '{_MIDDLE}'"
-    # As one row: between two, a thread of Python waits for the other. In order: neighbours are found faster.
-    ((found, more_rows),) = library.all(
-        "SELECT json_group_array(sha256), total(more) FROM (SELECT sha256, max(more) AS more FROM"
-        " (SELECT sha256, count(*) - 1 AS more FROM files INDEXED BY files_sha256"
-        f" WHERE {half} GROUP BY sha256 HAVING count(*) > 1"
-        " UNION ALL SELECT sha256, 0 FROM files INDEXED BY files_root"
-        f" WHERE root_id IN (SELECT id FROM roots) AND missing_since > 0 AND {half}"
-        " UNION ALL SELECT sha256, 0 FROM files INDEXED BY files_root"
-        f" WHERE root_id IS NULL AND missing_since > 0 AND {half}) GROUP BY sha256)"
-    )
-    corrections = {
-        (kind, base): Figures(0, *map(int, values))
-        for kind, base, *values in library.all(_CORRECTIONS, [found])
-    }
-    return Unusual(corrections, int(more_rows))
-
-
-def without_rows(library: Library) -> dict[tuple[str, str], Figures]:
-    """What the models without any row in `files` differ by. Looks at every model."""
-    return {
-        (kind, base): Figures(0, -models, -int(size), -int(size), missing=models)
-        for kind, base, models, size in library.all(
-            "SELECT m.type, m.base_model, count(*), total(m.size_bytes) FROM models AS m"
-            " WHERE NOT EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256)"
-            " GROUP BY m.type, m.base_model"
-        )
-    }
+    for kind, base, *values in library.all(
+        "SELECT m.type, m.base_model, sum(c.present - 1), total((c.present - 1) * m.size_bytes),"
+        " total((c.inodes - 1) * m.size_bytes), sum(max(c.inodes - 1, 0)),"
+        " total(max(c.inodes - 1, 0) * m.size_bytes), sum(c.present = 0)"
+        " FROM file_counts AS c CROSS JOIN models AS m ON m.sha256 = c.sha256 GROUP BY m.type, m.base_model"
+    ):
+        found[kind, base] = found[kind, base].plus(Figures(0, *map(int, values)))
+    return found
 
 
 def by_root(library: Library) -> list[RootFigures]:
@@ -147,13 +101,12 @@ def by_tag(library: Library) -> list[tuple[str, int]]:
 def in_full_by_tag(library: Library) -> dict[str, Figures]:
     """The figures of each tag. Looks at every model that bears one."""
     rows = library.all(
-        "SELECT t.name, count(*), sum(present), total(present * size), total(inodes * size),"
-        " sum(max(inodes - 1, 0)), total(max(inodes - 1, 0) * size), sum(present = 0) FROM model_tags AS mt"
-        " JOIN tags AS t ON t.id = mt.tag_id"
-        " JOIN (SELECT m.sha256, coalesce(m.size_bytes, 0) AS size,"
-        " count(f.sha256) AS present, count(DISTINCT f.device || ':' || f.inode) AS inodes FROM models AS m"
-        " LEFT JOIN files AS f ON f.sha256 = m.sha256 AND f.missing_since IS NULL GROUP BY m.sha256) AS e"
-        " ON e.sha256 = mt.sha256 GROUP BY mt.tag_id ORDER BY count(*) DESC, t.folded"
+        "SELECT name, count(*), sum(present), total(present * size), total(inodes * size),"
+        " sum(max(inodes - 1, 0)), total(max(inodes - 1, 0) * size), sum(present = 0) FROM"
+        " (SELECT t.id, t.name, t.folded, coalesce(m.size_bytes, 0) AS size,"
+        " coalesce(c.present, 1) AS present, coalesce(c.inodes, 1) AS inodes FROM tags AS t"
+        " JOIN model_tags AS mt ON mt.tag_id = t.id JOIN models AS m ON m.sha256 = mt.sha256"
+        " LEFT JOIN file_counts AS c ON c.sha256 = m.sha256) GROUP BY id ORDER BY count(*) DESC, folded"
     )
     return {name: Figures(*map(int, values)) for name, *values in rows}
 

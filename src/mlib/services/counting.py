@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.db import statistics
-from mlib.db.side_by_side import side_by_side
 from mlib.db.statistics import Figures
 
 if TYPE_CHECKING:
@@ -29,25 +28,12 @@ class Counted(NamedTuple):
 def count(library: Library, *, tags_in_full: bool = False) -> Counted:
     """The figures of everything as it is at one moment, the largest first."""
     with library.reading():
-        (lower, kinds, tags, full), (upper, roots, findings, pending) = side_by_side(
-            library,
-            lambda here: (
-                statistics.unusual(here, upper=False),
-                statistics.by_kind(here),
-                statistics.by_tag(here),
-                statistics.in_full_by_tag(here) if tags_in_full else None,
-            ),
-            lambda there: (
-                statistics.unusual(there, upper=True),
-                statistics.by_root(there),
-                statistics.by_finding(there),
-                statistics.waiting(there),
-            ),
-        )
-        kinds = _added(_added(kinds, lower.corrections), upper.corrections)
-        rows = sum(root.files + root.missing for root in roots)
-        if rows - lower.more_rows - upper.more_rows < sum(figures.models for figures in kinds.values()):
-            kinds = _added(kinds, statistics.without_rows(library))
+        kinds = statistics.by_kind(library)
+        tags = statistics.by_tag(library)
+        full = statistics.in_full_by_tag(library) if tags_in_full else None
+        roots = statistics.by_root(library)
+        findings = statistics.by_finding(library)
+        pending = statistics.waiting(library)
     types: dict[str, Figures] = {}
     bases: dict[str, Figures] = {}
     total = Figures()
@@ -56,12 +42,6 @@ def count(library: Library, *, tags_in_full: bool = False) -> Counted:
         types[kind] = types.get(kind, Figures()).plus(figures)
         bases[base] = bases.get(base, Figures()).plus(figures)
     return Counted(total, _sorted(types), _sorted(bases), tags, full, roots, findings, pending)
-
-
-def _added(
-    kinds: dict[tuple[str, str], Figures], corrections: dict[tuple[str, str], Figures]
-) -> dict[tuple[str, str], Figures]:
-    return {key: figures.plus(corrections.get(key, Figures())) for key, figures in kinds.items()}
 
 
 def _sorted(groups: dict[str, Figures]) -> dict[str, Figures]:
