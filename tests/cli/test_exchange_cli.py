@@ -134,6 +134,23 @@ class TestImport:
         mlib_here("export", "-o", tmp_path / "again.jsonl", library=other)
         assert (tmp_path / "again.jsonl").read_bytes() == out.read_bytes()
 
+    def test_what_changes_nothing_leaves_no_backup_and_no_entry(
+        self, scanned: str, library_path: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out.jsonl"
+        mlib_here("export", "-o", out, library=library_path)
+        before = mlib_here("log", "--json", library=library_path).json
+        for strategy in ("report", "override", "merge"):
+            again = mlib_here(
+                "import", "--from", out, "--on-conflict", strategy, "--json", library=library_path
+            )
+            assert again.json["backup"] is None
+        assert os.listdir(library_path.parent / "backups") == []
+        assert mlib_here("log", "--json", library=library_path).json == before
+        mlib_here("update", scanned, "--notes", "changed", library=library_path)
+        told = mlib_here("import", "--from", out, "--on-conflict", "override", "--json", library=library_path)
+        assert [told.json["backup"]] == [str(path) for path in library_path.parent.glob("backups/*")]
+
     @pytest.mark.usefixtures("scanned")
     def test_a_broken_line_is_listed_and_costs_the_exit_code(
         self, library_path: Path, tmp_path: Path

@@ -128,6 +128,18 @@ class TestOlderDatabases:
         done = mlib_here("import", "--from", old, "--json", library=path, code=3).json
         assert Path(done["backup"]).exists()
 
+    def test_what_changes_nothing_leaves_no_backup(self, path: Path, old: str) -> None:
+        """A nightly import would push those out that hold something."""
+        first = mlib_here("import", "--from", old, "--json", library=path, code=3).json
+        again = mlib_here("import", "--from", old, "--json", library=path, code=3).json
+        assert again["backup"] is None
+        assert snapshot(path.parent / "backups").keys() == {str(path.parent / "backups"), first["backup"]}
+
+    def test_one_backup_is_enough(self, path: Path, old: str) -> None:
+        words = ["import", "--from", old, "--on-conflict", "override", "--json"]
+        done = mlib_here(*words, library=path, code=None).json
+        assert snapshot(path.parent / "backups").keys() == {str(path.parent / "backups"), done["backup"]}
+
     def test_a_conflict_can_be_settled_afterwards(self, path: Path, old: str) -> None:
         done = mlib_here("import", "--from", old, "--json", library=path, code=3).json
         last = done["conflict"][-1]["id"]

@@ -103,6 +103,31 @@ def test_what_comes_to_nothing_is_no_entry(library: Library) -> None:
     assert log(library) == []
 
 
+def test_what_came_and_went_is_not_told(library: Library) -> None:
+    """However many there were: their metadata would stand twice in the history of each import."""
+    with history.recording(library, "import --from"):
+        ids = [put_pending(library, f"/m/{n}", sha256=f"{n:064x}", meta_json='{"a":1}') for n in range(600)]
+        import_pending(library, ids[:-1])
+    (told,) = log(library)
+    assert (told.models, told.pending) == (599, 1)
+    left = library.all("SELECT DISTINCT subject FROM changes WHERE table_name LIKE 'pending%'")
+    assert left == [(f"pending:{ids[-1]}",)]
+    with history.recording(library, "scan"), library.transaction():
+        for pending_id in [put_pending(library, f"/n/{n}", sha256=f"{n:064x}") for n in range(600)]:
+            pending.remove(library, pending_id)
+    assert [each.entry.id for each in log(library)] == [told.entry.id]
+
+
+def test_what_went_and_came_is_told_as_what_changed(library: Library) -> None:
+    put_model(library, notes="mine")
+    with history.recording(library, "x"), library.transaction():
+        library.execute("DELETE FROM models")
+        put_model(library, notes="other")
+    assert changed(library, 1) == [("notes", "mine", "other")]
+    undo(library)
+    assert notes(library) == "mine"
+
+
 def test_a_rehearsal_and_a_rollback_leave_no_entry(library: Library) -> None:
     put_model(library)
     with history.recording(library, "x", dry_run=True):

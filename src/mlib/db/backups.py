@@ -52,6 +52,12 @@ def make_backup(path: str, reason: str) -> str:
     return final
 
 
+def discard(backup: str) -> None:
+    """Remove a backup that holds nothing which the library does not."""
+    with suppress(OSError):  # it does no harm
+        os.unlink(backup)
+
+
 def copy_to(path: str, to: str, *, may_replace: bool) -> None:
     """Copy the library at `path` to a file of the user's own, whole and checked.
 

@@ -22,6 +22,12 @@ KEPT_ENTRIES = 1000
 KEPT_MS = 90 * 86_400_000
 #: Entries of more changes than this are not looked through for having come to nothing.
 _SMALL = 500
+#: The rows that one entry made and removed again, such as a pending import that became a model at once.
+_CAME_AND_WENT = (
+    "SELECT table_name, row_key FROM changes WHERE entry_id = ?1 GROUP BY table_name, row_key"
+    " HAVING sum(before IS NULL) = sum(after IS NULL)"
+    " AND min(id) = min(CASE WHEN before IS NULL THEN id END)"
+)
 
 
 class Entry(NamedTuple):
@@ -76,6 +82,14 @@ def note(library: Library) -> None:
     """Have the entry of this recording although nothing was changed; only inside `transaction`."""
     if triggers.are_set_up(library):
         triggers.make_entry(library)
+
+
+def came_to_nothing(library: Library) -> bool:
+    """Whether all that was recorded so far left no trace; False where nothing is recorded."""
+    if not triggers.are_set_up(library):
+        return False
+    entry_id = triggers.entry(library)
+    return entry_id is None or _is_void(library, entry_id)
 
 
 def entry(library: Library, entry_id: int) -> Entry | None:
@@ -146,21 +160,27 @@ def _entry(library: Library, row: Row) -> Entry:
 
 def _close(library: Library, entry_id: int) -> None:
     """Drop an entry that came to nothing, and those that are older than anybody will ask for."""
-    made = library.all(
-        "SELECT undoes, (SELECT count(*) FROM (SELECT 1 FROM changes WHERE entry_id = ?1 LIMIT ?2))"
-        " FROM entries WHERE id = ?1",
-        [entry_id, _SMALL],
-    )
-    empty = any(undoes is None and count < _SMALL for undoes, count in made) and not changes(
-        library, entry_id
-    )
+    is_undo = library.one("SELECT 1 FROM entries WHERE id = ? AND undoes IS NOT NULL", [entry_id])
+    is_void = _is_void(library, entry_id) and is_undo is None
     old = "id < ? AND at < ?"
     bounds = [entry_id - KEPT_ENTRIES, times.now() - KEPT_MS]
-    if empty or library.one(f"SELECT 1 FROM entries WHERE {old} LIMIT 1", bounds):
+    if is_void or library.one(f"SELECT 1 FROM entries WHERE {old} LIMIT 1", bounds):
         with library.transaction():
-            if empty:
+            if is_void:
                 library.execute("DELETE FROM entries WHERE id = ?", [entry_id])
             library.execute(f"DELETE FROM entries WHERE {old}", bounds)
+
+
+def _is_void(library: Library, entry_id: int) -> bool:
+    """Whether nothing is left of what an entry did. Drops from it what came and went."""
+    if library.one(f"SELECT 1 FROM ({_CAME_AND_WENT}) LIMIT 1", [entry_id]) is not None:
+        with library.transaction():
+            library.execute(
+                f"DELETE FROM changes WHERE entry_id = ?1 AND (table_name, row_key) IN ({_CAME_AND_WENT})",
+                [entry_id],
+            )
+    few = library.all("SELECT 1 FROM changes WHERE entry_id = ? LIMIT ?", [entry_id, _SMALL])
+    return len(few) < _SMALL and not changes(library, entry_id)
 
 
 def _joined(earlier: Change, now: Change) -> Change:

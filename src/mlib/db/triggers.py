@@ -32,14 +32,19 @@ def take_down(library: Library) -> int | None:
     for table in SUBJECTS:
         for event in _events(table):
             library.all(f"DROP TRIGGER IF EXISTS record_{event}_{table}")
-    row = library.one("SELECT entry_id FROM recording")
+    entry_id = entry(library)
     library.all("DROP TABLE recording")
-    return None if row is None else row[0]
+    return entry_id
 
 
 def are_set_up(library: Library) -> bool:
     """Whether this connection's changes are being recorded."""
     return library.one("SELECT 1 FROM sqlite_temp_master WHERE name = 'recording'") is not None
+
+
+def entry(library: Library) -> int | None:
+    """The entry that was made so far, if any was."""
+    return next((found for (found,) in library.all("SELECT entry_id FROM recording")), None)
 
 
 def make_entry(library: Library) -> None:

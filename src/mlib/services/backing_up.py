@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import Refused
-from mlib.db import restoring
-from mlib.db.backups import BY_HAND, copy_to
+from mlib.db import history, restoring
+from mlib.db.backups import BY_HAND, copy_to, discard
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -35,6 +35,17 @@ def back_up(library: Library, to: str | None, *, may_replace: bool) -> str:
         raise Refused("same_file", f"this is the library itself: {to}")
     copy_to(library.path, to, may_replace=may_replace)
     return os.path.abspath(to)
+
+
+def needed(library: Library, backup: str | None) -> str | None:
+    """The backup that was made before what is being recorded; None, and removed, where that changed nothing.
+
+    A nightly import that finds nothing new would push all older ones out.
+    """
+    if backup is None or not history.came_to_nothing(library):
+        return backup
+    discard(backup)
+    return None
 
 
 def known_backups(path: str) -> list[Backup]:

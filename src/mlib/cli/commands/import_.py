@@ -88,6 +88,7 @@ def import_(
 
         raise WrongUsage("bad_options", "--query chooses models: it goes with --sidecars")
     from mlib.cli.recording import recorded
+    from mlib.services.backing_up import needed
     from mlib.services.importing import ConflictStrategy, Failed, import_pending
     from mlib.services.staging import is_export, stage_legacy
 
@@ -112,12 +113,16 @@ def import_(
         opening = open_for(ctx, library, mode="rehearse" if dry_run else "write")
     with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
         staged = stage_legacy(opened, from_, keep_backup=not dry_run) if from_ is not None else None
+        backup = staged.backup if staged is not None else None
         report = import_pending(
-            opened, wanted, strategy=ConflictStrategy(on_conflict), keep_backup=not dry_run
+            opened,
+            wanted,
+            strategy=ConflictStrategy(on_conflict),
+            keep_backup=not dry_run and backup is None,
         )
+        report.backup = needed(opened, backup or report.backup)
     if staged is not None:
         report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in staged.bad]
-        report.backup = staged.backup or report.backup
     _print(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if report.conflict or report.failed or (wanted is not None and report.waiting):
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
@@ -136,6 +141,7 @@ def _from_sidecars(
     from mlib.cli.recording import recorded
     from mlib.cli.refs import chosen
     from mlib.core.errors import WrongUsage
+    from mlib.services.backing_up import needed
     from mlib.services.importing import ConflictStrategy, import_sidecars
 
     if from_ is not None:
@@ -150,12 +156,14 @@ def _from_sidecars(
     ):
         every = not refs and query is None
         shas = None if every else [target.sha256 for target in chosen(opened, refs or [], query)]
-        return import_sidecars(
+        report = import_sidecars(
             opened,
             None if shas is None else [sha256 for sha256 in shas if sha256],
             strategy=ConflictStrategy(on_conflict),
             keep_backup=not dry_run,
         )
+        report.backup = needed(opened, report.backup)
+        return report
 
 
 def _from_export(
@@ -170,6 +178,7 @@ def _from_export(
 ) -> ImportReport:
     from mlib.cli.recording import recorded
     from mlib.core.errors import WrongUsage
+    from mlib.services.backing_up import needed
     from mlib.services.importing import ConflictStrategy, Failed, ImportReport, Waiting, import_pending
     from mlib.services.staging import check_export, import_export, parse_move
 
@@ -189,9 +198,9 @@ def _from_export(
         opening = open_or_create(ctx, library, check=lambda _: check_export(path))
     with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
         taken = import_export(opened, path, importer=importer, moves=parsed, keep_backup=not dry_run)
+        report.backup = needed(opened, taken.backup)
     report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in taken.bad]
     report.waiting += [Waiting(pending_id, where) for pending_id, where in taken.waiting]
-    report.backup = taken.backup
     if taken.roots:
         output.note(f"folders to scan taken over: {len(taken.roots)}; `mlib roots` lists them")
     return report
