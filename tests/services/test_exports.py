@@ -365,6 +365,31 @@ class TestBadInput:
         assert [each.code for each in taken.bad] == ["line_too_long"]
         assert len(report.success) == 3
 
+    def test_an_export_that_was_cut_off_is_taken_and_told_of(
+        self, library: Library, other: Library, tmp_path: Path
+    ) -> None:
+        """At a line's end no line of it is broken."""
+        fill(library)
+        header, *lines = exported(library).splitlines(keepends=True)
+        path = tmp_path / "export.jsonl"
+        for kept in range(len(lines) + 1):
+            path.write_text("".join([header, *lines[:kept], "\n"]))
+            taken, _ = take_over(other, path)
+            cut = [("cut_off", f"the export ends after {kept} of {len(lines)} records")]
+            assert [(each.code, each.message) for each in taken.bad] == (cut if kept < len(lines) else [])
+        path.write_text("".join([header, *lines[:-1], "broken\n"]))
+        assert [each.code for each in take_over(other, path)[0].bad] == ["bad_line"]
+
+    def test_some_of_a_library_are_counted_as_such(
+        self, library: Library, other: Library, tmp_path: Path
+    ) -> None:
+        fill(library)
+        sha256 = models.all_ids(library)[0]
+        targets = [Target(sha256=sha256), Target(sha256=sha256), Target(pending_id=pending.ids(library)[0])]
+        path = written(library, tmp_path, *targets)
+        assert json.loads(path.read_text().splitlines()[0])["records"] == 2
+        assert take_over(other, path)[0].bad == []
+
     def test_no_pictures_come_in_with_what_waits(self, other: Library, tmp_path: Path) -> None:
         picture = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * 200
         told = {"sha256": SHA, "path": "/m/x.pt", "meta": {"images": [picture], "cover": picture, "n": 1}}
@@ -386,7 +411,8 @@ class TestBadInput:
                 '{"format":"mlib-export","version":1,"roots":[{"type":"loras","path":"rel"}]}',
                 "unknown_export",
             ),
-            ('{"format":"mlib-export","version":99}\n', "export_too_new"),
+            ('{"format":"mlib-export","version":1,"records":"many"}', "unknown_export"),
+            ('{"format":"mlib-export","version":99,"records":"many"}\n', "export_too_new"),
         ],
     )
     def test_a_header_that_is_none_is_refused_before_anything_is_done(

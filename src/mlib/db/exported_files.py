@@ -138,7 +138,8 @@ def _library_lines(path: str) -> Iterator[str]:
             )
         reader = _Reader(db)
         with_facts = schema.tables.keys() >= set(_FACTS)
-        yield exchange.header_line(STEP_NAMES[-1], exports.roots(reader))
+        records = exports.count(reader, None, None)
+        yield exchange.header_line(STEP_NAMES[-1], exports.roots(reader), records=records)
         for exported in exports.models(reader, with_facts=with_facts):
             yield exchange.line(exported)
         for entry in exports.pending(reader, with_facts=with_facts):

@@ -83,6 +83,18 @@ def pending(
         yield from _pending(reader, batch, with_facts=with_facts)
 
 
+def count(reader: Reader, shas: Sequence[str] | None, ids: Sequence[int] | None) -> int:
+    """How many `models` and `pending` give."""
+    return _count(reader, "models", "sha256", shas) + _count(reader, "pending_import", "id", ids)
+
+
+def _count(reader: Reader, table: str, key: str, wanted: Sequence[str] | Sequence[int] | None) -> int:
+    if wanted is None:
+        return int(reader.all(f"SELECT count(*) FROM {table}")[0][0])
+    chosen = f"{key} IN (SELECT value FROM json_each(?))"
+    return int(reader.all(f"SELECT count(*) FROM {table} WHERE {chosen}", [json.dumps(list(wanted))])[0][0])
+
+
 def _models(reader: Reader, shas: Sequence[str], *, with_facts: bool) -> list[Exported]:
     keys = [json.dumps(shas)]
     chosen = "IN (SELECT value FROM json_each(?))"

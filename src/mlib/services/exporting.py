@@ -39,13 +39,16 @@ class ExportCount:
 def as_lines(library: Library, targets: Sequence[Target] | None, *, count: ExportCount) -> Iterator[str]:
     """All of the library, or these, a JSON object a line; equal libraries give equal lines.
 
-    The first is the header: it names the roots where everything is told. All is of one moment, and whoever
-    reads slowly keeps no writer waiting. Memory stays flat. Raises MlibError (`no_temporary_copy`).
+    The first is the header: it tells how many follow, and names the roots where everything is told. All is of
+    one moment, and whoever reads slowly keeps no writer waiting. Memory stays flat. Raises MlibError
+    (`no_temporary_copy`).
     """
     shas, ids = _chosen(targets)
 
     def lines(moment: Library) -> Iterator[str]:
-        yield exchange.header_line(STEP_NAMES[-1], exports.roots(moment) if targets is None else [])
+        folders = exports.roots(moment) if targets is None else []
+        records = exports.count(moment, shas, ids)
+        yield exchange.header_line(STEP_NAMES[-1], folders, records=records)
         for model in exports.models(moment, shas):
             yield exchange.line(model)
             count.models += 1

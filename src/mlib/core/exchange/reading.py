@@ -32,25 +32,26 @@ def header_of(text: str, *, path: str) -> Header:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise MlibError("unknown_export", f"this is no export of mlib: {path}")
     try:
-        version, roots = _version_and_roots(document)
+        header = _header(document)
     except BadLineError as error:
         message = f"the header of this export is damaged: {error.message}: {path}"
         raise MlibError("unknown_export", message) from error
-    if version > VERSION:
+    if header.version > VERSION:
         raise Refused(
             "export_too_new",
-            f"this export was made by a newer mlib (version {version} of the format): {path}",
+            f"this export was made by a newer mlib (version {header.version} of the format): {path}",
             hint="upgrade mlib",
         )
-    return Header(version, roots)
+    return header
 
 
-def _version_and_roots(document: Mapping[str, jsontext.Json]) -> tuple[int, tuple[Root, ...]]:
+def _header(document: Mapping[str, jsontext.Json]) -> Header:
     version = _whole(document, "version")
     if not version:
         raise BadLineError("it has no version")
-    # What a newer version calls roots is not for this one to judge.
-    return version, tuple(map(_root, _list(document, "roots"))) if version <= VERSION else ()
+    if version > VERSION:  # what it calls roots is not for this one to judge
+        return Header(version)
+    return Header(version, tuple(map(_root, _list(document, "roots"))), _whole(document, "records"))
 
 
 def exported_of(text: str) -> Exported:

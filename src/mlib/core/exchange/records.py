@@ -62,7 +62,8 @@ class Exported(NamedTuple):
 
 
 class Header(NamedTuple):
-    """The first line."""
+    """The first line. `records` is how many others there are; what was made by hand need not say."""
 
     version: int
     roots: tuple[Root, ...] = ()
+    records: int | None = None

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from mlib.core.models import Root
 
 
-def header_line(schema: str, roots: Iterator[Root] | list[Root]) -> str:
-    """The first line of an export."""
+def header_line(schema: str, roots: Iterator[Root] | list[Root], *, records: int) -> str:
+    """The first line of an export that so many records follow."""
     listed: list[jsontext.Json] = [
         {"type": root.type, "path": root.path, "origin": root.origin, "any_file": root.any_file}
         for root in roots
     ]
-    return jsontext.tame({"format": FORMAT, "version": VERSION, "schema": schema, "roots": listed})
+    return jsontext.tame(
+        {"format": FORMAT, "version": VERSION, "schema": schema, "records": records, "roots": listed}
+    )
 
 
 def line(exported: Exported) -> str:

@@ -73,8 +73,8 @@ def import_export(
 
     The paths it names are kept as places where the model was seen last, each with its beginning changed as
     `moves` says. Its roots are remembered by a library that has none. Each batch is one transaction. Twice
-    is the same as once. A line that cannot be used is told and passed over. Raises MlibError for a file that
-    is no export, before the library is touched.
+    is the same as once. A line that cannot be used is told and passed over; where lines are missing at the
+    end, that is told too. Raises MlibError for a file that is no export, before the library is touched.
     """
     report = ExportReport()
     if os.path.exists(library.path) and os.path.samefile(path, library.path):
@@ -86,7 +86,9 @@ def import_export(
         if keep_backup and library.one("SELECT 1 FROM models UNION ALL SELECT 1 FROM pending_import LIMIT 1"):
             report.backup = library.backup("before-import")
         _take_roots(library, [_moved_root(root, moves) for root in header.roots], report)
-        for batch in _batches(_moved(exported, moves) for exported in _usable(numbered, report)):
+        for batch in _batches(
+            _moved(exported, moves) for exported in _usable(numbered, header.records, report)
+        ):
             _take_over(library, batch, importer, path, report)
     return report
 
@@ -102,8 +104,12 @@ def _first(numbered: Iterator[tuple[int, str | TooLong]]) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _usable(numbered: Iterable[tuple[int, str | TooLong]], report: ExportReport) -> Iterator[Exported]:
+def _usable(
+    numbered: Iterable[tuple[int, str | TooLong]], expected: int | None, report: ExportReport
+) -> Iterator[Exported]:
+    lines = 0
     for number, text in numbered:
+        lines += isinstance(text, TooLong) or bool(text.strip())
         if isinstance(text, TooLong):
             report.bad.append(BadRow("", "line_too_long", f"line {number}: {text.reason}"))
             continue
@@ -113,6 +119,8 @@ def _usable(numbered: Iterable[tuple[int, str | TooLong]], report: ExportReport)
             yield exchange.exported_of(text)
         except BadLineError as error:
             report.bad.append(BadRow("", "bad_line", f"line {number}: {error.message}"))
+    if lines < (expected or 0):
+        report.bad.append(BadRow("", "cut_off", f"the export ends after {lines:,} of {expected:,} records"))
 
 
 def _batches(every: Iterable[Exported]) -> Iterator[list[Exported]]:
