@@ -192,7 +192,8 @@ class TestErrors:
         (["show", "one", "--nonsense"], 2, "usage"),
         (["nonsense"], 2, "usage"),
         (["import", "--on-conflict", "nonsense"], 2, "usage"),
-        (["scan", "--root", "loras=/nowhere/at/all"], 1, ""),
+        (["scan", "--root", "loras=/nowhere/at/all"], 5, "no_such_directory"),
+        (["import", "--from", "/nowhere/at/all"], 5, "no_such_file"),
     )
 
     @pytest.fixture

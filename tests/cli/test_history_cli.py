@@ -61,7 +61,7 @@ def test_undo_and_log_in_a_pipe(path: Path) -> None:
         (["forget"], 2),
         (["forget", "nobody", "--yes"], 5),
         (["roots", "remove", "nowhere"], 5),
-        (["roots", "add", "/no/such/folder"], 1),
+        (["roots", "add", "/no/such/folder"], 5),
     ],
     ids=str,
 )

@@ -90,7 +90,7 @@ def test_a_scan_that_would_rather_not_believe_it_exits_4(loras: Path, library_pa
 
 
 def test_a_path_that_never_was_is_an_error_and_makes_no_library(loras: Path, library_path: Path) -> None:
-    done = mlib("scan", "--root", f"loras={loras}", "--json", loras / "typo.pt", library=library_path, code=1)
+    done = mlib("scan", "--root", f"loras={loras}", "--json", loras / "typo.pt", library=library_path, code=5)
     assert done.error["code"] == "no_such_path"
     assert not library_path.exists()
 

@@ -10,7 +10,7 @@ import stat
 
 import yaml
 
-from mlib.core.errors import MlibError
+from mlib.core.errors import MlibError, NotFound
 
 MAX_BYTES = 1_000_000
 #: Keys that `<<` may copy. An alias only points, but a merge copies: twenty lines can ask for all memory.
@@ -21,8 +21,8 @@ _MERGE = "tag:yaml.org,2002:merge"
 def read_mapping(path: str) -> dict[object, object]:
     """The mapping at the top of a YAML file, as plain values; empty if the file holds nothing.
 
-    Raises MlibError `no_such_file`, or `bad_yaml` for a file that cannot be read, is larger than MAX_BYTES,
-    is no UTF-8, no YAML or no mapping.
+    Raises NotFound `no_such_file`, or MlibError `bad_yaml` for a file that cannot be read, is larger than
+    MAX_BYTES, is no UTF-8, no YAML or no mapping.
     """
     text = _read_text(path)
     try:
@@ -85,7 +85,7 @@ def _read_text(path: str) -> str:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise MlibError("no_such_file", f"{path}: no such file") from error
+        raise NotFound("no_such_file", f"{path}: no such file") from error
     except OSError as error:
         raise _bad(path, None, f"cannot be read: {(error.strerror or str(error)).lower()}") from error
     if len(data) > MAX_BYTES:

@@ -27,7 +27,7 @@ _KINDS = (
 def extra_entries(yaml_path: str) -> Iterator[tuple[Root, bool] | Problem]:
     """Each line of the file as a root and whether it goes to the front of its type, or what is wrong with it.
 
-    Raises MlibError `no_such_file` or `bad_yaml` for a fault of the whole file.
+    Raises NotFound `no_such_file` or MlibError `bad_yaml` for a fault of the whole file.
     """
     from mlib.core.bounded_yaml import read_mapping
 

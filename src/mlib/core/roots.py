@@ -18,7 +18,7 @@ from mlib.core.comfyui import (
     canonical_type,
     is_type_name,
 )
-from mlib.core.errors import MlibError, WrongUsage
+from mlib.core.errors import MlibError, NotFound, WrongUsage
 from mlib.core.extra_paths import extra_entries, path_text
 from mlib.core.models import Problem, Root
 from mlib.core.walk import PASSED_OVER
@@ -43,7 +43,7 @@ def comfyui_roots(directory: str) -> RootsFound:
 
     `directory` is a checkout or its models folder. The `extra_model_paths.yaml` of the checkout is read too;
     one that is broken as a whole is a problem. Other folders under models/ are types of their own name.
-    Raises MlibError `no_such_directory`, `not_a_directory`, `unreadable_root` or `no_comfyui`.
+    Raises NotFound `no_such_directory`, MlibError `not_a_directory`, `unreadable_root` or `no_comfyui`.
     Order as in ComfyUI's main.py: built-in folders, the YAML's, those under output/, those of custom nodes.
     """
     base, models = _checkout_and_models(_absolute(directory))
@@ -78,7 +78,8 @@ def extra_paths_roots(yaml_path: str, *, after: Sequence[Root] = ()) -> RootsFou
     """The roots `after`, with those of an `extra_model_paths.yaml` added as ComfyUI adds them.
 
     Paths need not exist. What would stop ComfyUI in one block or value is one problem here (`bad_block`,
-    `bad_key`, `bad_value`). Raises MlibError `no_such_file` or `bad_yaml` for a fault of the whole file.
+    `bad_key`, `bad_value`). Raises NotFound `no_such_file` or MlibError `bad_yaml` for a fault of the whole
+    file.
     Format: utils/extra_config.py of ComfyUI.
     """
     by_type = _by_type(after)
@@ -95,7 +96,8 @@ def extra_paths_roots(yaml_path: str, *, after: Sequence[Root] = ()) -> RootsFou
 def root_option(text: str) -> Root:
     """The root that `--root TYPE=DIR` names.
 
-    Raises WrongUsage `bad_root`, or MlibError `no_such_directory`, `not_a_directory`, `unreadable_root`.
+    Raises WrongUsage `bad_root`, NotFound `no_such_directory`, or MlibError `not_a_directory`,
+    `unreadable_root`.
     """
     kind, equals, directory = text.partition("=")
     kind = canonical_type(kind)
@@ -155,7 +157,7 @@ def _folder_names(directory: str) -> frozenset[str]:
         with os.scandir(directory) as entries:
             return frozenset(entry.name for entry in entries if _is_folder(entry))
     except FileNotFoundError as error:
-        raise MlibError("no_such_directory", f"{directory}: no such directory") from error
+        raise NotFound("no_such_directory", f"{directory}: no such directory") from error
     except NotADirectoryError as error:
         raise MlibError("not_a_directory", f"{directory}: not a directory") from error
     except OSError as error:
@@ -204,13 +206,13 @@ def _add(by_type: dict[str, list[Root]], root: Root, *, first: bool = False) -> 
 def _absolute(path: str, *, code: str = "no_such_directory") -> str:
     """`path` with its `~` resolved, absolute and normalised, never followed through links."""
     if not path:
-        raise MlibError(code, "the path is empty")
+        raise NotFound(code, "the path is empty")
     try:
         return os.path.abspath(os.path.expanduser(path_text(path)))
     except ValueError as error:
-        raise MlibError(code, f"the path {path[:60]!r} {error}") from error
+        raise NotFound(code, f"the path {path[:60]!r} {error}") from error
     except FileNotFoundError as error:
-        raise MlibError(code, f"{path}: the current directory no longer exists") from error
+        raise NotFound(code, f"{path}: the current directory no longer exists") from error
 
 
 def _upwards(directory: str) -> Iterator[str]:

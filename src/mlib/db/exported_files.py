@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mlib.core import exchange
-from mlib.core.errors import MlibError, Refused
+from mlib.core.errors import MlibError, NotFound, Refused
 from mlib.core.opening import open_for_reading
 from mlib.core.replacing import failed
 from mlib.db import exports
@@ -115,7 +115,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
             raise MlibError("not_a_file", f"{path} is not a regular file")
         raw = open_for_reading(path)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise MlibError("no_such_file", f"{path}: there is no such file") from error
+        raise NotFound("no_such_file", f"{path}: there is no such file") from error
     except OSError as error:
         raise MlibError("unreadable_file", f"{path} cannot be read: {error.strerror}") from error
     with raw, open(os.dup(raw.fileno()), "rb", buffering=1 << 20) as file:

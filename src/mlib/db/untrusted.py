@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
-from mlib.core.errors import MlibError, Terminated
+from mlib.core.errors import MlibError, NotFound, Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -145,7 +145,7 @@ def _open_regular(path: str) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise MlibError("no_such_file", f"{path}: there is no such file") from error
+        raise NotFound("no_such_file", f"{path}: there is no such file") from error
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, a device without a driver
             raise _not_a_file(path) from error

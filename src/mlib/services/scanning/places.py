@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.errors import MlibError
+from mlib.core.errors import MlibError, NotFound
 from mlib.core.models import Problem, Root
 from mlib.core.roots import EXTRA_PATHS, comfyui_roots, distinct, extra_paths_roots, root_option
 from mlib.core.walk import Scope, is_within
@@ -126,7 +126,7 @@ def choose_scopes(library: Library, places: Places, paths: Sequence[str]) -> lis
             directory, name = os.path.split(path)
             names.setdefault((root, directory), set()).add(name)
         else:
-            raise MlibError("no_such_path", f"there is no such file or directory: {given}")
+            raise NotFound("no_such_path", f"there is no such file or directory: {given}")
     trees = [scope.directory for scope in scopes]
     for (root, directory), only in names.items():
         if not any(is_within(directory, tree) for tree in trees):
