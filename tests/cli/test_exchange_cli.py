@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.faults.machine import tmpfs
 from tests.inprocess import mlib_here
+from tests.libraries import dump, snapshot
+from tests.terminal import on_terminal
 from tests.tools import mlib, write_model
 
 if TYPE_CHECKING:
@@ -204,6 +206,21 @@ class TestRestore:
             assert failed.error["code"] == "disk_full"
             assert failed.error["message"].endswith(f" full: {disk / 'copy'}")
             assert os.listdir(disk) == []
+
+    @pytest.mark.usefixtures("scanned")
+    def test_into_a_pipe(self, library_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`mlib backup - | ssh elsewhere 'cat > copy.db'`."""
+        monkeypatch.chdir(tmp_path)
+        before = snapshot(tmp_path)
+        done = mlib_here("backup", "-", library=library_path)
+        assert mlib_here("backup", "-", "-n", library=library_path).stdout == b""
+        mlib_here("backup", "-", "--json", library=library_path, code=2)
+        code, shown = on_terminal("backup", "-", library=library_path)
+        assert (code, "SQLite" in shown) == (2, False)
+        assert snapshot(tmp_path) == before
+        (tmp_path / "copy.db").write_bytes(done.stdout)
+        assert dump(tmp_path / "copy.db") == dump(library_path)
+        assert "checked" in done.err
 
     def test_one_backup_is_named(self, library_path: Path) -> None:
         mlib_here("restore", library=library_path, code=2)

@@ -71,6 +71,15 @@ def write_exact(lines: Iterable[str]) -> None:
     _write(b"".join(part))
 
 
+def write_bytes(parts: Iterable[bytes]) -> int:
+    """What is no text, for a pipe or a file, part by part; how much it was."""
+    size = 0
+    for part in parts:
+        _write(part)
+        size += len(part)
+    return size
+
+
 def write_values(values: Iterable[str], *, end: str = "\n") -> None:
     """Bare values, a line each: exact in a pipe, so that a script can use them, and tame on a terminal.
 

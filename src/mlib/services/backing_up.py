@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,12 @@ from mlib.db import history, restoring
 from mlib.db.backups import BY_HAND, copy_to, discard
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlib.db.library import Library
     from mlib.db.restoring import Backup
+
+_PART = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,19 @@ def back_up(library: Library, to: str | None, *, may_replace: bool) -> str:
         raise Refused("same_file", f"this is the library itself: {to}")
     copy_to(library.path, to, may_replace=may_replace)
     return os.path.abspath(to)
+
+
+def backed_up(library: Library) -> Iterator[bytes]:
+    """The bytes of a whole, checked copy, part by part; it lies in a temporary folder meanwhile (`TMPDIR`).
+
+    Raises MlibError (`disk_full`, `cannot_write`, ...) before the first part.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "library.db")
+        copy_to(library.path, path, may_replace=False)
+        with open(path, "rb") as copy:
+            while part := copy.read(_PART):
+                yield part
 
 
 def needed(library: Library, backup: str | None) -> str | None:

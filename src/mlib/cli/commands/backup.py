@@ -18,7 +18,8 @@ from mlib.core.errors import WrongUsage
 def backup(
     ctx: typer.Context,
     to: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="Write it there, beyond mlib's own tidying.")
+        str | None,
+        typer.Argument(metavar="[FILE]", help="Write it there (-: into a pipe), beyond mlib's own tidying."),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the backups there are, newest first.")] = False,
     yes: YesOption = False,
@@ -36,8 +37,19 @@ def backup(
             raise WrongUsage("bad_options", "--list writes nothing: it wants no FILE")
         _list(library_path(ctx, library), as_json=as_json)
         return
-    from mlib.services.backing_up import back_up
+    from mlib.services.backing_up import back_up, backed_up
 
+    if to == "-":
+        if as_json or output.is_terminal():
+            raise WrongUsage(
+                "bad_options", "a backup into a pipe is no text: no --json, and - only where > or | follows"
+            )
+        with open_for(ctx, library, mode="read") as opened:
+            if dry_run:
+                output.note("would back up into standard output")
+            else:
+                output.note(f"backed up: {fmt.size(output.write_bytes(backed_up(opened)))}, checked")
+        return
     made = None
     with open_for(ctx, library, mode="read") as opened:
         is_there = to is not None and os.path.lexists(to)
