@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.tools import write_model
+from tests.model_files import safetensors
+from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError, NotFound
 from mlib.db import roots
@@ -46,6 +47,23 @@ def test_roots_are_added_behind_the_known_ones(shelf: Shelf, tmp_path: Path) -> 
     assert [root.type for root in roots.all_roots(shelf.library)] == ["loras", "vae", "diffusion_models"]
     write_model(folder / "x.safetensors")
     assert shelf.told()["added"] == 1
+
+
+def test_what_lies_wrong_is_judged_anew_with_another_type(shelf: Shelf) -> None:
+    """And in the root around it when an inner one is removed."""
+    lora = safetensors({"x.lora_down.weight": 8, "x.lora_up.weight": 8})
+    sha256 = write_bytes(shelf.vae / "inner" / "a.safetensors", lora)
+    shelf.scan()
+    codes = "SELECT code FROM findings WHERE sha256 = ? AND name != ''"
+    assert shelf.library.all(codes, [sha256]) == [("misplaced",)]
+    add_roots(shelf.library, [f"loras={shelf.vae}"])
+    assert shelf.library.all(codes, [sha256]) == []
+    add_roots(shelf.library, [f"vae={shelf.vae}"])
+    assert shelf.library.all(codes, [sha256]) == [("misplaced",)]
+    shelf.add_root("loras", shelf.vae / "inner")
+    assert shelf.library.all(codes, [sha256]) == []
+    remove_root(shelf.library, str(shelf.vae / "inner"))
+    assert shelf.library.all(codes, [sha256]) == [("misplaced",)]
 
 
 def test_a_whole_comfyui_is_added_by_its_folder(library: Library, tmp_path: Path) -> None:

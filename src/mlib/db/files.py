@@ -56,6 +56,14 @@ def known_directories(library: Library, tree: str) -> Iterator[str]:
                 yield path
 
 
+def in_root(library: Library, root_id: int) -> list[KnownFile]:
+    """The present files that belong to a root."""
+    rows = library.all(
+        f"SELECT {FILE_COLUMNS} FROM files WHERE root_id = ? AND missing_since IS NULL", [root_id]
+    )
+    return [file_of(row) for row in rows]
+
+
 def in_no_root(library: Library) -> list[KnownFile]:
     """The present files that belong to no root: `mlib mv` took them there."""
     rows = library.all(f"SELECT {FILE_COLUMNS} FROM files WHERE root_id IS NULL AND missing_since IS NULL")

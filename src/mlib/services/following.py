@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.text import displayable
 from mlib.db import files, models, roots
+from mlib.services.judging import judge_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,9 +49,13 @@ def follow_folder(library: Library, shas: Iterable[str], kind: str) -> None:
 
 
 def remember_roots(library: Library, wanted: Iterable[Root]) -> None:
-    """Add roots or bring them up to date, and let models follow a new type; part of a transaction."""
+    """Add roots or bring them up to date; part of a transaction.
+
+    With a new type models follow it, and whether their files are misplaced is judged anew.
+    """
     before = {root.id: root.type for root in roots.all_roots(library)}
     roots.remember(library, wanted)
     for root in roots.all_roots(library):
         if root.id is not None and before.get(root.id, root.type) != root.type:
             follow_folder(library, roots.models_in(library, root.id), root.type)
+            judge_places(library, files.in_root(library, root.id), [root])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.compare import is_racy, stat_of
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
-from mlib.core.inspection import PLACE_CODES, place_findings
 from mlib.core.models import Problem
 from mlib.core.placing.beside import renamed
 from mlib.core.placing.journal import cut_off, noted
@@ -19,13 +18,14 @@ from mlib.core.placing.moving import Step, explained, move_together, remove_sour
 from mlib.core.placing.renaming import is_other_spelling
 from mlib.core.rereading import reread
 from mlib.core.times import now
-from mlib.db import contents, files, given, roots, sidecars
+from mlib.db import files, given, roots, sidecars
 from mlib.services.filework.alike import other_paths
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import as_known, following, read_again, touching
 from mlib.services.filework.links import dangling, links_to
 from mlib.services.filework.places import Place, place_of, renamed_place
 from mlib.services.following import follow_file
+from mlib.services.judging import judge_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -270,9 +270,5 @@ def _follow(library: Library, old: KnownFile, new: KnownFile, place: Place) -> N
     files.remove(library, old)
     files.put(library, [new])
     given.move(library, new.sha256, (old.directory, old.name), (new.directory, new.name))
-    content = contents.get(library, new.sha256)
-    if content is not None:
-        folder = place.root.type if place.root else None
-        wrong = place_findings(content.format, content.kind, name=new.name, folder_type=folder)
-        contents.put_place_findings(library, new, wrong, codes=PLACE_CODES)
+    judge_places(library, [new], [place.root] if place.root else [])
     follow_file(library, old, new, place.root)

@@ -11,8 +11,9 @@ from mlib.core.roots import comfyui_roots, distinct, root_option
 from mlib.core.standing import standing
 from mlib.core.text import visible
 from mlib.core.walk import is_within
-from mlib.db import roots
+from mlib.db import files, roots
 from mlib.services.following import follow_folder, remember_roots
+from mlib.services.judging import judge_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,11 +99,12 @@ def remove_root(library: Library, name: str, *, dry_run: bool = False) -> Remove
         assert root.id is not None
         others = sorted((each for each in everyone if each != root), key=lambda each: -len(each.path))
         around = next((each for each in others if is_within(root.path, each.path)), None)
-        shas = roots.models_in(library, root.id)
+        shas, rows = roots.models_in(library, root.id), files.in_root(library, root.id)
         moved = roots.hand_over(library, root.id, None if around is None else around.id, times.now())
         roots.forget(library, root.id)
         if around is not None:
             follow_folder(library, shas, around.type)
+            judge_places(library, [row._replace(root_id=around.id) for row in rows], [around])
     return RemoveReport(root, 0 if around else moved, moved if around else 0)
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from mlib.core import times
 from mlib.core.formats.header_json import pack
-from mlib.core.inspection import PLACE_CODES, inspect_file, place_findings
+from mlib.core.inspection import inspect_file
 from mlib.core.keeping import content_of
 from mlib.core.models import Problem
 from mlib.db import contents, models
+from mlib.services.judging import judge_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -91,22 +92,6 @@ def keep(
         _fill_base_model(library, each.content, before)
         found += [(where[each.content.sha256], finding) for finding in each.findings]
     return found + judge_places(library, rows, roots)
-
-
-def judge_places(
-    library: Library, rows: Sequence[KnownFile], roots: Sequence[Root]
-) -> list[tuple[str, Finding]]:
-    """Keep what is wrong with the names and folders of these files; part of a transaction."""
-    types = {root.id: root.type for root in roots}
-    found: list[tuple[str, Finding]] = []
-    for row in rows:
-        content = contents.get(library, row.sha256)
-        if content is not None:
-            folder_type = types.get(row.root_id)
-            wrong = place_findings(content.format, content.kind, name=row.name, folder_type=folder_type)
-            contents.put_place_findings(library, row, wrong, codes=PLACE_CODES)
-            found += [(row.path, finding) for finding in wrong]
-    return found
 
 
 def _fill_base_model(library: Library, content: Content, before: Content | None) -> None:

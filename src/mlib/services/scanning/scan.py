@@ -133,7 +133,7 @@ def _write_known(library: Library, seen: Survey, known: Sequence[Root]) -> None:
     kinds = {root.id: root.type for root in known}
     former = {row.path: row.root_id for row, _ in (*seen.refreshed, *seen.restored)}
     from mlib.services.following import follow_folder
-    from mlib.services.scanning.inspecting import judge_places
+    from mlib.services.judging import judge_places
 
     for start in range(0, len(rows), FLUSH_FILES):
         with library.transaction():
