@@ -45,39 +45,17 @@ def write_json(document: Any) -> None:
 
 def write_lines(lines: Iterable[str]) -> None:
     """Lines for a person or a simple script; nothing in them can steer a terminal."""
-    _write(b"".join(visible(line).encode() + b"\n" for line in lines))
-
-
-def write_marked(lines: Iterable[str]) -> None:
-    """Lines whose parts were made visible already and that may carry our own marks (bold)."""
-    _write(b"".join(line.encode("utf-8", "backslashreplace") + b"\n" for line in lines))
+    write_bytes(visible(line).encode() + b"\n" for line in lines)
 
 
 def write_rows(rows: Iterable[Sequence[str]]) -> None:
     """Tab-separated rows; tabs and line ends within a cell are escaped."""
-    _write(b"".join("\t".join(map(visible, row)).encode() + b"\n" for row in rows))
+    write_bytes("\t".join(map(visible, row)).encode() + b"\n" for row in rows)
 
 
-def write_exact(lines: Iterable[str]) -> None:
-    """Lines that are tame already and meant for a file, a good many at a time."""
-    part: list[bytes] = []
-    size = 0
-    for line in lines:
-        part.append(line.encode("utf-8", "backslashreplace") + b"\n")
-        size += len(part[-1])
-        if size > _PART:
-            _write(b"".join(part))
-            part, size = [], 0
-    _write(b"".join(part))
-
-
-def write_bytes(parts: Iterable[bytes]) -> int:
-    """What is no text, for a pipe or a file, part by part; how much it was."""
-    size = 0
-    for part in parts:
-        _write(part)
-        size += len(part)
-    return size
+def write_tame(lines: Iterable[str]) -> None:
+    """Lines that are tame already: meant for a file, or with our own marks (bold) for a person."""
+    write_bytes(line.encode("utf-8", "backslashreplace") + b"\n" for line in lines)
 
 
 def write_values(values: Iterable[str], *, end: str = "\n") -> None:
@@ -87,14 +65,29 @@ def write_values(values: Iterable[str], *, end: str = "\n") -> None:
     """
     last = end.encode()
     if is_terminal():
-        _write(b"".join(visible(value).encode() + last for value in values))
+        write_bytes(visible(value).encode() + last for value in values)
     else:
-        _write(b"".join(exact(value) + last for value in values))
+        write_bytes(exact(value) + last for value in values)
 
 
 def write_json_lines(documents: Iterable[Any]) -> None:
-    """JSON Lines: a document a line, a good many written at a time."""
-    write_exact(map(_json, documents))
+    """JSON Lines: a document a line."""
+    write_tame(map(_json, documents))
+
+
+def write_bytes(parts: Iterable[bytes]) -> int:
+    """What a pipe or a file is to hold, a good many parts at a time; how many bytes it was."""
+    waiting: list[bytes] = []
+    size = total = 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size > _PART:
+            _write(b"".join(waiting))
+            total += size
+            waiting, size = [], 0
+    _write(b"".join(waiting))
+    return total + size
 
 
 def note(message: str) -> None:

@@ -37,7 +37,7 @@ def write_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
     _fit(widths, columns, shutil.get_terminal_size().columns)
     lines = [pages.heading(_line(titles, widths, columns))]
     lines += [_line(row, widths, columns) for row in cells]
-    output.write_marked(lines)
+    output.write_tame(lines)
 
 
 def shortened(text: str, width: int) -> str:

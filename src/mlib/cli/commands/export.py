@@ -75,7 +75,7 @@ def export(
         lines = telling(opened, targets, count=count)
         size = None
         if to is None and not dry_run and not as_json:
-            output.write_exact(lines)
+            output.write_tame(lines)
         elif to is None or dry_run:
             for _ in lines:
                 pass

@@ -121,7 +121,7 @@ def _print(report: DigestReport, *, as_json: bool, quiet: bool) -> None:
             lines = [heading(visible(digest.path or ""))]
             for name, value in _named(digest).items():
                 lines += entry(name, value or "-")
-            output.write_marked(([""] if number else []) + lines)
+            output.write_tame(([""] if number else []) + lines)
     else:
         for digest in report.digests:
             output.write_rows(

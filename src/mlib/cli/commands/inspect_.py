@@ -40,7 +40,7 @@ def inspect_(
         if as_json:
             documents.append(_document(found))
         elif output.is_terminal():
-            output.write_marked(([""] if number else []) + list(_page(found)))
+            output.write_tame(([""] if number else []) + list(_page(found)))
         else:
             output.write_rows(_rows(found))
     if as_json:

@@ -49,7 +49,7 @@ def stats(
     if as_json:
         output.write_json(_document(counted))
     elif output.is_terminal():
-        output.write_marked(_page(counted, by))
+        output.write_tame(_page(counted, by))
     else:
         output.write_rows(_rows(counted, by))
 

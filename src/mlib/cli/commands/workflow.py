@@ -109,7 +109,7 @@ def _print_sources(report: CheckReport) -> None:
     missing = (each for each in report.answers if each.match.state == "missing")
     urls = dict.fromkeys(each.need.url for each in missing if each.need.url)
     if urls:
-        output.write_marked([heading("where to get what is missing"), *(f"  {visible(url)}" for url in urls)])
+        output.write_tame([heading("where to get what is missing"), *(f"  {visible(url)}" for url in urls)])
 
 
 def _answers(report: CheckReport) -> Iterator[tuple[str, Answer]]:
