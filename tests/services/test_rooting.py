@@ -110,3 +110,15 @@ def test_a_root_is_named_by_its_id_or_any_way_to_it(shelf: Shelf, tmp_path: Path
     with pytest.raises(NotFound) as raised:
         remove_root(shelf.library, "1")
     assert raised.value.code == "root_not_found"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_ways_to_one_folder_the_one_that_is_named_goes(
+    shelf: Shelf, tmp_path: Path, *, turned: bool
+) -> None:
+    shelf.add_root("vae", tmp_path / "other")
+    link, real = (shelf.vae, tmp_path / "other") if turned else (tmp_path / "other", shelf.vae)
+    link.rmdir()
+    link.symlink_to(real)
+    assert remove_root(shelf.library, str(link)).root.path == str(link)
+    assert {each.root.path for each in listed(shelf.library)} == {str(shelf.loras), str(real)}

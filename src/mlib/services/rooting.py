@@ -109,8 +109,11 @@ def remove_root(library: Library, name: str, *, dry_run: bool = False) -> Remove
 
 
 def _named(everyone: Sequence[Root], name: str) -> Root:
-    paths = {name, os.path.abspath(name), os.path.realpath(name)} if name and "\0" not in name else set()
-    for root in everyone:
-        if root.path in paths or str(root.id) == name:
-            return root
+    names = [name]
+    if name and "\0" not in name:  # a link that is a root itself comes before the root that it leads to
+        names += [os.path.abspath(name), os.path.realpath(name)]
+    for each in names:
+        for root in everyone:
+            if root.path == each or str(root.id) == name:
+                return root
     raise NotFound("root_not_found", f"no root is called '{visible(name)}'", hint="`mlib roots` lists them")
