@@ -30,7 +30,7 @@ def free_to_move(seen: Survey, *, accept_missing: bool) -> Callable[[KnownFile],
     Nothing under a root that is offline. In one that is suddenly empty only what turns up elsewhere as the
     very same inode: the rest may lie on a disk that is not mounted, and copies of it elsewhere are copies.
     """
-    states = {state.root.id: state for state in seen.roots.values()}
+    states = {at: state for state in seen.roots.values() for at in (state.root.id, *state.others)}
     fresh = {found.stat for found, _ in seen.fresh}
 
     def free(row: KnownFile) -> bool:
@@ -61,15 +61,17 @@ def close(
     complete: list[int] = []
     judged: set[int | None] = set()
     for state in seen.roots.values():
-        rows = gone.pop(state.root.id, [])
-        verdict = _verdict(state, len(rows), before.get(state.root.id or 0, 0), request.accept_missing)
+        ids = (state.root.id, *state.others)
+        rows = [row for at in ids for row in gone.pop(at, [])]
+        known = sum(before.get(at or 0, 0) for at in ids)
+        verdict = _verdict(state, len(rows), known, request.accept_missing)
         if verdict == "offline":
             report.offline_roots.append(state.root.path)
         elif verdict == "guarded":
             report.guarded_roots.append(state.root.path)
         elif verdict == "judged":
             to_mark += rows
-            judged.add(state.root.id)
+            judged.update(ids)
             if state.whole and not state.failed and state.root.id is not None:
                 complete.append(state.root.id)
     for rows in gone.values():

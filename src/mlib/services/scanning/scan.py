@@ -43,7 +43,8 @@ def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Em
 def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: Importer, emit: Emit) -> None:
     places = check_request(library, request)
     report.problems += places.problems
-    types = {root.id: root.type for root in roots.all_roots(library)}
+    remembered = roots.all_roots(library)
+    types = {root.id: root.type for root in remembered}
     if not request.dry_run:
         places = remember(library, places)
     scopes = choose_scopes(library, places, request.paths)
@@ -51,6 +52,7 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
         library,
         scopes,
         roots=places.known,
+        shadowed=_shadowed(remembered, places.known),
         rehash=request.rehash,
         accept_missing=request.accept_missing,
         emit=emit,
@@ -95,6 +97,14 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
     report.conflicts = ledger.conflicts
     report.findings = ledger.findings
     close(library, seen, ledger, before, request, report)
+
+
+def _shadowed(remembered: Sequence[Root], known: Sequence[Root]) -> list[tuple[Root, Root]]:
+    if {root.id for root in remembered} <= {root.id for root in known}:
+        return []
+    from mlib.services.scanning.shadowed import shadows
+
+    return shadows(remembered, known)
 
 
 def _look_further(

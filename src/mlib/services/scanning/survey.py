@@ -28,12 +28,16 @@ TICK = 0.1
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen of one root: how many candidates, and whether all of it could be listed."""
+    """What was seen of one root: how many candidates, and whether all of it could be listed.
+
+    `others` are the ids of roots that lead to the same folder and are judged with it.
+    """
 
     root: Root
     files: int = 0
     failed: bool = False
     whole: bool = False
+    others: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -68,6 +72,7 @@ def survey(
     scopes: Sequence[Scope],
     *,
     roots: Sequence[Root],
+    shadowed: Sequence[tuple[Root, Root]],
     rehash: bool,
     accept_missing: bool,
     emit: Emit,
@@ -95,9 +100,13 @@ def survey(
     _find_gone_directories(library, scopes, visited, roots, result)
     if all(scope.only is None and scope.directory == scope.root.path for scope in scopes):
         _find_gone_outside(library, roots, result)
+    if shadowed:
+        from mlib.services.scanning.shadowed import find_gone
+
+        find_gone(library, shadowed, result)
     _spare_unknown(result)
     if result.gone and not accept_missing:
-        _doubt_empty_links(result)
+        _doubt_empty_links(result, ends={*result.roots, *(root.path for root, _ in shadowed)})
     return result
 
 
@@ -157,7 +166,7 @@ def _find_gone_directories(
                 result.gone += [row for row in rows if row.missing_since is None]
 
 
-def _doubt_empty_links(result: Survey) -> None:
+def _doubt_empty_links(result: Survey, *, ends: Container[str]) -> None:
     """A linked folder with nothing in it is where a disk belongs that is off, like a root that is empty.
 
     What turned up elsewhere as the very same inode has moved all the same.
@@ -167,7 +176,7 @@ def _doubt_empty_links(result: Survey) -> None:
     gone: list[KnownFile] = []
     for row in result.gone:
         if row.directory not in emptied:
-            emptied[row.directory] = _emptied_link(row.directory, ends=result.roots)
+            emptied[row.directory] = _emptied_link(row.directory, ends=ends)
         place = emptied[row.directory]
         if place is None or row.stat in moved:
             gone.append(row)
