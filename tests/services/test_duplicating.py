@@ -115,6 +115,31 @@ class TestFind:
         choices, _ = choose(find_duplicates(shelf.library), "shortest")
         assert choices[0].freeable_bytes == SIZE
 
+    def test_what_other_names_keep_is_not_told_as_free(self, shelf: Shelf, copies: list[Path]) -> None:
+        (shelf.loras.parent / "elsewhere").hardlink_to(copies[1])
+        (group,) = find_duplicates(shelf.library)
+        assert group.freeable_bytes == 2 * SIZE
+        (shelf.loras.parent / "one more").hardlink_to(copies[2])
+        (group,) = find_duplicates(shelf.library)
+        assert group.freeable_bytes == SIZE
+        (shelf.loras.parent / "all of them").hardlink_to(copies[0])
+        (group,) = find_duplicates(shelf.library)
+        assert group.freeable_bytes == 0
+
+    def test_a_name_that_a_linked_folder_shows_again_is_one_name(
+        self, shelf: Shelf, copies: list[Path], tmp_path: Path
+    ) -> None:
+        shelf.add_root("vae", tmp_path / "again")
+        (tmp_path / "again").rmdir()
+        (tmp_path / "again").symlink_to(copies[0].parent)
+        shelf.scan(roots=[f"vae={tmp_path / 'again'}"])
+        (group,) = find_duplicates(shelf.library)
+        assert len(group.copies) > 3
+        for path in copies:
+            (shelf.loras.parent / f"other {path.name}").hardlink_to(path)
+        (group,) = find_duplicates(shelf.library)
+        assert group.freeable_bytes == 0
+
     def test_the_same_weights_in_other_files_are_told_where_they_were_hashed(self, shelf: Shelf) -> None:
         from tests.tools import safetensors
 

@@ -39,9 +39,10 @@ class Group(NamedTuple):
 
     @property
     def freeable_bytes(self) -> int:
-        """What all inodes but the largest take."""
-        sizes = sorted({copy.inode: copy.stat.size_bytes for copy in self.copies}.values())
-        return sum(sizes[:-1])
+        """What all inodes but one take: one that other names keep anyway, or else the largest."""
+        free = sorted(_freed(self.copies))
+        inodes = {copy.inode for copy in self.copies}
+        return sum(free if len(free) < len(inodes) else free[:-1])
 
 
 class Choice(NamedTuple):
@@ -54,10 +55,19 @@ class Choice(NamedTuple):
     @property
     def freeable_bytes(self) -> int:
         """What the inodes of the copies that go take, where no other name keeps them."""
-        names: dict[tuple[int, int], list[Copy]] = {}
-        for copy in self.gone:
-            names.setdefault(copy.inode, []).append(copy)
-        return sum(each[0].stat.size_bytes for each in names.values() if len(each) >= each[0].links)
+        return sum(_freed(self.gone))
+
+
+def _freed(copies: Sequence[Copy]) -> list[int]:
+    """The bytes of each inode of which no name would be left without these copies."""
+    names: dict[tuple[int, int], list[Copy]] = {}
+    for copy in copies:
+        names.setdefault(copy.inode, []).append(copy)
+    return [
+        each[0].stat.size_bytes
+        for each in names.values()
+        if each[0].links == 1 or len(each_once(copy.row for copy in each)) >= each[0].links
+    ]
 
 
 def find_duplicates(library: Library, shas: Sequence[str] | None = None) -> list[Group]:
