@@ -376,6 +376,15 @@ def test_a_root_with_files_found_since_is_not_forgotten(library: Library, tmp_pa
     assert roots.all_roots(library) == [root]
 
 
+def test_another_type_of_a_root_is_told_and_taken_back(library: Library, tmp_path: Path) -> None:
+    add_roots(library, [f"loras={tmp_path}"])
+    with history.recording(library, "roots add"):
+        add_roots(library, [f"vae={tmp_path}"])
+    (change,) = undo(library).changes
+    assert change == (None, None, str(tmp_path), "type", "vae", "loras")
+    assert [root.type for root in roots.all_roots(library)] == ["loras"]
+
+
 def test_a_root_that_was_remembered_anew_is_not_remembered_twice(library: Library, tmp_path: Path) -> None:
     with library.transaction():
         roots.remember(library, [Root("loras", str(tmp_path), "user")])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core import jsontext, meta
 from mlib.core.models import TAGS, TEXT_FIELDS
 from mlib.core.text import displayable
-from mlib.db import history, models, pending
+from mlib.db import history, models, pending, roots
 from mlib.db.rows import fields_of, path_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ MODEL, PENDING, ROOT = "model", "pending", "root"
 class FieldChange(NamedTuple):
     """One thing that changed; `before` is None where there was nothing, `after` where nothing is left.
 
-    It is about a model, about a pending import, or (a root, the spelling of a tag) about neither.
+    It is about a model, about a pending import, or (a root, the spelling of a tag) about neither. The `name`
+    of a root is its path, where it stayed.
     """
 
     sha256: str | None
@@ -100,6 +101,8 @@ def _fields(change: Change) -> Iterator[tuple[str, Json, Json]]:
         yield "tag", before["name"], after["name"]
     elif change.table == "roots" and (before is None or after is None):
         yield ROOT, _path(before), _path(after)
+    elif change.table == "roots" and before is not None and after is not None and "type" in after:
+        yield "type", before["type"], after["type"]
 
 
 def _of_record(table: str, before: Values | None, after: Values | None) -> Iterator[tuple[str, Json, Json]]:
@@ -166,6 +169,9 @@ class _Names:
 
     def of(self, change: Change) -> str:
         subject = change.subject
+        if change.table == "roots" and change.before is not None and change.after is not None:
+            known = roots.all_roots(self._library)
+            return next((root.path for root in known if root.id == change.key[0]), "")
         if subject is None:
             return ""
         if subject not in self._known:
