@@ -21,6 +21,7 @@ from mlib.db import files
 from mlib.services.verifying import VerifyReport, VerifyRequest, verify
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.services.shelf import Shelf
@@ -105,6 +106,15 @@ class TestBothWays:
         assert bad(report) == [("gone", "a.safetensors"), ("gone", "b.safetensors")]
         assert "folder" in report.bad[1].message
         assert shelf.at(model)
+
+    @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+    def test_what_is_no_file_any_more_is_gone(
+        self, shelf: Shelf, model: Path, make: Callable[[Path], None], deep: bool
+    ) -> None:
+        model.unlink()
+        make(model)
+        report = run(shelf, deep=deep)
+        assert bad(report) == [("gone", "a.safetensors")]
 
     def test_only_what_is_named_is_checked(self, shelf: Shelf, model: Path, deep: bool) -> None:
         model.unlink()

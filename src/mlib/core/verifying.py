@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlib.core.compare import stat_of
@@ -85,12 +86,15 @@ def _agrees(row: KnownFile, found: Reread) -> bool:
 
 def _stat_verdict(row: KnownFile) -> Verdict:
     try:
-        now = stat_of(os.stat(row.path))
+        status = os.stat(row.path)
     except (FileNotFoundError, NotADirectoryError):
         there = os.path.isdir(row.directory)
         return Verdict("gone", "it is not there any more" if there else "its folder is not there")
     except OSError as error:
         return Verdict("unreadable", f"cannot look at it: {reason(error)}")
+    if not stat.S_ISREG(status.st_mode):
+        return Verdict("gone", "what is there now is no file")
+    now = stat_of(status)
     if _is_edited(row, now):
         assert row.stat is not None
         what = "size" if row.stat.size_bytes != now.size_bytes else "date"
