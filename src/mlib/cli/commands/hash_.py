@@ -41,11 +41,13 @@ def hash_(
     from mlib.cli.progress import Progress
     from mlib.services.digesting import digest_files, digest_models
 
+    nothing = "no file is found"
     with Progress(wanted=not quiet) as progress:
         if every:
             with open_for(ctx, library, mode="write") as opened:
                 shas = _models(opened, targets, query)
                 report = digest_models(opened, shas, dry_run=dry_run, emit=progress.emit)
+            nothing = "no model is found" if shas == [] else "every hash of every model with a file is known"
         elif targets or query is not None:
             paths = [*_paths(ctx, library, targets or ()), *_paths_found(ctx, library, query)]
             report = digest_files(dict.fromkeys(paths), emit=progress.emit)
@@ -55,7 +57,7 @@ def hash_(
     for problem in report.problems:
         output.note(fmt.problem(problem))
     if (every or query is not None) and not (report.digests or report.problems or as_json or quiet):
-        output.note("every hash of every model with a file is known" if every else "no file is found")
+        output.note(nothing)
     if report.problems:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
