@@ -283,6 +283,32 @@ def test_a_problem_names_its_file_once(path: Path, loras: Path) -> None:
     assert told == f"problem: it is not there any more: {loras / 'a.safetensors'}\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("mv", "a.safetensors", "b.safetensors", "sub"), "a"),
+        (("trash", "a.safetensors", "b.safetensors", "-y"), "a"),
+        (("duplicates", "--trash", "--keep", "shortest", "-y"), "copy-two"),
+        (("duplicates", "--hardlink", "--keep", "shortest", "-y"), "copy-two"),
+    ],
+)
+def test_quiet_tells_what_was_done_and_what_failed(
+    path: Path, loras: Path, words: tuple[str, ...], name: str
+) -> None:
+    for copy in ("x", "y"):
+        write_model(loras / f"{copy}.safetensors", "twice")
+    mlib_here("scan", library=path)
+    rotten = loras / f"{name}.safetensors"
+    status = rotten.stat()
+    rotten.write_bytes(b"\1" * status.st_size)
+    if words[0] == "duplicates":
+        os.utime(rotten, ns=(status.st_atime_ns, status.st_mtime_ns))
+    done = mlib(*words, "-q", library=path, cwd=loras, code=3)
+    assert len(done.out.split()) == 1
+    assert done.err.count("problem: ") == 1
+    assert str(rotten) in done.err
+
+
 #: As root, permissions mean something only without these capabilities.
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 

@@ -77,7 +77,10 @@ def duplicates(
     if as_json:
         output.write_json(_document(report, deed, dry_run=dry_run, same_weights=same_weights))
     elif quiet:
-        output.write_lines(group.key for group in report.groups)
+        of_groups = (group.key for group in report.groups)
+        done = dict.fromkeys(copy.row.sha256 for copy, _ in report.done)
+        output.write_lines(of_groups if deed is None else done)
+        _tell_failed(report)
     elif deed is None:
         _list(report.groups, same_weights=same_weights)
     else:
@@ -195,7 +198,11 @@ def _tell(report: DuplicatesReport, deed: Deed, *, dry_run: bool) -> None:
         output.note(f"left alone: no path of {group.name} ({group.key[:10]}) matches")
     for link in report.links:
         output.note(fmt.dangling(link, dry_run=dry_run))
-    for problem in report.failed:
-        output.note(fmt.problem(problem))
+    _tell_failed(report)
     freed = f"{'would free' if dry_run else 'freed'} {fmt.size(report.freed_bytes)}"
     output.note(f"{freed} once the trash is emptied" if deed == "trash" else freed)
+
+
+def _tell_failed(report: DuplicatesReport) -> None:
+    for problem in report.failed:
+        output.note(fmt.problem(problem))

@@ -77,6 +77,7 @@ def report_moves(report: MoveReport, *, dry_run: bool, as_json: bool, quiet: boo
         )
     elif quiet:
         output.write_lines(each.sha256 for each in report.moved)
+        _tell_failed(report)
     else:
         _tell(report, dry_run=dry_run)
     if report.failed:
@@ -103,5 +104,9 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
         )
     if not (report.moved or report.failed):
         output.note("no file is found")
+    _tell_failed(report)
+
+
+def _tell_failed(report: MoveReport) -> None:
     for problem in report.failed:
         output.note(fmt.problem(problem))
