@@ -79,6 +79,33 @@ def test_a_scan_with_something_left_to_see_to_exits_3(loras: Path, library_path:
     }[fault]
 
 
+@pytest.mark.parametrize("fault", ["broken link", "offline", "guarded", "conflict"])
+def test_a_quiet_scan_says_what_is_to_be_seen_to(loras: Path, library_path: Path, fault: str) -> None:
+    """What cron mails: nothing else is printed, and an exit code alone mails nobody."""
+    sha256 = write_model(loras / "a.pt")
+    scan(loras, library_path)
+    assert mlib("scan", "--quiet", library=library_path).err == ""
+    if fault == "broken link":
+        (loras / "broken.pt").symlink_to("nowhere")
+    elif fault == "offline":
+        loras.rename(loras.with_name("away"))
+    elif fault == "guarded":
+        (loras / "a.pt").unlink()
+    else:
+        mlib("update", sha256, "--name", "Mine", library=library_path)
+        with open_library(str(library_path), mode="write") as library:
+            put_pending(library, str(loras / "copy.pt"), sha256=None, name="Theirs")
+        shutil.copy2(loras / "a.pt", loras / "copy.pt")
+    done = mlib("scan", "--quiet", library=library_path, code=4 if fault == "guarded" else 3)
+    first = {
+        "broken link": "problem: ",
+        "offline": "offline: ",
+        "guarded": "refused: ",
+        "conflict": "in conflict",
+    }
+    assert (done.out, done.err.startswith(first[fault])) == ("", True)
+
+
 def test_a_scan_that_would_rather_not_believe_it_exits_4(loras: Path, library_path: Path) -> None:
     """Promise 5."""
     write_model(loras / "a.pt")

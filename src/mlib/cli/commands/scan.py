@@ -93,9 +93,11 @@ def scan(
         output.write_json(_document(report, dry_run=dry_run))
     elif quiet:
         output.write_lines(report.added)
+        _tell_wrong(report)
     else:
         output.write_lines([_summary(report, dry_run=dry_run)])
-        _tell(report)
+        _tell_found(report)
+        _tell_wrong(report)
     raise typer.Exit(_exit_code(report))
 
 
@@ -165,13 +167,19 @@ def _summary(report: ScanReport, *, dry_run: bool) -> str:
     return f"{text} in {report.seconds:.1f} s" + (" (interrupted)" if report.interrupted is not None else "")
 
 
-def _tell(report: ScanReport) -> None:
-    for problem in report.problems:
-        output.note(f"problem: {problem.path}: {problem.message}")
+def _tell_found(report: ScanReport) -> None:
     for path, finding in report.findings[:TOLD]:
         output.note(f"finding: {path}: {finding.message}")
     if len(report.findings) > TOLD:
         output.note(f"finding: and {fmt.number(len(report.findings) - TOLD)} more; --json lists them all")
+
+
+def _tell_wrong(report: ScanReport) -> None:
+    """All that the exit code speaks of: a cron job that is quiet mails this and nothing else."""
+    for problem in report.problems:
+        output.note(f"problem: {problem.path}: {problem.message}")
+    if not (report.offline_roots or report.guarded_roots or report.conflicts):
+        return
     from mlib.core.walk import topmost_missing
 
     absent = Counter(filter(None, map(topmost_missing, report.offline_roots)))
