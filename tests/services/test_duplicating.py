@@ -170,6 +170,17 @@ class TestChoose:
         ((choice,), _) = choose(find_duplicates(shelf.library), "*/loras/*")
         assert [copy.row.path for copy in choice.gone] == [str(copies[2])]
 
+    def test_a_path_matches_itself_whatever_is_in_it(
+        self, shelf: Shelf, copies: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = shelf.loras / "style [v2].safetensors"
+        copies[0].rename(path)
+        shelf.scan()
+        monkeypatch.chdir(shelf.loras)
+        for keep in (str(path), path.name):
+            ((choice,), _) = choose(find_duplicates(shelf.library), keep)
+            assert [copy.row.path for copy in choice.kept] == [str(path)]
+
     def test_where_nothing_matches_all_stay(self, shelf: Shelf, copies: list[Path]) -> None:
         choices, left = choose(find_duplicates(shelf.library), "*/nowhere/*")
         assert (choices, len(left)) == ([], 1)

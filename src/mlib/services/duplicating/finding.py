@@ -94,7 +94,8 @@ def find_same_weights(library: Library, shas: Sequence[str] | None = None) -> li
 def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group]]:
     """Which copy of each group stays: the `newest`, `oldest`, `shortest` path, or all that match a pattern.
 
-    Other names of a file that stays stay too. The groups of which no path matches are left alone: second.
+    A path matches itself. Other names of a file that stays stay too. The groups of which no path matches are
+    left alone: second.
     """
     choices: list[Choice] = []
     left: list[Group] = []
@@ -142,4 +143,6 @@ def _kept(copies: Sequence[Copy], keep: str) -> list[Copy]:
         return [min(ordered, key=lambda copy: copy.stat.mtime_ns)]
     if keep == "shortest":
         return ordered[:1]
-    return [copy for copy in ordered if fnmatch.fnmatchcase(copy.row.path, keep)]
+    # Names like "style [v2].safetensors" do not match themselves.
+    exact = os.path.abspath(keep)
+    return [copy for copy in ordered if copy.row.path == exact or fnmatch.fnmatchcase(copy.row.path, keep)]
