@@ -46,6 +46,11 @@ class TestRows:
         assert lines(library_path, "-tag:keep", "type:loras", "-q") == [THIRD]
         assert lines(library_path, "-q", "--", "-tag:keep", "type:loras") == [THIRD]
 
+    @pytest.mark.parametrize("option", ["--limit", "--sort", "--columns", "--format", "--library"])
+    def test_an_option_without_its_value_is_wrong_usage(self, library_path: Path, option: str) -> None:
+        done = mlib_here("list", "b", option, library=library_path, code=2)
+        assert f"{option}' requires an argument" in done.err
+
     def test_ls_is_the_same(self, library_path: Path) -> None:
         assert mlib_here("ls", "-q", library=library_path).out.splitlines() == [OTHER, SHA, THIRD]
 
