@@ -45,6 +45,7 @@ class TestRows:
         assert lines(library_path, "-q", "type:loras", "-tag:keep", "--limit", "5") == [THIRD]
         assert lines(library_path, "-tag:keep", "type:loras", "-q") == [THIRD]
         assert lines(library_path, "-q", "--", "-tag:keep", "type:loras") == [THIRD]
+        assert lines(library_path, "-q", "-hq") == [OTHER, SHA, THIRD]
 
     @pytest.mark.parametrize("option", ["--limit", "--sort", "--columns", "--format", "--library"])
     def test_an_option_without_its_value_is_wrong_usage(self, library_path: Path, option: str) -> None:

@@ -44,5 +44,11 @@ class QueryCommand(TyperCommand):
 
     @staticmethod
     def _is_cluster(arg: str, names: dict[str, Any]) -> bool:
-        """Whether this is several flags of one letter in one word: `-q0`."""
-        return len(arg) > 2 and arg[0] == "-" and all(f"-{letter}" in names for letter in arg[1:])
+        """Whether this is several flags of one letter in one word: `-q0`, but not `-hq`, which is a word."""
+        letters = arg[1:]
+        return (
+            len(arg) > 2
+            and arg[0] == "-"
+            and "h" not in letters
+            and all(f"-{letter}" in names for letter in letters)
+        )
