@@ -126,6 +126,7 @@ def test_what_is_gone_is_told(path: Path) -> None:
     (found,) = mlib_here("missing", "--json", library=path).json
     assert (found["sha256"], found["path"], found["offline"]) == (SHA, "/m/gone", False)
     assert mlib_here("missing", "-q", library=path).out == f"{SHA}\n"
+    assert mlib_here("missing", library=path).out.split("\t")[0] == SHA
 
 
 @pytest.mark.parametrize("words", [["tags"], ["pending"], ["missing"], ["roots"], ["log"]], ids=" ".join)

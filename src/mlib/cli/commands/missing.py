@@ -51,7 +51,8 @@ def _row(each: Missing) -> tuple[str, ...]:
     model = each.model
     state = "offline" if each.offline else "missing" if model.places else "never seen"
     path = model.places[0].path if model.places else ""
-    return model.sha256[:10], model.name, fmt.moment(model.since), state, path
+    short = model.sha256[:10] if output.is_terminal() else model.sha256
+    return short, model.name, fmt.moment(model.since), state, path
 
 
 def _as_json(each: Missing) -> dict[str, Any]:
