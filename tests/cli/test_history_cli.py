@@ -73,6 +73,12 @@ def test_what_is_refused_changes_nothing(path: Path, words: list[str], code: int
     assert dump(path) == before
 
 
+@pytest.mark.parametrize("options", [[], ["--force"], ["--yes"]], ids=str)
+def test_where_too_much_would_be_forgotten_nobody_is_asked_in_vain(path: Path, options: list[str]) -> None:
+    done = mlib_here("prune", "--missing-for", "1d", *options, "--json", library=path, code=4)
+    assert done.error["code"] == "too_many"
+
+
 @pytest.mark.parametrize(
     "words",
     [

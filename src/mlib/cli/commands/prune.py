@@ -40,9 +40,8 @@ def prune(
         if report.too_many and not (force and yes) and dry_run:
             output.note("without --yes --force this is refused: it is more than a tenth of the library")
         if not dry_run and report.forgotten:
-            if not report.too_many or force:
-                deed = f"forget {forgotten.counted(report)} and all you said about them"
-                confirm(deed, yes=yes or (report.too_many and not force))
+            if not report.too_many:  # else no answer will do, but both options
+                confirm(f"forget {forgotten.counted(report)} and all you said about them", yes=yes)
             with recorded(ctx, opened, dry_run=False):
                 report = forget_gone(opened, span, force=force and yes)
     forgotten.write(report._replace(dry_run=dry_run), as_json=as_json, quiet=quiet)
