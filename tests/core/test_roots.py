@@ -536,6 +536,7 @@ class TestRootOption:
         with pytest.raises(WrongUsage) as caught:
             root_option(text)
         assert (caught.value.code, caught.value.exit_code) == ("bad_root", 2)
+        assert "--root" not in str(caught.value.hint)  # `mlib roots add` has no such option
 
     def test_a_directory_that_cannot_be_a_root_says_why(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

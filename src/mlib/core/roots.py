@@ -102,9 +102,7 @@ def root_option(text: str) -> Root:
     kind, equals, directory = text.partition("=")
     kind = canonical_type(kind)
     if not equals or not directory or not is_type_name(kind) or "/" in kind or "\\" in kind:
-        raise WrongUsage(
-            "bad_root", f"{text!r} is no root", hint="Write --root TYPE=DIR, as loras=/mnt/loras."
-        )
+        raise WrongUsage("bad_root", f"{text!r} is no root", hint="write TYPE=DIR, as loras=/mnt/loras")
     path = _absolute(directory)
     _folder_names(path)
     return Root(type=kind, path=path, origin="user")
