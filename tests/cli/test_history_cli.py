@@ -35,6 +35,19 @@ def test_a_command_is_told_in_the_words_it_was_typed_with(path: Path) -> None:
     assert {"sha256": SHA, "name": "one", "field": "tags", "before": None, "after": "c d"} in told["changes"]
 
 
+def test_what_was_forgotten_is_found_in_the_log(path: Path) -> None:
+    """The recipe for cron mails exactly these hashes."""
+    mlib_here("update", "one", "--notes", "mine", library=path)
+    mlib_here("forget", SHA, "pending:1", "-y", library=path)
+    for ref in (SHA, SHA[:6].upper(), "pending:1"):
+        newest = mlib_here("log", ref, "--json", library=path).json[0]
+        assert newest["command"] == f"forget {SHA} pending:1"
+        assert {change.get("sha256") for change in newest["changes"]} == {None if ":" in ref else SHA}
+    assert "old -> mine" in mlib_here("log", SHA[:8], "two", library=path).out
+    for ref in ("pending:99", "ffff", SHA[:3], "nothing"):
+        mlib_here("log", ref, library=path, code=5)
+
+
 def test_undo_and_log_in_a_pipe(path: Path) -> None:
     mlib_here("update", "one", "--notes", "new", library=path)
     rehearsed = mlib_here("undo", "-n", "--json", library=path).json

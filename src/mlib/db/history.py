@@ -139,6 +139,20 @@ def subjects(library: Library, entry_id: int) -> list[str]:
     return [subject for (subject,) in rows]
 
 
+def is_known(library: Library, subject: str) -> bool:
+    """Whether any entry is about this model or pending import."""
+    return library.one("SELECT 1 FROM changes WHERE subject = ? LIMIT 1", [subject]) is not None
+
+
+def with_prefix(library: Library, prefix: str, *, limit: int) -> list[str]:
+    """SHA-256s that begin so of models that entries are about, in the library still or not."""
+    rows = library.all(
+        "SELECT DISTINCT subject FROM changes WHERE subject >= ?1 AND subject < ?1 || 'g' LIMIT ?2",
+        [prefix, limit],
+    )
+    return [subject for (subject,) in rows]
+
+
 def later(library: Library, entry_id: int, subject: str | None, *, table: str | None = None) -> int | None:
     """The newest entry after this one that changed such rows and stands: neither undone nor an undo."""
     rows = library.all(
