@@ -242,7 +242,11 @@ class TestQuiet:
     def test_import(self, path: Path, library: Library) -> None:
         put_pending(library, "/m/new", sha256=THIRD)
         done = mlib_here("import", "--quiet", library=path, code=3)
-        assert (done.out, done.err) == (f"{THIRD}\n", "")
+        assert done.out == f"{THIRD}\n"
+        # What the exit code speaks of, as cron would mail it.
+        assert [line.split(":")[0] for line in done.err.splitlines()] == ["conflict", "hint"]
+        done = mlib_here("import", "--quiet", "2", library=path, code=3)
+        assert (done.out, done.err) == ("", "waiting for a scan to find its file: pending:2: /m/waits\n")
 
     def test_scan(self, path: Path, tmp_path: Path) -> None:
         sha256 = write_model(tmp_path / "r/new.safetensors")

@@ -124,6 +124,9 @@ def import_(
     if staged is not None:
         report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in staged.bad]
     _print(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    if quiet and wanted is not None:
+        for entry in report.waiting:
+            output.note(f"waiting for a scan to find its file: pending:{entry.id}: {entry.path}")
     if report.conflict or report.failed or (wanted is not None and report.waiting):
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
@@ -211,6 +214,10 @@ def _print(report: ImportReport, *, dry_run: bool, as_json: bool, quiet: bool) -
         output.write_json({**_document(report), "dry_run": dry_run})
     elif quiet:
         output.write_lines(dict.fromkeys(entry.sha256 for entry in report.success))
+        for e in report.conflict:
+            output.note(f"conflict: {_id(e.id)}: {e.sha256}: {', '.join(e.differs)}")
+        _tell_failed(report)
+        _tell_way_out(report)
     else:
         _tell(report, dry_run=dry_run)
 
@@ -270,9 +277,7 @@ def _tell(report: ImportReport, *, dry_run: bool) -> None:
     rows += [("deleted", str(pending_id)) for pending_id in report.deleted]
     rows += [("waiting", str(e.id), e.path) for e in report.waiting]
     output.write_rows(rows)
-    for failure in report.failed:
-        where = failure.path if failure.id is None else f"pending:{failure.id}"
-        output.note(f"failed: {where}: {failure.message}" if where else f"failed: {failure.message}")
+    _tell_failed(report)
     changes = [entry.change for entry in report.success]
     parts = [
         f"{fmt.number(count)} {word}"
@@ -294,6 +299,16 @@ def _tell(report: ImportReport, *, dry_run: bool) -> None:
     )
     if report.backup:
         output.note(f"backup: {report.backup}")
+    _tell_way_out(report)
+
+
+def _tell_failed(report: ImportReport) -> None:
+    for failure in report.failed:
+        where = failure.path if failure.id is None else f"pending:{failure.id}"
+        output.note(f"failed: {where}: {failure.message}" if where else f"failed: {failure.message}")
+
+
+def _tell_way_out(report: ImportReport) -> None:
     if any(conflict.id is None for conflict in report.conflict):
         output.note(
             "hint: `mlib import --sidecars REF --on-conflict merge|override|ignore` settles a conflict"
