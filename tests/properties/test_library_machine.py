@@ -21,7 +21,7 @@ from tests.libraries import dump
 from tests.properties.model_tree import CONTENTS, FOLDERS, NAMES, ROOTS, SHA256, ModelTree, State
 from tests.properties.user_data import Expected, Typed, Waiting, edited, stored_models, typed_of
 
-from mlib.db import pending
+from mlib.db import health, pending
 from mlib.db.opening import open_library
 from mlib.services.cleaning import clean_meta
 from mlib.services.importing import ConflictStrategy, import_pending
@@ -469,6 +469,7 @@ class LibraryMachine(RuleBasedStateMachine):
     def check_integrity(self) -> None:
         assert self.library.all("PRAGMA foreign_key_check") == []
         assert self.library.all("PRAGMA quick_check") == [("ok",)]
+        assert health.orphaned_facts(self.library) == 0
 
 
 def walked(request: ScanRequest, path: str) -> bool:

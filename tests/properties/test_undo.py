@@ -19,7 +19,7 @@ from tests.libraries import OTHER, SHA, THIRD, known_file, put_files, put_model,
 
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.models import Root
-from mlib.db import history, models, pending, roots
+from mlib.db import health, history, models, pending, roots
 from mlib.db.opening import open_library
 from mlib.services.forgetting import forget, prune
 from mlib.services.history import log, undo
@@ -195,6 +195,7 @@ class UndoMachine(RuleBasedStateMachine):
         if hasattr(self, "library"):
             assert self.library.all("PRAGMA foreign_key_check") == []
             assert self.library.all("SELECT name FROM sqlite_temp_master") == []
+            assert health.orphaned_facts(self.library) == 0
 
 
 class AnyOrderMachine(UndoMachine):

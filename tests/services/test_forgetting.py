@@ -11,7 +11,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core import times
 from mlib.core.errors import Refused
-from mlib.db import models, pending
+from mlib.db import health, models, pending
 from mlib.services.forgetting import forget, missing, prune
 from mlib.services.targets import Target
 
@@ -136,3 +136,14 @@ def test_a_pending_import_can_be_forgotten(library: Library) -> None:
     report = forget(library, [Target(pending_id=1), Target(pending_id=1)])
     assert [(each.pending_id, each.name) for each in report.forgotten] == [(1, "file.safetensors")]
     assert (pending.ids(library), dump(library.path)["tags"]) == ([], [])
+
+
+def test_forgotten_content_that_waited_leaves_nothing_behind(shelf: Shelf) -> None:
+    sha256 = write_model(shelf.loras / "a.safetensors", "same")
+    write_model(shelf.loras / "copy.safetensors", "same")
+    shelf.scan(stage=True)
+    one, other = shelf.waiting()
+    forget(shelf.library, [Target(pending_id=one.id)])
+    assert shelf.library.one("SELECT sha256 FROM contents") == (sha256,)  # the other still needs it
+    forget(shelf.library, [Target(pending_id=other.id)])
+    assert health.orphaned_facts(shelf.library) == 0

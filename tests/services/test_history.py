@@ -22,7 +22,7 @@ from tests.tools import write_model
 from mlib.core.errors import NotFound, Refused
 from mlib.core.jsontext import Number
 from mlib.core.models import Root
-from mlib.db import contents, files, history, models, pending, roots, tags
+from mlib.db import contents, files, health, history, models, pending, roots, tags
 from mlib.services.cleaning import clean_meta
 from mlib.services.forgetting import forget
 from mlib.services.history import log, undo
@@ -294,6 +294,17 @@ def test_a_forgotten_model_that_was_described_anew_is_left_alone(shelf: Shelf) -
         undo(shelf.library, 1)
     assert raised.value.hint == "`mlib undo 2` first"
     assert shelf.user_data(sha256)[0] == {"notes": "anew"}
+
+
+def test_an_undone_import_takes_what_scans_have_found_of_its_models_with_it(shelf: Shelf) -> None:
+    sha256 = write_model(shelf.loras / "a.safetensors")
+    with history.recording(shelf.library, "import --from"):
+        put_pending(shelf.library, "/elsewhere/a.safetensors", sha256=sha256)
+        import_pending(shelf.library)
+    shelf.scan()
+    undo(shelf.library)
+    assert models.all_ids(shelf.library) == []
+    assert health.orphaned_facts(shelf.library) == 0
 
 
 def test_an_undone_import_waits_again_though_a_scan_has_seen_its_file_move(shelf: Shelf) -> None:

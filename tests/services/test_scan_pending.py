@@ -9,7 +9,7 @@ from tests.libraries import put_pending
 from tests.services.shelf import SIZE, Shelf, told, unplug
 from tests.tools import write_model
 
-from mlib.db import models
+from mlib.db import health, models
 from mlib.services.importing import import_pending, waiting
 from mlib.services.targets import Target
 from mlib.services.updating import parse_edit, update
@@ -219,3 +219,18 @@ def test_what_was_staged_and_is_gone_is_not_called_ready(shelf: Shelf, scanned_s
 def test_what_another_machine_knew_is_ready_wherever_it_lay(shelf: Shelf) -> None:
     put_pending(shelf.library, "/not/here/a.pt")
     assert [wait.reason for wait in waiting(shelf.library)] == ["ready"]
+
+
+@pytest.mark.parametrize("becomes", ["moved", "gone"])
+def test_what_was_wrong_with_a_place_goes_with_the_file_that_waited_there(shelf: Shelf, becomes: str) -> None:
+    path = shelf.loras / "a.ckpt"
+    write_model(path)
+    write_model(shelf.loras / "stays.safetensors")
+    assert [finding.code for _, finding in shelf.scan(stage=True).findings] == ["wrong_extension"]
+    if becomes == "moved":
+        path.rename(shelf.loras / "b.safetensors")
+    else:
+        path.unlink()
+    shelf.scan(stage=True)
+    import_pending(shelf.library, keep_backup=False)
+    assert health.orphaned_facts(shelf.library) == 0

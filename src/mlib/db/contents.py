@@ -73,6 +73,16 @@ def put_place_findings(
     _put_findings(library, *place, findings)
 
 
+def forget_place(library: Library, file: KnownFile) -> None:
+    """Drop what was wrong with a place at which this content lies no more, unless a model's file did."""
+    place = [file.sha256, stored_path(file.directory), stored_path(file.name)]
+    library.execute(
+        "DELETE FROM findings WHERE sha256 = ?1 AND directory = ?2 AND name = ?3 AND NOT EXISTS"
+        " (SELECT 1 FROM files WHERE sha256 = ?1 AND directory = ?2 AND name = ?3)",
+        place,
+    )
+
+
 def findings(
     library: Library, sha256: str, *, staged_at: str | None = None
 ) -> list[tuple[str | None, Finding]]:

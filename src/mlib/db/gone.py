@@ -20,7 +20,7 @@ _MISSING = (
     " ORDER BY m.sha256, f.missing_since DESC, f.directory, f.name"
 )
 #: What is kept by content, also of a pending import with the same.
-_BY_CONTENT = ("contents", "hashes", "headers")
+_BY_CONTENT = ("contents", "hashes", "headers", "findings", "given")
 
 
 class Lost(NamedTuple):
@@ -69,11 +69,16 @@ def forget(library: Library, sha256: str) -> None:
     library.execute("DELETE FROM findings WHERE sha256 = ? AND name <> ''", [sha256])
     for directory, name in rows:
         _forget_sidecars(library, directory, name)
-    if library.one("SELECT 1 FROM pending_import WHERE sha256 = ?", [sha256]) is None:
+    library.execute("DELETE FROM models WHERE sha256 = ?", [sha256])
+    forget_facts(library, sha256)
+
+
+def forget_facts(library: Library, sha256: str) -> None:
+    """Drop what was found of content, if that is no model and waits no more; part of a transaction."""
+    needed = "SELECT 1 FROM models WHERE sha256 = ?1 UNION ALL SELECT 1 FROM pending_import WHERE sha256 = ?1"
+    if library.one(needed, [sha256]) is None:
         for table in _BY_CONTENT:
             library.execute(f"DELETE FROM {table} WHERE sha256 = ?", [sha256])
-        library.execute("DELETE FROM findings WHERE sha256 = ?", [sha256])
-    library.execute("DELETE FROM models WHERE sha256 = ?", [sha256])
 
 
 def _forget_sidecars(library: Library, directory: str | bytes, name: str | bytes) -> None:

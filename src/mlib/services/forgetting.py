@@ -108,6 +108,8 @@ def _forget(library: Library, target: Target) -> Forgotten | None:
         if entry is None:
             return None
         pending.remove(library, target.pending_id)
+        if entry.sha256 is not None:
+            gone.forget_facts(library, entry.sha256)
         return Forgotten(None, target.pending_id, entry.name, None)
     assert target.sha256 is not None
     model = models.get(library, target.sha256)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import NotFound, Refused
-from mlib.db import history, tags
+from mlib.db import gone, history, tags
 from mlib.services.history.facts import Facts
 from mlib.services.history.filework import expect_nothing_later
 from mlib.services.history.recount import FieldChange, Told, told
@@ -13,10 +13,13 @@ from mlib.services.history.restoring import ChangedSince
 from mlib.services.history.typed import UserData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mlib.db.history import Change, Entry
     from mlib.db.library import Library
+
+#: The tables of what may have facts.
+_RECORDS = ("models", "pending_import")
 
 
 class UndoReport(NamedTuple):
@@ -81,16 +84,24 @@ def _take_back(library: Library, entry: Entry) -> None:
             if change.table in tables:
                 _checked(library, entry, step, change)
 
-    each(typed.unmake, "models", "pending_import")
+    each(typed.unmake, *_RECORDS)
     each(facts.bring_root_back, "roots")
-    each(typed.record, "models", "pending_import")
+    each(typed.record, *_RECORDS)
     each(typed.meta, "model_meta")
     each(typed.bearer, "model_tags", "pending_model_tags")
     each(typed.spelling, "tags")
     for change in facts.ordered(changes):
         facts.restore(change)
     each(facts.forget_root, "roots")
+    for sha256 in _contents(changes):
+        gone.forget_facts(library, sha256)
     tags.forget_unused(library)
+
+
+def _contents(changes: Sequence[Change]) -> set[str]:
+    """The SHA-256s of what was a model, or waited, before the command or after it."""
+    sides = (side for each in changes if each.table in _RECORDS for side in (each.before, each.after))
+    return {side["sha256"] for side in sides if side and side.get("sha256")}
 
 
 def _checked(library: Library, entry: Entry, step: Callable[[Change], None], change: Change) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlib.core.models import SCANNED
 from mlib.core.text import displayable
 from mlib.core.walk import is_within
-from mlib.db import pending
+from mlib.db import contents, pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -57,6 +57,7 @@ def follow(library: Library, left: Left, row: KnownFile, root: Root) -> list[int
         pending_id, old = others.pop()
         entry = pending.get(library, pending_id)
         if entry is not None and entry.observed == old:  # else another program was faster
+            contents.forget_place(library, old)
             moved = _moved(entry, row, root) if entry.source == SCANNED else entry._replace(observed=None)
             return [pending.put(library, moved)]
     return []
@@ -77,3 +78,4 @@ def forget(library: Library, left: Left, judged: Container[int | None]) -> None:
     for pending_id, row in chain.from_iterable(left.by_content.values()):
         if row.root_id in judged:
             pending.forget_file(library, pending_id)
+            contents.forget_place(library, row)
