@@ -115,7 +115,7 @@ class TestBeside:
     def test_a_fifo_beside_it_does_not_hang(self, path: str) -> None:
         os.mkfifo(path.removesuffix(".safetensors") + ".json")
         started = time.monotonic()
-        assert len(inspect(path).unread) == 1
+        assert inspect(path).unread == ()  # a scan passes over it as well
         assert time.monotonic() - started < 1
 
     def test_a_folder_that_cannot_be_listed_has_no_companions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mlib.core.sidecars.beside import beside
+from mlib.core.sidecars.beside import beside, neighbours
 from mlib.core.sidecars.companions import Companion
 
 if TYPE_CHECKING:
@@ -42,3 +42,13 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         pass
     name = os.fsdecode(b"in\xffk")
     assert beside(str(tmp_path / f"{name}.safetensors")) == (Companion(f"{name}.txt", "text"),)
+
+
+def test_what_is_called_like_one_and_is_no_file_is_passed_over(tmp_path: Path) -> None:
+    lay(tmp_path, "ink.safetensors", "ink.txt")
+    (tmp_path / "ink.civitai.info").mkdir()
+    os.mkfifo(tmp_path / "ink.json")
+    (tmp_path / "ink.md").symlink_to("nowhere")
+    (tmp_path / "ink.png").symlink_to("ink.png")
+    path = str(tmp_path / "ink.safetensors")
+    assert beside(path) == beside(path, listed=neighbours) == (Companion("ink.txt", "text"),)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import is_model_name
@@ -24,12 +26,15 @@ class Neighbours(NamedTuple):
 def beside(path: str, *, listed: Callable[[str], Neighbours] | None = None) -> tuple[Companion, ...]:
     """The companions of the model file at `path`; none where its directory cannot be listed.
 
-    Who asks for many files gives `listed`, which remembers what `neighbours` says of each directory.
+    What is called so and is no file (a directory, a pipe, a link that leads nowhere) is passed over. Who asks
+    for many files gives `listed`, which remembers what `neighbours` says of each directory.
     """
     directory, name = os.path.split(path)
     if listed is not None and is_model_name(name, any_file=False):
-        return listed(directory).companions.get(stem_of(name), ())
-    return companions(name, _names(directory))
+        found = listed(directory).companions.get(stem_of(name), ())
+    else:
+        found = companions(name, _names(directory))
+    return tuple(each for each in found if _is_file(os.path.join(directory, each.name)))
 
 
 def neighbours(directory: str) -> Neighbours:
@@ -40,6 +45,16 @@ def neighbours(directory: str) -> Neighbours:
         if is_model_name(name, any_file=False):
             models[stem_of(name)] = (*models.get(stem_of(name), ()), name)
     return Neighbours(models, by_stem(names))
+
+
+def _is_file(path: str) -> bool:
+    """Whether it may be one: what cannot be looked at is left to whoever reads it, who says why."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        return error.errno != errno.ELOOP
 
 
 def _names(directory: str) -> list[str]:

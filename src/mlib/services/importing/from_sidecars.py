@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -160,16 +158,11 @@ def _sidecars(file: KnownFile, listed: _Listed, report: ImportReport) -> Iterato
             continue
         path = os.path.join(file.directory, companion.name)
         try:
-            status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode):  # a scan passes over it as well
-                continue
-            size, mtime_ns, _, inode = stat_of(status)
+            size, mtime_ns, _, inode = stat_of(os.stat(path))
             sidecar = read_sidecar(path, kind=companion.kind, model_name=file.name)
         except FileNotFoundError:
             continue
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                continue
             report.failed.append(Failed(None, path, "unreadable", f"cannot read it: {reason(error)}"))
             continue
         except SidecarError as error:
