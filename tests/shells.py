@@ -79,6 +79,12 @@ def completed(shell: str, lines: Sequence[str], *, home: Path, setup: str, path:
     return told.read_text().splitlines()
 
 
+def words_of(command: str, *, shell: str = "sh") -> list[str]:
+    """The words that a shell takes a command for."""
+    told = subprocess.run([shell, "-c", f"printf '%s\\0' {command}"], check=True, capture_output=True).stdout
+    return [os.fsdecode(word) for word in told.split(b"\0")[:-1]]
+
+
 def _has_lines(file: Path, number: int) -> bool:
     return file.exists() and file.read_text().count("\n") >= number
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.faults.machine import tmpfs
@@ -362,6 +362,34 @@ class TestDoctor:
                 if c["name"] == "roots"]  # fmt: skip
         assert any(message.startswith("absent: ") for message in told)
         assert any(" lies within " in message for message in told)
+
+    @pytest.mark.parametrize("added", ["link", "folder"])
+    def test_a_folder_that_is_known_twice_is_mended_for_good(
+        self, library_path: Path, tmp_path: Path, added: str
+    ) -> None:
+        """A folder of a ComfyUI would be back with the next scan."""
+        folder, link = tmp_path / "ComfyUI" / "models" / "loras", tmp_path / "link"
+        write_model(folder / "a.safetensors")
+        link.symlink_to(folder)
+        if added == "folder":
+            (tmp_path / "ComfyUI" / "models").rename(tmp_path / "elsewhere")
+            (tmp_path / "ComfyUI" / "models").symlink_to(tmp_path / "elsewhere")
+            link = tmp_path / "elsewhere" / "loras"
+            mlib_here("scan", "--root", f"loras={link}", library=library_path)
+        mlib_here("scan", "--comfyui", tmp_path / "ComfyUI", library=library_path)
+        if added == "link":
+            mlib_here("roots", "add", f"loras={link}", library=library_path)
+
+        def wrong() -> list[dict[str, Any]]:
+            mlib_here("scan", library=library_path)
+            told = mlib_here("doctor", "--json", library=library_path).json["checks"]
+            return [check for check in told if check["name"] == "roots" and check["state"] == "warning"]
+
+        (check,) = wrong()
+        assert check["mend"] == f"mlib roots remove {link} --library {library_path}"
+        mlib_here(*check["mend"].split()[1:])
+        assert wrong() == []
+        assert mlib_here("missing", library=library_path).out == ""
 
 
 @pytest.mark.usefixtures("scanned")

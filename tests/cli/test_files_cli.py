@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.inprocess import mlib_here
 from tests.libraries import dump, scan_roots, snapshot
+from tests.shells import words_of
 from tests.tools import mlib, write_bytes, write_model
 
 if TYPE_CHECKING:
@@ -448,8 +449,30 @@ class TestUndo:
         hint = mlib_here("undo", "--json", library=path, code=4).error["hint"]
         assert str(tmp_path / "data/Trash/files/a.safetensors") in hint
         assert str(loras / "a.safetensors") in hint
+        assert hint.endswith(f"run `mlib scan --library {path}`")
         mlib_here("duplicates", "--hardlink", "--keep", "shortest", "--yes", library=path)
         assert "several names" in mlib_here("undo", "--json", library=path, code=4).error["hint"]
+
+    def test_of_several_files_says_where_the_others_are_told(self, path: Path, loras: Path) -> None:
+        for stem in ("x", "y", "z"):
+            write_model(loras / f"{stem}.safetensors")
+        mlib_here("scan", library=path)
+        mlib_here("mv", *(f"{stem}.safetensors" for stem in "xyz"), loras / "sub", library=path)
+        hint = mlib_here("undo", "--json", library=path, code=4).error["hint"]
+        assert hint.endswith(
+            f"moves it back (and likewise the 2 models before it, which {path}.files.jsonl lists)"
+        )
+
+    def test_of_a_name_with_a_line_break_names_a_command_that_works(self, path: Path, loras: Path) -> None:
+        mlib_here("mv", "a.safetensors", loras / "sub" / "it's\n50% -n\udcff.safetensors", library=path)
+        (hint,) = (
+            line
+            for line in mlib_here("undo", library=path, code=4).err.splitlines()
+            if line.startswith("hint")
+        )
+        command = hint.removeprefix("hint: `").partition("` moves it back")[0]
+        mlib_here(*words_of(command)[1:])
+        assert (loras / "a.safetensors").exists()
 
     def test_goes_on_where_something_was_typed_since(self, path: Path, loras: Path) -> None:
         mlib_here("mv", "a.safetensors", loras / "sub", library=path)

@@ -71,14 +71,13 @@ def copy_failed(error: sqlite3.Error, path: str) -> MlibError:
 
 
 def _restore_hint(path: str) -> str:
-    import shlex
-
+    from mlib.core.shell import library_option
     from mlib.db.restoring import newest_good
 
     good = newest_good(path)
     if good is None:
         return "no good backup of it is known; move the file aside to start a new library"
-    return f"its newest good backup is {good}: mlib restore --latest --library {shlex.quote(path)}"
+    return f"its newest good backup is {good}: mlib restore --latest {library_option(path)}"
 
 
 def _space_hint(_path: str) -> str:

@@ -21,12 +21,16 @@ _TAIL = 4 << 20
 
 
 class Deed(NamedTuple):
-    """Something that was done to the files of a model, when in milliseconds; `moves` are (from, to)."""
+    """Something that was done to the files of a model, when in milliseconds; `moves` are (from, to).
+
+    `others` counts the models whose files the same command moved before.
+    """
 
     at: int
     command: str
     sha256: str
     moves: tuple[tuple[str, str], ...]
+    others: int = 0
 
 
 def journal_path(library_path: str) -> str:
@@ -80,19 +84,24 @@ def last_deed(library_path: str) -> Deed | None:
     """The last that was done to files, at its end; `to` is where things lie now, in the trash too."""
     begun: dict[str, dict[str, Any]] = {}
     last = None
+    run: tuple[str, str] | None = None
+    others = 0
     for entry in _tail(journal_path(library_path)):
         identifier = str(entry.get("id"))
         if entry.get("state") == "begun":
             begun[identifier] = entry
         elif entry.get("state") == "done" and identifier in begun:
             last = begun[identifier], entry
+            this = identifier.partition("-")[2], str(last[0].get("command"))
+            others = others + 1 if this == run else 0
+            run = this
     if last is None:
         return None
     beginning, end = last
     try:
         moves = tuple((move["from"], move["to"]) for move in end.get("trashed") or beginning["moves"])
         nanoseconds = int(beginning["id"].partition("-")[0], 16)
-        return Deed(nanoseconds // 1_000_000, beginning["command"], beginning["sha256"], moves)
+        return Deed(nanoseconds // 1_000_000, beginning["command"], beginning["sha256"], moves, others)
     except (KeyError, TypeError, ValueError):  # somebody else wrote into it
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import stat
 import time
@@ -12,10 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import MlibError
+from mlib.core.shell import library_option, quoted
 from mlib.core.storage import NETWORK, file_system
 from mlib.db import health, restoring
 from mlib.db.connections import backup_directory
-from mlib.services.diagnosing.checks import Check, done, library_option
+from mlib.services.diagnosing.checks import Check, done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
                 "permissions",
                 "warning",
                 f"others on this machine may read your notes (mode {mode:03o}): {place}",
-                f"chmod 600 {shlex.quote(place)}",
+                f"chmod 600 {quoted(place)}",
             )
             yield done(check, partial(os.chmod, place, 0o600), fix)
         elif status.st_uid != os.geteuid():
@@ -49,7 +49,7 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
     mode = stat.S_IMODE(os.stat(directory).st_mode)
     if mode & 0o022 and not mode & stat.S_ISVTX:
         message = f"others may replace the library (mode {mode:03o} of its directory): {directory}"
-        yield Check("permissions", "warning", message, f"chmod go-w {shlex.quote(directory)}")
+        yield Check("permissions", "warning", message, f"chmod go-w {quoted(directory)}")
     elif not os.access(directory, os.W_OK) or not os.access(path, os.W_OK):
         yield Check("permissions", "error", f"the library, or its directory, cannot be written: {path}")
     else:
@@ -92,7 +92,7 @@ def unfinished(path: str, fix: bool) -> Iterator[Check]:
     for left in _left_behind(path):
         found = True
         check = Check(
-            "journal", "warning", f"left by a process that was killed: {left}", f"rm {shlex.quote(left)}"
+            "journal", "warning", f"left by a process that was killed: {left}", f"rm {quoted(left)}"
         )
         yield done(check, partial(os.unlink, left), fix)
     if not found:
@@ -138,6 +138,6 @@ def replaced(path: str) -> Iterator[Check]:
     for paths in kept:
         size = sum(os.path.getsize(each) for each in paths)
         message = f"set aside by a restore, {size:,} bytes: {paths[0]}"
-        yield Check("replaced", "warning", message, f"rm {shlex.join(paths)}")
+        yield Check("replaced", "warning", message, f"rm {' '.join(map(quoted, paths))}")
     if not kept:
         yield Check("replaced", "ok", "no restore has set a library aside")

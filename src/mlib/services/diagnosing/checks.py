@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from mlib.core.errors import LibraryBusy, MlibError
+from mlib.core.shell import library_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +64,3 @@ def broken(name: str, error: MlibError, path: str) -> Check:
 def restoring_command(path: str) -> str:
     """What puts the newest good backup in the place of the library at `path`."""
     return f"mlib restore --latest {library_option(path)}"
-
-
-def library_option(path: str) -> str:
-    """The option that names the library at `path`, as a shell takes it."""
-    return f"--library {shlex.quote(path)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,20 +10,24 @@ from typing import TYPE_CHECKING
 from mlib.core.errors import MlibError
 from mlib.core.leftovers import leftovers
 from mlib.core.placing.journal import cut_off
+from mlib.core.shell import library_option, quoted
 from mlib.core.standing import standing
 from mlib.core.walk import is_within
 from mlib.db import health, roots, tags
-from mlib.services.diagnosing.checks import Check, broken, done, library_option, restoring_command
+from mlib.services.diagnosing.checks import Check, broken, done, restoring_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from mlib.core.leftovers import Leftover
+    from mlib.core.models import Root
     from mlib.db.library import Library
     from mlib.services.diagnosing.checks import State
 
 #: Free pages beyond this share are worth rewriting the file for.
 _MUCH_FREE = 0.2
+#: The origin of a root that a person named, and that no ComfyUI brings back.
+_TYPED = "user"
 
 
 def inside(library: Library, path: str, fix: bool) -> Iterator[Check]:
@@ -51,13 +54,13 @@ def inside(library: Library, path: str, fix: bool) -> Iterator[Check]:
         return
     checks: tuple[tuple[str, Callable[[], Iterable[Check]]], ...] = (
         ("foreign_keys", lambda: _links(library, path)),
-        ("roots", lambda: _roots(library)),
-        ("racy", lambda: _racy(library)),
-        ("files", lambda: _fileless(library)),
+        ("roots", lambda: _roots(library, path)),
+        ("racy", lambda: _racy(library, path)),
+        ("files", lambda: _fileless(library, path)),
         ("facts", lambda: _facts(library, path, fix and not damage)),
         ("sidecars", lambda: _sidecars(library)),
         ("leftovers", lambda: _leftovers(library, fix)),
-        ("findings", lambda: _findings(library)),
+        ("findings", lambda: _findings(library, path)),
         ("free_pages", lambda: _free_pages(library, path, fix and not damage)),
     )
     for name, check in checks:
@@ -76,23 +79,22 @@ def _links(library: Library, path: str) -> Iterator[Check]:
         yield Check("foreign_keys", "ok", "every row leads somewhere")
 
 
-def _roots(library: Library) -> Iterator[Check]:
+def _roots(library: Library, path: str) -> Iterator[Check]:
     known = roots.all_roots(library)
     wrong = False
     for root in known:
         state = standing(root.path)
         if state in ("absent", "unreadable"):
             wrong = True
-            mend = f"mlib roots remove {shlex.quote(root.path)}"
             message = f"{state}: {root.path} ({root.type}); if its disk is only off, leave it"
-            yield Check("roots", "warning", message, mend)
+            yield Check("roots", "warning", message, _forgetting(root, path))
     real = {root.path: os.path.realpath(root.path) for root in known}
     for at, root in enumerate(known):
         for other in known[:at]:
             if real[root.path] == real[other.path]:
                 wrong = True
                 message = f"one folder, known twice: {root.path} and {other.path}"
-                yield Check("roots", "warning", message, f"mlib roots remove {shlex.quote(root.path)}")
+                yield Check("roots", "warning", message, _forgetting(_less_needed(root, other), path))
             elif root.type != other.type and (
                 is_within(real[root.path], real[other.path]) or is_within(real[other.path], real[root.path])
             ):
@@ -100,27 +102,42 @@ def _roots(library: Library) -> Iterator[Check]:
                 inner = max(root, other, key=lambda each: len(real[each.path]))
                 outer = other if inner is root else root
                 message = f"{inner.path} ({inner.type}) lies within {outer.path} ({outer.type})"
-                yield Check("roots", "warning", message, f"mlib roots remove {shlex.quote(inner.path)}")
+                mend = _forgetting(inner, path) if inner.origin == _TYPED else None
+                yield Check("roots", "warning", message, mend)
     if not known:
-        yield Check("roots", "warning", "no folder to scan is known", "mlib scan --comfyui DIR")
+        yield Check(
+            "roots",
+            "warning",
+            "no folder to scan is known",
+            f"mlib scan --comfyui DIR {library_option(path)}",
+        )
     elif not wrong:
         yield Check("roots", "ok", f"{len(known)} known, all there")
 
 
-def _racy(library: Library) -> Iterator[Check]:
+def _forgetting(root: Root, path: str) -> str:
+    return f"mlib roots remove {quoted(root.path)} {library_option(path)}"
+
+
+def _less_needed(root: Root, other: Root) -> Root:
+    """Of two the one to forget: one that nobody typed would be back with the next scan."""
+    return other if other.origin == _TYPED and root.origin != _TYPED else root
+
+
+def _racy(library: Library, path: str) -> Iterator[Check]:
     count = health.racy_files(library)
     if count:
         message = f"{count:,} files were read right after they had changed, and are to be read again"
-        yield Check("racy", "warning", message, "mlib scan")
+        yield Check("racy", "warning", message, f"mlib scan {library_option(path)}")
     else:
         yield Check("racy", "ok", "every file's stamp can be relied on")
 
 
-def _fileless(library: Library) -> Iterator[Check]:
+def _fileless(library: Library, path: str) -> Iterator[Check]:
     count = health.models_without_files(library)
     if count:
         message = f"{count:,} models are known at no path, not even a former one"
-        yield Check("files", "warning", message, "mlib missing")
+        yield Check("files", "warning", message, f"mlib missing {library_option(path)}")
     else:
         yield Check("files", "ok", "every model has a path, or had one")
 
@@ -164,18 +181,18 @@ def _leftovers(library: Library, fix: bool) -> Iterator[Check]:
         if left.is_last:
             yield Check("leftovers", "warning", f"{message}; no other name has these bytes")
             continue
-        check = Check("leftovers", "warning", message, f"rm {shlex.quote(left.path)}")
+        check = Check("leftovers", "warning", message, f"rm {quoted(left.path)}")
         yield done(check, partial(os.unlink, left.path), fix and left.is_half)
     if not found:
         yield Check("leftovers", "ok", "no command has left anything half done in a model folder")
 
 
-def _findings(library: Library) -> Iterator[Check]:
+def _findings(library: Library, path: str) -> Iterator[Check]:
     found = health.findings(library)
     for code, count, serious in found:
         message = f"{code}: {count:,}"
         state: State = "warning" if serious else "ok"
-        yield Check("findings", state, message, f"mlib list finding:{code}")
+        yield Check("findings", state, message, f"mlib list finding:{code} {library_option(path)}")
     if not found:
         yield Check("findings", "ok", "nothing is wrong with any model")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import Refused
-from mlib.core.placing.journal import last_deed
+from mlib.core.placing.journal import journal_path, last_deed
+from mlib.core.shell import library_option, quoted
 from mlib.db import cleaned, files
 
 if TYPE_CHECKING:
@@ -46,14 +46,24 @@ def _way_back(library: Library, deed: Deed) -> str:
         return "its files are one file with several names now, and lost nothing"
     source, target = next((move for move in deed.moves if move[1] in present), deed.moves[-1])
     if target in present:
-        return f"`mlib mv {shlex.quote(target)} {shlex.quote(source)}` moves it back"
-    there = shlex.quote(target) if os.path.isabs(target) else "it"  # a run that was cut off knows no more
-    return f"take {there} out of the trash, back to {shlex.quote(source)}, and run `mlib scan`"
+        command = f"mlib mv {quoted(target)} {quoted(source)} {library_option(library.path)}"
+        return f"`{command}` moves it back{_others(library, deed)}"
+    there = quoted(target) if os.path.isabs(target) else "it"  # a run that was cut off knows no more
+    return (
+        f"take {there} out of the trash, back to {quoted(source)}{_others(library, deed)},"
+        f" and run `mlib scan {library_option(library.path)}`"
+    )
+
+
+def _others(library: Library, deed: Deed) -> str:
+    if not deed.others:
+        return ""
+    models = "the model" if deed.others == 1 else f"the {deed.others} models"
+    return f" (and likewise {models} before it, which {quoted(journal_path(library.path))} lists)"
 
 
 def _way_before(library: Library, cleaning: Cleaning) -> str:
     if not os.path.exists(cleaning.backup):
         return "the backup that was made before it is gone"
-    name = shlex.quote(os.path.basename(cleaning.backup))
-    option = f"--library {shlex.quote(library.path)}"
-    return f"`mlib restore {name} {option}` brings the whole library back as it was before it"
+    command = f"mlib restore {quoted(os.path.basename(cleaning.backup))} {library_option(library.path)}"
+    return f"`{command}` brings the whole library back as it was before it"
