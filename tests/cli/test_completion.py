@@ -24,6 +24,7 @@ def filled(library: Library) -> Library:
     put_model(library, SHA, name="water color.safetensors", tags_=["soft, wet", "style"])
     put_model(library, OTHER, name="$(touch pwned).safetensors", type="vae")
     put_model(library, THIRD, name='9" of $it`s \\.pt', type="vae")
+    put_model(library, "d" * 64, name="-dash.pt")
     return library
 
 
@@ -44,6 +45,20 @@ def filled(library: Library) -> Library:
         ("mlib update --query type:ch", ["type:checkpoints"]),
         ("mlib import --on-conflict m", ["merge"]),
         ("mlib list --lim", ["--limit"]),
+        ("mlib update x --tag=st", ["--tag=style"]),
+        ("mlib trash --query=type:lor", ["--query=type:loras"]),
+        ("mlib tags delete ST", ["style"]),
+        ("mlib tags rename so", ["soft, wet"]),
+        ("mlib tags ", ["rename", "delete"]),
+        ("mlib roots add lor", ["loras="]),
+        ("mlib scan --root=lor", ["--root=loras="]),
+        ("mlib scan --root lor", ["loras="]),
+        ("mlib list type:vae,lor", ["type:vae,loras"]),
+        ('mlib list \'tag:"soft, wet",st', ['tag:"soft, wet",style']),
+        ("mlib list 'tag:\"so", ['tag:"soft, wet"']),
+        ("mlib list 'tag:\"soft, w", ['tag:"soft, wet"']),
+        ("mlib import --sidecars wat", ["water color.safetensors"]),
+        ("mlib show -- -da", ["-dash.pt"]),
         ("mlib show nothing-like-it", []),
         ("mlib nonsense ", []),
     ],
@@ -117,12 +132,19 @@ TYPED = {
     "X=1 mlib cle": "X=1 mlib clean-meta ",
     "mlib show '$(to": "mlib show '$(touch pwned).safetensors' ",
     "mlib scan my": r"mlib scan my\ files/",
+    "mlib scan --root lor": "mlib scan --root loras=",
+    "mlib scan --root loras=my": r"mlib scan --root loras=my\ files/",
+    "mlib update x --tag=so": r"mlib update x --tag=soft,\ wet ",
+    "mlib tags delete ST": "mlib tags delete style ",
+    "mlib list type:vae,lor": "mlib list type:vae,loras ",
 }
 
 
 #: What bash quotes otherwise, or takes for something else than the others do.
 IN_BASH = {
     "mlib list -tag:so": r"mlib list -tag:\"soft\,\ wet\" ",
+    "mlib update x --tag=so": r"mlib update x --tag=soft\,\ wet ",
+    "mlib list type:vae,lor": r"mlib list type:vae\,loras ",
     'mlib show "$(to': r'mlib show "\$(touch pwned).safetensors" ',
     """mlib show '9""": r"""mlib show '9" of $it`s \.pt' """,
     "mlib show 9": r"mlib show 9\"\ of\ \$it\`s\ \\.pt ",

@@ -40,15 +40,31 @@ def _candidates(program: Any, words: Sequence[str], begun: str) -> Iterable[str]
     if waiting is not None:
         return _values(waiting, library, begun)
     metavar = " ".join(str(param.metavar) for param in command.params if param.param_type_name == "argument")
-    if begun.startswith("--") or (begun.startswith("-") and "QUERY" not in metavar):
-        options = [name for param in command.params for name in param.opts if name.startswith("--")]
-        return [name for name in [*options, "--help"] if name.startswith(begun)]
+    if begun.startswith("-") and "--" not in words and ("QUERY" not in metavar or begun.startswith("--")):
+        return _options(command, library, begun)
     verbs = [name for name in getattr(command, "commands", {}) if name.startswith(begun)]
+    return [*verbs, *_arguments(metavar, library, begun, with_refs="--sidecars" in words)]
+
+
+def _options(command: Any, library: str | None, begun: str) -> Iterable[str]:
+    """Options, or the values of one that is written as --OPTION=VALUE."""
+    name, equals, value = begun.partition("=")
+    if equals:
+        option = next((param for param in command.params if name in param.opts), None)
+        values = [] if option is None else _values(option, library, value)
+        return [f"{name}={each}" for each in values]
+    options = [name for param in command.params for name in param.opts if name.startswith("--")]
+    return [name for name in [*options, "--help"] if name.startswith(begun)]
+
+
+def _arguments(metavar: str, library: str | None, begun: str, *, with_refs: bool) -> Iterable[str]:
     if "QUERY" in metavar:
-        return [*verbs, *_query(library, begun)]
-    if "REF" in metavar:
-        return [*verbs, *_asked(library, "refs", begun)]
-    return verbs
+        return _query(library, begun)
+    if "REF" in metavar or with_refs:
+        return _asked(library, "refs", begun)
+    if "TAG" in metavar:
+        return _asked(library, "tag_names", begun)
+    return _folders(metavar, library, begun)
 
 
 def _walk(program: Any, words: Sequence[str]) -> tuple[Any, str | None, Any]:
@@ -79,7 +95,14 @@ def _values(option: Any, library: str | None, begun: str) -> Iterable[str]:
         return _asked(library, "tag_names", begun)
     if "--query" in names:
         return _query(library, begun)
+    if folders := _folders(str(option.metavar), library, begun):
+        return folders
     return [choice for choice in map(str, getattr(option.type, "choices", ())) if choice.startswith(begun)]
+
+
+def _folders(metavar: str, library: str | None, begun: str) -> list[str]:
+    """What stands before the path where a folder is named with its type."""
+    return [f"{name}=" for name in _asked(library, "types", begun)] if "TYPE=DIR" in metavar else []
 
 
 def _query(library: str | None, begun: str) -> list[str]:
@@ -89,13 +112,20 @@ def _query(library: str | None, begun: str) -> list[str]:
     field = head.lstrip("-")
     if not colon:
         return [f"{name}:" for name in FIELDS if name.startswith(begun)]
+    before, comma, other = last.rpartition(",")
+    if comma and before.count('"') % 2 == 0:  # one of several; else a comma within quotes
+        head, last = f"{head}:{before}", other
+        colon = comma
+    last = last.removeprefix('"')
     found = {
         "type": lambda: _asked(library, "types", last),
         "tag": lambda: [_quoted(name) for name in _asked(library, "tag_names", last)],
         "missing": lambda: ["yes", "no"],
         "pending": lambda: ["yes", "no"],
     }.get(field, list)()
-    return [f"{head}:{value}" for value in found if value.strip('"').casefold().startswith(last.casefold())]
+    return [
+        f"{head}{colon}{value}" for value in found if value.strip('"').casefold().startswith(last.casefold())
+    ]
 
 
 def _quoted(value: str) -> str:

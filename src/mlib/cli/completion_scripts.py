@@ -28,7 +28,7 @@ _mlib_complete() {
             *) printf -v "COMPREPLY[i]" %q "$whole" ;;
         esac
     done
-    if (( ${#COMPREPLY[@]} == 1 )) && [[ ${COMPREPLY[0]} == *: ]]; then compopt -o nospace; fi
+    if (( ${#COMPREPLY[@]} == 1 )) && [[ ${COMPREPLY[0]} == *[:=] ]]; then compopt -o nospace; fi
 }
 complete -o default -F _mlib_complete mlib"""
 
@@ -39,9 +39,9 @@ _mlib() {
     # only this command of the line, and its last word up to the cursor, as they are quoted
     local line="${(j: :)words[1,CURRENT-1]} $QIPREFIX$IPREFIX$PREFIX"
     found=("${(@f)$(command mlib --complete-line "$line" 2>/dev/null)}")
-    fields=(${(M)found:#*:})
-    found=(${${found:#}:#*:})
-    if (( ! ${#found} && ! ${#fields} )); then _files; return; fi
+    fields=(${(M)found:#*[:=]})
+    found=(${${found:#}:#*[:=]})
+    if (( ! ${#found} && ! ${#fields} )); then compset -P '*='; _files; return; fi
     compadd -S '' -a fields
     # the one that is meant may be written otherwise than it was begun: in quotes, in another case
     compadd -a found || { (( ${#found} == 1 )) && compadd -U -a found }
