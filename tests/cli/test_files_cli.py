@@ -453,6 +453,19 @@ class TestUndo:
         mlib_here("duplicates", "--hardlink", "--keep", "shortest", "--yes", library=path)
         assert "several names" in mlib_here("undo", "--json", library=path, code=4).error["hint"]
 
+    def test_of_the_trash_names_the_folder_of_a_file_that_lay_in_none_that_is_known(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        (tmp_path / "other").mkdir()
+        mlib_here("mv", "a.safetensors", tmp_path / "other", library=path)
+        mlib_here("trash", "a.safetensors", "--yes", library=path)
+        hint = mlib_here("undo", "--json", library=path, code=4).error["hint"]
+        (tmp_path / "data/Trash/files/a.safetensors").rename(tmp_path / "other" / "a.safetensors")
+        mlib_here(*words_of(hint.partition("`")[2].partition("`")[0])[1:])
+        shown = mlib_here("show", "a.safetensors", "--field", "path", library=path).out
+        assert shown == f"{tmp_path / 'other' / 'a.safetensors'}\n"
+
     def test_of_several_files_says_where_the_others_are_told(self, path: Path, loras: Path) -> None:
         for stem in ("x", "y", "z"):
             write_model(loras / f"{stem}.safetensors")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from mlib.core.errors import Refused
 from mlib.core.placing.journal import journal_path, last_deed
 from mlib.core.shell import library_option, quoted
-from mlib.db import cleaned, files
+from mlib.core.walk import is_within
+from mlib.db import cleaned, files, models, roots
 
 if TYPE_CHECKING:
     from mlib.core.placing.journal import Deed
@@ -51,15 +52,24 @@ def _way_back(library: Library, deed: Deed) -> str:
     there = quoted(target) if os.path.isabs(target) else "it"  # a run that was cut off knows no more
     return (
         f"take {there} out of the trash, back to {quoted(source)}{_others(library, deed)},"
-        f" and run `mlib scan {library_option(library.path)}`"
+        f" and run `mlib scan {_folder(library, deed.sha256, source)}{library_option(library.path)}`"
     )
+
+
+def _folder(library: Library, sha256: str, path: str) -> str:
+    """What a scan must be told to come by a path: nothing where it lies in a folder that is known."""
+    if any(is_within(path, root.path) for root in roots.all_roots(library)):
+        return ""
+    model = models.get(library, sha256)
+    kind = "TYPE" if model is None or not model.type else model.type
+    return f"--root {quoted(f'{kind}={os.path.dirname(path)}')} "
 
 
 def _others(library: Library, deed: Deed) -> str:
     if not deed.others:
         return ""
-    models = "the model" if deed.others == 1 else f"the {deed.others} models"
-    return f" (and likewise {models} before it, which {quoted(journal_path(library.path))} lists)"
+    others = "the model" if deed.others == 1 else f"the {deed.others} models"
+    return f" (and likewise {others} before it, which {quoted(journal_path(library.path))} lists)"
 
 
 def _way_before(library: Library, cleaning: Cleaning) -> str:
