@@ -351,6 +351,18 @@ class TestDoctor:
         [wrong] = [check for check in told["checks"] if check["name"] == "integrity"]
         assert wrong["mend"].startswith("check the permissions")
 
+    @pytest.mark.parametrize("what", ["file", "directory"])
+    @pytest.mark.usefixtures("scanned")
+    def test_one_that_may_not_be_written_is_an_error_with_a_command(
+        self, library_path: Path, what: str
+    ) -> None:
+        (library_path if what == "file" else library_path.parent).chmod(0o400 if what == "file" else 0o500)
+        told = mlib("doctor", "--json", library=library_path, code=3, prefix=UNPRIVILEGED).json
+        [wrong] = [check for check in told["checks"] if check["state"] == "error"]
+        subprocess.run(wrong["mend"], shell=True, check=True)
+        told = mlib("doctor", "--json", library=library_path, prefix=UNPRIVILEGED).json
+        assert {check["name"]: check["state"] for check in told["checks"]}["permissions"] == "ok"
+
     @pytest.mark.usefixtures("scanned")
     def test_roots_are_looked_at(self, library_path: Path, tmp_path: Path) -> None:
         (tmp_path / "loras" / "inner").mkdir()

@@ -466,6 +466,14 @@ class TestUndo:
         shown = mlib_here("show", "a.safetensors", "--field", "path", library=path).out
         assert shown == f"{tmp_path / 'other' / 'a.safetensors'}\n"
 
+    def test_of_a_move_whose_file_went_on_does_not_speak_of_the_trash(self, path: Path, loras: Path) -> None:
+        mlib_here("mv", "a.safetensors", loras / "sub", library=path)
+        (loras / "sub" / "a.safetensors").unlink()
+        mlib_here("scan", library=path)
+        hint = mlib_here("undo", "--json", library=path, code=4).error["hint"]
+        assert "trash" not in hint
+        assert f"{loras / 'sub' / 'a.safetensors'} and is not known there now" in hint
+
     def test_of_several_files_says_where_the_others_are_told(self, path: Path, loras: Path) -> None:
         for stem in ("x", "y", "z"):
             write_model(loras / f"{stem}.safetensors")

@@ -51,7 +51,10 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
         message = f"others may replace the library (mode {mode:03o} of its directory): {directory}"
         yield Check("permissions", "warning", message, f"chmod go-w {quoted(directory)}")
     elif not os.access(directory, os.W_OK) or not os.access(path, os.W_OK):
-        yield Check("permissions", "error", f"the library, or its directory, cannot be written: {path}")
+        message = f"the library, or its directory, cannot be written: {path}"
+        owners = {os.stat(path).st_uid, os.stat(directory).st_uid}
+        mend = f"chmod u+rwX {quoted(directory)} {quoted(path)}" if owners == {os.geteuid()} else None
+        yield Check("permissions", "error", message, mend)
     else:
         yield Check("permissions", "ok", "the library can be written by you")
 

@@ -49,6 +49,9 @@ def _way_back(library: Library, deed: Deed) -> str:
     if target in present:
         command = f"mlib mv {quoted(target)} {quoted(source)} {library_option(library.path)}"
         return f"`{command}` moves it back{_others(library, deed)}"
+    if deed.command in ("mv", "rename"):
+        command = f"mlib scan {library_option(library.path)}"
+        return f"it went to {quoted(target)} and is not known there now: `{command}` looks where it is"
     there = quoted(target) if os.path.isabs(target) else "it"  # a run that was cut off knows no more
     return (
         f"take {there} out of the trash, back to {quoted(source)}{_others(library, deed)},"
