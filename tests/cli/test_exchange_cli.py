@@ -351,6 +351,18 @@ class TestDoctor:
         [wrong] = [check for check in told["checks"] if check["name"] == "integrity"]
         assert wrong["mend"].startswith("check the permissions")
 
+    def test_the_file_of_another_program_is_left_as_it_is(self, library_path: Path) -> None:
+        import sqlite3
+        from contextlib import closing
+
+        library_path.parent.mkdir(exist_ok=True)
+        with closing(sqlite3.connect(library_path)) as db:
+            db.execute("CREATE TABLE theirs (x)")
+        library_path.chmod(0o644)
+        told = mlib_here("doctor", "--fix", "--json", library=library_path, code=3).json["checks"]
+        assert [check["name"] for check in told if check["state"] == "error"] == ["identity"]
+        assert library_path.stat().st_mode & 0o777 == 0o644
+
     @pytest.mark.parametrize("what", ["file", "directory"])
     @pytest.mark.usefixtures("scanned")
     def test_one_that_may_not_be_written_is_an_error_with_a_command(

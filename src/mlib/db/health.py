@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.db.connections import connect
@@ -45,6 +45,13 @@ class Identity(NamedTuple):
 def sqlite_version() -> tuple[int, ...]:
     """The version of the SQLite in use."""
     return tuple(sqlite3.sqlite_version_info)
+
+
+def is_marked(path: str) -> bool:
+    """Whether the head of a file says that it is a library of ours; nothing else of it is read."""
+    with suppress(OSError), open(path, "rb") as file:
+        return file.read(72)[68:] == APPLICATION_ID.to_bytes(4)  # https://sqlite.org/fileformat.html, 1.3
+    return False
 
 
 @contextmanager

@@ -35,6 +35,8 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
             yield Check("permissions", "error", f"this is not a file: {place}")
             return
         mode = stat.S_IMODE(status.st_mode)
+        if not health.is_marked(place):
+            continue  # of another program, whose concern it is
         if mode & 0o077:
             check = Check(
                 "permissions",
