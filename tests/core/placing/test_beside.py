@@ -82,3 +82,10 @@ def test_what_begins_alike_stands_together(names: list[str], stem: str) -> None:
     folder = Folder([lowered for lowered, _ in pairs], [name for _, name in pairs])
     wanted = {name for name in names if name.lower().startswith(stem.lower())}
     assert set(folder.beginning_with(stem.lower())) == wanted
+
+
+def test_a_companion_in_other_letters_is_renamed_with_its_model_only() -> None:
+    assert renamed("a.png", model="A.safetensors", to="A.safetensors") == "a.png"
+    assert renamed("a.png", model="A.safetensors", to="A.ckpt") == "a.png"
+    assert renamed("a.png", model="A.safetensors", to="B.safetensors") == "B.png"
+    assert renamed("a.png", model="A.safetensors", to="a.safetensors") == "a.png"

@@ -74,10 +74,13 @@ def companions_of(
 
 def renamed(companion: str, *, model: str, to: str) -> str:
     """The name of a companion of the model file `model` when that is called `to` (names, not paths)."""
+    stem = os.path.splitext(to)[0]
+    if stem == os.path.splitext(model)[0]:  # it only moves, however its own letters are written
+        return companion
     # By length: how a letter is lowered may depend on what follows it, how long it gets does not.
     wanted = len(stem_of(model))
     length = next(at for at in range(len(companion) + 1) if len(companion[:at].lower()) >= wanted)
-    return os.path.splitext(to)[0] + companion[length:]
+    return stem + companion[length:]
 
 
 def _is_file(path: str) -> bool:
