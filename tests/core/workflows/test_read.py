@@ -254,6 +254,16 @@ def test_embeddings_in_a_prompt_are_needed_and_lora_tags_where_a_node_reads_them
     assert [need[:3] for need in tagged] == [*found, ("ink", "loras", "stem")]
 
 
+@pytest.mark.parametrize("node_class", ["CLIPTextEncode", "ImpactWildcardEncode"])
+def test_a_prompt_that_ends_like_a_file_name_is_no_file_name(node_class: str) -> None:
+    text = "a cat, embedding:easy, embedding:bad.pt"
+    found = [("easy", "embeddings", "stem"), ("bad.pt", "embeddings", "file")]
+    for document in (canvas(node(1, node_class, text)), prompt(n1=(node_class, {"text": text}))):
+        assert [need[:3] for need in needs(document)] == found
+    assert needs(canvas(node(1, "CLIPTextEncode", "a label that says model.bin"))) == ()
+    assert named(canvas(node(1, "LoraLoader", "embedding:odd.pt"))) == [("embedding:odd.pt", "loras")]
+
+
 def test_built_in_names_and_folders_stand_for_files() -> None:
     assert [need[:3] for need in needs(canvas(node(1, "VAELoader", "taesd")))] == [
         ("taesd_encoder", "vae_approx", "stem"), ("taesd_decoder", "vae_approx", "stem"),

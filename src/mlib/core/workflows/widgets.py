@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: How deep the values of one widget are looked into.
 _DEPTH = 8
 _NOT_A_FOLDER = frozenset({"", "None", "none"})
+#: How the classes of ComfyUI's own nodes begin whose text is a prompt.
+_PROMPT = "CLIPTextEncode"
 
 
 class Value(NamedTuple):
@@ -43,18 +45,20 @@ def named_by(node_class: str, values: list[Value]) -> Iterator[Need]:
     for value in values:
         if entries and value.key == "name":
             continue
-        if is_model_value(value.text):
-            kind = folder_type(node_class, value.widget)
+        kind = folder_type(node_class, value.widget)
+        tags = not (entries or node_class.startswith(_PROMPT))
+        named = list(named_in_text(value.text, with_loras=tags))
+        # A prompt may end like a file name: in an embedding's, or by chance.
+        is_prompt = kind is None and bool(named or node_class.startswith(_PROMPT))
+        if is_model_value(value.text) and not is_prompt:
             yield Need(plain_name(value.text), kind, bypassed=value.off)
         elif node_class in FOLDER_LOADERS and value.text not in _NOT_A_FOLDER:
             yield Need(plain_name(value.text), FOLDER_LOADERS[node_class], form="folder", bypassed=value.off)
-        elif value.text in APPROXIMATE_VAES and folder_type(node_class, value.widget) == "vae":
+        elif value.text in APPROXIMATE_VAES and kind == "vae":
             for part in ("encoder", "decoder"):
                 yield Need(f"{value.text}_{part}", "vae_approx", form="stem", bypassed=value.off)
         else:
-            tags = not (entries or node_class.startswith("CLIPTextEncode"))
-            for need in named_in_text(value.text, with_loras=tags):
-                yield need._replace(bypassed=value.off)
+            yield from (need._replace(bypassed=value.off) for need in named)
 
 
 def _texts(widget: str | int, value: Any) -> Iterator[Value]:
