@@ -132,6 +132,7 @@ TYPED = {
     "X=1 mlib cle": "X=1 mlib clean-meta ",
     "mlib show '$(to": "mlib show '$(touch pwned).safetensors' ",
     "mlib scan my": r"mlib scan my\ files/",
+    "mlib scan eq": "mlib scan eq=uals/",
     "mlib scan --root lor": "mlib scan --root loras=",
     "mlib scan --root loras=my": r"mlib scan --root loras=my\ files/",
     "mlib update x --tag=so": r"mlib update x --tag=soft,\ wet ",
@@ -144,6 +145,7 @@ TYPED = {
 IN_BASH = {
     "mlib list -tag:so": r"mlib list -tag:\"soft\,\ wet\" ",
     "mlib update x --tag=so": r"mlib update x --tag=soft\,\ wet ",
+    "mlib scan eq": r"mlib scan eq\=uals/",
     "mlib list type:vae,lor": r"mlib list type:vae\,loras ",
     'mlib show "$(to': r'mlib show "\$(touch pwned).safetensors" ',
     """mlib show '9""": r"""mlib show '9" of $it`s \.pt' """,
@@ -168,6 +170,7 @@ def test_a_shell_completes_and_evaluates_nothing(
     require(shell, "setsid")
     monkeypatch.setenv("MLIB_LIBRARY", filled.path)
     (own_home / "my files").mkdir()
+    (own_home / "eq=uals").mkdir()
     if installed:
         mlib_here("--install-completion", shell)
     typed = TYPED | (IN_BASH if shell == "bash" else {})

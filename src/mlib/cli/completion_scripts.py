@@ -41,7 +41,10 @@ _mlib() {
     found=("${(@f)$(command mlib --complete-line "$line" 2>/dev/null)}")
     fields=(${(M)found:#*[:=]})
     found=(${${found:#}:#*[:=]})
-    if (( ! ${#found} && ! ${#fields} )); then compset -P '*='; _files; return; fi
+    if (( ! ${#found} && ! ${#fields} )); then
+        _files || { compset -P '*=' && _files }
+        return
+    fi
     compadd -S '' -a fields
     # the one that is meant may be written otherwise than it was begun: in quotes, in another case
     compadd -a found || { (( ${#found} == 1 )) && compadd -U -a found }
