@@ -423,6 +423,16 @@ def test_stats_add_up(library_path: Path) -> None:
     assert told["tags"] == [{"tag": "keep", "models": 1}]
     assert mlib_here("stats", "--json", "--by", "tag", library=library_path).json["tags"][0]["files"] == 1
     assert mlib_here("stats", "--by", "type", library=library_path).out.startswith("type\tloras\t2\t2\t")
+    (root,) = mlib_here("stats", "--json", "--by", "root", library=library_path).json["roots"]
+    assert (root["models"], root["files"], root["missing"], root["findings"]) == (2, 2, 0, 0)
+    cells = mlib_here("stats", "--by", "root", library=library_path).out.split("\t")
+    assert cells[0] == "root"
+    assert cells[2:4] == ["2", "2"]
+    for by in ("type", "base", "tag", "root"):
+        _, shown = on_terminal("stats", "--by", by, library=library_path, env={"NO_COLOR": "1"})
+        title, heads, *_ = shown.split("\n")[1].partition("models")
+        assert (title.strip(), heads) == (by.replace("base", "base model"), "models")
+        assert "#####" in shown
 
 
 @pytest.mark.usefixtures("scanned")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.libraries import known_file, put_files, put_model
 
 from mlib.core.formats.header import Finding
-from mlib.core.models import Root, Stat
-from mlib.db import contents, files, models, roots
+from mlib.core.models import Content, Root, Stat
+from mlib.db import contents, files, models, roots, tags
 from mlib.db.opening import open_library
 from mlib.db.statistics import Figures
 from mlib.services.counting import count
@@ -52,6 +52,21 @@ def plain(library: Library) -> dict[tuple[str, str], Figures]:
     return dict(found)
 
 
+def within(
+    made: list[tuple[str, str, int | None, list[tuple[int, int, bool, bool]]]], *, in_root: bool
+) -> Figures:
+    """The figures of the files in the root, or of those in none."""
+    whole = Figures()
+    for _, _, size, places in made:
+        inside = [place for place in places if place[3] == in_root]
+        present = [place for place in inside if not place[2]]
+        inodes = len({place[:2] for place in present})
+        each, extra = size or 0, max(inodes - 1, 0)
+        amounts = (len(present), len(present) * each, inodes * each, extra, extra * each)
+        whole = whole.plus(Figures(int(bool(present)), *amounts, len(inside) - len(present)))
+    return whole
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MODELS)
 def test_counting_by_indexes_gives_what_counting_rows_gives(
@@ -76,7 +91,7 @@ def test_counting_by_indexes_gives_what_counting_rows_gives(
                     for at, (device, inode, is_missing, in_root) in enumerate(places)
                 ),
             )  # fmt: skip
-        counted = count(library, tags_in_full=True)
+        counted = count(library, tags_in_full=True, roots_in_full=True)
         expected = plain(library)
         for name in ("loras", "vae"):
             mine = [figures for (kind, _), figures in expected.items() if kind == name]
@@ -89,6 +104,8 @@ def test_counting_by_indexes_gives_what_counting_rows_gives(
             inside = [place for place in rows if place[3] == (root.path == "/r")]
             assert root.files == sum(not place[2] for place in inside)
             assert root.missing == sum(place[2] for place in inside)
+            assert counted.roots_in_full is not None
+            assert counted.roots_in_full[root.id] == within(made, in_root=root.path == "/r")
 
 
 def test_tags_in_full_count_like_types(library: Library) -> None:
@@ -119,4 +136,16 @@ def test_what_is_wrong_with_a_place_counts_only_where_a_file_is(library: Library
         with library.transaction():
             misplaced = Finding("misplaced", "elsewhere")
             contents.put_place_findings(library, row, [misplaced], codes=["misplaced"])
-    assert count(library).findings == [("misplaced", 1, False)]
+    with library.transaction():
+        roots.remember(library, [Root("loras", "/", "user")])
+        library.execute("UPDATE files SET root_id = ?", [roots.all_roots(library)[0].id])
+        content = Content(here, "safetensors", "lora", "", (), "{}")
+        damaged = [Finding("trailing_data", "too long"), Finding("dtype", "odd")]
+        contents.put(library, content, header=None, findings=damaged)
+        tags.set_of_model(library, here, {"ink": "ink"})
+    counted = count(library, tags_in_full=True, roots_in_full=True)
+    assert counted.findings == [("dtype", 1, False), ("misplaced", 1, False), ("trailing_data", 1, False)]
+    in_full = (counted.tags_in_full, counted.roots_in_full)
+    groups = [counted.types, counted.base_models, *(each for each in in_full if each is not None)]
+    assert [figures.findings for group in groups for figures in group.values()] == [1, 1, 1, 1]
+    assert counted.total.findings == 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Counted(NamedTuple):
-    """All figures. Of tags only the models are counted unless they were asked for in full."""
+    """All figures. Of tags only the models, and of roots the files, unless they were asked for in full."""
 
     total: Figures
     types: dict[str, Figures]
@@ -21,17 +21,19 @@ class Counted(NamedTuple):
     tags: list[tuple[str, int]]
     tags_in_full: dict[str, Figures] | None
     roots: list[RootFigures]
+    roots_in_full: dict[int | None, Figures] | None
     findings: list[tuple[str, int, bool]]
     pending: int
 
 
-def count(library: Library, *, tags_in_full: bool = False) -> Counted:
+def count(library: Library, *, tags_in_full: bool = False, roots_in_full: bool = False) -> Counted:
     """The figures of everything as it is at one moment, the largest first."""
     with library.reading():
         kinds = statistics.by_kind(library)
         tags = statistics.by_tag(library)
         full = statistics.in_full_by_tag(library) if tags_in_full else None
         roots = statistics.by_root(library)
+        roots_full = statistics.in_full_by_root(library) if roots_in_full else None
         findings = statistics.by_finding(library)
         pending = statistics.waiting(library)
     types: dict[str, Figures] = {}
@@ -41,7 +43,7 @@ def count(library: Library, *, tags_in_full: bool = False) -> Counted:
         total = total.plus(figures)
         types[kind] = types.get(kind, Figures()).plus(figures)
         bases[base] = bases.get(base, Figures()).plus(figures)
-    return Counted(total, _sorted(types), _sorted(bases), tags, full, roots, findings, pending)
+    return Counted(total, _sorted(types), _sorted(bases), tags, full, roots, roots_full, findings, pending)
 
 
 def _sorted(groups: dict[str, Figures]) -> dict[str, Figures]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,16 +9,27 @@ import typer
 
 from mlib.cli import format as fmt
 from mlib.cli import output
+from mlib.cli.bars import Bar, section
 from mlib.cli.options import JsonOption, LibraryOption, open_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from mlib.db.statistics import Figures
+    from mlib.db.statistics import Figures, RootFigures
     from mlib.services.counting import Counted
 
 #: Rows of a section on a terminal.
 _SHOWN = 12
+#: The columns of what is told in full, and how each is written.
+_COLUMNS: tuple[tuple[str, Callable[[Figures], int], Callable[[int], str]], ...] = (
+    ("models", lambda figures: figures.models, fmt.number),
+    ("files", lambda figures: figures.files, fmt.number),
+    ("size", lambda figures: figures.unique_bytes, fmt.size),
+    ("copies", lambda figures: figures.duplicates, fmt.number),
+    ("to free", lambda figures: figures.freeable_bytes, fmt.size),
+    ("missing", lambda figures: figures.missing, fmt.number),
+    ("findings", lambda figures: figures.findings, fmt.number),
+)
 
 
 class By(StrEnum):
@@ -29,6 +39,9 @@ class By(StrEnum):
     base = "base"
     tag = "tag"
     root = "root"
+
+
+_TITLES = {By.type: "type", By.base: "base model", By.tag: "tag", By.root: "root"}
 
 
 def stats(
@@ -45,7 +58,7 @@ def stats(
     from mlib.services.counting import count
 
     with open_for(ctx, library, mode="read") as opened:
-        counted = count(opened, tags_in_full=by is By.tag)
+        counted = count(opened, tags_in_full=by is By.tag, roots_in_full=by is By.root)
     if as_json:
         output.write_json(_document(counted))
     elif output.is_terminal():
@@ -65,20 +78,17 @@ def _document(counted: Counted) -> dict[str, Any]:
             {"base_model": name, **_figures(figures)} for name, figures in counted.base_models.items()
         ],
         "tags": tags,
-        "roots": [
-            {
-                "path": root.path,
-                "type": root.type,
-                "files": root.files,
-                "bytes": root.size_bytes,
-                "missing": root.missing,
-            }
-            for root in counted.roots
-        ],
+        "roots": [_root(root, counted) for root in counted.roots],
         "findings": [
             {"code": code, "models": models, "serious": serious} for code, models, serious in counted.findings
         ],
     }
+
+
+def _root(root: RootFigures, counted: Counted) -> dict[str, Any]:
+    full = {} if counted.roots_in_full is None else _figures(counted.roots_in_full[root.id])
+    told = {"files": root.files, "bytes": root.size_bytes, "missing": root.missing}
+    return {"path": root.path, "type": root.type, **full, **told}
 
 
 def _figures(figures: Figures) -> dict[str, int]:
@@ -90,96 +100,80 @@ def _figures(figures: Figures) -> dict[str, int]:
         "duplicates": figures.duplicates,
         "freeable_bytes": figures.freeable_bytes,
         "missing": figures.missing,
+        "findings": figures.findings,
     }
 
 
+def _groups(counted: Counted, by: By) -> list[tuple[str, Figures]]:
+    if by is By.root:
+        full = counted.roots_in_full or {}
+        return [(root.path or "", full[root.id]) for root in counted.roots if root.id in full]
+    groups = {By.type: counted.types, By.base: counted.base_models, By.tag: counted.tags_in_full or {}}[by]
+    return list(groups.items())
+
+
 def _rows(counted: Counted, by: By | None) -> Iterable[tuple[str, ...]]:
-    """What, name, models, files, bytes, unique bytes, duplicates, freeable bytes, missing."""
-    if by is None:
-        yield ("total", "", *map(str, counted.total))
-    for what, groups in (
-        ("type", counted.types),
-        ("base", counted.base_models),
-        ("tag", counted.tags_in_full or {}),
-    ):
-        if by in (None, what):
-            yield from ((what, name, *map(str, figures)) for name, figures in groups.items())
-    if by is None:
-        yield from (("tag", name, str(models)) for name, models in counted.tags)
-    if by in (None, By.root):
-        for root in counted.roots:
-            cells = (str(root.files), str(root.size_bytes), "", "", "", str(root.missing))
-            yield ("root", root.path or "", "", *cells)
-    if by is None:
-        yield from (("finding", code, str(models)) for code, models, _ in counted.findings)
+    """What, name, models, files, bytes, unique bytes, duplicates, freeable bytes, missing, findings."""
+    if by is not None:
+        yield from ((str(by), name, *map(str, figures)) for name, figures in _groups(counted, by))
+        return
+    yield ("total", "", *map(str, counted.total))
+    for each in (By.type, By.base):
+        yield from ((str(each), name, *map(str, figures)) for name, figures in _groups(counted, each))
+    yield from (("tag", name, str(models)) for name, models in counted.tags)
+    for root in counted.roots:
+        cells = (str(root.files), str(root.size_bytes), "", "", "", str(root.missing))
+        yield ("root", root.path or "", "", *cells)
+    yield from (("finding", code, str(models)) for code, models, _ in counted.findings)
 
 
 def _page(counted: Counted, by: By | None) -> list[str]:
+    if by is not None:
+        return _in_full(_TITLES[by], _groups(counted, by))
     total = counted.total
-    lines: list[str] = []
-    if by is None:
-        lines.append(
-            f"{fmt.plural(total.models, 'model')}, {fmt.plural(total.files, 'file')}, "
-            f"{fmt.size(total.unique_bytes)}"
-        )
-        for amount, words in (
-            (total.missing, f"{fmt.number(total.missing)} missing"),
-            (
-                total.duplicates,
-                f"{fmt.plural(total.duplicates, 'copy', 'copies')}: {fmt.size(total.freeable_bytes)} to free",
-            ),
-            (counted.pending, f"{fmt.number(counted.pending)} pending"),
-        ):
-            if amount:
-                lines.append(f"  {words}")
-    shown = _SHOWN if by is None else None
-    for what, title, groups in (
-        (By.type, "type", counted.types),
-        (By.base, "base model", counted.base_models),
-        (By.tag, "tag", counted.tags_in_full or {}),
-    ):
-        if by in (None, what) and groups:
-            bars = [
-                (name or "unknown", fmt.size(figures.unique_bytes), figures.models, figures.unique_bytes)
-                for name, figures in groups.items()
-            ]
-            lines += _section(title, bars, shown)
-    if by is None and counted.tags:
-        lines += _section("tag", [(name, "", models, models) for name, models in counted.tags], shown)
-    if by in (None, By.root) and counted.roots:
-        roots = [
-            (root.path or "no root", fmt.size(root.size_bytes), root.files, root.size_bytes)
-            for root in counted.roots
-        ]
-        lines += _section("root (files)", roots, shown)
-    if by is None and counted.findings:
-        lines += _section(
-            "finding", [(code, "", models, models) for code, models, _ in counted.findings], shown
-        )
-    return lines
+    amounts = (
+        fmt.plural(total.models, "model"),
+        fmt.plural(total.files, "file"),
+        fmt.size(total.unique_bytes),
+    )
+    lines = [", ".join(amounts), *(f"  {words}" for words in _remarks(counted))]
+    by_bytes = [(each, _groups(counted, each)) for each in (By.type, By.base)]
+    sections = [
+        (_TITLES[each], [_bar(name, figures.models, figures.unique_bytes) for name, figures in groups])
+        for each, groups in by_bytes
+    ]
+    sections += [
+        ("tag", [Bar(name, (fmt.number(models), ""), models) for name, models in counted.tags]),
+        (
+            "root (files)",
+            [_bar(root.path or "no root", root.files, root.size_bytes) for root in counted.roots],
+        ),
+        ("finding", [Bar(code, (fmt.number(models), ""), models) for code, models, _ in counted.findings]),
+    ]
+    return lines + [line for title, bars in sections if bars for line in section(title, bars, shown=_SHOWN)]
 
 
-def _section(title: str, bars: Sequence[tuple[str, str, int, int]], shown: int | None) -> list[str]:
-    """A heading, and for each row its name, size, count and a bar as long as its share of the longest."""
-    from mlib.cli.cells import cell_width
-    from mlib.cli.pages import heading
-    from mlib.cli.tables import shortened
-    from mlib.core.text import visible
+def _remarks(counted: Counted) -> Iterable[str]:
+    total = counted.total
+    if total.missing:
+        yield f"{fmt.number(total.missing)} missing"
+    if total.duplicates:
+        yield f"{fmt.plural(total.duplicates, 'copy', 'copies')}: {fmt.size(total.freeable_bytes)} to free"
+    if counted.pending:
+        yield f"{fmt.number(counted.pending)} pending"
 
-    width = min(shutil.get_terminal_size().columns, 100)
-    rows = bars[:shown]
-    names = [shortened(visible(name), 30) for name, *_ in rows]
-    room = max(cell_width(name) for name in names)
-    longest = max(value for *_, value in rows) or 1
-    counts = [fmt.number(count) for _, _, count, _ in rows]
-    most = max(map(len, counts))
-    left = max(width - room - most - 17, 5)
-    lines = ["", heading(title)]
-    for name, counted, (_, size, _, value) in zip(names, counts, rows, strict=True):
-        bar = "#" * max(round(left * value / longest), 1 if value else 0)
-        lines.append(
-            f"  {name}{' ' * (room - cell_width(name))}  {counted:>{most}}  {size:>8}  {bar}".rstrip()
-        )
-    if len(bars) > len(rows):
-        lines.append(f"  and {fmt.number(len(bars) - len(rows))} more")
-    return lines
+
+def _bar(name: str, count: int, size: int) -> Bar:
+    return Bar(name or "unknown", (fmt.number(count), fmt.size(size)), size)
+
+
+def _in_full(title: str, groups: Sequence[tuple[str, Figures]]) -> list[str]:
+    """A line of a table for each, without the columns in which nothing is."""
+    columns = [
+        column for column in _COLUMNS if column[0] == "models" or any(column[1](each) for _, each in groups)
+    ]
+    bars = [
+        Bar(name or "unknown", tuple(tell(get(each)) for _, get, tell in columns), each.unique_bytes)
+        for name, each in groups
+    ]
+    return section(title, bars, heads=[head for head, _, _ in columns]) if bars else []
