@@ -208,6 +208,16 @@ class TestRestore:
             assert os.listdir(disk) == []
 
     @pytest.mark.usefixtures("scanned")
+    def test_where_it_cannot_be_made_is_said_in_words(self, library_path: Path) -> None:
+        for words in (["backup", ""], ["export", "-o", ""]):
+            assert (
+                mlib_here(*words, library=library_path, code=1).err == "error: a file name cannot be empty\n"
+            )
+        (library_path.parent / "backups").touch()
+        failed = mlib_here("backup", library=library_path, code=1)
+        assert failed.err == f"error: cannot back up to {library_path.parent}/backups: File exists\n"
+
+    @pytest.mark.usefixtures("scanned")
     def test_into_a_pipe(self, library_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """`mlib backup - | ssh elsewhere 'cat > copy.db'`."""
         monkeypatch.chdir(tmp_path)

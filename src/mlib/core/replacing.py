@@ -78,6 +78,8 @@ def failed(path: str, error: OSError) -> MlibError:
 
 @contextmanager
 def _placed(path: str, mode: int) -> Iterator[str]:
+    if not path:
+        raise MlibError("cannot_write", "a file name cannot be empty")
     directory = os.path.dirname(os.path.abspath(path))
     # Not made of the name, which may be as long as the file system takes.
     partial = os.path.join(directory, f".mlib-{os.getpid()}.partial")

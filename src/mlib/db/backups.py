@@ -41,7 +41,9 @@ def make_backup(path: str, reason: str) -> str:
     except sqlite3.Error as error:
         raise explained(error, partial) from error
     except OSError as error:
-        raise MlibError("backup_failed", f"cannot back up the library: {error}") from error
+        raise MlibError(
+            "backup_failed", f"cannot back up to {directory}: {error.strerror or error}"
+        ) from error
     finally:
         with suppress(OSError):
             os.unlink(partial)
