@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty HOME, no MLIB_ or XDG_ variables, a plain terminal."""
+    """An empty HOME, no MLIB_ or XDG_ variables, a plain terminal, Python's streams as a user has them."""
     home = tmp_path / "home"
     home.mkdir()
     for name in list(os.environ):
-        if name.startswith(("MLIB_", "XDG_")) or name in ("NO_COLOR", "COLUMNS"):
+        if name.startswith(("MLIB_", "XDG_")) or name in ("NO_COLOR", "COLUMNS", "PYTHONUNBUFFERED"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("LC_ALL", "C.UTF-8")

@@ -88,6 +88,7 @@ def settings(
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     code = run(sys.argv[1:])
+    output.finish()
     # Nothing of what was loaded is garbage: looking for some at exit would take 10 ms.
     gc.freeze()
     sys.exit(code)

@@ -129,6 +129,16 @@ def flush() -> None:
         sys.stdout.flush()
 
 
+def finish() -> None:
+    """Let nothing be left that could fail at exit: that it could not be written is told already."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except OSError:
+                _abandon(stream.fileno())
+
+
 def _json(document: Any) -> str:
     return jsontext.tame(document)
 
@@ -140,14 +150,14 @@ def _write(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        _abandon_stdout()
+        _abandon(1)  # the reader went away (`| head`), which is no error
         raise typer.Exit from None
 
 
-def _abandon_stdout() -> None:
-    """The reader went away (`| head`), which is no error: let nothing complain about it at exit."""
+def _abandon(descriptor: int) -> None:
+    """Let what is still to be written there go nowhere, of which Python would complain at exit."""
     with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), descriptor)
 
 
 def _say(line: str) -> None:
