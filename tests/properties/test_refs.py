@@ -12,8 +12,8 @@ from tests.libraries import known_file, put_files, put_model, put_pending
 
 from mlib.core.errors import MlibError, NotFound, WrongUsage
 from mlib.db.opening import open_library
-from mlib.services.catalog import SHORTEST_PREFIX, read_refs, resolve, resolve_all
-from mlib.services.targets import Target
+from mlib.services.catalog import read_refs, resolve, resolve_all
+from mlib.services.targets import SHORTEST_PREFIX, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,11 +1,10 @@
 """Finding what a person means, and telling all that is known of it."""
 
 from mlib.services.catalog.detail import Detail, Place, Related, detail
-from mlib.services.catalog.refs import CANDIDATES, SHORTEST_PREFIX, read_refs, resolve, resolve_all
+from mlib.services.catalog.refs import CANDIDATES, read_refs, resolve, resolve_all
 
 __all__ = [
     "CANDIDATES",
-    "SHORTEST_PREFIX",
     "Detail",
     "Place",
     "Related",

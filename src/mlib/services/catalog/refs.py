@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import NotFound, WrongUsage
 from mlib.core.text import displayable, visible
 from mlib.db import files, hashes, models, pending
-from mlib.services.targets import Target
+from mlib.services.targets import SHORTEST_PREFIX, Target, as_digits, as_pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlib.db.library import Library
 
-#: Fewest hex digits that name a model.
-SHORTEST_PREFIX = 4
 #: Candidates that an ambiguous name is answered with.
 CANDIDATES = 10
-
-_HEX = re.compile(r"[0-9a-fA-F]{1,64}")
-_PENDING = re.compile(r"pending:([0-9]{1,18})")
 
 
 def resolve_all(library: Library, refs: Sequence[str]) -> list[Target]:
@@ -38,8 +32,8 @@ def resolve(library: Library, ref: str) -> Target:
     """
     if not ref:
         raise WrongUsage("empty_ref", "a REF cannot be empty")
-    if match := _PENDING.fullmatch(ref):
-        pending_id = int(match[1])
+    pending_id = as_pending(ref)
+    if pending_id is not None:
         if not pending.exists(library, pending_id):
             raise NotFound("pending_not_found", f"there is no pending import {pending_id}")
         return Target(pending_id=pending_id)
@@ -65,9 +59,10 @@ def read_refs(raw: bytes) -> list[str]:
 
 
 def _by_hash(library: Library, ref: str) -> dict[Target, None]:
-    if len(ref) < SHORTEST_PREFIX or not _HEX.fullmatch(ref):
+    prefix = as_digits(ref)
+    if prefix is None or len(prefix) < SHORTEST_PREFIX:
         return {}
-    found = models.with_prefix(library, ref.lower(), limit=CANDIDATES + 1)
+    found = models.with_prefix(library, prefix, limit=CANDIDATES + 1)
     return {Target(sha256=sha256): None for sha256 in found}
 
 
@@ -133,7 +128,7 @@ def _name_of(library: Library, sha256: str) -> str:
 
 
 def _unknown(ref: str) -> NotFound:
-    if len(ref) < SHORTEST_PREFIX and _HEX.fullmatch(ref):
+    if len(ref) < SHORTEST_PREFIX and as_digits(ref) is not None:
         return NotFound(
             "ref_too_short",
             f"'{ref}' is too short for a hash",
