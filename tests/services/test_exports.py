@@ -375,7 +375,8 @@ class TestBadInput:
         for kept in range(len(lines) + 1):
             path.write_text("".join([header, *lines[:kept], "\n"]))
             taken, _ = take_over(other, path)
-            cut = [("cut_off", f"the export ends after {kept} of {len(lines)} records")]
+            ends = f"the export ends after {kept} of {len(lines)} records"
+            cut = [("cut_off", f"{ends}: make it, or copy it, again")]
             assert [(each.code, each.message) for each in taken.bad] == (cut if kept < len(lines) else [])
         path.write_text("".join([header, *lines[:-1], "broken\n"]))
         assert [each.code for each in take_over(other, path)[0].bad] == ["bad_line"]

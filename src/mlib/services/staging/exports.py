@@ -9,26 +9,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mlib.core import exchange, times
 from mlib.core.errors import WrongUsage
-from mlib.core.exchange import BadLineError, Exported, Place
 from mlib.core.formats.header import Finding
 from mlib.core.models import TAGS, TEXT_FIELDS, KnownFile, Model, Pending
 from mlib.core.tags import distinct
 from mlib.core.text import displayable
 from mlib.core.walk import is_within
 from mlib.db import contents, files, given, hashes, models, pending, roots, tags
-from mlib.db.exported_files import TooLong, lines_of, opened_export
+from mlib.db.exported_files import lines_of, opened_export
 from mlib.services.staging.joining import BadRow, joined
-from mlib.services.staging.moving import Move, moved
+from mlib.services.staging.lines import batches, first, usable
+from mlib.services.staging.moving import Move, moved_record, moved_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from mlib.core.exchange import Facts
+    from mlib.core.exchange import Exported, Facts, Place
     from mlib.core.models import Root
     from mlib.db.library import Library
-
-#: Lines taken over in one transaction.
-BATCH = 200
 
 
 class _Imported(Protocol):
@@ -82,13 +79,12 @@ def import_export(
     with ExitStack() as stack:
         file = stack.enter_context(opened_export(path))
         numbered = lines_of(file)
-        header = exchange.header_of(_first(numbered), path=path)
+        header = exchange.header_of(first(numbered), path=path)
         if keep_backup and library.one("SELECT 1 FROM models UNION ALL SELECT 1 FROM pending_import LIMIT 1"):
             report.backup = library.backup("before-import")
-        _take_roots(library, [_moved_root(root, moves) for root in header.roots], report)
-        for batch in _batches(
-            _moved(exported, moves) for exported in _usable(numbered, header.records, report)
-        ):
+        _take_roots(library, [moved_root(root, moves) for root in header.roots], report)
+        exported = usable(numbered, header.records, report.bad)
+        for batch in batches(moved_record(each, moves) for each in exported):
             _take_over(library, batch, importer, path, report)
     return report
 
@@ -96,65 +92,7 @@ def import_export(
 def check_export(path: str) -> None:
     """Raise MlibError for a file that is no export and no library that can be read."""
     with opened_export(path) as file:
-        exchange.header_of(_first(lines_of(file)), path=path)
-
-
-def _first(numbered: Iterator[tuple[int, str | TooLong]]) -> str:
-    _, text = next(numbered, (1, ""))
-    return text if isinstance(text, str) else ""
-
-
-def _usable(
-    numbered: Iterable[tuple[int, str | TooLong]], expected: int | None, report: ExportReport
-) -> Iterator[Exported]:
-    lines = 0
-    for number, text in numbered:
-        lines += isinstance(text, TooLong) or bool(text.strip())
-        if isinstance(text, TooLong):
-            report.bad.append(BadRow("", "line_too_long", f"line {number}: {text.reason}"))
-            continue
-        if not text.strip():
-            continue
-        try:
-            yield exchange.exported_of(text)
-        except BadLineError as error:
-            report.bad.append(BadRow("", "bad_line", f"line {number}: {error.message}"))
-    if lines < (expected or 0):
-        report.bad.append(BadRow("", "cut_off", f"the export ends after {lines:,} of {expected:,} records"))
-
-
-def _batches(every: Iterable[Exported]) -> Iterator[list[Exported]]:
-    """So many at a time, but never one model twice: what a later line says of it is news to the earlier."""
-    batch: list[Exported] = []
-    known: set[str | None] = set()
-    for exported in every:
-        sha256 = None if isinstance(exported.record, Pending) else exported.record.sha256
-        if len(batch) >= BATCH or (sha256 is not None and sha256 in known):
-            yield batch
-            batch, known = [], set()
-        batch.append(exported)
-        known.add(sha256)
-    if batch:
-        yield batch
-
-
-def _moved(exported: Exported, moves: Sequence[Move]) -> Exported:
-    if not moves:
-        return exported
-    places = tuple(
-        place._replace(path=moved(place.path, moves), root=place.root and moved(place.root, moves))
-        for place in exported.places
-    )
-    record = exported.record
-    if isinstance(record, Pending):
-        record = record._replace(path=moved(record.path, moves))
-    return exported._replace(record=record, places=places)
-
-
-def _moved_root(root: Root, moves: Sequence[Move]) -> Root:
-    kind, colon, place = root.origin.partition(":")
-    origin = f"{kind}:{moved(place, moves)}" if colon else root.origin
-    return root._replace(path=moved(root.path, moves), origin=origin)
+        exchange.header_of(first(lines_of(file)), path=path)
 
 
 def _take_roots(library: Library, told: Sequence[Root], report: ExportReport) -> None:

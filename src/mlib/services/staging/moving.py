@@ -6,9 +6,13 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import WrongUsage
+from mlib.core.models import Pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mlib.core.exchange import Exported
+    from mlib.core.models import Root
 
 
 class Move(NamedTuple):
@@ -37,3 +41,24 @@ def moved(path: str, moves: Sequence[Move]) -> str:
                 rest = rest.replace("\\", "/")
             return os.path.normpath(f"{move.new}/{rest.lstrip('/')}") if rest.strip("/") else move.new
     return path
+
+
+def moved_record(exported: Exported, moves: Sequence[Move]) -> Exported:
+    """A record with all its paths moved."""
+    if not moves:
+        return exported
+    places = tuple(
+        place._replace(path=moved(place.path, moves), root=place.root and moved(place.root, moves))
+        for place in exported.places
+    )
+    record = exported.record
+    if isinstance(record, Pending):
+        record = record._replace(path=moved(record.path, moves))
+    return exported._replace(record=record, places=places)
+
+
+def moved_root(root: Root, moves: Sequence[Move]) -> Root:
+    """A root with its path moved, and that of the ComfyUI or file that named it."""
+    kind, colon, place = root.origin.partition(":")
+    origin = f"{kind}:{moved(place, moves)}" if colon else root.origin
+    return root._replace(path=moved(root.path, moves), origin=origin)
