@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
 import pickle
@@ -48,6 +49,8 @@ def _audit(event: str, _args: tuple[object, ...]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _hook() -> None:
+    # Python imports a codec when it is first asked for, and keeps it: that is no doing of the file's.
+    codecs.lookup("raw_unicode_escape")
     # A hook stays for as long as the process does.
     sys.addaudithook(_audit)
 
