@@ -27,10 +27,20 @@ from tests.workflow_files import (
     canvas,
     encoded,
     exif,
+    flac,
+    glb,
+    jpeg,
+    latent,
+    matroska,
+    mp3,
+    mp4,
     node,
+    ogg,
     png,
     prompt,
+    quicktime,
     subgraph,
+    svg,
     text_chunk,
     webp,
 )
@@ -203,6 +213,20 @@ WORKFLOWS: Mapping[str, bytes] = {
     "workflow_packed": png(
         text_chunk("workflow", _PROMPT, b"zTXt"), after=[text_chunk("prompt", 1, b"comf")]
     ),
+    "workflow_jpeg": jpeg(exif(workflow=_CANVAS), comment=_PROMPT),
+    "workflow_mp4": mp4(workflow=_CANVAS, prompt=_PROMPT),
+    "workflow_mov": quicktime(comment={"prompt": "{}", "workflow": _CANVAS}),
+    "workflow_webm": matroska({"workflow": _CANVAS, "prompt": _PROMPT}),
+    "workflow_flac": flac(workflow=_CANVAS),
+    "workflow_ogg": ogg(workflow=_CANVAS),
+    "workflow_mp3": mp3(workflow=_CANVAS),
+    "workflow_svg": svg({"workflow": _CANVAS}),
+    "workflow_glb": glb({"asset": {"extras": {"workflow": _CANVAS}}}),
+    "workflow_latent": latent(workflow=_CANVAS),
+    "workflow_history": encoded(
+        {"a": {"prompt": [1, "a", _PROMPT, {"extra_pnginfo": {"workflow": _CANVAS}}]}}
+    ),
+    "workflow_text": encoded({"prompt": "no", "workflow": json.dumps(_CANVAS)}) + b"// mine",
     "workflow_webp": webp((b"VP8 ", b"abc"), (b"EXIF", exif(">", workflow=_CANVAS, prompt=_PROMPT))),
 }
 

@@ -27,7 +27,7 @@ from mlib.core.sidecars.read import parse_sidecar
 from mlib.core.sidecars.record import SidecarError
 from mlib.core.unfinished import unfinished_content
 from mlib.core.workflows.errors import WorkflowError
-from mlib.core.workflows.read import read_workflow
+from mlib.core.workflows.read import read_contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +53,7 @@ _NAMES = ("a.safetensors", "a.gguf", "a.onnx", "model-00002-of-00003.sft", "x.ck
 #: What a file had when it was asked, and has no more: it shrank, or it has a hole at its end.
 _GONE = (0, 1, 5_000, 2**40)
 _LONGEST_MESSAGE = 1000
+_LONGEST_FILE_NAME = 255
 _LONGEST_NAME = 10_000  # each character may be escaped
 _MAX_UNPACKED = 2**20
 
@@ -193,7 +194,7 @@ _WEIGHT = "preferred_weight"
 def _workflow(content: bytes) -> None:
     for more in _GONE:
         try:
-            needs = read_workflow(io.BytesIO(content), len(content) + more)
+            needs, said = read_contents(io.BytesIO(content), len(content) + more)
         except WorkflowError as error:
             _check_message(error.message)
             continue
@@ -204,6 +205,7 @@ def _workflow(content: bytes) -> None:
             assert len(need.name) < _LONGEST_NAME
             assert all(len(text) < _LONGEST_MESSAGE for text in (*need.nodes, *need.classes))
             assert need.type is None or need.type.strip()
+        assert all(0 < len(text) <= _LONGEST_FILE_NAME for text in (*said.endings, *said.words))
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(

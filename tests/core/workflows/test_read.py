@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from typing import Any
@@ -13,10 +14,20 @@ from tests.workflow_files import (
     chunk,
     encoded,
     exif,
+    flac,
+    glb,
+    jpeg,
+    latent,
+    matroska,
+    mp3,
+    mp4,
     node,
+    ogg,
     png,
     prompt,
+    quicktime,
     subgraph,
+    svg,
     text_chunk,
     webp,
 )
@@ -221,17 +232,17 @@ def test_a_name_of_nothing_is_no_need() -> None:
     assert needs(canvas(*texts, models=[{"name": "./"}])) == ()
 
 
-def test_backslashes_are_slashes() -> None:
-    assert named(canvas(node(3, "LoraLoader", r".\styles\ink.safetensors"))) == [
-        ("styles/ink.safetensors", "loras")
-    ]
+@pytest.mark.parametrize("name", [r"styles\ink.safetensors", "./ink.safetensors", "Ink.SAFETENSORS"])
+def test_a_name_is_kept_as_it_is_written(name: str) -> None:
+    """ComfyUI compares it with its list as it stands (execution.py, `value_not_in_list`)."""
+    assert named(canvas(node(3, "LoraLoader", name))) == [(name, "loras")]
 
 
 def test_rows_of_rgthree_and_lora_manager_say_which_are_on() -> None:
     rows = [{}, {"type": "Header"}, {"on": True, "lora": "a.pt"}, {"on": False, "lora": r"x\b.pt"}, ""]
     found = needs(canvas(node(1, "Power Lora Loader (rgthree)", *rows)))
     assert [(need.name, need.type, need.bypassed) for need in found] == [
-        ("a.pt", "loras", False), ("x/b.pt", "loras", True),
+        ("a.pt", "loras", False), (r"x\b.pt", "loras", True),
     ]  # fmt: skip
     rows = ["<lora:ink:1>", [{"name": "ink", "active": True}, {"name": "off", "active": False}]]
     found = needs(canvas(node(1, "Lora Loader (LoraManager)", *rows)))
@@ -245,7 +256,7 @@ def test_embeddings_in_a_prompt_are_needed_and_lora_tags_where_a_node_reads_them
         "a cat, (embedding:bad\\hands:1.2), embedding:easy.pt, <lora:ink:0.8>. Embedding:x. not-embedding:y"
     )
     found = [
-        ("bad/hands", "embeddings", "stem"),
+        (r"bad\hands", "embeddings", "stem"),
         ("easy.pt", "embeddings", "file"),
         ("x", "embeddings", "stem"),
     ]
@@ -274,9 +285,14 @@ def test_built_in_names_and_folders_stand_for_files() -> None:
     ]
 
 
-def test_a_list_of_models_at_the_top_counts() -> None:
-    models = [{"name": "a.pt", "directory": "clip", "url": URL}, 7, {"name": 3}]
-    assert named(canvas(models=models)) == [("a.pt", "text_encoders")]
+def test_a_list_of_models_at_the_top_tells_more_and_makes_no_need() -> None:
+    models = [{"name": "a.pt", "directory": "clip", "url": URL, "hash": "a" * 64}, 7, {"name": 3}]
+    assert needs(canvas(models=models)) == ()
+    for name in ("a.pt", "x/a.pt"):
+        [need] = needs(canvas(node(1, "CLIPLoader", name), models=models))
+        assert (need.name, need.url, need.hash) == (name, URL, "a" * 64)
+    [need] = needs(canvas(node(1, "Any", "a.pt"), models=models))
+    assert (need.type, need.url) == ("text_encoders", URL)
 
 
 def test_the_form_that_is_run_is_read_alone_and_as_it_is_sent() -> None:
@@ -337,7 +353,7 @@ def test_a_byte_order_mark_is_no_fault() -> None:
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (b"", "bad_json"),
+        (b"", "empty_file"),
         (b"{", "bad_json"),
         (b"[" * 100_000, "bad_json"),
         (b'{"nodes": ' + b"[" * 300 + b"]" * 300 + b"}", "bad_json"),
@@ -347,7 +363,23 @@ def test_a_byte_order_mark_is_no_fault() -> None:
         (b"3", "not_a_workflow"),
         (b'{"nodes": {}}', "not_a_workflow"),
         (b'{"prompt": "x"}', "not_a_workflow"),
-        (b"\xff\xd8\xff\xe0", "not_a_workflow"),
+        (b"\xff\xd8\xff\xe0", "bad_image"),
+        (b"\0\1\2\xff" * 9, "not_a_workflow"),
+        (b"\0\x05\x16\x07" + bytes(90), "apple_double"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64, "lfs_pointer"),
+        (mp4(), "not_a_workflow"),
+        (mp4(workflow="a cat")[:-40], "bad_media"),
+        (jpeg(), "not_a_workflow"),
+        (matroska({}), "not_a_workflow"),
+        (matroska({"workflow": {}})[:-4], "not_a_workflow"),
+        (flac(comment="a cat"), "not_a_workflow"),
+        (mp3(), "not_a_workflow"),
+        (ogg(), "not_a_workflow"),
+        (glb({}), "not_a_workflow"),
+        (glb({"asset": {"version": "2.0"}, "nodes": [{"mesh": 0}]}), "not_a_workflow"),
+        (b'{"asset": {"version": "2.0"}, "nodes": []}', "not_a_workflow"),
+        (b"<svg/>", "not_a_workflow"),
+        (b"<svg><metadata>&lt;", "not_a_workflow"),
         (png(), "not_a_workflow"),
         (png()[:40], "bad_image"),
         (b"\x89PNG\r\n\x1a\n", "bad_image"),
@@ -372,6 +404,15 @@ def test_a_bomb_is_not_unpacked() -> None:
     assert refused(png(chunk(b"zTXt", b"workflow\0\0" + bomb))) == "too_large"
 
 
+def test_many_bombs_and_many_texts_are_not_taken_together() -> None:
+    import zlib
+
+    small = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(b" " * (1 << 20)))
+    assert refused(png(*[small] * 400, text_chunk("prompt", {}))) == "not_a_workflow"
+    text = '{"a": "' + "x" * (9 << 20) + '"}'
+    assert refused(mp4(**{f"n{number}": text for number in range(5)})) == "too_large"
+
+
 def test_a_file_that_is_too_long_is_not_read() -> None:
     class Endless(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -385,3 +426,189 @@ def test_a_file_that_is_too_long_is_not_read() -> None:
 def test_names_that_no_file_can_have_can_still_be_shown() -> None:
     found = read(json.dumps(canvas(node(1, "X", "\ud800.pt", "\udcff.pt"))).encode())
     assert [need.name for need in found] == ["\\ud800.pt", "\udcff.pt"]
+
+
+PAINT = node(3, "LoraLoader", "水彩画.safetensors", 1, 1)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt"])
+def test_text_in_a_png_is_utf8_as_the_front_end_reads_it(kind: bytes) -> None:
+    text = json.dumps(canvas(PAINT), ensure_ascii=False)
+    assert [need.name for need in read(png(text_chunk("workflow", text, kind)))] == ["水彩画.safetensors"]
+
+
+def test_text_in_a_png_that_is_not_utf8_is_latin_1_as_the_format_says() -> None:
+    text = json.dumps(canvas(node(3, "LoraLoader", "café.safetensors")), ensure_ascii=False)
+    image = png(chunk(b"tEXt", b"workflow\0" + text.encode("latin-1")))
+    assert [need.name for need in read(image)] == ["café.safetensors"]
+
+
+BOTH = {"prompt": prompt(n3=("LoraLoader", {"lora_name": "水彩画.safetensors"})), "workflow": canvas(PAINT)}
+#: What VideoHelperSuite wrote as one comment: the prompt as JSON in a string.
+COMMENT = {"comment": {"prompt": json.dumps(BOTH["prompt"]), "workflow": BOTH["workflow"]}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        webp((b"EXIF", exif(**BOTH))),
+        jpeg(exif(**BOTH)),
+        jpeg(exif(">", **BOTH)),
+        jpeg(comment=BOTH),
+        b"\0\0\0\x1cftypavif" + bytes(40) + exif(**BOTH),
+        mp4(**BOTH),
+        mp4(**COMMENT),
+        quicktime(**COMMENT),
+        matroska(BOTH),
+        matroska(COMMENT),
+        matroska(BOTH, open_ended=True),
+        flac(**BOTH),
+        flac(**COMMENT),
+        ogg(b"OpusTags", **BOTH),
+        ogg(b"\x03vorbis", **BOTH),
+        mp3(4, **BOTH),
+        mp3(3, **BOTH),
+        svg(BOTH),
+        svg(BOTH, escaped=True),
+        glb({"asset": {"extras": BOTH}, "nodes": [{}]}),
+        latent(**BOTH),
+    ],
+)
+def test_a_file_that_a_workflow_made_holds_it(content: bytes) -> None:
+    [need] = read(content)
+    assert (need.name, need.type, need.nodes) == ("水彩画.safetensors", "loras", ("3",))
+    # Whatever is cut off or altered: it is read, or refused in words.
+    for at in range(0, len(content), max(1, len(content) // 60)):
+        for damaged in (content[:at], content[:at] + b"\xff" * 9 + content[at + 9 :]):
+            with contextlib.suppress(WorkflowError):
+                read(damaged)
+
+
+def test_numbers_of_lengths_that_are_not_there_are_no_fault() -> None:
+    for lead in (b"\x1aE\xdf\xa3", b"fLaC\x84", b"ID3\4\0\0", b"\0\0\0\1ftypmp42", b"glTF", b"OggS"):
+        for rest in (b"\xff" * 300, b"\x7f" * 300, bytes(300)):
+            with pytest.raises(WorkflowError):
+                read(lead + rest)
+
+
+HISTORY = {
+    "6e3b": {
+        "prompt": [
+            7,
+            "6e3b",
+            BOTH["prompt"],
+            {"extra_pnginfo": {"workflow": canvas(PAINT, node(9, "VAELoader", "v.pt", mode=4))}},
+            ["9"],
+        ],
+        "outputs": {"9": {"images": [{"filename": "a.png"}]}},
+        "status": {"completed": True},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (HISTORY, {"水彩画.safetensors": False, "v.pt": True}),
+        (
+            {"queue_running": [HISTORY["6e3b"]["prompt"]], "queue_pending": []},
+            {"水彩画.safetensors": False, "v.pt": True},
+        ),
+        ({key: json.dumps(value) for key, value in BOTH.items()}, {"水彩画.safetensors": False}),
+        (json.dumps(json.dumps(BOTH)), {"水彩画.safetensors": False}),
+        (
+            [canvas(LORA), {"workflow": canvas(PAINT)}],
+            {"a.safetensors": False, "水彩画.safetensors": False},
+        ),
+    ],
+)
+def test_workflows_are_found_in_what_servers_and_people_keep(
+    document: Any, expected: dict[str, bool]
+) -> None:
+    assert {need.name: need.bypassed for need in needs(document)} == expected
+
+
+def test_json_with_comments_and_last_commas_is_read() -> None:
+    text = json.dumps(canvas(node(1, "LoraLoader", "a//b/*c*/,].safetensors")))
+    commented = "// mine\n{ /* not\n this */" + text[1:-1] + ", // end\n}"
+    assert named_in(commented.encode()) == ["a//b/*c*/,].safetensors"]
+    assert named_in(("\ufeff" + text).encode("utf-16-le")) == ["a//b/*c*/,].safetensors"]
+
+
+def named_in(content: bytes) -> list[str]:
+    return [need.name for need in read(content)]
+
+
+@pytest.mark.parametrize("piece", ["/*", "//", '"', '"\\"', "\\", ",", ", ", '"a\\'])
+def test_what_is_no_json_is_refused_in_time_that_grows_with_it(piece: str) -> None:
+    content = ("{" + piece * 400_000).encode()  # ends in this life only if each step is linear
+    assert refused(content) == "bad_json"
+
+
+@pytest.mark.parametrize(
+    "values", ["one.pt\ntwo.pt", "one.pt,two.pt", "one.pt; two.pt\n", '["one.pt", "two.pt"]']
+)
+def test_a_list_of_names_is_several_needs(values: str) -> None:
+    assert [need.name for need in needs(canvas(node(1, "Any", values)))] == ["one.pt", "two.pt"]
+    assert [need.name for need in needs(prompt(n1=("LoraLoader", {"a": values})))] == ["one.pt", "two.pt"]
+
+
+def test_a_comma_in_a_name_is_one() -> None:
+    assert named(canvas(node(1, "LoraLoader", "ink, washed.pt"))) == [("ink, washed.pt", "loras")]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("ShowText|pysssss", "PreviewAny", "Note", "MarkdownNote", "easy showAnything"),
+        *("Display Any (rgthree)", "SaveImage", "CheckpointSave", "Image Save", "VHS_VideoCombine"),
+    ],
+)
+def test_what_is_shown_or_says_where_to_save_is_no_need(kind: str) -> None:
+    texts = node(1, kind, "a.safetensors", ["b.safetensors"], "<lora:c:1> embedding:d")
+    assert needs(canvas(texts)) == ()
+    assert needs(prompt(n1=("Any", {"filename_prefix": "x.pt"}))) == ()
+
+
+def test_nodes_of_packs_with_folders_of_their_own_are_known() -> None:
+    document = canvas(
+        node(1, "FluxLoraLoader", "a.safetensors", 1),
+        node(2, "LoadFluxControlNet", "flux-dev", "b.safetensors"),
+        node(3, "LoadFluxIPAdapter", "c.safetensors", "d.safetensors", "CPU"),
+        node(4, "UltralyticsDetectorProvider", "bbox/face.pt"),
+    )
+    assert named(document) == [
+        ("a.safetensors", "xlabs_loras"), ("b.safetensors", "xlabs_controlnets"),
+        ("c.safetensors", "xlabs_ipadapters"), ("d.safetensors", "clip_vision"),
+        ("bbox/face.pt", "ultralytics"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "need"),
+    [
+        ("NunchakuFluxDiTLoader", ["svdq-int4-flux.1-dev", 0, "x"], "svdq-int4-flux.1-dev"),
+        ("Qwen2_VQA", ["what is it?", "Qwen2.5-VL-7B-Instruct", "none"], "Qwen2.5-VL-7B-Instruct"),
+        (
+            "DownloadAndLoadFlorence2Model",
+            ["microsoft/Florence-2-large", "fp16"],
+            "microsoft/Florence-2-large",
+        ),
+    ],
+)
+def test_a_folder_that_a_node_names_is_a_need(kind: str, values: list[Any], need: str) -> None:
+    [found] = needs(canvas(node(1, kind, *values)))
+    assert (found.name, found.form) == (need, "folder")
+    assert found.automatic is not kind.startswith("Nunchaku")
+    assert [each.name for each in needs(canvas(node(1, kind, need)))] == [need]
+    [found] = needs(canvas(node(1, kind, *(f"{each}.safetensors" for each in values if each == need))))
+    assert found.form == "file"
+
+
+@pytest.mark.parametrize(
+    "kind", ["RIFE VFI", "DWPreprocessor", "DepthAnythingPreprocessor", "DownloadAndLoadSAM2Model"]
+)
+def test_what_a_node_downloads_by_itself_is_marked(kind: str) -> None:
+    assert [need.automatic for need in needs(canvas(node(1, kind, "a.pth")))] == [True]
+    both = canvas(node(1, kind, "a.pth"), node(2, "Any", "a.pth"))
+    assert [need.automatic for need in needs(both)] == [False]

@@ -10,13 +10,13 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.workflows.loaders import declared_type, folder_type
-from mlib.core.workflows.need import LONGEST_NAME, Need, is_model_value, plain_name
+from mlib.core.workflows.need import LONGEST_NAME, Need, is_model_value, last_part, plain_name
 from mlib.core.workflows.promoted import Widget, replaced, widgets_within
 from mlib.core.workflows.shape import mapping, members, nodes_in, plain_id, values_in
 from mlib.core.workflows.widgets import named_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _SWITCHED_OFF = (2, 4)
 _GROUP = re.compile(r"workflow[>/](.+)", re.DOTALL)
@@ -49,26 +49,32 @@ class _Around(NamedTuple):
 
 
 def is_canvas(document: Any) -> bool:
-    """Whether this is a workflow in UI format."""
-    return isinstance(document, dict) and isinstance(document.get("nodes"), list)
+    """Whether this is a workflow in UI format. Other graphs (glTF) have nodes too, but none with a class."""
+    if not isinstance(document, dict) or not isinstance(document.get("nodes"), list):
+        return False
+    return bool(nodes_in(document)) or not (document["nodes"] or "asset" in document)
 
 
 def needs_of_canvas(document: dict[str, Any]) -> Iterator[Need]:
-    """What its nodes name, those inside of subgraphs and groups too, each subgraph read once."""
+    """What its nodes name, those inside of subgraphs and groups too, each subgraph read once.
+
+    What the workflow says of its models as a whole (`models`, in older files) tells more of them, and makes
+    no need: the list may be older than the nodes.
+    """
     subgraphs = _subgraphs(document)
     around = _around(document, subgraphs)
+    told = _Told(_declared(document.get("models")))
     for part in _parts(document, subgraphs):
         for node in part.nodes:
             own_id = plain_id(node.get("id"))
             off = part.off or node.get("mode") in _SWITCHED_OFF
             for need in _of_node(node, around):
                 if part.subgraph is None or (part.subgraph, own_id, need.name) not in around.replaced:
-                    yield need._replace(
+                    yield told.of(need)._replace(
                         nodes=(part.lead + own_id,),
                         classes=(node["type"][:_LONGEST_CLASS],),
                         bypassed=off or need.bypassed,
                     )
-    yield from _declared(document.get("models"))
 
 
 def _subgraphs(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -132,20 +138,34 @@ def _of_node(node: dict[str, Any], around: _Around) -> Iterator[Need]:
         yield from _of_plain(node)
 
 
+class _Told:
+    """What is declared of models, to be found by their names."""
+
+    def __init__(self, declared: Iterable[Need]) -> None:
+        self.declared = list(declared)
+        self._by_name = {each.name: each for each in reversed(self.declared)}
+        self._exactly = {(each.name, each.type): each for each in reversed(self.declared)}
+
+    def of(self, need: Need) -> Need:
+        """The need with the type, URL and hash that are declared for its name, where they are."""
+        name = last_part(need.name)
+        best = self._exactly.get((need.name, need.type)) or self._by_name.get(need.name)
+        best = best or self._exactly.get((name, need.type))
+        if best is None:
+            return need
+        return need._replace(
+            type=need.type or best.type, url=need.url or best.url, hash=need.hash or best.hash
+        )
+
+
 def _of_plain(node: dict[str, Any]) -> Iterator[Need]:
     """What a node's widgets name. What is declared for another model, chosen earlier, does not count."""
-    declared = list(_declared(mapping(node.get("properties")).get("models")))
+    told = _Told(_declared(mapping(node.get("properties")).get("models")))
     if node.get("widgets_values") is None:
-        yield from declared
+        yield from told.declared
         return
-    by_name = {each.name: each for each in reversed(declared)}
-    exactly = {(each.name, each.type): each for each in reversed(declared)}
     for need in named_by(node["type"], values_in(node)):
-        best = exactly.get((need.name, need.type)) or by_name.get(need.name)
-        if best is not None:
-            yield need._replace(type=best.type or need.type, url=best.url, hash=best.hash)
-        else:
-            yield need
+        yield told.of(need)
 
 
 def _of_instance(node: dict[str, Any], around: _Around) -> Iterator[Need]:

@@ -1,14 +1,15 @@
 """Which nodes load models, and from which folder type: ComfyUI's own and those of widespread node packs.
 
-From the nodes' `INPUT_TYPES` (`folder_paths.get_filename_list(TYPE)`). A node that is not here is no loss:
-what it names is looked for in every folder.
+From the nodes' `INPUT_TYPES` (`folder_paths.get_filename_list(TYPE)`) and, where a node looks for itself,
+from its code: the pack is named beside the table. A node that is not here is no loss: what it names is looked
+for in every folder.
 """
 
 from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import canonical_type
 
@@ -23,6 +24,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
         "CheckpointLoader|pysssss", "Checkpoint Loader", "CheckpointLoaderNF4", "CR Load Checkpoint",
         "Checkpoint Selector", "CheckpointLoaderSimpleWithNoiseSelect",
         "CheckpointLoaderKJ", "CheckpointLoaderSimpleShared //Inspire", "Checkpoint Loader (LoraManager)",
+        "StableCascade_CheckpointLoader //Inspire",
     ),
     "loras": (
         "LoraLoader", "LoraLoaderModelOnly", "LoraLoaderBypass", "LoraLoaderBypassModelOnly",
@@ -30,8 +32,10 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
         "LoRA Stacker", "CR LoRA Stack", "CR Load LoRA", "Lora Loader Stack (rgthree)",
         "Power Lora Loader (rgthree)", "Lora Loader", "easy loraStack", "LoraLoaderBlockWeight //Inspire",
         "LoraLoaderStackedAdvanced", "WanVideoLoraSelect", "WanVideoLoraSelectMulti",
-        "WanVideoLoraSelectByName", "HyVideoLoraSelect", "NunchakuFluxLoraLoader", "FluxLoraLoader",
+        "WanVideoLoraSelectByName", "HyVideoLoraSelect", "NunchakuFluxLoraLoader",
         "Lora Loader (LoraManager)", "Lora Stacker (LoraManager)", "LoRA Text Loader (LoraManager)",
+        "WanVideo Lora Select (LoraManager)", "Create Hook LoRA (LoraManager)", "LoraBlockInfo //Inspire",
+        "XY Input: Lora Block Weight //Inspire",
         "LoraLoaderVanilla",
     ),
     "vae": (
@@ -41,19 +45,20 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "text_encoders": (
         "CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "QuadrupleCLIPLoader",
         "CLIPLoaderGGUF", "DualCLIPLoaderGGUF", "TripleCLIPLoaderGGUF", "QuadrupleCLIPLoaderGGUF",
-        "LoadWanVideoT5TextEncoder", "NunchakuTextEncoderLoader",
+        "LoadWanVideoT5TextEncoder", "NunchakuTextEncoderLoader", "NunchakuTextEncoderLoaderV2",
+        "LoadTextEncoderShared //Inspire",
     ),
     "diffusion_models": (
         "UNETLoader", "UnetLoaderGGUF", "UnetLoaderGGUFAdvanced", "UNETLoaderNF4", "DiffusionModelLoaderKJ",
         "DiffusionModelSelector", "GGUFLoaderKJ", "WanVideoModelLoader", "WanVideoVACEModelSelect",
         "HyVideoModelLoader", "NunchakuFluxDiTLoader", "NunchakuQwenImageDiTLoader",
-        "NunchakuZImageDiTLoader", "Unet Loader (LoraManager)",
+        "NunchakuZImageDiTLoader", "Unet Loader (LoraManager)", "LoadDiffusionModelShared //Inspire",
     ),
     "controlnet": (
         "ControlNetLoader", "DiffControlNetLoader", "ControlNetLoaderAdvanced",
         "DiffControlNetLoaderAdvanced", "ACN_SparseCtrlLoaderAdvanced", "ACN_ControlNet++LoaderSingle",
         "ACN_ControlNet++LoaderAdvanced", "ACN_SparseCtrlMergedLoaderAdvanced",
-        "CR Multi-ControlNet Stack", "LoadFluxControlNet",
+        "CR Multi-ControlNet Stack",
         "easy controlnetLoader", "Control Net Stacker",
     ),
     "clip_vision": ("CLIPVisionLoader",),
@@ -75,6 +80,11 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "instantid": ("InstantIDModelLoader",),
     "pulid": ("PulidModelLoader", "PulidFluxModelLoader"),
     "sams": ("SAMLoader",),
+    "onnx": ("ONNXDetectorProvider",),
+    "ultralytics": ("UltralyticsDetectorProvider",),
+    "mmdets": ("MMDetDetectorProvider", "MMDetLoader"),
+    "xlabs_loras": ("FluxLoraLoader",),
+    "xlabs_controlnets": ("LoadFluxControlNet",),
     "animatediff_models": (
         "ADE_LoadAnimateDiffModel", "ADE_AnimateDiffLoaderGen1", "ADE_AnimateDiffLoaderWithContext",
     ),
@@ -83,6 +93,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
 
 #: Nodes that load from several folder types: (input, its place among the widgets or None, folder type).
 _BY_INPUT: Mapping[str, tuple[tuple[str, int | None, str], ...]] = {
+    "LoadFluxIPAdapter": (("ipadatper", 0, "xlabs_ipadapters"), ("clip_vision", 1, "clip_vision")),
     "LTXAVTextEncoderLoader": (("text_encoder", 0, "text_encoders"), ("ckpt_name", 1, "checkpoints")),
     "Efficient Loader": (
         ("ckpt_name", 0, "checkpoints"), ("vae_name", 1, "vae"), ("lora_name", 3, "loras"),
@@ -101,22 +112,105 @@ _BY_INPUT: Mapping[str, tuple[tuple[str, int | None, str], ...]] = {
     ),
 }  # fmt: skip
 
+#: Nodes that are given a folder of files: (input, its place among the widgets, the types it may lie in).
+#: The value is the folder below the type's, or a repository `owner/NAME` that is kept as NAME.
+#: ComfyUI; nunchaku-tech/ComfyUI-nunchaku nodes/models; kijai/ComfyUI-Florence2 nodes.py;
+#: IuvenisSapiens/ComfyUI_Qwen2-VL-Instruct and its forks.
+_FOLDERS: Mapping[str, tuple[str, int, tuple[str, ...]]] = {
+    "DiffusersLoader": ("model_path", 0, ("diffusers",)),
+    "NunchakuFluxDiTLoader": ("model_path", 0, ("diffusion_models",)),
+    "NunchakuQwenImageDiTLoader": ("model_name", 0, ("diffusion_models",)),
+    "NunchakuZImageDiTLoader": ("model_name", 0, ("diffusion_models",)),
+    "SVDQuantFluxDiTLoader": ("model_path", 0, ("diffusion_models",)),
+    "DownloadAndLoadFlorence2Model": ("model", 0, ("LLM",)),
+    "Florence2ModelLoader": ("model", 0, ("LLM",)),
+    "Qwen2_VQA": ("model", 1, ("prompt_generator", "LLM")),
+    "Qwen3_VQA": ("model", 1, ("prompt_generator", "LLM")),
+}
+
+#: Nodes that download what they name by themselves, most of them to where no model folder is. kijai's packs
+#: (DownloadAndLoad…, (Down)load…), Fannovel16/ComfyUI-Frame-Interpolation (… VFI, ckpts in custom_nodes),
+#: Fannovel16/comfyui_controlnet_aux (…Preprocessor), yuvraj108c/ComfyUI-Depth-Anything-Tensorrt and
+#: storyicon/comfyui_segment_anything, numz/ComfyUI-SeedVR2_VideoUpscaler, pythongosssss' tagger.
+_FETCHING = re.compile(
+    r"DownloadAndLoad|\(Down\)load|\w.* VFI$|VFI_|[\w-]*Preprocessor(?:Provider|_Provider_for_SEGS)?$"
+    r"|\w+ModelLoader \(segment anything\)$|SeedVR2|WD14Tagger|(?:Qwen[23]|Qwen2_5)_?VQA$",
+    re.IGNORECASE,
+)
+
+#: Nodes that look a name up by its end, in subfolders too, when it is not the whole name: LoRA Manager
+#: (py/utils/utils.py `get_lora_info`) and rgthree (py/power_prompt_utils.py `get_lora_by_filename`).
+_BY_END = re.compile(r"\(LoraManager\)$|^(?:SDXL )?Power (?:Lora Loader|Prompt)\b.*\(rgthree\)$")
+
+#: Where node packs keep what they list under a name of their own: the folder below models/.
+#: XLabs-AI/x-flux-comfyui nodes.py; ltdrdata/ComfyUI-Impact-Pack and -Subpack.
+PACK_FOLDERS = MappingProxyType(
+    {
+        "xlabs_loras": "xlabs/loras",
+        "xlabs_controlnets": "xlabs/controlnets",
+        "xlabs_ipadapters": "xlabs/ipadapters",
+        "xlabs_flux": "xlabs/flux",
+        "ultralytics_bbox": "ultralytics/bbox",
+        "ultralytics_segm": "ultralytics/segm",
+        "mmdets_bbox": "mmdets/bbox",
+        "mmdets_segm": "mmdets/segm",
+    }
+)
+
+
+class Choice(NamedTuple):
+    """Files that a node chooses from by itself: of a folder type, with a name that this pattern finds."""
+
+    type: str
+    pattern: str = ""
+
+
+#: Nodes that choose files by a preset or by what they are given, and what they choose from.
+#: cubiq/ComfyUI_IPAdapter_plus utils.py `get_clipvision_file`, `get_ipadapter_file`, `insightface_loader`;
+#: ltdrdata/ComfyUI-Inspire-Pack model_nodes.py `model_preset`; yolain/ComfyUI-Easy-Use (the same presets);
+#: ComfyUI latent_preview.py (a sampler's previews are decoded by TAESD files of `vae_approx`).
+_CHOOSING: tuple[tuple[re.Pattern[str], tuple[Choice, ...]], ...] = (
+    (
+        re.compile(r"IPAdapterUnifiedLoader|IPAdapterModelHelper|easy ipadapter", re.IGNORECASE),
+        (
+            Choice("ipadapter"),
+            Choice("clip_vision"),
+            Choice("loras", r"ip.?adapter|face.?id"),
+            Choice("insightface"),
+        ),
+    ),
+    (
+        re.compile(r"InsightFace|FaceAnalysis|ReActor|InstantID|Pulid", re.IGNORECASE),
+        (Choice("insightface"),),
+    ),
+    (re.compile(r"ReActor|FaceRestore", re.IGNORECASE), (Choice("facerestore_models"),)),
+    (re.compile(r"Sampler", re.IGNORECASE), (Choice("vae_approx"),)),
+)
+
 _TYPES = MappingProxyType({name: kind for kind, names in _BY_TYPE.items() for name in names})
 
 #: ComfyUI-MultiGPU has a double of every loader.
 _SAME_ELSEWHERE = re.compile(r"(?:DisTorch2?)?MultiGPU$")
 
-#: Nodes whose text is for people.
-NOTES = frozenset({"Note", "MarkdownNote", "Note Plus (mtb)", "Label (rgthree)"})
-#: Nodes that take a folder of files, and the folder type.
-FOLDER_LOADERS = MappingProxyType({"DiffusersLoader": "diffusers"})
+#: Nodes whose text is for people: notes, and what shows the text it is given (pythongosssss' Custom-Scripts,
+#: ComfyUI's PreviewAny, rgthree, Easy-Use, KJNodes).
+_SHOWING = re.compile(
+    r"(?:Markdown)?Note$|Note Plus \(mtb\)$|Label \(rgthree\)$|Display (?:Any|Int) \(rgthree\)$"
+    r"|ShowText|Show ?Any|PreviewAny$|PreviewText|easy showAnything|DisplayAny|DisplayText|Text ?Preview",
+    re.IGNORECASE,
+)
+#: Nodes that write files: their texts say where to.
+_SAVING = re.compile(r"Save(?![a-z])|(?<![a-z])save|_VideoCombine$")
+#: Inputs that say under which name to write.
+_WHERE_TO = frozenset({"filename_prefix", "output_path", "save_path", "output_dir", "output_folder"})
+
 #: The built-in choices of the VAE loader that stand for files of `vae_approx`: their encoder and decoder.
 APPROXIMATE_VAES = frozenset({"taesd", "taesdxl", "taesd3", "taef1"})
 
 
 def folder_type(node_class: str, widget: str | int) -> str | None:
     """The folder type that a node reads an input from: by its name, or its place among the widgets."""
-    node_class = _SAME_ELSEWHERE.sub("", node_class)
+    node_class = _plain(node_class)
     if node_class in _TYPES:
         return _TYPES[node_class]
     for name, place, kind in _BY_INPUT.get(node_class, ()):
@@ -125,6 +219,45 @@ def folder_type(node_class: str, widget: str | int) -> str | None:
     return None
 
 
+def folders_named(node_class: str, widget: str | int | None) -> tuple[str, ...]:
+    """The folder types in which the folder lies that this input of a node names; none where it names none.
+
+    None is the only input that a node has.
+    """
+    name, place, kinds = _FOLDERS.get(_plain(node_class), ("", None, ()))
+    return kinds if widget in (name, place, None) else ()
+
+
+def is_known(node_class: str) -> bool:
+    """Whether it is known which inputs of a node name models."""
+    node_class = _plain(node_class)
+    return node_class in _TYPES or node_class in _BY_INPUT or node_class in _FOLDERS
+
+
+def names_nothing(node_class: str, widget: str | int) -> bool:
+    """Whether this text of a node is shown to people, or tells where to write, and so names no model."""
+    return widget in _WHERE_TO or bool(_SHOWING.match(node_class) or _SAVING.search(node_class))
+
+
+def looks_by_end(node_class: str) -> bool:
+    """Whether a node goes by the last part of a name, whatever folder is written before it."""
+    return bool(_BY_END.search(node_class))
+
+
+def fetches(node_class: str) -> bool:
+    """Whether a node downloads by itself what it names."""
+    return bool(_FETCHING.match(_plain(node_class)))
+
+
+def choices(node_class: str) -> tuple[Choice, ...]:
+    """What a node chooses files from by itself."""
+    return tuple(choice for pattern, own in _CHOOSING if pattern.search(node_class) for choice in own)
+
+
 def declared_type(directory: str) -> str | None:
     """The folder type of a workflow's own `directory`, under the name ComfyUI uses today."""
     return canonical_type(directory) or None
+
+
+def _plain(node_class: str) -> str:
+    return _SAME_ELSEWHERE.sub("", node_class)

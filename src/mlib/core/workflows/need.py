@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 #: How a name stands for a file: `file` as it is, `stem` without its extension, `folder` for all below it.
 Form = Literal["file", "stem", "folder"]
 
-#: A text that is longer, or of several lines, is a prompt and no name.
+#: A text that is longer is a prompt and no name.
 LONGEST_NAME = 1024
+#: A text that is longer is not looked at for a list of names.
+_LONGEST_LIST = 64 << 10
+_BETWEEN_NAMES = re.compile(r"[\n\r,;]")
+_AROUND_NAME = " \t\"'[]"
 
 #: Nodes that only pass a name on: whether its loader runs is not theirs to say.
 _PASSING_ON = "Primitive"
@@ -24,11 +28,12 @@ _CONTROL = re.compile("[\0-\x1f\x7f]")
 
 
 class Need(NamedTuple):
-    """A model by the name a loader is given, with `/` between folders.
+    """A model by the name a loader is given, as it is written.
 
-    `type` is a folder key of ComfyUI, None where the node is not known. `nodes` are ids as ComfyUI runs
-    them: `57:12` is node 12 of the subgraph that node 57 stands for. `hash` is a SHA-256. `bypassed` holds if
-    no node that names it would run.
+    `type` is a folder key of ComfyUI or of a node pack, None where the node is not known. `nodes` are ids as
+    ComfyUI runs them: `57:12` is node 12 of the subgraph that node 57 stands for. `hash` is a SHA-256.
+    `bypassed` holds if no node that names it would run, `by_end` if the node also takes a file in a subfolder
+    whose name ends so, `automatic` if the node downloads the model by itself.
     """
 
     name: str
@@ -39,6 +44,8 @@ class Need(NamedTuple):
     url: str | None = None
     hash: str | None = None
     bypassed: bool = False
+    by_end: bool = False
+    automatic: bool = False
 
 
 def is_model_value(value: object) -> bool:
@@ -51,23 +58,35 @@ def is_model_value(value: object) -> bool:
     return stem[-1] not in "/\\" and "://" not in value and not _CONTROL.search(value)
 
 
+def names_in(text: str) -> list[str]:
+    """The model files that a value names: it is one name, or a list with commas or a name a line."""
+    if len(text) <= _LONGEST_LIST:
+        parts = [part.strip(_AROUND_NAME) for part in _BETWEEN_NAMES.split(text)]
+        parts = [part for part in parts if part]
+        if (len(parts) > 1 or text != text.strip()) and all(map(is_model_value, parts)):
+            return parts
+    return [text] if is_model_value(text) else []
+
+
 def plain_name(value: str) -> str:
-    """A name as this program keeps it: `/` between folders, and bytes that a file name can have."""
-    name = value.replace("\\", "/")
-    while name.startswith("./"):
-        name = name[2:]
+    """A name of bytes that a file name can have; nothing else in it is changed."""
     try:
-        os.fsencode(name)
+        os.fsencode(value)
     except UnicodeEncodeError:
-        return displayable(name)
-    return name
+        return displayable(value)
+    return value
+
+
+def last_part(name: str) -> str:
+    """What comes after the last slash of either kind."""
+    return name.replace("\\", "/").rpartition("/")[2]
 
 
 def merged(needs: Iterable[Need]) -> tuple[Need, ...]:
     """Each model once, in the order first named; what is of no known type joins its like that is of one."""
     groups: dict[tuple[str, str | None, Form], list[Need]] = {}
     for need in needs:
-        if os.path.basename(need.name):  # `./` and the like are no names
+        if last_part(need.name):  # `./` and the like are no names
             groups.setdefault((need.name, need.type, need.form), []).append(need)
     found = {key: _joined(group) for key, group in groups.items()}
     typed: dict[tuple[str, Form], list[tuple[str, str | None, Form]]] = {}
@@ -92,4 +111,6 @@ def _joined(needs: Sequence[Need]) -> Need:
         url=next((need.url for need in needs if need.url), None),
         hash=next((need.hash for need in needs if need.hash), None),
         bypassed=all(need.bypassed for need in needs),
+        by_end=all(need.by_end for need in needs),
+        automatic=all(need.automatic for need in needs),
     )

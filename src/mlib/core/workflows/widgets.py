@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlib.core.workflows.loaders import APPROXIMATE_VAES, FOLDER_LOADERS, NOTES, folder_type
-from mlib.core.workflows.need import Need, is_model_value, plain_name
+from mlib.core.workflows.loaders import (
+    APPROXIMATE_VAES,
+    fetches,
+    folder_type,
+    folders_named,
+    looks_by_end,
+    names_nothing,
+)
+from mlib.core.workflows.need import Need, is_model_value, names_in, plain_name
 from mlib.core.workflows.wording import named_in_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlib.core.workflows.need import Form
+
 #: How deep the values of one widget are looked into.
 _DEPTH = 8
 _NOT_A_FOLDER = frozenset({"", "None", "none"})
 #: How the classes of ComfyUI's own nodes begin whose text is a prompt.
-_PROMPT = "CLIPTextEncode"
+PROMPT = "CLIPTextEncode"
 
 
 class Value(NamedTuple):
-    """A text given to a node: the widget it belongs to by name or place, and whether it is switched off."""
+    """A text given to a node: the widget it belongs to by name or place, whether it is switched off, and the
+    key it has in an object, if it is in one."""
 
     widget: str | int
     text: str
@@ -35,30 +45,50 @@ def values_of(widgets: Any) -> list[Value]:
 
 def named_by(node_class: str, values: list[Value]) -> Iterator[Need]:
     """The models that these values of a node name; `nodes` and `classes` are left empty."""
-    if node_class in NOTES:
-        return
-    entries = [value for value in values if value.key == "name" and node_class.endswith("(LoraManager)")]
-    for value in entries:
-        name = plain_name(value.text)
-        form = "file" if is_model_value(value.text) else "stem"
-        yield Need(name, folder_type(node_class, value.widget), form=form, bypassed=value.off)  # type: ignore[arg-type]
+    by_end = looks_by_end(node_class)
+    automatic = fetches(node_class)
+    # LoRA Manager keeps its rows as objects; the text beside them says the same.
+    rows = by_end and any(value.key == "name" for value in values)
     for value in values:
-        if entries and value.key == "name":
+        if names_nothing(node_class, value.widget):
             continue
-        kind = folder_type(node_class, value.widget)
-        tags = not (entries or node_class.startswith(_PROMPT))
-        named = list(named_in_text(value.text, with_loras=tags))
-        # A prompt may end like a file name: in an embedding's, or by chance.
-        is_prompt = kind is None and bool(named or node_class.startswith(_PROMPT))
-        if is_model_value(value.text) and not is_prompt:
-            yield Need(plain_name(value.text), kind, bypassed=value.off)
-        elif node_class in FOLDER_LOADERS and value.text not in _NOT_A_FOLDER:
-            yield Need(plain_name(value.text), FOLDER_LOADERS[node_class], form="folder", bypassed=value.off)
-        elif value.text in APPROXIMATE_VAES and kind == "vae":
-            for part in ("encoder", "decoder"):
-                yield Need(f"{value.text}_{part}", "vae_approx", form="stem", bypassed=value.off)
-        else:
-            yield from (need._replace(bypassed=value.off) for need in named)
+        found = _row(node_class, value) if rows else _of_value(node_class, value, alone=len(values) == 1)
+        for need in found:
+            yield need._replace(bypassed=value.off, by_end=by_end or need.by_end, automatic=automatic)
+
+
+def _row(node_class: str, value: Value) -> Iterator[Need]:
+    if value.key == "name" and value.text:
+        form: Form = "file" if is_model_value(value.text) else "stem"
+        name = plain_name(value.text.replace("\\", "/"))  # as `get_lora_info` does
+        yield Need(name, folder_type(node_class, value.widget) or "loras", form)
+    elif value.key is None:
+        yield from _files(node_class, value)
+
+
+def _of_value(node_class: str, value: Value, *, alone: bool) -> Iterator[Need]:
+    kind = folder_type(node_class, value.widget)
+    in_text = list(named_in_text(value.text, with_loras=not node_class.startswith(PROMPT)))
+    # A prompt may end like a file name: in an embedding's, or by chance.
+    is_prompt = kind is None and bool(in_text or node_class.startswith(PROMPT))
+    files = [] if is_prompt else list(_files(node_class, value))
+    if files:
+        yield from files
+    elif folders := folders_named(node_class, None if alone else value.widget):
+        if value.text not in _NOT_A_FOLDER:
+            # Where there are several, what is not found is told for the first.
+            yield Need(plain_name(value.text), folders[0], form="folder")
+    elif value.text in APPROXIMATE_VAES and kind == "vae":
+        for part in ("encoder", "decoder"):
+            yield Need(f"{value.text}_{part}", "vae_approx", form="stem")
+    else:
+        yield from in_text
+
+
+def _files(node_class: str, value: Value) -> Iterator[Need]:
+    kind = folder_type(node_class, value.widget)
+    for name in names_in(value.text):
+        yield Need(plain_name(name), kind)
 
 
 def _texts(widget: str | int, value: Any) -> Iterator[Value]:

@@ -27,4 +27,6 @@ def named_in_text(text: str, *, with_loras: bool) -> Iterator[Need]:
 
 
 def _need(name: str, kind: str) -> Need:
-    return Need(plain_name(name), kind, form="file" if is_model_value(name) else "stem")
+    # ComfyUI looks for an embedding in every subfolder (sd1_clip.py `load_embed`); LoRA tags are looked up by
+    # the end of the name (Impact's wildcards.py `resolve_lora_name`, rgthree's and LoRA Manager's).
+    return Need(plain_name(name), kind, form="file" if is_model_value(name) else "stem", by_end=True)
