@@ -45,12 +45,18 @@ def suggested(found: Answer) -> list[tuple[str, str]]:
 def test_a_model_is_found_by_the_name_its_loader_knows_it_by(shelf: Shelf, tmp_path: Path) -> None:
     sha256 = write_model(shelf.loras / "styles" / "ink.safetensors")
     shelf.scan()
-    found = answer(shelf, tmp_path, lora(r"styles\ink.safetensors"))
+    found = answer(shelf, tmp_path, lora("styles/ink.safetensors"))
     assert (found.match.state, found.match.places[0].sha256) == ("found", sha256)
     assert found.match.places[0].path == str(shelf.loras / "styles" / "ink.safetensors")
 
 
-@pytest.mark.parametrize("name", ["Styles/INK.safetensors", "styles/ink.SAFETENSORS"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Styles/INK.safetensors", "styles/ink.SAFETENSORS", r"styles\ink.safetensors"),
+        *("./styles/ink.safetensors", "styles//ink.safetensors", "styles/./ink.safetensors"),
+    ],
+)
 def test_the_name_in_other_letters_is_suggested_and_not_found(
     shelf: Shelf, tmp_path: Path, name: str
 ) -> None:
@@ -210,6 +216,152 @@ def test_old_names_of_folder_types_are_the_new_ones(shelf: Shelf, tmp_path: Path
     assert answer(shelf, tmp_path, node(1, "UnetLoaderGGUF", "a.gguf")).match.state == "found"
 
 
+@pytest.mark.parametrize("folder", ["Lora", "LORAS", "Loras"])
+def test_a_folder_in_other_letters_is_another_type_for_comfyui(
+    shelf: Shelf, tmp_path: Path, folder: str
+) -> None:
+    comfyui = tmp_path / "ComfyUI"
+    write_model(comfyui / "models" / folder / "sub" / "there.safetensors")
+    (comfyui / "models" / "checkpoints").mkdir(parents=True)
+    shelf.scan(comfyui=[str(comfyui)])
+    found = answer(shelf, tmp_path, lora("sub/there.safetensors"))
+    assert found.match.state == "missing"
+    assert suggested(found) == [("there.safetensors", "name")]
+    assert answer(shelf, tmp_path, node(1, "Unknown", "sub/there.safetensors")).match.state == "found"
+
+
+def test_a_key_of_the_yaml_in_other_letters_is_another_type_for_comfyui(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(tmp_path / "nas" / "there.safetensors")
+    write_model(tmp_path / "unets" / "unet.safetensors")
+    yaml = tmp_path / "extra.yaml"
+    yaml.write_text(f"a:\n  LORAS: {tmp_path / 'nas'}\n  unet: {tmp_path / 'unets'}\n")
+    shelf.scan(extra_paths=[str(yaml)])
+    assert answer(shelf, tmp_path, lora("there.safetensors")).match.state == "missing"
+    assert answer(shelf, tmp_path, node(1, "UNETLoader", "unet.safetensors")).match.state == "found"
+
+
+def test_a_name_in_a_lora_tag_is_found_by_its_end(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = write_model(shelf.loras / "wan" / "sub" / "tile_lora.safetensors")
+    write_model(shelf.loras / "my_tile_lora.safetensors", "another")
+    write_model(shelf.vae / "tile_lora.safetensors", "a VAE")
+    shelf.scan()
+    row = {"name": "tile_lora", "active": True}
+    deeper = {"name": r"sub\tile_lora", "active": True}
+    elsewhere = {"on": True, "lora": "old/place/tile_lora.safetensors"}
+    for each in (
+        node(1, "ImpactWildcardEncode", "<lora:tile_lora:1>"),
+        node(1, "WildcardEncode //Inspire", "<lora:tile_lora.safetensors:1>"),
+        node(1, "Power Prompt (rgthree)", "<lora:sub/tile_lora:0.5>"),
+        node(1, "Power Lora Loader (rgthree)", {}, elsewhere, ""),
+        node(1, "Lora Loader (LoraManager)", "", [row]),
+        node(1, "Lora Loader (LoraManager)", "", [deeper]),
+    ):
+        found = answer(shelf, tmp_path, each)
+        assert (found.match.state, [place.sha256 for place in found.match.places]) == ("found", [sha256])
+    for each in (
+        lora("tile_lora.safetensors"),
+        node(1, "ImpactWildcardEncode", "<lora:other/tile_lora:1>"),
+        node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": r"wan\sub\tile_lora.safetensors"}),
+        node(1, "Lora Loader Stack (rgthree)", "tile_lora.safetensors", 1),
+    ):
+        assert answer(shelf, tmp_path, each).match.state == "missing"
+    other = write_model(shelf.loras / "flux" / "tile_lora.safetensors", "other bytes")
+    shelf.scan()
+    found = answer(shelf, tmp_path, node(1, "ImpactWildcardEncode", "<lora:tile_lora:1>"))
+    assert found.match.state == "ambiguous"
+    assert {place.sha256 for place in found.match.places} == {sha256, other}
+    found = answer(shelf, tmp_path, node(1, "ImpactWildcardEncode", "<lora:flux/tile_lora:1>"))
+    assert [place.sha256 for place in found.match.places] == [other]
+
+
+def test_an_embedding_is_found_in_any_subfolder_and_by_comfyuis_order_of_extensions(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    folder = tmp_path / "embeddings"
+    shelf.add_root("embeddings", folder)
+    first = write_model(folder / "neg" / "bad_pictures.safetensors")
+    write_model(folder / "neg" / "bad_pictures.pt", "older")
+    write_model(folder / "neg" / "odd.ckpt", "no extension that is tried")
+    shelf.scan()
+    for text in (
+        "embedding:bad_pictures",
+        "embedding:neg/bad_pictures",
+        "embedding:bad_pictures.safetensors",
+    ):
+        found = answer(shelf, tmp_path, node(1, "CLIPTextEncode", text))
+        assert (found.match.state, [place.sha256 for place in found.match.places]) == ("found", [first])
+    for text in (
+        "embedding:odd",
+        "embedding:pictures",
+        "embedding:Bad_pictures",
+        r"embedding:neg\bad_pictures",
+    ):
+        assert answer(shelf, tmp_path, node(1, "CLIPTextEncode", text)).match.state == "missing"
+    write_model(folder / "pos" / "bad_pictures.bin", "another")
+    shelf.scan()
+    found = answer(shelf, tmp_path, node(1, "CLIPTextEncode", "embedding:bad_pictures"))
+    assert (found.match.state, len(found.match.places)) == ("ambiguous", 2)
+
+
+def test_the_folders_of_node_packs_are_searched(shelf: Shelf, tmp_path: Path) -> None:
+    xlabs = tmp_path / "ComfyUI" / "models" / "xlabs"
+    write_model(xlabs / "loras" / "furry.safetensors")
+    write_model(xlabs / "controlnets" / "canny.safetensors", "canny")
+    write_model(shelf.loras / "plain.safetensors")
+    shelf.scan(comfyui=[str(tmp_path / "ComfyUI")])
+    assert answer(shelf, tmp_path, node(1, "FluxLoraLoader", "furry.safetensors")).match.state == "found"
+    found = answer(shelf, tmp_path, node(1, "LoadFluxControlNet", "flux-dev", "canny.safetensors"))
+    assert found.match.state == "found"
+    assert answer(shelf, tmp_path, node(1, "FluxLoraLoader", "plain.safetensors")).match.state == "missing"
+    assert answer(shelf, tmp_path, lora("furry.safetensors")).match.state == "missing"
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "values"),
+    [
+        ("NunchakuFluxDiTLoader", "diffusion_models/svdq-int4-flux.1-dev", ["svdq-int4-flux.1-dev", 0]),
+        ("Qwen2_VQA", "LLM/Qwen2.5-VL-7B-Instruct", ["what?", "Qwen2.5-VL-7B-Instruct"]),
+        ("DownloadAndLoadFlorence2Model", "LLM/Florence-2-large", ["microsoft/Florence-2-large", "fp16"]),
+        ("DownloadAndLoadFlorence2Model", "LLM/models--a--Florence/snapshots/1", ["a/Florence", "fp16"]),
+    ],
+)
+def test_a_folder_that_a_node_names_is_found_with_all_its_files(
+    shelf: Shelf, tmp_path: Path, kind: str, folder: str, values: list[str]
+) -> None:
+    models = tmp_path / "ComfyUI" / "models"
+    parts = {write_model(models / folder / name) for name in ("one.safetensors", "deep/two.safetensors")}
+    write_model(models / "LLM" / "other" / "x.safetensors")
+    shelf.scan(comfyui=[str(tmp_path / "ComfyUI")])
+    found = answer(shelf, tmp_path, node(1, kind, *values))
+    assert (found.match.state, {place.sha256 for place in found.match.places}) == ("found", parts)
+
+
+def test_what_a_node_downloads_by_itself_is_not_missing(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "a.safetensors")
+    shelf.scan()
+    path = save(
+        tmp_path,
+        node(1, "RIFE VFI", "rife47.pth", 10),
+        node(2, "DWPreprocessor", "enable", "yolox_l.onnx", "dw-ll_ucoco_384_bs5.torchscript.pt"),
+        node(3, "DownloadAndLoadFlorence2Model", "microsoft/Florence-2-large"),
+    )
+    report = check(shelf.library, [path])
+    assert (report.count("automatic"), report.count("missing"), report.is_complete) == (4, 0, True)
+    write_model(shelf.loras / "rife47.pth")
+    shelf.scan()
+    assert check(shelf.library, [path]).count("found") == 1
+
+
+def test_without_a_library_is_told_what_is_needed(tmp_path: Path) -> None:
+    path = save(tmp_path, lora("a.pt"), node(4, "VAELoader", "b.pt"), node(5, "Note", "c.pt"))
+    report = check(None, [path])
+    assert [(each.need.name, each.need.type, each.match.state) for each in report.answers] == [
+        ("a.pt", "loras", "unknown"), ("b.pt", "vae", "unknown"),
+    ]  # fmt: skip
+    assert not report.is_complete
+    assert check(None, [save(tmp_path, node(1, "Note", "x"), node(2, "RIFE VFI", "x.pth"))]).is_complete
+
+
 def test_a_missing_file_is_not_found(shelf: Shelf, tmp_path: Path) -> None:
     path = shelf.loras / "ink.safetensors"
     write_model(path)
@@ -218,6 +370,27 @@ def test_a_missing_file_is_not_found(shelf: Shelf, tmp_path: Path) -> None:
     remove([path])
     shelf.scan()
     assert answer(shelf, tmp_path, lora("ink.safetensors")).match.state == "missing"
+
+
+def test_what_is_found_is_there_now(shelf: Shelf, tmp_path: Path) -> None:
+    path = shelf.loras / "ink.safetensors"
+    write_model(path)
+    write_model(shelf.loras / "ink_v2.safetensors")
+    write_model(shelf.vae / "ink.safetensors", "another")
+    shelf.scan()
+    assert answer(shelf, tmp_path, lora("ink.safetensors")).match.state == "found"
+    remove([path, shelf.loras / "ink_v2.safetensors"])
+    found = answer(shelf, tmp_path, lora("ink.safetensors"))
+    assert (found.match.state, found.match.places) == ("missing", ())
+    assert [each.place.path for each in found.suggestions] == [str(shelf.vae / "ink.safetensors")]
+    copy = shelf.loras.parent / "more"
+    shelf.add_root("loras", copy)
+    write_model(path, "one")
+    write_model(copy / "ink.safetensors", "two")
+    shelf.scan()
+    assert answer(shelf, tmp_path, lora("ink.safetensors")).match.state == "ambiguous"
+    remove([path])
+    assert answer(shelf, tmp_path, lora("ink.safetensors")).match.state == "found"
 
 
 def test_what_is_bypassed_is_left_out_unless_it_is_asked_for(shelf: Shelf, tmp_path: Path) -> None:

@@ -10,21 +10,23 @@ import typer
 from mlib.cli import format as fmt
 from mlib.cli import output
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import JsonOption, LibraryOption, open_for
+from mlib.cli.options import JsonOption, LibraryOption, library_path, open_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlib.services.workflows import CheckReport
     from mlib.services.workflows.checking import Answer
+    from mlib.services.workflows.matching import State
     from mlib.services.workflows.suggesting import Suggestion
 
+_STATES: tuple[State, ...] = ("found", "ambiguous", "missing", "automatic", "unknown")
 #: How a person is told what may stand in; short, for names are long.
 _WHY = {
     "hash": "by hash",
     "moved": "moved to",
     "weights": "same weights",
-    "case": "other letters",
+    "case": "spelled",
     "name": "by name",
     "download": "by URL",
     "similar": "similar",
@@ -40,7 +42,8 @@ def workflow(ctx: typer.Context) -> None:
 def check(
     ctx: typer.Context,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Workflows: JSON, or PNG and WebP made by one.")
+        list[str],
+        typer.Argument(metavar="FILE...", help="Workflows: JSON, or an image, video or sound made by one."),
     ],
     bypassed: Annotated[
         bool, typer.Option("--bypassed", help="Also what only bypassed or muted nodes name.")
@@ -53,17 +56,24 @@ def check(
 ) -> None:
     """Tell which models a workflow needs, and which of them are not there.
 
-    Ends with exit code 3 if one is missing or a file cannot be read.
+    Names are compared as ComfyUI compares them on this system. Without a library it tells what is needed,
+    and that nothing is known to be there. Ends with exit code 3 if a model is missing or not known to be
+    there, or a file cannot be read.
     """
     from mlib.services.workflows import check as check_workflows
 
-    with open_for(ctx, library, mode="read") as opened:
-        report = check_workflows(opened, files, with_bypassed=bypassed)
+    path = library_path(ctx, library)
+    if os.path.lexists(path):
+        with open_for(ctx, library, mode="read") as opened:
+            report = check_workflows(opened, files, with_bypassed=bypassed)
+    else:
+        report = check_workflows(None, files, with_bypassed=bypassed)
+        output.note(f"there is no library at {path}: only what is needed is told, not what is there")
     if as_json:
         output.write_json(_document(report))
     elif quiet:
-        missing = [each.need.name for each in report.answers if each.match.state == "missing"]
-        output.write_values(dict.fromkeys(missing))
+        missing = (each for each in report.answers if each.match.state in {"missing", "unknown"})
+        output.write_values(dict.fromkeys(each.need.name for each in missing))
     else:
         _print(report)
     for problem in report.problems:
@@ -94,7 +104,7 @@ def _print(report: CheckReport) -> None:
         ]
         write_table([*lead, *columns], rows)
         _print_sources(report)
-    counts = {state: report.count(state) for state in ("found", "ambiguous", "missing")}
+    counts = {state: report.count(state) for state in _STATES}
     told = ", ".join(f"{fmt.number(count)} {state}" for state, count in counts.items() if count)
     left_out = sum(file.left_out for file in report.files)
     more = f"; {fmt.number(left_out)} of bypassed nodes left out" if left_out else ""
@@ -106,7 +116,7 @@ def _print_sources(report: CheckReport) -> None:
     from mlib.cli.pages import heading
     from mlib.core.text import visible
 
-    missing = (each for each in report.answers if each.match.state == "missing")
+    missing = (each for each in report.answers if each.match.state in {"missing", "unknown"})
     urls = dict.fromkeys(each.need.url for each in missing if each.need.url)
     if urls:
         output.write_tame([heading("where to get what is missing"), *(f"  {visible(url)}" for url in urls)])
@@ -119,16 +129,20 @@ def _answers(report: CheckReport) -> Iterator[tuple[str, Answer]]:
 
 
 def _cells(answer: Answer) -> tuple[str, str, str, str]:
-    """A line for a person: its name where that differs, else what may stand in for it, else nothing."""
+    """A line for a person: where it is or what may stand in for it, where that says more than its name."""
     need, places = answer.need, answer.match.places
     if places:
         where = places[0].loader_name or places[0].path
+        if need.form == "folder":
+            where = fmt.plural(len(places), "file")
         where = "" if where == need.name else where
         if answer.is_as_meant is False:
             where = "another file than the workflow means"
     elif answer.suggestions:
         first = answer.suggestions[0]
         where = f"{_WHY[first.why]}: {_short(first, need.type)}"
+    elif answer.match.state == "automatic":
+        where = "its node downloads it"
     else:
         where = ""
     return answer.match.state, need.type or "?", need.name, where
@@ -168,7 +182,7 @@ def _document(report: CheckReport) -> dict[str, Any]:
             }
             for file in report.files
         ],
-        **{state: report.count(state) for state in ("found", "ambiguous", "missing")},
+        **{state: report.count(state) for state in _STATES},
     }
 
 

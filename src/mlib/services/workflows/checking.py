@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mlib.core.models import Problem
     from mlib.core.workflows.need import Need
     from mlib.db.library import Library
+    from mlib.services.workflows.matching import State
 
 
 class Answer(NamedTuple):
@@ -47,8 +49,8 @@ class CheckReport:
 
     files: tuple[Checked, ...]
 
-    def count(self, state: str) -> int:
-        """How many different models are found, ambiguous or missing."""
+    def count(self, state: State) -> int:
+        """How many different models are in this state."""
         return len({_key(each.need) for each in self.answers if each.match.state == state})
 
     @property
@@ -61,22 +63,24 @@ class CheckReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything was read and nothing is missing."""
-        return not self.problems and not self.count("missing")
+        """Whether everything was read and nothing is missing, or not known to be there."""
+        return not self.problems and not self.count("missing") and not self.count("unknown")
 
 
-def check(library: Library, paths: Sequence[str], *, with_bypassed: bool = False) -> CheckReport:
+def check(library: Library | None, paths: Sequence[str], *, with_bypassed: bool = False) -> CheckReport:
     """Look up every model that these workflows need; with `with_bypassed`, of nodes that are off too.
 
+    What is found is there now. Without a library every need is `unknown`, but for what its node downloads.
     Whatever is wrong with a file is its problem. Nothing is written.
     """
     read = [read_file(path) for path in paths]
     wanted = [[need for need in each.needs if with_bypassed or not need.bypassed] for each in read]
-    with library.reading():
-        shelves = Shelves(library, [need for needs in wanted for need in needs])
-        matches = {need: match(shelves, need) for needs in wanted for need in needs}
-        missing = [(need, found) for need, found in matches.items() if found.state == "missing"]
-        suggestions = suggest(shelves, missing) if missing else {}
+    needs = [need for each in wanted for need in each]
+    suggestions: dict[Need, tuple[Suggestion, ...]] = {}
+    if library is None:
+        matches = {need: Match("automatic" if need.automatic else "unknown") for need in needs}
+    else:
+        matches, suggestions = _answers(library, needs)
     return CheckReport(
         tuple(
             Checked(
@@ -88,6 +92,28 @@ def check(library: Library, paths: Sequence[str], *, with_bypassed: bool = False
             for each, needs in zip(read, wanted, strict=True)
         )
     )
+
+
+def _answers(
+    library: Library, needs: Sequence[Need]
+) -> tuple[dict[Need, Match], dict[Need, tuple[Suggestion, ...]]]:
+    """Matches and suggestions, looked at again without the files that are gone since the last scan.
+
+    Nothing is looked at on a disk while the library is read: the disk may be slow, or gone.
+    """
+    gone: set[str] = set()
+    while True:
+        with library.reading():
+            shelves = Shelves(library, needs, gone=gone)
+            matches = {need: match(shelves, need) for need in needs}
+            missing = [(need, found) for need, found in matches.items() if found.state == "missing"]
+            suggestions = suggest(shelves, missing) if missing else {}
+        told = {place.path for found in matches.values() for place in found.places}
+        told |= {each.place.path for found in suggestions.values() for each in found}
+        new = {path for path in told if not os.path.exists(path)} - gone
+        if not new:
+            return matches, suggestions
+        gone |= new
 
 
 def _key(need: Need) -> tuple[str, str | None, str]:

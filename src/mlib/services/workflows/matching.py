@@ -7,18 +7,24 @@ import unicodedata
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mlib.core.comfyui import canonical_type
+from mlib.core.comfyui import TYPE_ALIASES
 from mlib.core.walk import is_within
+from mlib.core.workflows.loaders import PACK_FOLDERS, looks_by_end
+from mlib.core.workflows.need import last_part
 from mlib.db import files, placed, roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from mlib.core.models import KnownFile, Root
     from mlib.core.workflows.need import Need
     from mlib.db.library import Library
 
-State = Literal["found", "ambiguous", "missing"]
+#: `automatic`: not here, and its node downloads it by itself. `unknown`: there is no library to ask.
+State = Literal["found", "ambiguous", "missing", "automatic", "unknown"]
+
+#: What ComfyUI tries for an embedding without its extension, in this order (sd1_clip.py `load_embed`).
+_EMBEDDING_EXTENSIONS = (".safetensors", ".pt", ".bin")
 
 
 class Place(NamedTuple):
@@ -43,12 +49,17 @@ class Match(NamedTuple):
 
 
 class Shelves:
-    """The library's files by name, for some needs; to be used inside of one `reading`."""
+    """The library's files by name, for some needs; to be used inside of one `reading`.
 
-    def __init__(self, library: Library, needs: Iterable[Need]) -> None:
+    `gone` are paths of which is known that no file is there, whatever the library says.
+    """
+
+    def __init__(self, library: Library, needs: Iterable[Need], *, gone: Collection[str] = ()) -> None:
         self.library = library
+        self._gone = gone
         self._roots = {root.id: (place, root) for place, root in enumerate(roots.all_roots(library))}
         self._rows: dict[str, list[placed.Placed]] = {}
+        self._types: dict[str, tuple[str | None, str]] = {}
         self.load({os.path.basename(need.name) for need in needs if need.form == "file"})
 
     def load(self, names: Iterable[str]) -> None:
@@ -56,7 +67,7 @@ class Shelves:
         new = [name for name in names if name not in self._rows]
         self._rows.update((name, []) for name in new)
         for row in placed.named(self.library, new):
-            self._rows[row.name].append(row)
+            self._rows[row.name].append(self._now(row))
 
     def named(self, name: str) -> list[placed.Placed]:
         """The rows of files of exactly this name."""
@@ -88,17 +99,23 @@ class Shelves:
         self.load(names)
         return [row for each in names for row in self._rows[each]]
 
+    def row_of(self, row: KnownFile) -> placed.Placed:
+        """A row of a file as its name and place."""
+        present = row.missing_since is None
+        return self._now(placed.Placed(row.directory, row.name, row.sha256, row.root_id, present))
+
+    def _now(self, row: placed.Placed) -> placed.Placed:
+        if row.present and self._gone and os.path.join(row.directory, row.name) in self._gone:
+            return row._replace(present=False)
+        return row
+
     def place(self, row: placed.Placed) -> Place:
         """Where a row's file is, in a loader's words."""
         path = os.path.join(row.directory, row.name)
         if row.root_id not in self._roots:
             return Place(path, row.sha256, None, None)
         root = self._roots[row.root_id][1]
-        return Place(path, row.sha256, canonical_type(root.type), os.path.relpath(path, root.path))
-
-    def place_of(self, row: KnownFile) -> Place:
-        """Where a file is, in a loader's words."""
-        return self.place(_placed(row))
+        return Place(path, row.sha256, type_of(root), os.path.relpath(path, root.path))
 
     def in_order(self, rows: Iterable[placed.Placed]) -> list[placed.Placed]:
         """Rows as ComfyUI comes by them: its folders one after another."""
@@ -107,9 +124,25 @@ class Shelves:
             rows, key=lambda row: (self._roots.get(row.root_id, (last,))[0], row.directory, row.name)
         )
 
-    def roots_of(self, kind: str | None) -> list[Root]:
-        """The remembered roots of a type."""
-        return [root for _, root in self._roots.values() if canonical_type(root.type) == kind]
+    @property
+    def roots(self) -> list[Root]:
+        """The remembered roots."""
+        return [root for _, root in self._roots.values()]
+
+    def root_of(self, directory: str) -> tuple[str | None, str]:
+        """The type of the innermost root in which a directory lies, and the path from there."""
+        if directory not in self._types:
+            within = [root for root in self.roots if is_within(directory, root.path)]
+            best = max(within, key=lambda root: len(root.path), default=None)
+            self._types[directory] = (
+                (None, directory) if best is None else (type_of(best), os.path.relpath(directory, best.path))
+            )
+        return self._types[directory]
+
+
+def type_of(root: Root) -> str:
+    """The folder type ComfyUI knows a root by: other letters (`Lora`) make another type."""
+    return TYPE_ALIASES.get(root.type, root.type)
 
 
 def folded(name: str) -> str:
@@ -119,76 +152,138 @@ def folded(name: str) -> str:
 
 def match(shelves: Shelves, need: Need) -> Match:
     """What the library has for a need: under its very name, as ComfyUI compares what it lists."""
-    if need.form == "folder":
-        return _folder(shelves, need)
+    return _folder(shelves, need) if need.form == "folder" else _file(shelves, need)
+
+
+def _answer(
+    need: Need, places: tuple[Place, ...], *, kin: tuple[Place, ...] = (), gone: Iterable[str] = ()
+) -> Match:
+    """What these places, the first first, come to. All files of a folder are one model."""
+    if not places:
+        return Match("automatic" if need.automatic else "missing", (), kin, tuple(dict.fromkeys(gone)))
+    several = need.form != "folder" and len({place.sha256 for place in places}) > 1
+    return Match("ambiguous" if several else "found", places)
+
+
+def _file(shelves: Shelves, need: Need) -> Match:
     if os.path.isabs(need.name):
-        rows = [_placed(row) for row in files.at_path(shelves.library, os.path.normpath(need.name))]
+        rows = [shelves.row_of(row) for row in files.at_path(shelves.library, os.path.normpath(need.name))]
         return _match(shelves, [row for row in rows if row.present], rows, need)
     stem = need.form == "stem"
     rows = [] if stem else shelves.named(os.path.basename(need.name))
-    found = [row for row in rows if row.present and _is_meant(shelves.place(row), need)]
+    found = _taken(shelves, rows, need)
     if not found:
-        rows = shelves.alike(os.path.basename(need.name), stem=stem)
-        found = [row for row in rows if stem and row.present and _is_meant(shelves.place(row), need)]
-    if not found and need.type is None:
-        # Node packs have folders of their own, which ComfyUI's names do not begin at.
-        tail = "/" + folded(_named(need.name, stem=stem))
-        found = [row for row in rows if row.present and _tail(shelves.place(row), stem=stem).endswith(tail)]
+        rows = shelves.alike(last_part(need.name), stem=stem)
+        found = _taken(shelves, rows, need)
     return _match(shelves, found, rows, need)
+
+
+def _taken(shelves: Shelves, rows: list[placed.Placed], need: Need) -> list[placed.Placed]:
+    """Those of the rows that the node would take: the first way to read the name that leads to any."""
+    places = [(row, shelves.place(row)) for row in rows if row.present]
+    for leads_to in _ways(need):
+        found = [row for row, place in places if leads_to(place)]
+        if found:
+            return _first_extensions(found, need) if _is_embedding_in_text(need) else found
+    return []
+
+
+def _ways(need: Need) -> Iterator[Callable[[Place], bool]]:
+    """How a node reads a name, the first first. A list of names is compared as it stands; a node that is not
+    known may have a folder of its own, at which ComfyUI's names do not begin."""
+    if not _is_embedding_in_text(need):
+        yield lambda place: _name_at(place, need) == need.name
+    if need.type is None:
+        yield lambda place: _ends(_named(place.path, stem=need.form == "stem"), need.name)
+    elif need.by_end:
+        yield lambda place: _ends(_name_at(place, need), need.name)
+        if all(map(looks_by_end, need.classes)):
+            last = os.path.basename(need.name)
+            yield lambda place: os.path.basename(_name_at(place, need) or "") == last
+
+
+def _is_embedding_in_text(need: Need) -> bool:
+    return need.by_end and need.type == "embeddings"
+
+
+def _ends(path: str | None, name: str) -> bool:
+    return path is not None and f"{os.sep}{path}".endswith(f"{os.sep}{name}")
+
+
+def _first_extensions(rows: list[placed.Placed], need: Need) -> list[placed.Placed]:
+    """In each folder the one that ComfyUI tries first."""
+    best: dict[str, tuple[int, placed.Placed]] = {}
+    for row in rows:
+        extension = os.path.splitext(row.name)[1]
+        if need.form == "stem" and extension not in _EMBEDDING_EXTENSIONS:
+            continue
+        turn = _EMBEDDING_EXTENSIONS.index(extension) if need.form == "stem" else 0
+        best[row.directory] = min(best.get(row.directory, (turn, row)), (turn, row), key=lambda each: each[0])
+    return [row for _, row in best.values()]
 
 
 def _match(shelves: Shelves, found: list[placed.Placed], rows: list[placed.Placed], need: Need) -> Match:
     if found:
-        places = tuple(shelves.place(row) for row in shelves.in_order(found))
-        return Match("found" if len({place.sha256 for place in places}) == 1 else "ambiguous", places)
+        return _answer(need, tuple(shelves.place(row) for row in shelves.in_order(found)))
     gone = [row.sha256 for row in rows if not row.present and is_in_other_letters(shelves.place(row), need)]
     kin = tuple(shelves.place(row) for row in shelves.in_order(row for row in rows if row.present))
-    return Match("missing", kin=kin, gone=tuple(dict.fromkeys(gone)))
+    return _answer(need, (), kin=kin, gone=gone)
 
 
 def _folder(shelves: Shelves, need: Need) -> Match:
-    """All files of a folder below a root of the type: one model in many parts."""
-    for root in shelves.roots_of(need.type):
-        tree = os.path.normpath(os.path.join(root.path, need.name))
-        if tree == root.path or not is_within(tree, root.path):
-            continue
-        places = tuple(
-            shelves.place_of(row)
-            for directory in files.known_directories(shelves.library, tree)
-            for row in files.in_directory(shelves.library, directory)
-            if row.missing_since is None
-        )
-        if places:
-            return Match("found", places)
-    return Match("missing")
+    """All files of a folder below a root of the type: one model in many parts.
+
+    A node that downloads it may keep it elsewhere than others do.
+    """
+    own = [root for root in shelves.roots if need.type in (None, type_of(root))]
+    others = [root for root in shelves.roots if root not in own] if need.automatic else []
+    for root in (*own, *others):
+        for name in folder_names(need.name):
+            tree = os.path.normpath(os.path.join(root.path, name))
+            if tree == root.path or not is_within(tree, root.path):
+                continue
+            rows = (
+                shelves.row_of(row)
+                for directory in files.known_directories(shelves.library, tree)
+                for row in files.in_directory(shelves.library, directory)
+            )
+            places = tuple(shelves.place(row) for row in rows if row.present)
+            if places:
+                return _answer(need, places)
+    return _answer(need, ())
+
+
+def folder_names(name: str) -> tuple[str, ...]:
+    """The folders in which what is called `name` may lie: `owner/NAME` as downloads keep a repository."""
+    owner, slash, repository = name.rpartition("/")
+    if not slash or not repository:
+        return (name,)
+    joined = f"{owner.replace('/', '--')}--{repository}"
+    return name, repository, joined, f"models--{joined}"
 
 
 def is_in_other_letters(place: Place, need: Need) -> bool:
-    """Whether this is the place that is meant but for the case of letters, and how accents are composed."""
-    if not _is_of_type(place, need):
-        return False
-    return folded(_name_at(place, need)) == folded(need.name)
+    """Whether this is the place that is meant but for case, slashes, and how accents are composed."""
+    own = _name_at(place, need)
+    return own is not None and _loose(own) == _loose(need.name)
 
 
-def _is_meant(place: Place, need: Need) -> bool:
-    return _is_of_type(place, need) and _name_at(place, need) == need.name
+def _loose(name: str) -> str:
+    return folded(os.path.normpath(name.replace("\\", "/")))
 
 
-def _is_of_type(place: Place, need: Need) -> bool:
-    return place.loader_name is not None and need.type in (None, place.type)
-
-
-def _name_at(place: Place, need: Need) -> str:
-    return _named(place.loader_name or "", stem=need.form == "stem")
+def _name_at(place: Place, need: Need) -> str | None:
+    """The name by which a loader of the need's type knows a file; None where it does not list it."""
+    name = place.loader_name
+    if name is None:
+        return None
+    if need.type is not None and need.type != place.type:
+        folder, _, inner = PACK_FOLDERS.get(need.type, need.type).partition("/")
+        if folder != place.type or not inner or not name.startswith(inner + os.sep):
+            return None
+        name = name[len(inner) + 1 :]
+    return _named(name, stem=need.form == "stem")
 
 
 def _named(name: str, *, stem: bool) -> str:
     return os.path.splitext(name)[0] if stem else name
-
-
-def _tail(place: Place, *, stem: bool) -> str:
-    return folded(_named(place.path, stem=stem))
-
-
-def _placed(row: KnownFile) -> placed.Placed:
-    return placed.Placed(row.directory, row.name, row.sha256, row.root_id, row.missing_since is None)

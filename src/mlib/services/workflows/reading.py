@@ -12,29 +12,43 @@ from mlib.core.models import Problem
 from mlib.core.opening import open_for_reading
 from mlib.core.walk import PASSED_OVER, reason
 from mlib.core.workflows.errors import WorkflowError
-from mlib.core.workflows.read import EXTENSIONS, read_workflow
+from mlib.core.workflows.read import EXTENSIONS, Contents, read_contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mlib.core.workflows.mentions import Mentions
     from mlib.core.workflows.need import Need
 
 
 class Read(NamedTuple):
-    """A file, and the models it names, or why that cannot be told."""
+    """A file, and the models it names, or why that cannot be told.
+
+    `mentions` is all else in it that may mean a model. `kind` says what the file is that holds no workflow.
+    """
 
     path: str
     needs: tuple[Need, ...] = ()
     problem: Problem | None = None
+    mentions: Mentions | None = None
+    kind: str = ""
+
+
+class Other(NamedTuple):
+    """A file of a kind that holds no workflows."""
+
+    kind: str
 
 
 def read_file(path: str) -> Read:
     """What the workflow at `path` needs; whatever is wrong with it is its problem."""
     absolute = os.path.abspath(path) if path else ""
+    kind = ""
     try:
-        return Read(absolute, _needs_of(absolute))
+        found = _contents(absolute)
+        return Read(absolute, found.needs, mentions=found.mentions)
     except WorkflowError as error:
-        code, message = error.code, error.message
+        code, message, kind = error.code, error.message, error.kind
     except (FileNotFoundError, NotADirectoryError):
         code, message = "no_such_path", "there is no such file"
     except IsADirectoryError:
@@ -43,21 +57,22 @@ def read_file(path: str) -> Read:
         code, message = "unreadable", reason(error)
     except ValueError:  # a name with a NUL
         code, message = "no_such_path", "no file can have this name"
-    return Read(absolute, problem=Problem(absolute, code, message))
+    return Read(absolute, problem=Problem(absolute, code, message), kind=kind)
 
 
-def _needs_of(path: str) -> tuple[Need, ...]:
+def _contents(path: str) -> Contents:
     with io.BufferedReader(open_for_reading(path)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise WorkflowError("not_a_file", "it is no file")
-        return read_workflow(file, status.st_size)
+            raise WorkflowError("not_a_file", "it is not a file")
+        return read_contents(file, status.st_size)
 
 
-def workflow_files(directories: Sequence[str]) -> Iterator[str | Problem]:
+def workflow_files(directories: Sequence[str]) -> Iterator[str | Other | Problem]:
     """Every file below these directories that may hold a workflow, each directory once, in order of names.
 
-    A file may be given too. Raises NotFound for what is not there.
+    A file may be given too. What cannot hold a workflow comes as `Other`. Raises NotFound for what is not
+    there.
     """
     seen: set[tuple[int, int]] = set()
     for given in directories:
@@ -84,8 +99,11 @@ def workflow_files(directories: Sequence[str]) -> Iterator[str | Problem]:
             for entry in entries:
                 if os.path.splitext(entry.name)[1].lower() in EXTENSIONS and _is_file(entry):
                     yield entry.path
-                elif entry.name not in PASSED_OVER and _is_directory(entry):
-                    deeper.append(entry.path)
+                elif _is_directory(entry):
+                    if entry.name not in PASSED_OVER:
+                        deeper.append(entry.path)
+                else:
+                    yield Other(os.path.splitext(entry.name)[1].lower() or "no extension")
             waiting += reversed(deeper)
 
 

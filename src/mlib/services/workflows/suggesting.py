@@ -38,7 +38,7 @@ class Suggestion(NamedTuple):
     """A present file, and why.
 
     `hash` the workflow means these bytes; `moved` these bytes lay where the loader looks; `weights` the same
-    tensors; `case` the same name there, in other letters; `name` the same name elsewhere; `download` the name
+    tensors; `case` the same name there, spelled otherwise; `name` the same name elsewhere; `download` the name
     in its URL; `similar` a name much like it.
     """
 
@@ -48,7 +48,7 @@ class Suggestion(NamedTuple):
 
 def suggest(shelves: Shelves, missing: Sequence[tuple[Need, Match]]) -> dict[Need, tuple[Suggestion, ...]]:
     """The best few for each need that is missing, the surest first, each content once."""
-    near = _near_names(shelves, [need for need, _ in missing])
+    near = _near_names(shelves, [need for need, _ in missing if need.form != "folder"])
     found: dict[Need, tuple[Suggestion, ...]] = {}
     for need, match in missing:
         best: dict[str, Suggestion] = {}
@@ -80,8 +80,8 @@ def _all(shelves: Shelves, need: Need, match: Match, near: Sequence[str]) -> Ite
 def _of_content(shelves: Shelves, shas: Iterable[str], why: str) -> Iterator[Suggestion]:
     for sha256 in shas:
         for row in files.of_model(shelves.library, sha256):
-            if row.missing_since is None:
-                yield Suggestion(shelves.place_of(row), why)
+            if (found := shelves.row_of(row)).present:
+                yield Suggestion(shelves.place(found), why)
 
 
 def _same_weights(shelves: Shelves, sha256: str) -> list[str]:
