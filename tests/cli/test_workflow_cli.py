@@ -108,6 +108,35 @@ def test_a_file_that_cannot_be_read_ends_with_exit_code_3(path: Path, tmp_path: 
     assert result.err.startswith("0 models: none needed\nproblem: ")
 
 
+def test_without_a_library_it_tells_what_is_needed(tmp_path: Path) -> None:
+    file, nowhere = lacking(tmp_path), tmp_path / "nowhere.db"
+    result = mlib("workflow", "check", file, library=nowhere, code=3)
+    assert [line.split("\t")[1:4] for line in result.out.splitlines()] == [
+        ["unknown", "loras", "ink.safetensors"], ["unknown", "loras", "gone.safetensors"],
+    ]  # fmt: skip
+    assert f"there is no library at {nowhere}" in result.err
+    assert "2 models: 2 unknown" in result.err
+    assert mlib_here("workflow", "check", "-q", file, library=nowhere, code=3).out == (
+        "ink.safetensors\ngone.safetensors\n"
+    )
+    document = mlib_here("workflow", "check", "--json", file, library=nowhere, code=3).json
+    assert (document["unknown"], document["missing"]) == (2, 0)
+    assert [need["url"] for need in document["files"][0]["needs"]] == [None, URL]
+    needless = flow(tmp_path, node(1, "Note", "a.pt"), name="none.json")
+    assert mlib_here("workflow", "check", needless, library=nowhere).out == ""
+    assert not nowhere.exists()
+
+
+def test_what_a_node_downloads_by_itself_is_told_apart(path: Path, tmp_path: Path) -> None:
+    file = flow(tmp_path, lora("ink.safetensors"), node(4, "RIFE VFI", "rife47.pth", 10))
+    result = mlib_here("workflow", "check", file, library=path)
+    assert [line.split("\t")[1] for line in result.out.splitlines()] == ["found", "automatic"]
+    assert result.err == "2 models: 1 found, 1 automatic\n"
+    assert mlib_here("workflow", "check", "-q", file, library=path).out == ""
+    _, shown = on_terminal("workflow", "check", file, library=path, env={"NO_COLOR": "1"})
+    assert "its node downloads it" in shown
+
+
 def test_an_image_is_a_workflow_too(path: Path, tmp_path: Path) -> None:
     image = tmp_path / "out.png"
     image.write_bytes(png(text_chunk("workflow", canvas(lora("ink.safetensors")))))
@@ -155,7 +184,8 @@ def test_unused_models_come_as_rows_ids_and_a_document(
                 "disk_bytes": size, "paths": [str(paper)],
             },
         ],
-        "unused": 1, "examined": 2, "disk_bytes": size, "workflows": 1, "others": 0, "problems": [],
+        "unused": 1, "examined": 2, "disk_bytes": size, "workflows": 1, "others": 0, "others_by_kind": {},
+        "problems": [],
     }  # fmt: skip
     code, shown = on_terminal("unused", "--workflows", flows, library=path, env={"TERM": "dumb"})
     assert (code, shown.splitlines()[0].split()) == (0, ["SIZE", "TYPE", "SHA256", "NAME"])
@@ -176,6 +206,24 @@ def test_unused_says_what_it_could_not_read_with_exit_code_3(path: Path, tmp_pat
     result = mlib_here("unused", "--workflows", flows, library=path, code=3)
     assert "1 could not be read" in result.err
     assert f"problem: {flows / 'bad.json'}: " in result.err
+
+
+def test_unused_says_what_the_other_files_are(path: Path, tmp_path: Path) -> None:
+    flows = flow(tmp_path, lora("ink.safetensors")).parent
+    (flows / "._flow.json").write_bytes(b"\0\x05\x16\x07" + bytes(80))
+    (flows / "empty.json").touch()
+    (flows / "big.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    (flows / "a.gif").touch()
+    (flows / "b.gif").touch()
+    result = mlib_here("unused", "--workflows", flows, library=path)
+    assert "5 other files (2 .gif, 1 AppleDouble, 1 Git LFS pointer, 1 empty)," in result.err
+    assert "git lfs pull" in result.err
+    assert mlib_here("unused", "--workflows", flows, "--json", library=path).json["others_by_kind"] == {
+        ".gif": 2, "apple_double": 1, "lfs_pointer": 1, "empty_file": 1,
+    }  # fmt: skip
+    for name, code in (("._flow", "apple_double"), ("empty", "empty_file"), ("big", "lfs_pointer")):
+        report = mlib_here("workflow", "check", flows / f"{name}.json", "--json", library=path, code=3).json
+        assert report["files"][0]["problem"]["code"] == code
 
 
 def test_unused_refuses_to_call_everything_unused(path: Path, tmp_path: Path) -> None:
@@ -200,4 +248,4 @@ def test_a_name_in_other_letters_is_shown_as_the_file_has_it(path: Path, tmp_pat
     assert (need["state"], [each["why"] for each in need["suggestions"]]) == ("missing", ["case"])
     code, shown = on_terminal("workflow", "check", file, library=path, env={"NO_COLOR": "1"})
     assert code == 3
-    assert "other letters: ink.safetensors" in shown
+    assert "spelled: ink.safetensors" in shown

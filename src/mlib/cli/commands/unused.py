@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
     from mlib.services.workflows import UnusedReport
 
+#: How kinds of other files are called for a person, and how many kinds are told.
+_KINDS = {"empty_file": "empty", "lfs_pointer": "Git LFS pointer", "apple_double": "AppleDouble"}
+_KINDS_TOLD = 8
+
 
 def unused(
     ctx: typer.Context,
@@ -38,8 +42,9 @@ def unused(
 ) -> None:
     """List the models that no workflow names, the largest first. Nothing is deleted.
 
-    A model counts as named under any doubt. What images were made with counts only where the images are
-    below DIR too.
+    A model counts as named under any doubt: a note that says its file name is enough, and so is a node that
+    names its folder or chooses among models of its type. What images, videos and sounds were made with
+    counts only where they are below DIR too.
     """
     from mlib.cli.progress import Progress
     from mlib.services.workflows import unused as find_unused
@@ -54,6 +59,11 @@ def unused(
         output.write_lines(model.sha256 for model in report.models)
     else:
         _print(report)
+    if pointers := report.others_by_kind["lfs_pointer"]:
+        output.note(
+            f"{fmt.plural(pointers, 'file')} not read: only Git LFS pointers. What they name may be listed as"
+            " unused; fetch them with `git lfs pull`"
+        )
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
     if report.problems:
@@ -84,8 +94,18 @@ def _print(report: UnusedReport) -> None:
     output.note(
         f"{fmt.number(len(report.models))} of {fmt.plural(report.examined, 'model')} unused,"
         f" {fmt.size(report.disk_bytes)}; {fmt.plural(report.workflows, 'workflow')} read,"
-        f" {fmt.plural(report.others, 'other file')}, {fmt.number(len(report.problems))} could not be read"
+        f" {fmt.plural(report.others, 'other file')}{_kinds(report)},"
+        f" {fmt.number(len(report.problems))} could not be read"
     )
+
+
+def _kinds(report: UnusedReport) -> str:
+    """What the other files are, the most frequent first."""
+    counts = report.others_by_kind.most_common()
+    told = [f"{fmt.number(count)} {_KINDS.get(kind, kind)}" for kind, count in counts[:_KINDS_TOLD]]
+    rest = sum(count for _, count in counts[_KINDS_TOLD:])
+    told += [f"{fmt.number(rest)} more"] if rest else []
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _document(report: UnusedReport) -> dict[str, Any]:
@@ -106,6 +126,7 @@ def _document(report: UnusedReport) -> dict[str, Any]:
         "disk_bytes": report.disk_bytes,
         "workflows": report.workflows,
         "others": report.others,
+        "others_by_kind": dict(report.others_by_kind.most_common()),
         "problems": [
             {"path": each.path, "code": each.code, "message": each.message} for each in report.problems
         ],

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlib.core.comfyui import TYPE_FOLDERS
 from mlib.core.errors import Refused
 from mlib.core.events import Emit, Walking, silent
 from mlib.core.models import Problem
+from mlib.core.walk import is_within
+from mlib.core.workflows.mentions import Mentions
+from mlib.core.workflows.need import last_part
 from mlib.db import placed
-from mlib.services.workflows.matching import Match, Shelves, match
-from mlib.services.workflows.reading import read_file, workflow_files
+from mlib.services.workflows.matching import Match, Shelves, folded, folder_names, match, type_of
+from mlib.services.workflows.reading import Other, read_file, workflow_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -19,8 +25,13 @@ if TYPE_CHECKING:
     from mlib.core.workflows.need import Need
     from mlib.db.library import Library
 
-#: What a file may be that lies among workflows and is none: other programs' JSON, and plain pictures.
-_NO_WORKFLOW = "not_a_workflow"
+#: What a file may be that lies among workflows and is none: other programs' JSON, plain pictures, and what
+#: holds nothing of its own.
+_OTHERS = frozenset({"not_a_workflow", "empty_file", "lfs_pointer", "apple_double"})
+#: What never stands within a name as most people give them: another name may begin behind it.
+_BETWEEN_NAMES = re.compile(r"[^0-9a-z_.-]")
+#: Folder types whose names are too short to tell anything in the class of a node.
+_SHORTEST_TYPE = 4
 
 
 class Unused(NamedTuple):
@@ -38,13 +49,18 @@ class Unused(NamedTuple):
 @dataclass(slots=True)
 class UnusedReport:
     """The models, the most bytes first; how many models with a file were looked at, how many workflows were
-    read, and how many files held none; what could not be read."""
+    read; what the other files were (`json` and the like that held none, `lfs_pointer`, `.gif`); what could
+    not be read."""
 
     models: list[Unused] = field(default_factory=list)
     examined: int = 0
     workflows: int = 0
-    others: int = 0
+    others_by_kind: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def others(self) -> int:
+        return self.others_by_kind.total()
 
     @property
     def disk_bytes(self) -> int:
@@ -61,11 +77,12 @@ def unused(
     """The models with a file (of these SHA-256s, or of all) that no workflow below `directories` names.
 
     A model counts as named under any doubt: by a bypassed node, in another case, in another folder where its
-    loader would find none, or by its hash. Nothing is written. Raises NotFound where a directory is not
-    there, Refused where no workflow is found at all: every model would seem unused.
+    loader would find none, by its hash, in a note or a list, by its folder, or because a node that is used
+    chooses among models of its type. Nothing is written. Raises NotFound where a directory is not there,
+    Refused where no workflow is found at all: every model would seem unused.
     """
     report = UnusedReport()
-    needs = _needs(directories, report, emit)
+    needs, said = _read(directories, report, emit)
     if not report.workflows:
         raise Refused(
             "no_workflows",
@@ -75,10 +92,11 @@ def unused(
         )
     with library.reading():
         shelves = Shelves(library, needs)
-        named = {sha256 for need in needs for sha256 in _named(need, match(shelves, need))}
+        files = placed.present_files(library)
+        used = _used(shelves, needs, said, files)
         models = [model for model in placed.present_models(library) if among is None or model.sha256 in among]
-        rest = {model.sha256: model for model in models if model.sha256 not in named}
-        held = [file for file in placed.present_files(library) if file.sha256 in rest]
+        rest = {model.sha256: model for model in models if model.sha256 not in used}
+        held = [file for file in files if file.sha256 in rest]
     report.examined = len(models)
     report.models = sorted(
         _with_files(rest, held), key=lambda each: (-each.disk_bytes, each.name, each.sha256)
@@ -86,30 +104,145 @@ def unused(
     return report
 
 
-def _needs(directories: Sequence[str], report: UnusedReport, emit: Emit) -> list[Need]:
-    """What all workflows need, each model once."""
-    found: dict[tuple[str, str | None, str, str | None], Need] = {}
+def _read(directories: Sequence[str], report: UnusedReport, emit: Emit) -> tuple[list[Need], Mentions]:
+    """What all workflows need, each model once for each kind of node, and what else they say."""
+    found: dict[tuple[object, ...], Need] = {}
+    said = Mentions()
     for number, each in enumerate(workflow_files(directories), 1):
         if isinstance(each, Problem):
             report.problems.append(each)
+            continue
+        if isinstance(each, Other):
+            report.others_by_kind[each.kind] += 1
             continue
         emit(Walking(number))
         read = read_file(each)
         if read.problem is None:
             report.workflows += 1
-        elif read.problem.code == _NO_WORKFLOW:
-            report.others += 1
+        elif read.problem.code in _OTHERS:
+            report.others_by_kind[read.kind or read.problem.code] += 1
         else:
             report.problems.append(read.problem)
+        if read.mentions is not None:
+            said.add(read.mentions)
         for need in read.needs:
-            found.setdefault((need.name, need.type, need.form, need.hash), need)
-    return list(found.values())
+            found.setdefault((need.name, need.type, need.form, need.hash, need.by_end, need.classes), need)
+    return list(found.values()), said
+
+
+def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, files: Sequence[placed.Held]) -> set[str]:
+    """The SHA-256s of all that is used. What a used file draws with it (the parts of a set) belongs here."""
+    used: set[str] = set()
+    anywhere: set[str] = set()
+    for need in needs:
+        found = match(shelves, need)
+        used.update(_named(need, found))
+        if need.type == "loras" and not found.places and any("(rgthree)" in each for each in need.classes):
+            anywhere.add(folded(need.name))
+    names = _Names(said)
+    chosen = _Chosen(shelves, said)
+    for file in files:
+        if file.sha256 in used:
+            continue
+        kind, inner = shelves.root_of(file.directory)
+        if (
+            names.name(file.name)
+            or names.a_folder_of(kind, inner)
+            or names.content(file.sha256)
+            or chosen.takes(kind, file)
+            # rgthree's last resort is a LoRA in whose path the name stands anywhere.
+            or (kind == "loras" and _holds_any(os.path.join(inner, file.name), anywhere))
+        ):
+            used.add(file.sha256)
+    return used
 
 
 def _named(need: Need, found: Match) -> Iterator[str]:
     yield from (place.sha256 for place in (*found.places, *found.kin))
     if need.hash is not None:
         yield need.hash
+
+
+def _holds_any(path: str, parts: Collection[str]) -> bool:
+    path = folded(path)
+    return any(part in path for part in parts)
+
+
+class _Names:
+    """What is said that may be the name of a file or of a folder."""
+
+    def __init__(self, said: Mentions) -> None:
+        self._words = {_slashed(word) for word in said.words}
+        self._last = {last_part(word) for word in self._words}
+        self._endings = {name for text in said.endings for name in _names_at_the_end(_slashed(text))}
+        self._folders = {
+            name for word in self._words for name in (word, *folder_names(word)) if last_part(name)
+        }
+        self._hashes = said.hashes
+        self._known: dict[tuple[str | None, str], bool] = {}
+
+    def name(self, name: str) -> bool:
+        """Whether a file of this name is named, with or without its extension."""
+        name = folded(name)
+        return name in self._endings or name in self._last or os.path.splitext(name)[0] in self._last
+
+    def content(self, sha256: str) -> bool:
+        """Whether a hash of these bytes is named."""
+        return not self._hashes.isdisjoint((sha256, sha256[:12], sha256[:10]))
+
+    def a_folder_of(self, kind: str | None, inner: str) -> bool:
+        """Whether a folder is named in which the folder `inner` of a type lies, or which it is."""
+        key = kind, inner
+        if key not in self._known:
+            parts = [folded(part) for part in inner.split(os.sep) if part not in {"", "."}]
+            lead = [folded(kind)] if kind else []
+            self._known[key] = any(
+                "/".join([*lead, *parts][first:last]) in self._folders
+                for last in range(len(lead) + 1, len(lead) + len(parts) + 1)
+                for first in range(last)
+            )
+        return self._known[key]
+
+
+def _names_at_the_end(text: str) -> Iterator[str]:
+    """Each way to read a file name off the end of a text: it begins where a word does."""
+    text = last_part(text)
+    yield text
+    for between in _BETWEEN_NAMES.finditer(text):
+        yield text[between.end() :]
+
+
+class _Chosen:
+    """What nodes choose from by themselves.
+
+    A folder type that only a node pack knows is kept whole by a node that has its name (`BiRefNetRMBG`).
+    """
+
+    def __init__(self, shelves: Shelves, said: Mentions) -> None:
+        classes = "\0".join(_letters(each) for each in said.classes)
+        own = {type_of(root) for root in shelves.roots} - TYPE_FOLDERS.keys()
+        self._patterns = [(choice.type, re.compile(choice.pattern, re.IGNORECASE)) for choice in said.choices]
+        self._types = {
+            each for each in own if len(_letters(each)) >= _SHORTEST_TYPE and _letters(each) in classes
+        }
+        words = {_slashed(word) for word in said.words}
+        self._roots = [root.path for root in shelves.roots if _slashed(root.path) in words]
+
+    def takes(self, kind: str | None, file: placed.Held) -> bool:
+        """Whether a file of this type may be chosen: also where a node is given the root it lies in."""
+        return (
+            kind in self._types
+            or any(kind == each and pattern.search(file.name) for each, pattern in self._patterns)
+            or any(is_within(file.directory, root) for root in self._roots)
+        )
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", folded(name))
+
+
+def _slashed(text: str) -> str:
+    return folded(text.replace("\\", "/").strip().strip("/").removeprefix("./"))
 
 
 def _with_files(models: dict[str, placed.Sized], held: list[placed.Held]) -> Iterator[Unused]:
