@@ -1,10 +1,12 @@
-"""The official workflow templates, all of them: what they need, and a library that has it."""
+"""The official workflow templates and subgraph blueprints, all of them: what they need, and a library that
+has it. The oracle knows nothing of nodes: it takes every text that ends like a model file."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,9 +19,11 @@ from tests.faults.machine import lacking
 from tests.tools import mlib, write_model
 
 from mlib.core.workflows.errors import WorkflowError
-from mlib.core.workflows.read import read_workflow
+from mlib.core.workflows.read import read_contents, read_workflow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlib.core.workflows.need import Need
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
@@ -27,20 +31,34 @@ pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
 PACKAGE = "comfyui-workflow-templates-json==0.1.123"
 WORKFLOWS = 644
 OTHERS = 16
+BLUEPRINTS = "comfyui-subgraph-blueprints==0.0.13"
+BLUEPRINT_COUNT = 115
+#: Declared here and not taken over from the code that is tested.
+MODEL_FILE = re.compile(r"[^/\\\s]+\.(?:safetensors|sft|ckpt|pt2?|pth|bin|pkl|gguf|onnx)", re.IGNORECASE)
 
 
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of templates; MLIB_TEST_CACHE keeps it. Without a network it skips, but not in CI."""
+    return _downloaded(tmp_path_factory, PACKAGE, "templates", WORKFLOWS + OTHERS)
+
+
+@pytest.fixture(scope="session")
+def blueprints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of subgraph blueprints, likewise."""
+    return _downloaded(tmp_path_factory, BLUEPRINTS, "blueprints", BLUEPRINT_COUNT)
+
+
+def _downloaded(tmp_path_factory: pytest.TempPathFactory, package: str, name: str, count: int) -> Path:
     kept = os.environ.get("MLIB_TEST_CACHE")
-    folder = Path(kept or tmp_path_factory.mktemp("workflows")) / "templates"
-    if len(list(folder.glob("*.json"))) == WORKFLOWS + OTHERS:
+    folder = Path(kept or tmp_path_factory.mktemp("workflows")) / name
+    if len(list(folder.glob("*.json"))) == count:
         return folder
     wheels = tmp_path_factory.mktemp("wheels")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     try:
         subprocess.run(
-            [*pip, "--no-deps", "--only-binary", ":all:", "--dest", wheels, PACKAGE],
+            [*pip, "--no-deps", "--only-binary", ":all:", "--dest", wheels, package],
             check=True,
             capture_output=True,
         )
@@ -49,9 +67,9 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     [wheel] = wheels.iterdir()
     with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            if "/templates/" in name and name.endswith(".json"):
-                (folder / os.path.basename(name)).write_bytes(archive.read(name))
+        for member in archive.namelist():
+            if f"/{name}/" in member and member.endswith(".json"):
+                (folder / os.path.basename(member)).write_bytes(archive.read(member))
     return folder
 
 
@@ -109,6 +127,52 @@ def test_the_nodes_tell_the_same_types_as_the_declarations(templates: Path) -> N
         assert {(need.name, need.type) for need in alone} == {(need.name, need.type) for need in declared}, (
             path
         )
+
+
+def test_every_text_that_ends_like_a_model_file_is_a_need_and_nothing_else_is(
+    templates: Path, blueprints: Path
+) -> None:
+    looked_at = 0
+    for path in sorted([*templates.iterdir(), *blueprints.iterdir()]):
+        content = path.read_bytes()
+        try:
+            found = read_contents(io.BytesIO(content), len(content))
+        except WorkflowError:
+            continue
+        looked_at += 1
+        document = json.loads(content)
+        said = {
+            _normal(text) for text in _texts(_what_is_loaded(document)) if MODEL_FILE.fullmatch(_normal(text))
+        }
+        assert {_normal(need.name) for need in found.needs} == said, path
+        # `unused` takes whatever any text holds: notes, links and what older versions left in the file too.
+        heard = "\n".join([*found.mentions.endings, ""])
+        for text in _texts(document):
+            for match in MODEL_FILE.finditer(text):
+                assert f"{match[0]}\n" in heard, path
+    assert looked_at == WORKFLOWS + BLUEPRINT_COUNT
+
+
+def _what_is_loaded(value: object) -> object:
+    """A workflow without notes, and without what its files keep of earlier versions."""
+    if isinstance(value, dict):
+        if value.get("type") in {"Note", "MarkdownNote"}:
+            return None
+        kept = (key for key in value if key not in {"extra", "widgets_values_named"})
+        return {key: _what_is_loaded(value[key]) for key in kept}
+    return [_what_is_loaded(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def _normal(name: str) -> str:
+    return name if "://" in name else name.replace("\\", "/").rpartition("/")[2]
 
 
 def _without_declarations(value: object) -> object:
