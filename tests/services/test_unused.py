@@ -82,6 +82,19 @@ def test_so_does_a_text_anywhere_in_the_file(shelf: Shelf, tmp_path: Path, model
         assert left(shelf, tmp_path, document) == [SPARE]
 
 
+def test_what_could_have_been_chosen_is_not_used(shelf: Shelf, tmp_path: Path, models: Path) -> None:
+    """Files of ComfyUI's first year keep the whole list as the type of a socket, and of its link."""
+    add(shelf, models, "loras/ink.safetensors", "loras/paper.safetensors")
+    every = "ink.safetensors,paper.safetensors"
+    widget = {"name": "lora_name", "config": [every.split(","), {}]}
+    document = canvas(
+        node(1, "PrimitiveNode", "ink.safetensors", outputs=[{"type": every, "widget": widget}]),
+        node(2, "LoraLoader", "ink.safetensors", 1, 1, inputs=[{"type": every, "widget": widget, "link": 1}]),
+    )
+    document["links"] = [[1, 1, 0, 2, 0, every]]
+    assert left(shelf, tmp_path, document) == ["paper.safetensors", SPARE]
+
+
 @pytest.mark.parametrize(
     "value",
     ["tile_lora", "wan/tile_lora", "<lora:tile_lora:0.8>", "a cat <lora:wan\\tile_lora:1:2> on a mat",

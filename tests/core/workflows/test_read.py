@@ -532,6 +532,8 @@ def test_json_with_comments_and_last_commas_is_read() -> None:
     text = json.dumps(canvas(node(1, "LoraLoader", "a//b/*c*/,].safetensors")))
     commented = "// mine\n{ /* not\n this */" + text[1:-1] + ", // end\n}"
     assert named_in(commented.encode()) == ["a//b/*c*/,].safetensors"]
+    latin = json.dumps(canvas(node(1, "LoraLoader", "café.safetensors")), ensure_ascii=False)
+    assert named_in(latin.encode("latin-1")) == ["café.safetensors"]
     assert named_in(("\ufeff" + text).encode("utf-16-le")) == ["a//b/*c*/,].safetensors"]
 
 

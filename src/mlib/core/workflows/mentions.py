@@ -29,6 +29,9 @@ _MOST_ENDINGS = 20_000
 
 #: Where a text ends like a file: node packs keep models under extensions of their own (`.engine`, `.npz`).
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,11}(?![A-Za-z0-9])")
+#: Lists of sockets and what joins them hold nothing chosen. Old files keep as the type of a socket all names
+#: that could have been chosen: every model its author had. (In API format `inputs` is an object.)
+_SOCKETS = frozenset({"inputs", "outputs", "links"})
 #: A SHA-256, or as much of it as Civitai shows (AutoV2) and A1111 writes.
 _HASH = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{10}(?:[0-9A-Fa-f]{2}|[0-9A-Fa-f]{54})?(?![0-9A-Za-z])")
 _BETWEEN = re.compile(r"[\n\r,;|<>{}()\[\]]")
@@ -80,14 +83,16 @@ def mentions(documents: Iterable[Any]) -> Mentions:
 
 
 def _texts(document: Any) -> Iterator[str]:
-    """Every text in a document, keys too."""
+    """Every text in a document, keys too, but not what sockets say of themselves."""
     waiting = [document]
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
             yield value
         elif isinstance(value, dict):
-            waiting += value.values()
+            waiting += (
+                inner for key, inner in value.items() if key not in _SOCKETS or isinstance(inner, dict)
+            )
             yield from value
         elif isinstance(value, list):
             waiting += value

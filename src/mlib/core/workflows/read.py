@@ -147,6 +147,11 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
+        if data.lstrip()[:1] in {
+            b"{",
+            b"[",
+        }:  # as an editor of another century saved it: most names are ASCII
+            return data.decode("latin-1")
         raise WorkflowError(
             "not_a_workflow",
             "it is neither JSON nor an image, video or sound that can hold a workflow",

@@ -38,8 +38,8 @@ class Suggestion(NamedTuple):
     """A present file, and why.
 
     `hash` the workflow means these bytes; `moved` these bytes lay where the loader looks; `weights` the same
-    tensors; `case` the same name there, spelled otherwise; `name` the same name elsewhere; `download` the name
-    in its URL; `similar` a name much like it.
+    tensors; `case` the same name there, spelled otherwise; `name` the same name elsewhere; `download` the
+    name in its URL; `similar` a name much like it.
     """
 
     place: Place
