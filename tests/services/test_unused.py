@@ -156,6 +156,13 @@ def test_what_rgthree_would_take_at_last_is_used(shelf: Shelf, tmp_path: Path, m
         ("SomeLoader", "LLM/Florence-2-large", "LLM/Florence-2-large"),
         ("SomeLoader", "models\\LLM\\florence-2-large\\", "LLM/Florence-2-large"),
         ("SomeLoader", "one\nFlorence-2-large", "LLM/Florence-2-large"),
+        ("Note", "put it into models/LLM/Florence-2-large and restart", "LLM/Florence-2-large"),
+        (
+            "MarkdownNote",
+            "- [model](https://huggingface.co/microsoft/Florence-2-large)",
+            "LLM/Florence-2-large",
+        ),
+        ("MarkdownNote", "models/\n├── Florence-2-large/\n│   └── model", "LLM/Florence-2-large"),
     ],
 )
 def test_a_folder_that_is_named_uses_every_file_in_it(

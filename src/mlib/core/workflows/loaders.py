@@ -93,6 +93,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
 
 #: Nodes that load from several folder types: (input, its place among the widgets or None, folder type).
 _BY_INPUT: Mapping[str, tuple[tuple[str, int | None, str], ...]] = {
+    # The input is spelled so.
     "LoadFluxIPAdapter": (("ipadatper", 0, "xlabs_ipadapters"), ("clip_vision", 1, "clip_vision")),
     "LTXAVTextEncoderLoader": (("text_encoder", 0, "text_encoders"), ("ckpt_name", 1, "checkpoints")),
     "Efficient Loader": (
@@ -130,10 +131,10 @@ _FOLDERS: Mapping[str, tuple[str, int, tuple[str, ...]]] = {
 
 #: Nodes that download what they name by themselves, most of them to where no model folder is. kijai's packs
 #: (DownloadAndLoad…, (Down)load…), Fannovel16/ComfyUI-Frame-Interpolation (… VFI, ckpts in custom_nodes),
-#: Fannovel16/comfyui_controlnet_aux (…Preprocessor), yuvraj108c/ComfyUI-Depth-Anything-Tensorrt and
-#: storyicon/comfyui_segment_anything, numz/ComfyUI-SeedVR2_VideoUpscaler, pythongosssss' tagger.
+#: Fannovel16/comfyui_controlnet_aux (…Preprocessor), storyicon/comfyui_segment_anything,
+#: numz/ComfyUI-SeedVR2_VideoUpscaler, pythongosssss' ComfyUI-WD14-Tagger.
 _FETCHING = re.compile(
-    r"DownloadAndLoad|\(Down\)load|\w.* VFI$|VFI_|[\w-]*Preprocessor(?:Provider|_Provider_for_SEGS)?$"
+    r"DownloadAndLoad|\(Down\)load|\w.* VFI$|[\w-]*Preprocessor(?:Provider|_Provider_for_SEGS)?$"
     r"|\w+ModelLoader \(segment anything\)$|SeedVR2|WD14Tagger|(?:Qwen[23]|Qwen2_5)_?VQA$",
     re.IGNORECASE,
 )

@@ -36,6 +36,8 @@ _SOCKETS = frozenset({"inputs", "outputs", "links"})
 _HASH = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{10}(?:[0-9A-Fa-f]{2}|[0-9A-Fa-f]{54})?(?![0-9A-Za-z])")
 _BETWEEN = re.compile(r"[\n\r,;|<>{}()\[\]]")
 _AROUND = " \t\"'`*"
+#: What most names of models have in them, and few other words.
+_LIKE_A_NAME = re.compile(r"[\d/\\]")
 #: `lora:NAME:0.8` and `NAME:0.8`: what stands before a name, and a weight after it.
 _TAG = re.compile(r"(?:(?:lora|lyco|embedding|hypernet):)?(.*?)(?::-?[\d.]*)*", re.IGNORECASE | re.DOTALL)
 
@@ -133,9 +135,11 @@ def _may_be_a_name(node_class: str, value: Value) -> bool:
 
 
 def _words(text: str) -> Iterator[str]:
+    """A text, what stands between commas and the like in it, and single words that look like a name."""
     if len(text) > _LONGEST_LIST:
         return
-    for part in {text, *_BETWEEN.split(text)}:
+    parts = {text, *_BETWEEN.split(text), *filter(_LIKE_A_NAME.search, text.split())}
+    for part in parts:
         match = _TAG.fullmatch(part.strip(_AROUND)[: 2 * LONGEST_FILE_NAME])
         word = match[1].strip(_AROUND) if match else ""
         if 0 < len(word) <= LONGEST_FILE_NAME:
