@@ -95,6 +95,15 @@ def exif(order: str = "<", /, **documents: Any) -> bytes:
     return head + struct.pack(order + "H", len(documents)) + tags + bytes(4) + texts
 
 
+def user_comment(document: Any, charset: bytes, encoding: str, order: str = "<") -> bytes:
+    """An EXIF block with JSON as the user's comment, in a directory of its own."""
+    text = charset + json.dumps(document).encode(encoding)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    first = struct.pack(order + "HHHII", 1, 0x8769, 4, 1, 26) + bytes(4)
+    second = struct.pack(order + "HHHII", 1, 0x9286, 7, len(text), 44) + bytes(4)
+    return head + first + second + text
+
+
 def webp(*parts: tuple[bytes, bytes]) -> bytes:
     """A WebP of these chunks; there is no picture in it."""
     body = b"".join(kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for kind, data in parts)

@@ -29,6 +29,7 @@ from tests.workflow_files import (
     subgraph,
     svg,
     text_chunk,
+    user_comment,
     webp,
 )
 
@@ -455,6 +456,10 @@ COMMENT = {"comment": {"prompt": json.dumps(BOTH["prompt"]), "workflow": BOTH["w
         jpeg(exif(**BOTH)),
         jpeg(exif(">", **BOTH)),
         jpeg(comment=BOTH),
+        jpeg(user_comment(BOTH, b"UNICODE\0", "utf-16-be")),
+        jpeg(user_comment(BOTH, b"UNICODE\0", "utf-16-le", ">")),
+        jpeg(user_comment(BOTH, b"ASCII\0\0\0", "ascii")),
+        webp((b"EXIF", user_comment(BOTH, bytes(8), "ascii"))),
         b"\0\0\0\x1cftypavif" + bytes(40) + exif(**BOTH),
         mp4(**BOTH),
         mp4(**COMMENT),

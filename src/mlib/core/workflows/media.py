@@ -205,9 +205,16 @@ def _avif(file: BinaryIO, size: int) -> Iterator[str]:
             yield from _exif(data[at:])
 
 
-_ASCII, _UNDEFINED, _UTF8 = 2, 7, 129
+#: Types of values that hold text: ASCII, bytes (as Pillow writes a comment), undefined, UTF-8.
+_TEXTS = frozenset({2, 1, 7, 129})
 _EXIF_DIRECTORY, _USER_COMMENT = 0x8769, 0x9286
-_CHARSETS = {b"UNICODE\0": "utf-16", b"ASCII\0\0\0": "utf-8", bytes(8): "utf-8"}
+#: How a user's comment begins that is JSON: the name of its character set, and which bytes come first.
+_CHARSETS = (
+    (b"UNICODE\0{\0", "utf-16-le"),
+    (b"UNICODE\0\0{", "utf-16-be"),
+    (b"ASCII\0\0\0{", "utf-8"),
+    (bytes(8) + b"{", "utf-8"),
+)
 
 
 def _exif(exif: bytes) -> Iterator[str]:
@@ -218,23 +225,24 @@ def _exif(exif: bytes) -> Iterator[str]:
         return
     (start,) = struct.unpack_from(order + "I", block, 4)
     entries = list(_directory(block, order, start))
-    inner = [place for tag, _, _, place in entries if tag == _EXIF_DIRECTORY]
+    for place in [place for tag, _, _, place in entries if tag == _EXIF_DIRECTORY][:1]:
+        entries += [each for each in _directory(block, order, place) if each[0] == _USER_COMMENT]
     left = len(block)  # entries may all point to the same text
-    for tag, kind, length, place in (
-        entries + [each for each in _directory(block, order, inner[0]) if each[0] == _USER_COMMENT]
-        if inner
-        else entries
-    ):
-        if kind not in {_ASCII, _UNDEFINED, _UTF8} or not 4 < length <= len(block) - min(place, len(block)):
+    for tag, kind, length, place in entries:
+        if kind not in _TEXTS or not 4 < length <= len(block) - min(place, len(block)):
             continue
         left -= length
         if left < 0:
             return
         text = block[place : place + length]
-        charset = _CHARSETS.get(text[:8]) if tag == _USER_COMMENT else None
-        if charset == "utf-16":
-            charset = "utf-16-le" if order == "<" else "utf-16-be"
-        yield from _said(text[8:].decode(charset, "replace") if charset else _utf8(text))
+        yield from _said(_comment(text) if tag == _USER_COMMENT else _utf8(text))
+
+
+def _comment(text: bytes) -> str:
+    for start, charset in _CHARSETS:
+        if text.startswith(start):
+            return text[8:].decode(charset, "replace")
+    return _utf8(text)
 
 
 def _directory(block: bytes, order: str, start: int) -> Iterator[tuple[int, int, int, int]]:
