@@ -16,7 +16,9 @@ from tests.tools import set_age, write_bytes, write_model
 from mlib.core.errors import MlibError
 from mlib.core.placing.journal import noted
 from mlib.db import contents, models
+from mlib.services.catalog import detail
 from mlib.services.moving import MoveReport, move, rename
+from mlib.services.targets import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +55,12 @@ def error(shelf: Shelf, ref: str | Path, dest: str | Path) -> MlibError:
     with pytest.raises(MlibError) as caught:
         move(shelf.library, meant(shelf, ref), os.fspath(dest))
     return caught.value
+
+
+def said_of(shelf: Shelf, path: Path) -> list[str]:
+    """The notes that the sidecars of a file hold."""
+    sidecars = detail(shelf.library, Target(sha256=shelf.at(path))).sidecars
+    return [sidecar.notes for sidecar in sidecars if sidecar.notes]
 
 
 def moved(report: MoveReport) -> list[tuple[str, str]]:
@@ -331,6 +339,32 @@ class TestRename:
         with pytest.raises(MlibError) as caught:
             rename(shelf.library, meant(shelf, model)[0], name)
         assert caught.value.code == "bad_name"
+
+    def test_what_is_named_after_the_whole_name_goes_along(self, shelf: Shelf, model: Path) -> None:
+        note = b'{"sha256": "", "userNote": "mine"}'
+        write_bytes(shelf.loras / "a.safetensors.rgthree-info.json", note)
+        for name in ("a.safetensors.png", "a.sha256", "a.swarm.json", "a.swarmpreview.jpg"):
+            write_bytes(shelf.loras / name, b"{}")
+        shelf.scan()
+        rename(shelf.library, meant(shelf, model)[0], "b.sft")
+        assert listing(shelf.loras) == [
+            "b.cm-info.json",
+            "b.preview.png",
+            "b.sft",
+            "b.sft.png",
+            "b.sft.rgthree-info.json",
+            "b.sha256",
+            "b.swarm.json",
+            "b.swarmpreview.jpg",
+            "other.safetensors",
+        ]
+        assert shelf.told() == NOTHING_TO_DO
+        assert said_of(shelf, shelf.loras / "b.sft") == ["mine"]
+        write_model(shelf.loras / "a.safetensors", "another")
+        shelf.scan()
+        assert said_of(shelf, shelf.loras / "a.safetensors") == []
+        move(shelf.library, meant(shelf, shelf.loras / "b.sft"), str(shelf.vae))
+        assert len(listing(shelf.vae)) == 8
 
     def test_a_name_that_nobody_typed_follows(self, shelf: Shelf) -> None:
         sha256 = write_model(shelf.loras / "plain.safetensors")

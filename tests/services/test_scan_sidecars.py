@@ -20,6 +20,7 @@ from tests.services.shelf import codes, fill, told
 from tests.tools import set_age, write_bytes, write_model
 
 from mlib.core.models import OtherHashes
+from mlib.core.sidecars.companions import KINDS
 from mlib.core.sidecars.read import MAX_BYTES
 from mlib.db import hashes, models, tags
 from mlib.services.catalog import detail
@@ -457,9 +458,7 @@ class TestUnchanged:
     ) -> None:
         for kind, content in sidecar_files.all_kinds().items():
             write_model(shelf.loras / f"{kind}.safetensors")
-            ending = {"metadata_json": ".metadata.json", "civitai_info": ".civitai.info",
-                      "cm_info": ".cm-info.json", "a1111_json": ".json", "markdown": ".md",
-                      "text": ".txt"}[kind]  # fmt: skip
+            ending = KINDS[kind][0]
             write_bytes(shelf.loras / f"{kind}{ending}", content)
         write_bytes(shelf.loras / "put_models_here.txt", b"of no model")
         write_bytes(shelf.vae / "README.md", b"of no model either")

@@ -12,6 +12,7 @@ from tests.services.files_meant import directories_listed, journal, listing, mea
 from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError
+from mlib.db import models
 from mlib.services.trashing import TrashReport, plan_trash, rehearse, trash
 
 if TYPE_CHECKING:
@@ -56,6 +57,23 @@ def test_a_model_goes_with_its_companions_and_all_that_was_typed_stays(
     assert shelf.places(sha256) == {str(model): False}
     assert shelf.told() == {"unchanged": 1}
     assert done.size_bytes == sum(path.stat().st_size for path in (tmp_path / "data/Trash/files").iterdir())
+
+
+def test_what_is_named_after_the_whole_name_goes_along_and_a_later_model_inherits_nothing(
+    shelf: Shelf, model: Path, environ: dict[str, str]
+) -> None:
+    write_bytes(shelf.loras / "a.safetensors.rgthree-info.json", b'{"userNote": "of the old one"}')
+    write_bytes(shelf.loras / "a.safetensors.json", b"{}")
+    write_bytes(shelf.loras / "a.sha256", b"00")
+    shelf.scan()
+    (done,) = run(shelf, environ, model).removed
+    assert len(done.companions) == 4
+    assert listing(shelf.loras) == ["other.safetensors"]
+    sha256 = write_model(model, "a later one")
+    shelf.scan()
+    held = models.get(shelf.library, sha256)
+    assert held is not None
+    assert held.notes == ""
 
 
 def test_what_is_put_back_is_known_again_without_being_read(

@@ -45,6 +45,23 @@ def test_what_a_sibling_of_the_same_stem_needs_stays(here: Path, sibling: str) -
     assert names(gone_too.own) == ["A.txt", "a.civitai.info", "a.png"]
 
 
+def test_what_is_named_after_the_whole_name_goes_though_a_sibling_stays(here: Path) -> None:
+    (here / "a.ckpt").touch()
+    for name in ("a.safetensors.rgthree-info.json", "a.safetensors.png", "a.ckpt.sha256"):
+        (here / name).touch()
+    beside = companions_of(str(here / "a.safetensors"))
+    assert names(beside.own) == ["a.safetensors.png", "a.safetensors.rgthree-info.json"]
+    assert names(beside.shared) == ["A.txt", "a.civitai.info", "a.png"]
+    assert names(companions_of(str(here / "a.ckpt")).own) == ["a.ckpt.sha256"]
+
+
+def test_what_two_models_of_one_name_in_other_letters_may_share_stays(here: Path) -> None:
+    (here / "A.SAFETENSORS").touch()
+    (here / "a.safetensors.json").touch()
+    beside = companions_of(str(here / "a.safetensors"))
+    assert "a.safetensors.json" in names(beside.shared)
+
+
 def test_a_model_of_any_extension_is_no_companion(here: Path) -> None:
     beside = companions_of(str(here / "a.safetensors"), models={"a.png"})
     assert names(beside.shared) == ["A.txt", "a.civitai.info"]
@@ -65,10 +82,11 @@ ENDINGS = st.sampled_from([ending for endings in KINDS.values() for ending in en
 def test_a_renamed_companion_is_one_of_the_renamed_model(old: str, new: str, ending: str) -> None:
     """Whatever the letters: some grow when they are lowered, some are lowered by what follows them."""
     model, to = f"{old}.safetensors", f"{new}.gguf"
-    for name in companions(model, [f"{old}{ending}", f"{old.upper()}{ending}", model]):
-        if len(name.name.lower()) == len(old.lower()) + len(ending):
+    for name in companions(model, [f"{old}{ending}", f"{old.upper()}{ending}", f"{model}{ending}", model]):
+        before, now = (model, to) if name.of else (old, new)
+        if len(name.name.lower()) == len(before.lower()) + len(ending):
             after = renamed(name.name, model=model, to=to)
-            assert after == name.name if old == new else after.startswith(new)
+            assert after == name.name if before == now else after.startswith(now)
             assert after.lower().endswith(ending)
 
 
@@ -89,3 +107,10 @@ def test_a_companion_in_other_letters_is_renamed_with_its_model_only() -> None:
     assert renamed("a.png", model="A.safetensors", to="A.ckpt") == "a.png"
     assert renamed("a.png", model="A.safetensors", to="B.safetensors") == "B.png"
     assert renamed("a.png", model="A.safetensors", to="a.safetensors") == "a.png"
+
+
+def test_what_is_named_after_the_whole_name_follows_the_whole_name() -> None:
+    assert renamed("a.pt.json", model="a.pt", to="b.pt") == "b.pt.json"
+    assert renamed("a.pt.json", model="a.pt", to="a.safetensors") == "a.safetensors.json"
+    assert renamed("a.pt.preview.png", model="A.pt", to="A.pt") == "a.pt.preview.png"
+    assert renamed("a.json", model="a.j", to="b.j") == "b.json"

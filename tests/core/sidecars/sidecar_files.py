@@ -107,6 +107,80 @@ def stability_matrix() -> dict[str, Any]:
     }
 
 
+def rgthree() -> dict[str, Any]:
+    """rgthree-comfy's `X.safetensors.rgthree-info.json`."""
+    return {
+        "file": "ink_wash_v3.safetensors",
+        "path": "/models/loras/ink_wash_v3.safetensors",
+        "sha256": SHA256,
+        "name": "Ink Wash - v3 (SDXL)",
+        "type": "LORA",
+        "baseModel": "SDXL 1.0",
+        "baseModelFile": "base.safetensors",
+        "links": [
+            "https://civitai.com/models/9?modelVersionId=71",
+            f"https://civitai.com/api/v1/model-versions/by-hash/{SHA256}",
+        ],
+        "strengthMin": 0.6,
+        "strengthMax": 0.6,
+        "trainedWords": [
+            {"word": "ink wash", "civitai": True},
+            {"word": "my own word", "user": True},
+            {"word": "inkwsh", "count": 90, "metadata": True, "civitai": True},
+            {"word": "1girl", "count": 80, "metadata": True},
+        ],
+        "userTags": ["favourite", "ink"],
+        "userNote": "under 0.9 <for> faces",
+        "images": [{"url": "https://image.example/1.jpeg"}],
+        "raw": {"metadata": {"ss_tag_frequency": {"10_ink": {"1girl": 80}}}, "civitai": version()},
+    }
+
+
+def swarm() -> dict[str, Any]:
+    """SwarmUI's `.swarm.json`."""
+    return {
+        "modelspec.name": "sub/ink_wash_v3.ckpt",
+        "modelspec.title": "Ink Wash",
+        "modelspec.author": "brush",
+        "modelspec.description": "Ink and <b>paper</b>.",
+        "modelspec.preview_image": "data:image/jpeg;base64,/9j/4AAQ",
+        "modelspec.loaded": False,
+        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
+        "modelspec.class": "Stable Diffusion XL 1.0-Base LoRA",
+        "modelspec.resolution": "1024x1024",
+        "modelspec.standard_width": 1024,
+        "modelspec.license": None,
+        "modelspec.usage_hint": "0.7 is enough",
+        "modelspec.trigger_phrase": "inkwsh, (ink wash, loose lines:1.1)",
+        "modelspec.tags": ["ink", "style"],
+        "modelspec.is_negative_embedding": False,
+        "modelspec.hash_sha256": "0xabcdef012345" + "0" * 52,
+    }
+
+
+def whole_model() -> dict[str, Any]:
+    """Civitai's answer for a model, as SD.Next keeps it in `X.json`: two versions, the second being ours."""
+    older = {
+        **version(),
+        "id": 70,
+        "name": "v2",
+        "baseModel": "SD 1.5",
+        "trainedWords": ["oldink"],
+        "files": [
+            {"name": "ink_wash_v2.safetensors", "type": "Model", "hashes": {"SHA256": OTHER_SHA256.upper()}}
+        ],
+    }
+    return {
+        "id": 9,
+        "name": "Ink Wash",
+        "type": "LORA",
+        "description": "<p>Ink and paper.</p>",
+        "tags": ["ink", "style"],
+        "creator": {"username": "brush", "image": "https://image.example/a.png"},
+        "modelVersions": [older, version()],
+    }
+
+
 def web_ui() -> dict[str, Any]:
     """A1111's `.json`."""
     return {
@@ -164,11 +238,14 @@ def as_bytes(document: object) -> bytes:
 
 
 def all_kinds() -> dict[str, bytes]:
-    """What the six sidecars of one model hold, by kind."""
+    """What the sidecars of one model hold, by kind."""
     return {
         "metadata_json": as_bytes(lora_manager()),
         "civitai_info": as_bytes(version()),
         "cm_info": as_bytes(stability_matrix()),
+        "rgthree_info": as_bytes(rgthree()),
+        "swarm_json": as_bytes(swarm()),
+        "civitai_model": as_bytes(whole_model()),
         "a1111_json": as_bytes(web_ui()),
         "markdown": MARKDOWN.encode(),
         "text": TEXT.encode(),

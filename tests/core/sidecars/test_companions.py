@@ -5,6 +5,7 @@ import pytest
 from mlib.core.sidecars.companions import (
     KINDS,
     SIDECAR_KINDS,
+    TABLE,
     Companion,
     by_stem,
     companions,
@@ -130,7 +131,61 @@ def test_a_companion_belongs_to_the_longest_stem_it_fits() -> None:
 
 def test_a_model_without_a_known_extension_has_companions_too() -> None:
     assert names_of("config", "config.json") == ["config.json"]
-    assert names_of("yolo.engine", "yolo.json", "yolo.engine.json") == ["yolo.json"]
+    assert names_of("yolo.engine", "yolo.json", "yolo.engine.json") == ["yolo.engine.json", "yolo.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.safetensors.rgthree-info.json", "rgthree_info"),
+        ("a.safetensors.json", "a1111_json"),
+        ("a.safetensors.png", "preview"),
+        ("a.safetensors.preview.png", "preview"),
+        ("a.safetensors.civitai.info", "civitai_info"),
+        ("a.safetensors.sha256", "checksum"),
+        ("a.safetensors.md", "markdown"),
+    ],
+)
+def test_what_is_named_after_the_whole_file_name_is_of_that_model_alone(name: str, kind: str) -> None:
+    models = ["a.safetensors", "a.ckpt"]
+    of = Companion(name, kind, "a.safetensors")
+    assert companions("A.SafeTensors", [*models, name]) == (of,)
+    assert companions("a.ckpt", [*models, name]) == ()
+    assert by_stem([*models, name]) == {"a": (of,)}
+    assert by_stem(["a.xyz", name.replace("safetensors", "xyz")], models=["a.xyz"]) == {
+        "a": (Companion(name.replace("safetensors", "xyz"), kind, "a.xyz"),)
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.sha256", "checksum"),
+        ("a.swarm.json", "swarm_json"),
+        ("a.swarmpreview.jpg", "preview"),
+        ("a.swarmpreview.webp", "preview"),
+        ("a.rgthree-info.json", "rgthree_info"),
+        ("a.api_info.json", "civitai_model"),
+        ("a.metadata.json.bak", "backup"),
+        ("a.sig", "signature"),
+    ],
+)
+def test_more_endings(name: str, kind: str) -> None:
+    assert companions("a.safetensors", [name]) == (Companion(name, kind),)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.safetensors.index.json", "a.safetensors.part", "a.safetensors", "a.safetensors.ckpt"]
+)
+def test_what_begins_like_the_whole_name_may_be_something_else(name: str) -> None:
+    assert companions("a.safetensors", [name]) == ()
+
+
+def test_every_row_of_the_table_has_a_source() -> None:
+    assert [each.kind for each in TABLE] == list(KINDS)
+    assert all(each.source for each in TABLE)
+    endings = [ending for each in TABLE for ending in each.endings]
+    assert len(set(endings)) == len(endings)
 
 
 def test_a_model_is_not_its_own_companion() -> None:

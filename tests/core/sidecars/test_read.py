@@ -15,14 +15,17 @@ from tests.core.sidecars.sidecar_files import (
     all_kinds,
     as_bytes,
     lora_manager,
+    rgthree,
     stability_matrix,
+    swarm,
     version,
     web_ui,
+    whole_model,
 )
 
 from mlib.core.sidecars import values
 from mlib.core.sidecars.companions import SIDECAR_KINDS, companions
-from mlib.core.sidecars.read import MAX_BYTES, parse_sidecar, read_sidecar
+from mlib.core.sidecars.read import MAX_BYTES, parse_sidecar, read_shared_sidecar, read_sidecar
 from mlib.core.sidecars.record import Sidecar, SidecarError
 
 if TYPE_CHECKING:
@@ -128,27 +131,160 @@ def test_text() -> None:
     assert page.description == "Ink\n\nLoRA"
 
 
-def test_six_sidecars_of_one_model_agree(tmp_path: Path) -> None:
-    endings = (".metadata.json", ".civitai.info", ".cm-info.json", ".json", ".md", ".txt")
+def test_the_sidecars_of_one_model_agree(tmp_path: Path) -> None:
+    endings = (
+        ".metadata.json",
+        ".civitai.info",
+        ".cm-info.json",
+        ".rgthree-info.json",
+        ".swarm.json",
+        ".api_info.json",
+        ".json",
+        ".md",
+        ".txt",
+    )
     for ending, content in zip(endings, all_kinds().values(), strict=True):
         (tmp_path / f"ink_wash_v3{ending}").write_bytes(content)
     (tmp_path / MODEL).write_bytes(b"model")
     (tmp_path / "ink_wash_v3.png").write_bytes(b"picture")
     found = companions(MODEL, os.listdir(tmp_path))
     assert [one.kind for one in found] == [*SIDECAR_KINDS, "preview"]
-    sidecars = [read_sidecar(str(tmp_path / one.name), kind=one.kind) for one in found[:-1]]
+    sidecars = [read_sidecar(str(tmp_path / one.name), kind=one.kind, model_name=MODEL) for one in found[:-1]]
     assert sidecars == [
         parse_sidecar(content, kind=kind, model_name=MODEL) for kind, content in all_kinds().items()
     ]
-    assert {one.hashes["sha256"] for one in sidecars if one.hashes} == {SHA256}
+    assert {one.hashes["sha256"] for one in sidecars if "sha256" in one.hashes} == {SHA256}
+    assert {one.hashes["autov3"] for one in sidecars if one.kind == "swarm_json"} == {"abcdef012345"}
     assert {one.source_url for one in sidecars if one.source_url} == {PAGE}
     assert not any(one.is_empty or one.cut or one.other_sha256 for one in sidecars)
+
+
+def test_rgthree() -> None:
+    assert parse(rgthree(), "rgthree_info") == Sidecar(
+        kind="rgthree_info",
+        name="Ink Wash - v3 (SDXL)",
+        version="v3 (SDXL)",
+        type="loras",
+        base_model="SDXL 1.0",
+        # 1girl is a caption: neither a person nor Civitai gave it.
+        trigger_words=("ink wash", "my own word", "inkwsh"),
+        description=INK,
+        tags=("favourite", "ink"),
+        notes="under 0.9 <for> faces",
+        preferred_weight=0.6,
+        source_url=PAGE,
+        hashes=CLAIMS,
+    )
+    old = {"file": MODEL, "triggerWords": ["a, b"], "userTags": "x, y", "strengthMin": 0.2, "strengthMax": 1}
+    assert parse(old, "rgthree_info") == Sidecar("rgthree_info", trigger_words=("a, b",), tags=("x", "y"))
+    assert parse({"file": MODEL, "images": [], "raw": {}}, "rgthree_info").is_empty
+
+
+def test_swarmui() -> None:
+    found = parse(swarm(), "swarm_json")
+    assert found == Sidecar(
+        kind="swarm_json",
+        name="Ink Wash",
+        base_model="SDXL",
+        trigger_words=("inkwsh", "(ink wash, loose lines:1.1)"),
+        description="Ink and paper.",
+        tags=("ink", "style"),
+        notes="0.7 is enough",
+        author="brush",
+        hashes={"autov3": "abcdef012345"},
+    )
+    # Of other formats SwarmUI hashes something that is nobody's hash.
+    assert parse(swarm(), "swarm_json", model_name="ink.ckpt").hashes == {}
+    # It once wrote the same without `modelspec.`, and under the name of A1111's.
+    plain = {key.removeprefix("modelspec."): value for key, value in swarm().items()}
+    assert parse(plain, "swarm_json") == found
+    plain["trigger_phrase"] = "x"
+    assert parse({**plain, "standard_width": 1, "notes": None}, "a1111_json").trigger_words == ("x",)
+    assert parse(swarm(), "a1111_json") == found
+
+
+def test_of_a_whole_model_the_version_whose_file_hash_matches_is_read() -> None:
+    def read(*digests: str, model_name: str = "renamed.safetensors") -> Sidecar:
+        return parse_sidecar(
+            as_bytes(whole_model()), kind="a1111_json", model_name=model_name, digests=digests
+        )
+
+    ours = Sidecar(
+        kind="civitai_model",
+        name="Ink Wash v3 (SDXL)",
+        version="v3 (SDXL)",
+        type="loras",
+        base_model="SDXL 1.0",
+        trigger_words=("ink wash, loose lines", "inkwsh"),
+        description="Ink and paper.\n\nTrained on 90 drawings.",
+        tags=("ink", "style"),
+        author="brush",
+        source_url=PAGE,
+        hashes=CLAIMS,
+    )
+    assert read(SHA256) == ours
+    assert read("abcdef012345") == ours  # the tensors are the same, only the header was edited
+    assert read(OTHER_SHA256).trigger_words == ("oldink",)
+    assert read(OTHER_SHA256).source_url == "https://civitai.com/models/9?modelVersionId=70"
+    assert read(model_name=MODEL) == ours
+    # The hash decides, whatever the file is called.
+    assert read(OTHER_SHA256, model_name=MODEL).trigger_words == ("oldink",)
+
+
+@pytest.mark.parametrize("digests", [(), ("00" * 32,)])
+def test_of_a_whole_model_without_our_version_only_the_general_is_said(digests: tuple[str, ...]) -> None:
+    said = parse_sidecar(
+        as_bytes(whole_model()), kind="civitai_model", model_name="x.safetensors", digests=digests
+    )
+    assert said == Sidecar(
+        kind="civitai_model",
+        name="Ink Wash",
+        type="loras",
+        description="Ink and paper.",
+        tags=("ink", "style"),
+        author="brush",
+        source_url="https://civitai.com/models/9",
+        other_sha256=(OTHER_SHA256, SHA256),
+    )
+
+
+def test_an_only_version_is_ours_where_no_hash_says_otherwise() -> None:
+    document = whole_model()
+    document["modelVersions"].pop()
+    said = parse(document, "a1111_json", model_name="x.safetensors")
+    assert said.trigger_words == ("oldink",)
+    assert said.other_sha256 == (OTHER_SHA256,)
+
+
+def test_of_a_version_with_two_files_the_hash_of_ours_is_claimed() -> None:
+    document = whole_model()
+    document["modelVersions"][1]["files"].append(
+        {"name": "ink_wash_v3_full.safetensors", "type": "Model", "hashes": {"SHA256": "77" * 32}}
+    )
+    said = parse_sidecar(
+        as_bytes(document), kind="civitai_model", model_name="x.safetensors", digests=["77" * 32]
+    )
+    assert said.hashes == {"sha256": "77" * 32}
+
+
+def test_models_that_share_a_whole_model_are_told_what_holds_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "ink.json"
+    path.write_bytes(as_bytes(whole_model()))
+    digests = {"ink.safetensors": [SHA256], "ink.pt": [OTHER_SHA256]}
+    said = read_shared_sidecar(str(path), kind="a1111_json", model_names=list(digests), digests=digests)
+    assert (said.name, said.trigger_words, said.base_model, said.tags) == ("", (), "", ("ink", "style"))
+    assert said.hashes["sha256"] == SHA256
+    assert said.other_hashes == ({"sha256": OTHER_SHA256},)
+
+
+def test_an_answer_for_a_version_is_read_from_a_plain_json_too() -> None:
+    assert parse(version(), "a1111_json") == parse(version(), "civitai_info")
 
 
 # --- faults -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["metadata_json", "civitai_info", "cm_info", "a1111_json"])
+@pytest.mark.parametrize("kind", [kind for kind in SIDECAR_KINDS if kind not in ("markdown", "text")])
 @pytest.mark.parametrize(
     ("content", "code"),
     [
@@ -292,15 +428,46 @@ def test_an_empty_object_says_nothing(document: object, kind: str) -> None:
     assert parse(document, kind) == Sidecar(kind)
 
 
+def stub(**filled: object) -> dict[str, object]:
+    """What Civitai Helper writes of a model that Civitai does not know (scripts/ch_lib: dummy_model_info)."""
+    return {
+        "id": "",
+        "modelId": "",
+        "name": "",
+        "trainedWords": [],
+        "baseModel": "Unknown",
+        "description": "",
+        "model": {"name": MODEL, "type": "LORA", "nsfw": "", "poi": ""},
+        "files": [{"name": MODEL, "sizeKB": 1, "type": "Model", "hashes": {"SHA256": SHA256}}],
+        "tags": [],
+        "downloadUrl": "",
+        **filled,
+    }
+
+
 @pytest.mark.parametrize("id_", ["", None, 0])
 def test_a_stub_of_civitai_helper_says_nothing(id_: object) -> None:
-    assert parse({**version(), "id": id_}, "civitai_info").is_empty
+    assert parse(stub(id=id_), "civitai_info").is_empty
+    # Its name is that of the file when it was written.
+    assert parse(stub(), "civitai_info", model_name="renamed.safetensors").is_empty
+    skeleton = {"sd_civitai_helper": {"version": "1.8", "skeleton_file": True}}
+    assert parse(stub(extensions=skeleton), "civitai_info").is_empty
 
 
-def test_a_skeleton_says_nothing() -> None:
-    document = version()
-    document["extensions"]["sd_civitai_helper"]["skeleton_file"] = True
-    assert parse(document, "civitai_info").is_empty
+def test_a_stub_that_a_person_filled_is_read() -> None:
+    bare = {"id": "", "trainedWords": ["my own word"], "description": "typed by me"}
+    assert parse(bare, "civitai_info") == Sidecar(
+        "civitai_info", trigger_words=("my own word",), description="typed by me"
+    )
+    said = parse(stub(trainedWords=["my own word"]), "civitai_info")
+    assert said == Sidecar(
+        "civitai_info", type="loras", trigger_words=("my own word",), hashes={"sha256": SHA256}
+    )
+    assert parse(stub(baseModel="SDXL 1.0"), "civitai_info").base_model == "SDXL 1.0"
+    assert parse(stub(model={"name": "My Own"}), "civitai_info").name == "My Own"
+    skeleton = {"sd_civitai_helper": {"skeleton_file": True}}
+    document = {**version(), "extensions": skeleton}
+    assert parse(document, "civitai_info").trigger_words == ("ink wash, loose lines", "inkwsh")
 
 
 # --- names --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Which files go where a model goes: its companions, unless another model of the same stem needs them."""
+"""Which files go where a model goes: its companions, unless a model that stays needs them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Beside(NamedTuple):
-    """Paths of the companions that go along, and of those that stay with another model."""
+    """Paths of the companions that go along, and of those that stay with another model of the stem."""
 
     own: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
@@ -55,12 +55,7 @@ def companions_of(
     directory, name = os.path.split(path)
     stem = stem_of(name)
     names = (folder or listed(directory)).beginning_with(stem)
-    found = [
-        os.path.join(directory, each.name)
-        for each in companions(name, names)
-        if each.name not in models and _is_file(os.path.join(directory, each.name))
-    ]
-    sharing = [
+    staying = [
         other
         for other in names
         if other != name
@@ -68,19 +63,27 @@ def companions_of(
         and (is_model_name(other, any_file=False) or other in models)
         and os.path.join(directory, other) not in leaving
     ]
-    own = tuple(each for each in found if each not in leaving)
-    return Beside(shared=own) if sharing else Beside(own=own)
+    own: list[str] = []
+    shared: list[str] = []
+    for each in companions(name, names):
+        path = os.path.join(directory, each.name)
+        if each.name not in models and path not in leaving and _is_file(path):
+            (shared if any(map(each.is_of, staying)) else own).append(path)
+    return Beside(tuple(own), tuple(shared))
 
 
 def renamed(companion: str, *, model: str, to: str) -> str:
     """The name of a companion of the model file `model` when that is called `to` (names, not paths)."""
-    stem = os.path.splitext(to)[0]
-    if stem == os.path.splitext(model)[0]:  # it only moves, however its own letters are written
+    before, after = model.lower(), to
+    if not companion.lower().startswith(f"{before}."):  # it is named after the stem alone
+        before, after = stem_of(model), os.path.splitext(to)[0]
+        model = os.path.splitext(model)[0]
+    if after == model:  # it only moves, however its own letters are written
         return companion
     # By length: how a letter is lowered may depend on what follows it, how long it gets does not.
-    wanted = len(stem_of(model))
+    wanted = len(before)
     length = next(at for at in range(len(companion) + 1) if len(companion[:at].lower()) >= wanted)
-    return stem + companion[length:]
+    return after + companion[length:]
 
 
 def _is_file(path: str) -> bool:

@@ -31,7 +31,8 @@ def beside(path: str, *, listed: Callable[[str], Neighbours] | None = None) -> t
     """
     directory, name = os.path.split(path)
     if listed is not None and is_model_name(name, any_file=False):
-        found = listed(directory).companions.get(stem_of(name), ())
+        of_stem = listed(directory).companions.get(stem_of(name), ())
+        found = tuple(each for each in of_stem if each.is_of(name))
     else:
         found = companions(name, _names(directory))
     return tuple(each for each in found if _is_file(os.path.join(directory, each.name)))

@@ -1,7 +1,8 @@
-"""Sidecars that hold what Civitai's API says of a version of a model, as it says it or in other words.
+"""Sidecars that hold what Civitai's API says of a model or a version of one, as it says it or in other words.
 
-Sources: Civitai's REST API (`/model-versions`), Civitai Helper's `.civitai.info`, LoRA Manager's schema of
-`.metadata.json`, Stability Matrix' ConnectedModelInfo.
+Sources: Civitai's REST API (`/model-versions`, `/models`), Civitai Helper's `.civitai.info`, LoRA Manager's
+schema of `.metadata.json`, Stability Matrix' ConnectedModelInfo, rgthree-comfy's RgthreeModelInfo
+(src_web/typings/rgthree.d.ts) and py/server/utils_info.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mlib.core.sidecars.record import Sidecar
 from mlib.core.sidecars.values import Cuts, member, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 _LONGEST_TIPS = 64 * 1024
 #: Where Stability Matrix' models come from if not from Civitai.
@@ -24,16 +25,84 @@ _OTHER_SITES = frozenset(("openmodeldb", "other"))
 
 
 def civitai_info(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
-    """Civitai Helper's file: the API's answer for a version, or a stub where Civitai knows none."""
-    stub = member(document, "extensions", "sd_civitai_helper", "skeleton_file") is True
-    if stub or ("id" in document and not values.identifier(document["id"])):
-        return Sidecar("civitai_info")
+    """Civitai Helper's file: the API's answer for a version, or a stub where Civitai knows none.
+
+    In a stub it says of the file's name, type and hashes what it found out itself. Only where a person has
+    filled in more does it say anything.
+    """
+    said = _version("civitai_info", document, model_name)
+    is_stub = member(document, "extensions", "sd_civitai_helper", "skeleton_file") is True
+    if not is_stub and ("id" not in document or values.identifier(document["id"])):
+        return said
+    names = {model_name.casefold(), os.path.splitext(model_name)[0].casefold()}
+    names |= {text_of(member(each, "name")).casefold() for each in values.items(document.get("files"))}
+    name = "" if said.name.casefold() in names else said.name
+    filled = (name, said.base_model, said.trigger_words, said.description, said.tags)
+    return said._replace(name=name) if any(filled) else Sidecar("civitai_info")
+
+
+def civitai_model(document: Mapping[str, Json], *, model_name: str, digests: Collection[str]) -> Sidecar:
+    """The API's answer for a model with all its versions, of which one is the file's.
+
+    That is the version with a file of one of these `digests`; where none is known, the one with a file of
+    this name, or the only one. Where that does not tell, only what holds for all versions is said, and
+    `other_sha256` are those of all files.
+    """
+    model = {key: document.get(key) for key in ("name", "type", "description", "tags")}
+    rest = {"model": model, "modelId": document.get("id"), "creator": document.get("creator")}
+    versions: list[Mapping[str, Json]] = [
+        each for each in values.items(document.get("modelVersions")) if isinstance(each, dict)
+    ]
+    version = _version_of(versions, model_name, digests)
+    if version is not None:
+        return _version("civitai_model", {**version, **rest}, model_name)
+    files = [
+        each
+        for version in versions
+        for each in values.items(version.get("files"))
+        if hashes.is_model_file(each)
+    ]
+    claims = (hashes.claimed(member(each, "hashes")).get("sha256", "") for each in files)
+    said = _version("civitai_model", rest, model_name)
+    return said._replace(other_sha256=tuple(dict.fromkeys(filter(None, claims))))
+
+
+def _version_of(
+    versions: Sequence[Mapping[str, Json]], model_name: str, digests: Collection[str]
+) -> Mapping[str, Json] | None:
+    """The version that the file is, with no file but that where its hash tells."""
+    hashed = False
+    for version in versions:
+        for each in values.items(version.get("files")):
+            claims = hashes.claimed(member(each, "hashes")).values()
+            hashed = hashed or bool(claims)
+            if not set(claims).isdisjoint(digests):
+                entry = each if isinstance(each, dict) else {}
+                # Its name on Civitai may be another, which would cast doubt on what the hash has told.
+                return {**version, "files": [{**entry, "name": model_name, "primary": True}]}
+    if hashed and digests:
+        return None
+    named = [
+        version
+        for version in versions
+        if model_name
+        and any(
+            text_of(member(each, "name")).lower() == model_name.lower()
+            for each in values.items(version.get("files"))
+        )
+    ]
+    found = named or versions
+    return found[0] if len(found) == 1 else None
+
+
+def _version(kind: str, document: Mapping[str, Json], model_name: str) -> Sidecar:
+    """The API's answer for a version."""
     cuts = Cuts()
     model = values.line(member(document, "model", "name"), "name", cuts)
     version = values.line(document.get("name"), "version", cuts)
     claims, others = _claims(document, model_name)
     return Sidecar(
-        kind="civitai_info",
+        kind=kind,
         name=values.full_name(model, version),
         version=version,
         type=_type(document, model_name),
@@ -113,6 +182,49 @@ def cm_info(document: Mapping[str, Json]) -> Sidecar:
         hashes=hashes.claimed(document.get("Hashes")),
         cut=tuple(cuts),
     )
+
+
+def rgthree_info(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
+    """rgthree's file: what its user typed, beside the API's answer and the captions of the training.
+
+    Its words carry a mark whence they are. Those that only the file's header tells are captions.
+    """
+    cuts = Cuts()
+    version_json = member(document, "raw", "civitai")
+    listed = [
+        each if isinstance(each, str) else member(each, "word")
+        for each in values.items(document.get("trainedWords"))
+        if isinstance(each, str) or _is_said(each)
+    ]
+    least, most = (values.weight(document.get(f"strength{end}")) for end in ("Min", "Max"))
+    links = values.items(document.get("links"))
+    pages = [link for link in links if "civitai.com/models/" in text_of(link)]
+    return Sidecar(
+        kind="rgthree_info",
+        name=values.line(document.get("name"), "name", cuts),
+        version=values.line(member(version_json, "name"), "version", cuts),
+        type=values.model_type(document.get("type")) or _type(version_json, model_name),
+        base_model=values.base_model(document.get("baseModel"), member(version_json, "baseModel"), cuts=cuts),
+        trigger_words=_words(listed, document.get("triggerWords"), cuts=cuts),
+        description=_description(
+            document.get("description") or member(version_json, "model", "description"),
+            member(version_json, "description"),
+            cuts=cuts,
+        ),
+        tags=values.tag_names(values.listed(document.get("userTags")), "tags", cuts),
+        notes=values.plain(document.get("userNote"), "notes", cuts, most=values.MAX_NOTE),
+        preferred_weight=least if least == most else None,
+        author=_author(version_json, cuts),
+        source_url=values.first_address(*pages) or _page(version_json),
+        hashes=_own_claims({**document, "civitai": version_json}, model_name)[0],
+        cut=tuple(cuts),
+    )
+
+
+def _is_said(word: Json) -> bool:
+    """Whether a word of rgthree's is one that a person or Civitai gave, and no caption."""
+    given = member(word, "user") is True or member(word, "civitai") is True
+    return given or (member(word, "metadata") is None and member(word, "count") is None)
 
 
 def _own_name(document: Mapping[str, Json], version: str, model_name: str, cuts: Cuts) -> str:

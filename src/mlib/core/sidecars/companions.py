@@ -1,7 +1,7 @@
 """Which files of a directory belong to a model: told from their names alone.
 
-Sources: the file names that Civitai Helper, LoRA Manager, Stability Matrix, AUTOMATIC1111's and Forge's web
-UI, ComfyUI-Model-Manager and SD.Next write.
+One table for all who ask: what a scan reads, what goes along when a model moves or goes to the trash, what is
+shown beside it.
 """
 
 from __future__ import annotations
@@ -18,28 +18,86 @@ if TYPE_CHECKING:
 
 _PICTURES = (".webp", ".png", ".jpeg", ".jpg", ".mp4", ".gif", ".webm", ".avif", ".jxl")
 
-#: Every kind with what its names end in behind the model's stem; `#` stands for a number. The kinds are in
-#: the order in which their word is taken, and the endings of each in the order in which one is looked for.
-KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "metadata_json": (".metadata.json",),
-        "civitai_info": (".civitai.info", ".civitai.json"),
-        "cm_info": (".cm-info.json",),
-        "a1111_json": (".json",),
-        "markdown": (".md",),
-        "text": (".description.txt", ".txt"),
-        "config": (".yaml", ".yml"),
-        "preview": (
+
+class Writing(NamedTuple):
+    """Endings of one kind, and who writes such files: a program with the place in its source, or a habit.
+
+    An ending stands behind the model's stem or behind its whole file name; `#` stands for a number.
+    """
+
+    kind: str
+    endings: tuple[str, ...]
+    source: str
+
+
+#: In the order in which the word of a kind is taken, and an ending of a kind is looked for.
+TABLE = (
+    Writing("metadata_json", (".metadata.json",), "LoRA Manager: docs/metadata-json-schema.md"),
+    Writing(
+        "civitai_info",
+        (".civitai.info", ".civitai.json"),
+        "Civitai Helper: scripts/ch_lib/model.py; ComfyUI loaders of LoRAs write the second",
+    ),
+    Writing(
+        "cm_info", (".cm-info.json",), "Stability Matrix: StabilityMatrix.Core/Models/ConnectedModelInfo.cs"
+    ),
+    Writing(
+        "rgthree_info",
+        (".rgthree-info.json",),
+        "rgthree-comfy: py/server/utils_info.py, behind the whole name; src_web/typings/rgthree.d.ts",
+    ),
+    Writing("swarm_json", (".swarm.json",), "SwarmUI: src/Text2Image/T2IModel.cs (ResaveModel)"),
+    Writing("civitai_model", (".api_info.json",), "CivitAI Browser+: Civitai's answer for a model"),
+    Writing(
+        "a1111_json",
+        (".json",),
+        "AUTOMATIC1111's web UI: modules/ui_extra_networks_user_metadata.py; SD.Next keeps Civitai's answer"
+        " for a model there: modules/civitai/download_civitai.py; SwarmUI wrote its own there once",
+    ),
+    Writing("markdown", (".md",), "ComfyUI-Model-Manager: py/information.py"),
+    Writing(
+        "text",
+        (".description.txt", ".txt"),
+        "AUTOMATIC1111's web UI: modules/ui_extra_networks.py; ComfyUI-Custom-Scripts: py/model_info.py",
+    ),
+    Writing("config", (".yaml", ".yml"), "ComfyUI: the configuration of a checkpoint, folder configs"),
+    Writing(
+        "checksum",
+        (".sha256", ".sha512", ".sha1", ".md5", ".blake3"),
+        "ComfyUI-Custom-Scripts: py/model_info.py; sha256sum and its like, by habit",
+    ),
+    Writing("signature", (".asc", ".sig"), "gpg --armor --detach-sign and gpg --detach-sign, by habit"),
+    Writing("backup", (".metadata.json.bak",), "LoRA Manager: py/services/model_lifecycle_service.py"),
+    Writing(
+        "preview",
+        (
             *(f".preview{picture}" for picture in _PICTURES),
             *_PICTURES,
             *(f".thumb{picture}" for picture in _PICTURES),
+            ".swarmpreview.jpg",
+            ".swarmpreview.webp",
             *(f".example.#{picture}" for picture in _PICTURES),
         ),
-    }
+        "ComfyUI: app/model_manager.py; LoRA Manager: py/utils/constants.py; SD.Next:"
+        " modules/ui_extra_networks.py (.thumb); SwarmUI: src/Utils/OutputMetadataTracker.cs (.swarmpreview)",
+    ),
 )
 
+#: The endings of every kind, in the same order.
+KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType({each.kind: each.endings for each in TABLE})
+
 #: The kinds that say something in words, which `read_sidecar` reads.
-SIDECAR_KINDS = ("metadata_json", "civitai_info", "cm_info", "a1111_json", "markdown", "text")
+SIDECAR_KINDS = (
+    "metadata_json",
+    "civitai_info",
+    "cm_info",
+    "rgthree_info",
+    "swarm_json",
+    "civitai_model",
+    "a1111_json",
+    "markdown",
+    "text",
+)
 
 _RANKS = {
     ending: (rank, kind)
@@ -57,10 +115,19 @@ _NUMBERED = r"\.example\.[0-9]{1,4}(?=\.[^.]+$)"
 
 
 class Companion(NamedTuple):
-    """A file that belongs to a model of the same directory; `kind` is one of KINDS."""
+    """A file that belongs to a model of the same directory; `kind` is one of KINDS.
+
+    One that is named after the whole file name of a model is that model's alone: then `of` is this name in
+    lower case. Otherwise it belongs to all models of its stem, and `of` is "".
+    """
 
     name: str
     kind: str
+    of: str = ""
+
+    def is_of(self, model_name: str) -> bool:
+        """Whether it belongs to the model file of this name, where that has the stem."""
+        return self.of in ("", model_name.lower())
 
 
 def is_sidecar_name(name: str) -> bool:
@@ -77,33 +144,43 @@ def companions(name: str, names: Collection[str]) -> tuple[Companion, ...]:
     """Those of a directory's `names` that belong to the model file `name`, the most trusted kind first.
 
     One that fits two models belongs to the longer stem: `a.preview.png` to `a.preview.ckpt`, not to `a.ckpt`.
-    Models of one stem share theirs. For many models of one directory use `by_stem`.
+    Models of one stem share what is named after it. For many models of one directory use `by_stem`.
     """
     stem = stem_of(name)
     near = [other for other in names if other != name and other.lower().startswith(stem)]
-    return _by_stem(near, {stem}).get(stem, ())
+    found = _by_stem(near, {stem}, {name.lower()}).get(stem, ())
+    return tuple(each for each in found if each.is_of(name))
 
 
-def by_stem(names: Iterable[str]) -> Mapping[str, tuple[Companion, ...]]:
+def by_stem(names: Iterable[str], *, models: Iterable[str] = ()) -> Mapping[str, tuple[Companion, ...]]:
     """The companions of all models of a directory in one pass, by `stem_of` their names.
 
-    Models are told by the extensions that ComfyUI loads. A stem without companions has no entry.
+    Models are told by the extensions that ComfyUI loads; `models` are those of `names` that are models
+    whatever their extension. What belongs to one model of a stem alone says so (`Companion.is_of`). A stem
+    without companions has no entry.
     """
-    return _by_stem(list(names), set())
+    whole = {name.lower() for name in models}
+    return _by_stem(list(names), {os.path.splitext(name)[0] for name in whole}, whole)
 
 
-def _by_stem(names: Collection[str], stems: set[str]) -> dict[str, tuple[Companion, ...]]:
+def _by_stem(names: Collection[str], stems: set[str], whole: set[str]) -> dict[str, tuple[Companion, ...]]:
     others = []
     for name in names:
         if is_model_name(name, any_file=False):
-            stems.add(stem_of(name))
+            lowered = name.lower()
+            whole.add(lowered)
+            stems.add(os.path.splitext(lowered)[0])
         else:
             others.append(name)
     found: dict[str, list[tuple[int, str, Companion]]] = {}
     for name in others:
-        for stem, rank, kind in _readings(name.lower()):
-            if stem in stems:
-                found.setdefault(stem, []).append((rank, name, Companion(name, kind)))
+        for base, rank, kind in _readings(name.lower()):
+            if base in stems:
+                found.setdefault(base, []).append((rank, name, Companion(name, kind)))
+                break
+            if base in whole:
+                stem = os.path.splitext(base)[0]
+                found.setdefault(stem, []).append((rank, name, Companion(name, kind, base)))
                 break
     return {
         stem: tuple(companion for *_, companion in sorted(ranked, key=_rank))
@@ -116,7 +193,7 @@ def _rank(entry: tuple[int, str, Companion]) -> tuple[int, str]:
 
 
 def _readings(name: str) -> Iterator[tuple[str, int, str]]:
-    """The stems that a name in lower case may have, the longest first, each with rank and kind."""
+    """What may stand before an ending in a name in lower case, the longest first, with rank and kind."""
     endings = _BY_EXTENSION.get(name[name.rfind(".") :]) if "." in name else None
     for ending in endings or ():
         if "#" not in ending:

@@ -41,6 +41,12 @@ def mismatch(named: Named, sha256: str, hashes: OtherHashes) -> Finding | None:
     return None if None in found else found[0]
 
 
+def digests(sha256: str, hashes: OtherHashes) -> frozenset[str]:
+    """What a sidecar may claim of this file that no other file shares: whole, and in lower case."""
+    known = (sha256, hashes.blake3, hashes.autov3 and hashes.autov3[:12])
+    return frozenset(filter(None, known))
+
+
 def of_one(sidecar: Sidecar, sha256: str, hashes: OtherHashes) -> Sidecar:
     """What a sidecar that several models share says of this one: of the claims only those that are right."""
     if not sidecar.other_hashes:

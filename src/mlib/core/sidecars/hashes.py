@@ -52,9 +52,7 @@ def of_files(files: Json, model_name: str) -> tuple[Mapping[str, Json] | None, t
     `model_name` may lack its extension, or be "".
     """
     models: list[Mapping[str, Json]] = [
-        entry
-        for entry in items(files)
-        if isinstance(entry, dict) and text_of(entry.get("type"))[:MAX_NAME].lower() not in _NO_MODELS
+        entry for entry in items(files) if isinstance(entry, dict) and is_model_file(entry)
     ]
     extension = _extension(model_name)
     alike = [entry for entry in models if extension in ("", _extension(_name(entry)))]
@@ -67,6 +65,11 @@ def of_files(files: Json, model_name: str) -> tuple[Mapping[str, Json] | None, t
         return primary[0], ()
     digests = (claimed(entry.get("hashes")).get("sha256", "") for entry in candidates or models)
     return None, tuple(dict.fromkeys(filter(None, digests)))
+
+
+def is_model_file(entry: Json) -> bool:
+    """Whether an entry of Civitai's `files` is about a model: an archive or a workflow is none."""
+    return isinstance(entry, dict) and text_of(entry.get("type"))[:MAX_NAME].lower() not in _NO_MODELS
 
 
 def _name(entry: Mapping[str, Json]) -> str:

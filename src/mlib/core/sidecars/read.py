@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import stat
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlib.core.jsontext import NotJson
@@ -14,54 +15,73 @@ from mlib.core.sidecars.record import Sidecar, SidecarError
 from mlib.core.walk import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from mlib.core.jsontext import Json
 
+#: Kinds that may tell of all versions of a model: its hashes say which of them the file is.
+OF_MODELS = frozenset(("a1111_json", "civitai_model"))
 #: Civitai's answers with the workflows of all their images come to 3 MB.
 MAX_BYTES = 4 * 2**20
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
 _IN_WORDS = frozenset(("markdown", "text"))
 #: Kinds whose files may be blank: the model was looked for and not found.
 _MAY_BE_BLANK = frozenset(SIDECAR_KINDS) - {"a1111_json"}
 
 
-def read_sidecar(path: str, *, kind: str, model_name: str = "") -> Sidecar:
+def read_sidecar(path: str, *, kind: str, model_name: str = "", digests: Collection[str] = ()) -> Sidecar:
     """What the sidecar of that kind at `path` says of the model file called `model_name`.
 
-    Without a name the model is taken to have the sidecar's stem. Raises FileNotFoundError, and SidecarError
-    for everything else that keeps the file from being read: it must be regular and of at most MAX_BYTES.
+    Without a name the model is taken to have the sidecar's stem. `digests` are what is known of the file's
+    hashes, as a sidecar would claim them (see `filling.digests`); only OF_MODELS need them. Raises
+    FileNotFoundError, and SidecarError for everything else that keeps the file from being read: it must be
+    regular and of at most MAX_BYTES.
     """
     content = _content(path)
     if not model_name:
         name = os.path.basename(path)
         ending = next((end for end in KINDS.get(kind, ()) if name.lower().endswith(end)), "")
         model_name = name[: len(name) - len(ending)]
-    return parse_sidecar(content, kind=kind, model_name=model_name)
+    return parse_sidecar(content, kind=kind, model_name=model_name, digests=digests)
 
 
-def read_shared_sidecar(path: str, *, kind: str, model_names: Sequence[str]) -> Sidecar:
-    """What one sidecar says of several model files, all of its stem. Raises as `read_sidecar` does."""
+def read_shared_sidecar(
+    path: str, *, kind: str, model_names: Sequence[str], digests: Mapping[str, Collection[str]] = _NOTHING
+) -> Sidecar:
+    """What one sidecar says of several model files, all of its stem, with their digests by name.
+
+    Of versions that differ it says what holds for each. Raises as `read_sidecar` does.
+    """
     content = _content(path)
-    said = [parse_sidecar(content, kind=kind, model_name=name) for name in model_names]
+    said = [
+        parse_sidecar(content, kind=kind, model_name=name, digests=digests.get(name, ()))
+        for name in model_names
+    ]
     claims: list[Mapping[str, str]] = []
     for each in said:
         if each.hashes and each.hashes not in claims:
             claims.append(each.hashes)
     told = {each.get("sha256") for each in claims}
     others = (sha256 for each in said for sha256 in each.other_sha256 if sha256 not in told)
-    return said[0]._replace(
+    first = said[0]
+    if any(each.trigger_words != first.trigger_words for each in said):
+        first = first._replace(trigger_words=())
+    if any(each.name != first.name for each in said) and kind in OF_MODELS:
+        first = first._replace(name="", version="", description="", base_model="", source_url="")
+    return first._replace(
         hashes=claims[0] if claims else {},
         other_hashes=tuple(claims[1:]),
         other_sha256=tuple(dict.fromkeys(others)),
     )
 
 
-def parse_sidecar(content: bytes, *, kind: str, model_name: str) -> Sidecar:
+def parse_sidecar(content: bytes, *, kind: str, model_name: str, digests: Collection[str] = ()) -> Sidecar:
     """What the bytes of a sidecar say of the model file called `model_name`, which may lack its extension.
 
-    `kind` is one of SIDECAR_KINDS. Raises SidecarError.
+    `kind` is one of SIDECAR_KINDS, told from the name; the kind of the Sidecar is that of the content where
+    several programs write under one name. `digests` are as in `read_sidecar`. Raises SidecarError.
     """
     if kind not in SIDECAR_KINDS:
         raise SidecarError("wrong_kind", "a file of this kind says nothing in words")
@@ -72,7 +92,7 @@ def parse_sidecar(content: bytes, *, kind: str, model_name: str) -> Sidecar:
         return Sidecar(kind)
     if kind in _IN_WORDS:
         return _from_words(text, kind)
-    return _from_json(_document(text), kind=kind, model_name=model_name)
+    return _from_json(_document(text), kind=kind, model_name=model_name, digests=digests)
 
 
 def _from_words(text: str, kind: str) -> Sidecar:
@@ -85,18 +105,27 @@ def _from_words(text: str, kind: str) -> Sidecar:
     return Sidecar(kind, description=description, cut=tuple(cuts))
 
 
-def _from_json(document: Mapping[str, Json], *, kind: str, model_name: str) -> Sidecar:
-    if kind == "a1111_json":
-        from mlib.core.sidecars.a1111 import a1111_json
+def _from_json(
+    document: Mapping[str, Json], *, kind: str, model_name: str, digests: Collection[str]
+) -> Sidecar:
+    if kind in ("a1111_json", "swarm_json"):
+        from mlib.core.sidecars import webuis
 
-        return a1111_json(document)
+        if kind == "swarm_json":
+            return webuis.swarm_json(document, model_name=model_name)
+        return webuis.plain_json(document, model_name=model_name, digests=digests)
     from mlib.core.sidecars import civitai
 
-    if kind == "civitai_info":
-        return civitai.civitai_info(document, model_name=model_name)
-    if kind == "metadata_json":
-        return civitai.metadata_json(document, model_name=model_name)
-    return civitai.cm_info(document)
+    if kind == "civitai_model":
+        return civitai.civitai_model(document, model_name=model_name, digests=digests)
+    if kind == "cm_info":
+        return civitai.cm_info(document)
+    of_version = {
+        "civitai_info": civitai.civitai_info,
+        "metadata_json": civitai.metadata_json,
+        "rgthree_info": civitai.rgthree_info,
+    }
+    return of_version[kind](document, model_name=model_name)
 
 
 def _content(path: str) -> bytes:
@@ -157,5 +186,5 @@ def _document(text: str) -> Mapping[str, Json]:
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise SidecarError("wrong_kind", "this is no JSON object")
+        raise SidecarError("wrong_kind", "this is not a JSON object")
     return document

@@ -97,6 +97,12 @@ def items(value: Json) -> list[Json]:
     return list(islice(value, MAX_ITEMS)) if isinstance(value, list) else []
 
 
+def listed(value: Json) -> Json:
+    """A list as it is; a text in place of one has been joined at commas."""
+    text = text_of(value)
+    return list(map(str.strip, text[:_LONGEST_PROMPT].split(","))) if text.strip() else value
+
+
 def line(value: Json, field: str, cuts: Cuts, *, longest: int = MAX_NAME) -> str:
     """One line of text."""
     text = text_of(value)

@@ -17,6 +17,7 @@ from mlib.core.sidecars.filling import (
     Filling,
     History,
     Named,
+    digests,
     filled,
     is_about_others,
     mismatch,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from mlib.core.formats.header import Finding
     from mlib.core.models import KnownFile, Model
     from mlib.core.sidecars.beside import Neighbours
+    from mlib.core.sidecars.companions import Companion
+    from mlib.core.sidecars.record import Sidecar
     from mlib.db.library import Library
     from mlib.db.sidecars import Stamp
 
@@ -99,26 +102,29 @@ def _read(library: Library, sha256: str, listed: _Listed, report: ImportReport) 
     of_others: _Word | None = None
     for file in files.of_model(library, sha256):
         if file.missing_since is None:
-            word = _judged(library, file, list(_sidecars(file, listed, report)), listed)
+            word = _judged(library, file, list(_sidecars(library, file, listed, report)), listed)
             if word.own:
                 return word
             of_others = of_others or (word if word.foreign else None)
     return of_others
 
 
-def _judged(library: Library, file: KnownFile, read: Sequence[tuple[Named, Stamp]], listed: _Listed) -> _Word:
+def _judged(
+    library: Library, file: KnownFile, read: Sequence[tuple[Companion, Sidecar, Stamp]], listed: _Listed
+) -> _Word:
     known = _hashes(library, file.sha256)
     own, foreign, kept, wrong = [], [], [], []
     alone = len(_of_stem(file, listed)) == 1
-    for named, stamp in read:
+    for companion, sidecar, stamp in read:
+        named = Named(companion.name, sidecar)
         finding = mismatch(named, file.sha256, known)
         if finding is None:
             own.append(named)
-        elif not _is_shared(library, named, file, listed):
+        elif not _is_shared(library, companion, file, listed):
             foreign.append(named)
             wrong.append(finding)
-        if alone:
-            kept.append(KnownSidecar(named.name, named.sidecar.kind, *stamp, packed(named.sidecar)))
+        if alone or companion.of:
+            kept.append(KnownSidecar(companion.name, companion.kind, *stamp, packed(sidecar)))
     return _Word(file, tuple(own), tuple(foreign), tuple(kept), tuple(wrong))
 
 
@@ -131,35 +137,37 @@ def _of_stem(file: KnownFile, listed: _Listed) -> tuple[str, ...]:
     return listed(file.directory).models.get(stem_of(file.name), (file.name,))
 
 
-def _is_shared(library: Library, named: Named, file: KnownFile, listed: _Listed) -> bool:
+def _is_shared(library: Library, companion: Companion, file: KnownFile, listed: _Listed) -> bool:
     """Whether a sidecar that is not about this file is about the others of its stem, and no more."""
+    if companion.of:
+        return False
     names = _of_stem(file, listed)
-    rows = (
-        row
-        for name in names
-        if name != file.name
-        for row in files.at_path(library, os.path.join(file.directory, name))
-    )
-    others = [(row.sha256, _hashes(library, row.sha256)) for row in rows if row.missing_since is None]
+    paths = (os.path.join(file.directory, name) for name in names if name != file.name)
+    rows = [row for path in paths for row in files.at_path(library, path) if row.missing_since is None]
+    others = [(row.sha256, _hashes(library, row.sha256)) for row in rows]
     if not others:
         return False
-    path = os.path.join(file.directory, named.name)
+    path = os.path.join(file.directory, companion.name)
+    known = {row.name: digests(row.sha256, _hashes(library, row.sha256)) for row in (file, *rows)}
     try:
-        said = read_shared_sidecar(path, kind=named.sidecar.kind, model_names=names)
+        said = read_shared_sidecar(path, kind=companion.kind, model_names=names, digests=known)
     except (FileNotFoundError, SidecarError):  # it changed meanwhile
         return False
-    return is_about_others(Named(named.name, said), others)
+    return is_about_others(Named(companion.name, said), others)
 
 
-def _sidecars(file: KnownFile, listed: _Listed, report: ImportReport) -> Iterator[tuple[Named, Stamp]]:
+def _sidecars(
+    library: Library, file: KnownFile, listed: _Listed, report: ImportReport
+) -> Iterator[tuple[Companion, Sidecar, Stamp]]:
     """The sidecars of a file that say something, each with its stat from before it was read."""
+    known = digests(file.sha256, _hashes(library, file.sha256))
     for companion in beside(file.path, listed=listed):
         if companion.kind not in SIDECAR_KINDS:
             continue
         path = os.path.join(file.directory, companion.name)
         try:
             size, mtime_ns, _, inode = stat_of(os.stat(path))
-            sidecar = read_sidecar(path, kind=companion.kind, model_name=file.name)
+            sidecar = read_sidecar(path, kind=companion.kind, model_name=file.name, digests=known)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -170,7 +178,7 @@ def _sidecars(file: KnownFile, listed: _Listed, report: ImportReport) -> Iterato
                 report.failed.append(Failed(None, path, error.code, error.message))
             continue
         if not sidecar.is_empty:
-            yield Named(companion.name, sidecar), (size, mtime_ns, inode)
+            yield companion, sidecar, (size, mtime_ns, inode)
 
 
 def _import_one(

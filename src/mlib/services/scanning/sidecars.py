@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
 from mlib.core.models import TAGS, OtherHashes, Problem
@@ -15,6 +15,7 @@ from mlib.core.sidecars.filling import (
     Filling,
     History,
     Named,
+    digests,
     filled,
     filled_tags,
     is_about_others,
@@ -22,7 +23,7 @@ from mlib.core.sidecars.filling import (
     offered,
 )
 from mlib.core.sidecars.kept import packed, unpacked
-from mlib.core.sidecars.read import read_shared_sidecar
+from mlib.core.sidecars.read import OF_MODELS, read_shared_sidecar
 from mlib.core.sidecars.record import SidecarError
 from mlib.core.text import displayable
 from mlib.db import contents, files, hashes, models, sidecars, tags
@@ -56,7 +57,7 @@ class _Group:
 
     directory: str
     models: tuple[str, ...]
-    sidecars: tuple[str, ...]
+    sidecars: tuple[Companion, ...]
     read: tuple[KnownSidecar, ...]
 
 
@@ -118,11 +119,12 @@ def _groups(
     """
     owed = stored_given.owed(library, directory)  # the models that this scan has added among them
     gone = _gone(beside)
-    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    by_name: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for row in files.in_directory(library, directory):
         if row.missing_since is None:
-            by_name[stem_of(row.name)].append(row.name)
-    of_stem = by_stem([*(name for names in by_name.values() for name in names), *beside.found, *gone])
+            by_name[stem_of(row.name)][row.name] = row.sha256
+    models = [name for names in by_name.values() for name in names]
+    of_stem = by_stem([*models, *beside.found, *gone], models=models)
     taken: set[str] = set()
     for stem, names in by_name.items():
         own = [each for each in of_stem.get(stem, ()) if each.kind in SIDECAR_KINDS]
@@ -131,7 +133,7 @@ def _groups(
         unread = [each for each in own if each.name in beside.found and (is_owed or each.name in beside.news)]
         if unread or is_owed or stem in stirred or any(each.name in gone for each in own):
             read = (_read(library, directory, each, names, beside, problems) for each in unread)
-            found = tuple(each.name for each in own if each.name in beside.found)
+            found = tuple(each for each in own if each.name in beside.found)
             yield _Group(directory, tuple(names), found, tuple(filter(None, read)))
     orphans = [name for name in sorted(beside.news & beside.found.keys()) if name not in taken]
     if orphans:
@@ -143,18 +145,24 @@ def _read(
     library: Library,
     directory: str,
     companion: Companion,
-    model_names: Sequence[str],
+    models: Mapping[str, str],
     beside: Beside,
     problems: list[Problem],
 ) -> KnownSidecar | None:
-    """A sidecar as it is now; None if it went away, or still cannot be opened."""
+    """A sidecar of these models (their SHA-256s by name) as it is now.
+
+    None if it went away, or still cannot be opened. One that says nothing is kept as a Sidecar that does.
+    """
     name, kind = companion.name, companion.kind
     path = os.path.join(directory, name)
     size, mtime_ns, inode = stamp(beside.found[name])
     said: str | None = None
     try:
-        sidecar = read_shared_sidecar(path, kind=kind, model_names=model_names)
-        said = None if sidecar.is_empty else packed(sidecar)
+        of = {model: sha256 for model, sha256 in models.items() if companion.is_of(model)}
+        known = {}
+        if kind in OF_MODELS:
+            known = {model: digests(sha256, _hashes(library, sha256)) for model, sha256 in of.items()}
+        said = packed(read_shared_sidecar(path, kind=kind, model_names=list(of), digests=known))
     except FileNotFoundError:
         return None
     except SidecarError as error:
@@ -179,15 +187,22 @@ def _write(
     wrong: list[tuple[str, Finding]] = []
     with library.transaction():
         for group in groups:
-            before = _known(library, group.directory, group.sidecars)
+            names = [each.name for each in group.sidecars]
+            before = _known(library, group.directory, names)
             sidecars.put(library, group.directory, group.read)
-            now = _known(library, group.directory, group.sidecars)
+            now = _known(library, group.directory, names)
             rows = _present(library, group)
             there = [row for row in rows if row.path not in away]
             for row in rows:
-                others = [(each.sha256, _hashes(library, each)) for each in there if each is not row]
+                own = [each for each in group.sidecars if each.is_of(row.name)]
+                said = _Said(
+                    [now[each.name] for each in own if each.name in now],
+                    [before[each.name] for each in own if each.name in before],
+                    {each.name for each in own if not each.of},
+                )
+                others = [(each.sha256, _hashes(library, each.sha256)) for each in there if each is not row]
                 is_new = row.sha256 in ledger.new
-                found_wrong = _compare(library, row, now, before, left, others, is_new=is_new)
+                found_wrong = _compare(library, row, said, left, others, is_new=is_new)
                 wrong += [(row.path, finding) for finding in found_wrong]
                 if len(there) < len(rows):
                     stored_given.owe(library, row.directory, row.name)
@@ -200,25 +215,35 @@ def _present(library: Library, group: _Group) -> list[KnownFile]:
     return [row for rows in here for row in rows if row.missing_since is None]
 
 
-def _hashes(library: Library, row: KnownFile) -> OtherHashes:
-    return hashes.get(library, row.sha256) or OtherHashes()
+def _hashes(library: Library, sha256: str) -> OtherHashes:
+    return hashes.get(library, sha256) or OtherHashes()
 
 
-def _known(library: Library, directory: str, names: Iterable[str]) -> list[Named]:
-    """What the sidecars of these names said when they were read last, if anything."""
+def _known(library: Library, directory: str, names: Iterable[str]) -> dict[str, Named]:
+    """What the sidecars of these names said when they were read last, if they could be."""
     known = (sidecars.get(library, directory, name) for name in names)
-    return [
-        Named(each.name, unpacked(each.sidecar_json))
+    return {
+        each.name: Named(each.name, unpacked(each.sidecar_json))
         for each in known
         if each is not None and each.sidecar_json is not None
-    ]
+    }
+
+
+class _Said(NamedTuple):
+    """What the sidecars of one file say now and said before, the most trusted first.
+
+    `shared` are the names of those that other models of the stem may share.
+    """
+
+    now: Sequence[Named]
+    before: Sequence[Named]
+    shared: Collection[str]
 
 
 def _compare(
     library: Library,
     row: KnownFile,
-    now: Sequence[Named],
-    before: Sequence[Named],
+    said: _Said,
     left: Mapping[str, Sequence[str]],
     others: Sequence[tuple[str, OtherHashes]],
     *,
@@ -231,18 +256,20 @@ def _compare(
     model = models.get(library, row.sha256)
     if model is None:
         return []
-    known_hashes = _hashes(library, row)
+    known_hashes = _hashes(library, row.sha256)
     own: list[Named] = []
     wrong: list[Finding] = []
-    for named in now:
+    for named in said.now:
         finding = mismatch(named, row.sha256, known_hashes)
         if finding is None:
             own.append(named)
-        elif not is_about_others(named, others):
+        elif named.name not in said.shared or not is_about_others(named, others):
             wrong.append(finding)
     contents.put_place_findings(library, row, wrong, codes=frozenset({MISMATCH}))
     places = files.of_model(library, row.sha256)
-    history = _history(library, row, before, [*(each.path for each in places), *left.get(row.sha256, ())])
+    history = _history(
+        library, row, said.before, [*(each.path for each in places), *left.get(row.sha256, ())]
+    )
     given: frozenset[str] = frozenset()
     filling = _offered(own, row.name)
     if filling.text or filling.tags:
@@ -274,7 +301,8 @@ def _history(library: Library, row: KnownFile, before: Sequence[Named], places: 
         given |= at_place
         if at_place and path != row.path:
             names = companions(name, sidecars.in_directory(library, directory).keys())
-            fillings.append(_offered(_known(library, directory, (each.name for each in names)), name))
+            known = _known(library, directory, [each.name for each in names])
+            fillings.append(_offered([*known.values()], name))
     return History(tuple(fillings), frozenset(given))
 
 
