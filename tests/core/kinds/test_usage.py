@@ -68,9 +68,41 @@ def test_class_tokens_are_trigger_words() -> None:
     assert used({"ss_datasets": json.dumps(datasets)}, []).trigger_words == ("ohwx man",)
 
 
-def test_without_a_phrase_the_captions_of_nearly_all_images_are_the_trigger_words() -> None:
+def test_captions_are_captions_however_many_images_have_them() -> None:
     counts = {"ohwx": 100, "1girl": 95, "smile": 89, "tree": 2}
-    assert used({"ss_tag_frequency": json.dumps({"d": counts})}, []).trigger_words == ("ohwx", "1girl")
+    usage = used({"ss_tag_frequency": json.dumps({"d": counts})}, [])
+    assert usage.trigger_words == ()
+    assert usage.frequent_tags[:2] == (("ohwx", 100), ("1girl", 95))
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        (["10_abc"], ("abc",)),
+        (["10_ohwx man", "5_ohwx_face"], ("ohwx man", "ohwx_face")),
+        (["abc", "dataset-1", "_abc", "10_", "x_abc", "10 abc"], ()),
+        (["1_img", "2_Images", "3_dataset"], ()),  # nobody means a word by these
+        (["10_" + "x" * 500], ()),
+    ],
+)
+def test_the_folders_of_the_images_are_named_after_the_words(folders: list[str], words: object) -> None:
+    frequency = json.dumps({folder: {"1girl": 20} for folder in folders})
+    assert used({"ss_tag_frequency": frequency}, []).trigger_words == words
+
+
+def test_folders_for_regularisation_and_folders_beside_said_words_give_none() -> None:
+    frequency = {"ss_tag_frequency": json.dumps({"10_abc woman": {}, "1_woman": {"woman": 9}})}
+    regular = {"ss_reg_dataset_dirs": json.dumps({"1_woman": {"n_repeats": 1, "img_count": 9}})}
+    assert used(frequency | regular, []).trigger_words == ("abc woman",)
+    assert used(frequency | {"modelspec.trigger_phrase": "said"}, []).trigger_words == ("said",)
+
+
+@pytest.mark.parametrize("text", ["ohwx, ohwx  man", '["ohwx", "ohwx man", 5]'])
+def test_the_trained_words_of_simpletuner_are_trigger_words(text: str) -> None:
+    frequency = json.dumps({"my-dataset": {"a photo": 3}})
+    usage = used({"trained_words": text, "ss_tag_frequency": frequency}, [])
+    assert usage.trigger_words == ("ohwx", "ohwx man")
+    assert usage.frequent_tags == (("a photo", 3),)
 
 
 def test_of_equally_common_captions_the_order_in_the_file_decides_nothing() -> None:

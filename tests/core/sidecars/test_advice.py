@@ -24,12 +24,6 @@ def test_what_persons_wrote_goes_first_each_word_once() -> None:
     assert usage.trigger_words == ("ink", "wash", "line", "own")
 
 
-def test_a_guess_from_the_captions_gives_way() -> None:
-    guess = Usage(trigger_words=("1girl", "own"), frequent_tags=(("1girl", 90),))
-    assert with_sidecars(guess, [said("ink")]).trigger_words == ("ink", "own")
-    assert with_sidecars(guess, [said(author="brush")]).trigger_words == ("1girl", "own")
-
-
 def test_the_file_s_own_author_stays() -> None:
     assert with_sidecars(Usage(author="me"), [said(author="brush")]).author == "me"
     assert with_sidecars(Usage(), [said(), said(author="brush"), said(author="other")]).author == "brush"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from mlib.core.jsontext import Json, NotJson, Number, parse
 from mlib.core.kinds.lines import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 #: The captions of 100,000 images come to a few megabytes.
 _MAX_JSON = 8 * 2**20
@@ -18,8 +19,26 @@ _MAX_WORD = 200
 _MAX_PHRASE = 1_000
 _MAX_WORDS = 20
 _MAX_TAGS = 10
-_MAX_GUESSED = 3
 _MAX_DIGITS = 12
+#: `10_abc`: how often a folder is repeated, and the words that its images are trained on
+#: (sd-scripts, docs/train_README: the DreamBooth way).
+_FOLDER = re.compile(r"[0-9]{1,6}_(.+)", re.ASCII | re.DOTALL)
+#: What people call a folder of training images when they mean no word by it.
+_PLAIN_FOLDERS = frozenset(
+    (
+        "img",
+        "imgs",
+        "image",
+        "images",
+        "image_dir",
+        "data",
+        "dataset",
+        "train",
+        "train_data",
+        "training",
+        "input",
+    )
+)
 
 
 def frequent_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
@@ -38,22 +57,51 @@ def frequent_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
     return tuple((tag, count) for tag, count in ranked[:_MAX_TAGS] if count > 0)
 
 
-def trigger_words(metadata: Mapping[str, str], tags: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+def trigger_words(metadata: Mapping[str, str]) -> tuple[str, ...]:
     """What to write in the prompt, each phrase once.
 
-    What the author says goes first, then the words that the trainer put before every caption. Without
-    either, the captions that nearly every training image had, out of `tags` (commonest first).
+    What the author says goes first (ModelSpec, A1111's editor, SimpleTuner's `trained_words`), then the words
+    that the trainer put before every caption. Without either, those that the folders of the training images
+    are named after. A caption is none, however many images have it.
     """
     said = [
         _word(metadata.get("modelspec.trigger_phrase", ""), longest=_MAX_PHRASE),
-        *(_word(word) for word in metadata.get("ssmd_keywords", "")[: _MAX_WORDS * _MAX_WORD].split(",")),
+        *_listed(metadata.get("ssmd_keywords", "")),
+        *_trained_words(metadata),
         *_class_tokens(metadata),
     ]
-    words = [word for word in dict.fromkeys(said) if word and word != "None"]
-    if not words and tags:
-        commonest = tags[0][1]
-        words = [tag for tag, count in tags[:_MAX_GUESSED] if count * 10 >= commonest * 9]
-    return tuple(words[:_MAX_WORDS])
+    words = [word for word in said if word and word != "None"] or list(_folder_tokens(metadata))
+    return tuple(dict.fromkeys(words))[:_MAX_WORDS]
+
+
+def _listed(text: str) -> Iterator[str]:
+    """Words that stand between commas."""
+    return map(_word, text[: _MAX_WORDS * _MAX_WORD].split(","))
+
+
+def _trained_words(metadata: Mapping[str, str]) -> Iterator[str]:
+    """`trained_words`: words between commas (SimpleTuner, helpers/training/save_hooks.py), or a JSON list."""
+    words = _json(metadata, "trained_words")
+    if not isinstance(words, list):
+        yield from _listed(metadata.get("trained_words", ""))
+        return
+    texts = (word for word in words[:_MAX_WORDS] if isinstance(word, str) and not isinstance(word, Number))
+    yield from map(_word, texts)
+
+
+def _folder_tokens(metadata: Mapping[str, str]) -> Iterator[str]:
+    """The words in the names of the folders in `ss_tag_frequency`; folders for regularisation have none.
+
+    Source: sd-scripts, train_network.py (`ss_tag_frequency`, `ss_reg_dataset_dirs`).
+    """
+    folders, regular = _json(metadata, "ss_tag_frequency"), _json(metadata, "ss_reg_dataset_dirs")
+    for folder in folders if isinstance(folders, dict) else ():
+        named = _FOLDER.fullmatch(folder) if len(folder) < _MAX_PHRASE else None
+        token = _word(named[1]) if named else ""
+        if token.lower() not in ("", *_PLAIN_FOLDERS) and folder not in (
+            regular if isinstance(regular, dict) else ()
+        ):
+            yield token
 
 
 def _class_tokens(metadata: Mapping[str, str]) -> Iterator[str]:

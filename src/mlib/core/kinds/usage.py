@@ -65,10 +65,9 @@ class Usage(NamedTuple):
 def how_to_use(metadata: Mapping[str, str], known: Figures) -> Usage:
     """What the header of a file says of its use, in text of one line each. Never raises."""
     dtypes = known.dtypes
-    tags = frequent_tags(metadata)
     return Usage(
-        trigger_words=trigger_words(metadata, tags),
-        frequent_tags=tags,
+        trigger_words=trigger_words(metadata),
+        frequent_tags=frequent_tags(metadata),
         title=_text(metadata, "modelspec.title", "ssmd_display_name", "general.name", "ss_output_name"),
         author=_text(metadata, "modelspec.author", "ssmd_author", "general.author", "general.organization"),
         license=_text(metadata, "modelspec.license", "general.license"),

@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mlib.core.kinds.usage import Usage
     from mlib.core.sidecars.record import Sidecar
 
 
 def with_sidecars(usage: Usage, sidecars: Sequence[Sidecar]) -> Usage:
-    """`usage` with trigger words of the sidecars first, and with an author where the file names none.
-
-    A word that is guessed from the training images gives way to what a person wrote.
-    """
-    words = [word for sidecar in sidecars for word in sidecar.trigger_words]
-    guessed = {tag for tag, _ in usage.frequent_tags}
-    own = [word for word in usage.trigger_words if not words or word not in guessed]
-    seen: dict[str, str] = {}
-    for word in [*words, *own]:
-        seen.setdefault(word.casefold(), word)
+    """`usage` with trigger words of the sidecars first, and with an author where the file names none."""
     authors = [sidecar.author for sidecar in sidecars if sidecar.author]
     return usage._replace(
-        trigger_words=tuple(seen.values()),
+        trigger_words=united([each.trigger_words for each in sidecars], usage.trigger_words),
         author=usage.author or next(iter(authors), ""),
     )
+
+
+def united(said: Iterable[Iterable[str]], own: Iterable[str]) -> tuple[str, ...]:
+    """The words of sidecars, the most trusted first, then those of the file itself; in any case each once."""
+    seen: dict[str, str] = {}
+    for words in (*said, own):
+        for word in words:
+            seen.setdefault(word.casefold(), word)
+    return tuple(seen.values())
