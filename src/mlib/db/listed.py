@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
     from mlib.db.rows import Row
     from mlib.db.search import Sketch
+    from mlib.db.sidecars import Believed
 
 #: What is read only where it is wanted.
 Part: TypeAlias = Literal["texts", "tags", "files", "content", "findings"]
@@ -25,8 +26,8 @@ class Listed(NamedTuple):
     """A model, or a pending import (its `pending_id` is set), without free metadata.
 
     What was not asked for is empty; texts are description and notes. Files stand in the order of
-    `files.of_model`. Kind, format and trigger words are those of the content itself; `findings` are codes,
-    each once.
+    `files.of_model`. Kind and format are those of the content itself, trigger words those of the sidecars
+    too, as `show` tells them; `findings` are codes, each once.
     """
 
     sha256: str | None
@@ -58,6 +59,10 @@ _FILES = (
     f"SELECT {FILE_COLUMNS} FROM files WHERE sha256 {_GIVEN} ORDER BY missing_since IS NOT NULL,"
     " missing_since DESC, length(directory) + length(name), directory, name"
 )
+_PRESENT = (
+    f"SELECT directory, name, sha256 FROM files WHERE sha256 {_GIVEN} AND missing_since IS NULL"
+    " ORDER BY length(directory) + length(name), directory, name"
+)
 _WAITING_FILES = (
     "SELECT p.id, p.path, coalesce(p.sha256, ''), f.root_id, f.size_bytes, f.mtime_ns, f.device, f.inode,"
     " f.xxh3, f.hashed_at, f.racy FROM pending_import AS p JOIN pending_files AS f ON f.pending_id = p.id"
@@ -73,26 +78,31 @@ _FINDINGS = (
 )
 
 
-def of_models(library: Library, shas: Sequence[str], *, parts: AbstractSet[Part]) -> dict[str, Listed]:
-    """These models by SHA-256, always with their texts; one that went away meanwhile is left out."""
+def of_models(
+    library: Library, shas: Sequence[str], *, parts: AbstractSet[Part], believed: Believed
+) -> dict[str, Listed]:
+    """These models by SHA-256, always with their texts; one that went away meanwhile is left out.
+
+    Who asks again and again gives the same `believed`, which remembers what the directories hold.
+    """
     given = json.dumps(shas)
     rows = library.all(f"SELECT sha256, {_COLUMNS}, updated_at FROM models WHERE sha256 {_GIVEN}", [given])
-    return _completed(library, rows, given, parts)
+    return _completed(library, rows, given, parts, believed)
 
 
 def of_sketches(
-    library: Library, sketches: Sequence[Sketch], *, parts: AbstractSet[Part]
+    library: Library, sketches: Sequence[Sketch], *, parts: AbstractSet[Part], believed: Believed
 ) -> dict[str, Listed]:
     """Models of which a search has told enough, by SHA-256; without texts."""
     rows = [
         (sha256, name, kind, base_model, size_bytes, "", "", created_at, updated_at)
         for sha256, _, name, kind, base_model, size_bytes, created_at, updated_at in sketches
     ]
-    return _completed(library, rows, json.dumps([row[0] for row in rows]), parts)
+    return _completed(library, rows, json.dumps([row[0] for row in rows]), parts, believed)
 
 
 def _completed(
-    library: Library, rows: Sequence[Row], shas: str, parts: AbstractSet[Part]
+    library: Library, rows: Sequence[Row], shas: str, parts: AbstractSet[Part], believed: Believed
 ) -> dict[str, Listed]:
     given = [shas]
     tags, files = {}, {}
@@ -100,7 +110,7 @@ def _completed(
         tags = _grouped(library.all(_TAGS.format("sha256", "model_tags", _GIVEN), given))
     if "files" in parts:
         files = _grouped((file.sha256, file) for file in map(file_of, library.all(_FILES, given)))
-    told = _told(library, given, parts)
+    told = _told(library, given, parts, words_beside(library, given, believed) if "content" in parts else {})
     return {
         row[0]: Listed._make(
             (row[0], None, *row[1:], tags.get(row[0], ()), files.get(row[0], ()), *told(row[0]))
@@ -120,7 +130,7 @@ def of_pending(library: Library, ids: Sequence[int], *, parts: AbstractSet[Part]
         (pending_id, observed_file(path_of(path), sha256, rest))
         for pending_id, path, sha256, *rest in library.all(_WAITING_FILES, given)
     )
-    told = _told(library, [json.dumps([row[1] for row in rows if row[1]])], parts)
+    told = _told(library, [json.dumps([row[1] for row in rows if row[1]])], parts, {})
     return {
         row[0]: Listed._make(
             (row[1], row[0], *row[2:], tags.get(row[0], ()), files.get(row[0], ()), *told(row[1]))
@@ -129,13 +139,30 @@ def of_pending(library: Library, ids: Sequence[int], *, parts: AbstractSet[Part]
     }
 
 
-def _told(library: Library, given: list[str], parts: AbstractSet[Part]) -> Callable[[str | None], Row]:
-    """Kind, format, trigger words and findings of a content."""
+def words_beside(library: Library, given: list[str], believed: Believed) -> dict[str, list[tuple[str, ...]]]:
+    """The trigger words that sidecars tell of the models in a JSON list, in the order of their files."""
+    if library.one("SELECT 1 FROM sidecars LIMIT 1") is None:
+        return {}
+    rows = library.all(_PRESENT, given)
+    places = [(path_of(directory), path_of(name), sha256) for directory, name, sha256 in rows]
+    words: dict[str, list[tuple[str, ...]]] = {}
+    for (*_, sha256), said in believed.words(places).items():
+        words.setdefault(sha256, []).extend(said)
+    return words
+
+
+def _told(
+    library: Library,
+    given: list[str],
+    parts: AbstractSet[Part],
+    beside: Mapping[str, Sequence[tuple[str, ...]]],
+) -> Callable[[str | None], Row]:
+    """Kind, format, trigger words and findings of a content, `beside` being the words of sidecars."""
     contents: Mapping[str, Row] = {}
     findings: Mapping[str, Row] = {}
     if "content" in parts:
         contents = {
-            sha256: (kind, format_, tuple(json.loads(words or "[]")))
+            sha256: (kind, format_, _words(beside.get(sha256), words))
             for sha256, kind, format_, words in library.all(_CONTENTS, given)
         }
     if "findings" in parts:
@@ -145,6 +172,15 @@ def _told(library: Library, given: list[str], parts: AbstractSet[Part]) -> Calla
         return (*contents.get(sha256 or "", ("", "", ())), findings.get(sha256 or "", ()))
 
     return told
+
+
+def _words(beside: Sequence[tuple[str, ...]] | None, own: str | None) -> tuple[str, ...]:
+    words = json.loads(own) if own else ()
+    if not beside:
+        return tuple(words)
+    from mlib.core.sidecars.advice import united
+
+    return united(beside, words)
 
 
 def _grouped(pairs: Iterable[tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:

@@ -1,21 +1,37 @@
-"""The sidecars that were read, by place, and what they said."""
+"""The sidecars that were read, by place, what they said, and which models that is said of."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlib.core.models import OtherHashes
+from mlib.core.sidecars.companions import SIDECAR_KINDS, Companion, by_stem, stem_of
+from mlib.db import hashes
 from mlib.db.rows import path_of, stored_path
 from mlib.db.writing import upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from mlib.core.sidecars.record import Sidecar
     from mlib.db.library import Library
 
 #: The kind of a sidecar that belongs to no model: its name was seen, it was not opened.
 ORPHAN = "orphan"
 #: Size, mtime in ns and inode: what must be equal for a sidecar to be believed unchanged.
 Stamp = tuple[int, int, int]
+#: A directory, the name of a model file in it, and the model's SHA-256.
+Place = tuple[str, str, str]
+
+#: SQLite takes at least 999 parameters.
+_AT_ONCE = 500
+#: What of a sidecar tells its words and whose they are: the rest, a description above all, is most of it.
+_WORDS = ("trigger_words", "hashes", "other_sha256", "other_hashes")
+_ALL = "s.sidecar_json"
+# To merge it into nothing leaves out what is null.
+_LIGHT_MEMBERS = ", ".join(f"'{name}', json_extract(s.sidecar_json, '$.{name}')" for name in _WORDS)
+_LIGHT = f"json_patch('{{}}', json_object('kind', s.kind, {_LIGHT_MEMBERS}))"
 
 
 class Seen(NamedTuple):
@@ -26,7 +42,10 @@ class Seen(NamedTuple):
 
 
 class KnownSidecar(NamedTuple):
-    """A sidecar as it was read last; `sidecar_json` is None where it could not be, or said nothing."""
+    """A sidecar as it was read last; `sidecar_json` is None where it could not be, or was not of its kind.
+
+    One that said nothing is kept as a Sidecar of which only the kind is known.
+    """
 
     name: str
     kind: str
@@ -108,3 +127,114 @@ def move(library: Library, old: tuple[str, str], new: tuple[str, str], stamp: St
         " WHERE directory = ? AND name = ?",
         [*(stored_path(part) for part in new), *stamp, *place],
     )
+
+
+class Believed:
+    """What sidecars say of the models beside them, but for those that are about another file.
+
+    The one source of it for `show`, lists, exports and searches. What a directory holds is looked up once.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._companions: dict[str, Mapping[str, Sequence[Companion]]] = {}
+
+    def said(self, places: Iterable[Place]) -> dict[Place, list[Sidecar]]:
+        """What is said of the models at these places, the most trusted first, none where nothing is said."""
+        from mlib.core.sidecars.filling import of_one
+
+        found = self._at(places, _ALL)
+        return {
+            place: [of_one(sidecar, place[2], self._hashes(place[2])) for sidecar in said]
+            for place, said in found.items()
+        }
+
+    def words(self, places: Iterable[Place]) -> dict[Place, list[tuple[str, ...]]]:
+        """The trigger words that `said` tells, at a fraction of the cost."""
+        found = self._at(places, _LIGHT)
+        return {place: [each.trigger_words for each in said] for place, said in found.items()}
+
+    def of(self, directory: str, names: Collection[str]) -> Iterator[str]:
+        """The SHA-256s of the models that one of these sidecars of a directory speaks of."""
+        of_stem = self._in(directory)
+        places = [
+            (directory, path_of(name), sha256)
+            for name, sha256 in self._library.all(
+                "SELECT name, sha256 FROM files WHERE directory = ? AND missing_since IS NULL",
+                [stored_path(directory)],
+            )
+        ]
+        own = {place: [each for each in _own(of_stem, place[1]) if each.name in names] for place in places}
+        return (place[2] for place in self._believed({at: of for at, of in own.items() if of}, _LIGHT))
+
+    def _at(self, places: Iterable[Place], column: str) -> dict[Place, list[Sidecar]]:
+        own = {}
+        for place in places:
+            of_stem = self._in(place[0])
+            if of_stem and (found := _own(of_stem, place[1])):
+                own[place] = found
+        return self._believed(own, column)
+
+    def _in(self, directory: str) -> Mapping[str, Sequence[Companion]]:
+        """The sidecars of a directory by stem, whatever they say."""
+        if directory not in self._companions:
+            place = [stored_path(directory)]
+            rows = self._library.all("SELECT name FROM sidecars WHERE directory = ?", place)
+            models: list[str] = []
+            if rows:
+                found = self._library.all(
+                    "SELECT name FROM files WHERE directory = ? AND missing_since IS NULL", place
+                )
+                models = [path_of(name) for (name,) in found]
+            names = [path_of(name) for (name,) in rows]
+            self._companions[directory] = by_stem([*names, *models], models=models)
+        return self._companions[directory]
+
+    def _believed(self, own: Mapping[Place, Sequence[Companion]], column: str) -> dict[Place, list[Sidecar]]:
+        """What these sidecars say of each place, but for those that are about another file there."""
+        wanted: dict[str, dict[str, None]] = {}
+        for (directory, *_), companions in own.items():
+            wanted.setdefault(directory, {}).update(dict.fromkeys(each.name for each in companions))
+        texts = {
+            directory: self._texts(directory, list(names), column) for directory, names in wanted.items()
+        }
+        found: dict[Place, list[Sidecar]] = {}
+        for place, companions in own.items():
+            read = (texts[place[0]].get(each.name) for each in companions)
+            said = [each for each in read if each is not None and self._is_about(each, place[2])]
+            if said:
+                found[place] = said
+        return found
+
+    def _texts(self, directory: str, names: Sequence[str], column: str) -> dict[str, Sidecar]:
+        from mlib.core.sidecars.kept import unpacked
+
+        rows: list[tuple[Any, ...]] = []
+        for start in range(0, len(names), _AT_ONCE):
+            batch = [stored_path(name) for name in names[start : start + _AT_ONCE]]
+            marks = ",".join("?" * len(batch))
+            rows += self._library.all(
+                f"SELECT s.name, {column} FROM sidecars AS s WHERE s.directory = ?"
+                f" AND s.name IN ({marks}) AND s.sidecar_json IS NOT NULL",
+                [stored_path(directory), *batch],
+            )
+        return {path_of(name): unpacked(text) for name, text in rows}
+
+    def _is_about(self, sidecar: Sidecar, sha256: str) -> bool:
+        from mlib.core.sidecars.filling import Named, mismatch
+
+        claims = (sidecar.hashes, *sidecar.other_hashes)
+        if sha256 in itertools.chain(sidecar.other_sha256, (each.get("sha256") for each in claims)):
+            return True  # most are, and need nothing to be looked up
+        if not any(claims) and not sidecar.other_sha256:
+            return True
+        return mismatch(Named("", sidecar), sha256, self._hashes(sha256)) is None
+
+    def _hashes(self, sha256: str) -> OtherHashes:
+        return hashes.get(self._library, sha256) or OtherHashes()
+
+
+def _own(of_stem: Mapping[str, Sequence[Companion]], name: str) -> list[Companion]:
+    """The sidecars of one model file."""
+    found = of_stem.get(stem_of(name), ())
+    return [each for each in found if each.kind in SIDECAR_KINDS and each.is_of(name)]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlib.core import exchange, times
 from mlib.core.models import Pending
 from mlib.core.text import visible
-from mlib.db import exports
+from mlib.db import exports, listed
 from mlib.db.schema import STEP_NAMES
+from mlib.db.sidecars import Believed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "sha256", "name", "type", "base_model", "size_bytes", "description", "notes", "tags", "path", "files",
-    "created_at", "updated_at",
+    "created_at", "updated_at", "trigger_words",
 )  # fmt: skip
 #: How a cell begins that a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -69,9 +71,14 @@ def as_table(library: Library, targets: Sequence[Target] | None, *, count: Expor
 
     def lines(moment: Library) -> Iterator[str]:
         yield _csv(COLUMNS)
-        for exported in exports.models(moment, shas):
-            yield _row(exported)
-            count.models += 1
+        believed, told = Believed(moment), exports.models(moment, shas)
+        while batch := list(itertools.islice(told, exports.BATCH)):
+            wanted = [each.record.sha256 for each in batch if each.record.sha256]
+            known = listed.of_models(moment, wanted, parts={"content"}, believed=believed)
+            for exported in batch:
+                row = known.get(exported.record.sha256 or "")
+                yield _row(exported, row.trigger_words if row else ())
+                count.models += 1
 
     return _of_one_moment(library, targets, lines)
 
@@ -89,7 +96,7 @@ def _of_one_moment(
         yield from telling(moment)
 
 
-def _row(exported: Exported) -> str:
+def _row(exported: Exported, trigger_words: Sequence[str]) -> str:
     model = exported.record
     assert not isinstance(model, Pending)
     present = exported.present
@@ -107,6 +114,7 @@ def _row(exported: Exported) -> str:
             str(len(present)),
             times.iso(model.created_at) or "",
             times.iso(model.updated_at) or "",
+            ", ".join(trigger_words),
         )
     )
 

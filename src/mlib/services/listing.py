@@ -10,6 +10,7 @@ from mlib.core.errors import WrongUsage
 from mlib.core.query import parse
 from mlib.db import listed, roots
 from mlib.db.search import SORTS, Order, Sketch, search, sketch
+from mlib.db.sidecars import Believed
 from mlib.services.targets import Target
 
 if TYPE_CHECKING:
@@ -76,9 +77,12 @@ def select_rows(
         targets = select(library, query, order=order, limit=limit)
         return len(targets), rows(library, targets, parts=parts)
     found = sketch(library, query, now=times.now(), order=order, limit=limit)
-    return len(found), _in_batches(
-        library, found, lambda batch: listed.of_sketches(library, batch, parts=parts), parts
-    )
+    believed = Believed(library)
+
+    def look_up(batch: Sequence[Sketch]) -> Mapping[str, Listed]:
+        return listed.of_sketches(library, batch, parts=parts, believed=believed)
+
+    return len(found), _in_batches(library, found, look_up, parts)
 
 
 def rows(
@@ -89,8 +93,11 @@ def rows(
     One that went away meanwhile is left out.
     """
 
+    believed = Believed(library)
+
     def look_up(batch: Sequence[Target]) -> Mapping[str, Listed]:
-        return listed.of_models(library, [each.sha256 for each in batch if each.sha256], parts=parts)
+        shas = [each.sha256 for each in batch if each.sha256]
+        return listed.of_models(library, shas, parts=parts, believed=believed)
 
     return _in_batches(library, targets, look_up, parts)
 

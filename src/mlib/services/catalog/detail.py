@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.errors import NotFound
 from mlib.core.models import Content, KnownFile, Model, OtherHashes, Pending, Root
 from mlib.core.sidecars.beside import beside
-from mlib.db import contents, files, hashes, models, pending, roots, sidecars, tags
+from mlib.db import contents, files, hashes, models, pending, roots, tags
+from mlib.db.sidecars import Believed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlib.core.formats.header import Finding
     from mlib.core.sidecars.record import Sidecar
     from mlib.db.library import Library
@@ -76,26 +75,15 @@ def detail(library: Library, target: Target) -> Detail:
     Raises NotFound if it went away meanwhile.
     """
     held = _held(library, target)
+    present = [place.file for place in held.places if place.file.missing_since is None]
     found: dict[str, None] = {}
-    said: list[Sidecar] = []
-    for place in held.places:
-        if place.file.missing_since is None:
-            companions = [companion.name for companion in beside(place.file.path)]
-            found |= dict.fromkeys(os.path.join(place.file.directory, name) for name in companions)
-            said += _said(library, place.file, companions, held.hashes)
-    return held._replace(companions=tuple(found), sidecars=tuple(said))
-
-
-def _said(library: Library, file: KnownFile, names: list[str], known: OtherHashes) -> Iterator[Sidecar]:
-    for name in names:
-        sidecar = sidecars.get(library, file.directory, name)
-        if sidecar is not None and sidecar.sidecar_json is not None:
-            from mlib.core.sidecars.filling import Named, mismatch, of_one
-            from mlib.core.sidecars.kept import unpacked
-
-            named = Named(name, unpacked(sidecar.sidecar_json))
-            if mismatch(named, file.sha256, known) is None:
-                yield of_one(named.sidecar, file.sha256, known)
+    for file in present:
+        found |= dict.fromkeys(os.path.join(file.directory, each.name) for each in beside(file.path))
+    places = [(file.directory, file.name, file.sha256) for file in present]
+    with library.reading():
+        said = Believed(library).said(places)
+    sidecars = [sidecar for place in places for sidecar in said.get(place, ())]
+    return held._replace(companions=tuple(found), sidecars=tuple(sidecars))
 
 
 def _held(library: Library, target: Target) -> Detail:
