@@ -33,7 +33,7 @@ LORA = safetensors(
     },
 )
 KEYS = {"path", "size_bytes", "base_model", "kind", "kind_evidence", "format", "trigger_words", "findings",
-        "header", "companions", "sidecars", "unread"}  # fmt: skip
+        "header", "companions", "sidecars", "silent_sidecars", "unread"}  # fmt: skip
 WITHOUT_COLOUR = [{"NO_COLOR": "1"}, {"TERM": "dumb"}]
 
 

@@ -355,6 +355,27 @@ class TestAbout:
         assert header["metadata"]["ss_network_alpha"] == "8"
         assert "iVBORw0KGgo" * 5 not in done.out
 
+    def test_a_sidecar_that_says_nothing_is_told(self, library: Library, mira: str, tmp_path: Path) -> None:
+        stub = tmp_path / "loras/mira.civitai.info"
+        write_bytes(stub, b'{"id": "", "trainedWords": [], "model": {"name": "mira.safetensors"}}')
+        write_bytes(tmp_path / "loras/mira.json", b'{"of": "another program"}')
+        path = Path(library.path)
+        scanned = mlib_here("scan", "-v", library=path)
+        assert f"says nothing: {stub}" in scanned.err
+        assert "mira.json" not in scanned.err
+        assert "says nothing" not in mlib_here("scan", "--rehash", library=path).err
+        again = mlib_here("scan", "--rehash", "--json", library=path).json
+        assert again["silent_sidecars"] == [str(stub)]
+        document = mlib_here("show", mira, "--json", library=path).json
+        assert document["silent_sidecars"] == [str(stub)]
+        assert document["sidecars"] == []
+        assert f"silent_sidecar\t{stub}\n" in mlib_here("show", mira, library=path).out
+        inspected = mlib_here("inspect", str(tmp_path / "loras/mira.safetensors"), "--json").json
+        assert inspected["silent_sidecars"] == [str(stub)]
+        _, page = on_terminal("show", mira, library=path, columns=200)
+        lines = [line.strip() for line in page.splitlines()]
+        assert {"with mira.civitai.info, which says nothing", "with mira.json"} <= set(lines)
+
     def test_of_a_model_that_no_scan_looked_into_is_empty(self, path: Path) -> None:
         document = mlib_here("show", SHA, "--json", library=path).json
         assert document["kind"] is document["format"] is None

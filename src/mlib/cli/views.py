@@ -44,6 +44,7 @@ def as_json(detail: Detail) -> dict[str, Any]:
             {"sha256": other.sha256, "name": other.name, "path": other.path} for other in detail.same_weights
         ],
         "companions": list(detail.companions),
+        "silent_sidecars": list(detail.silent),
     }
     if entry is not None:
         document |= {
@@ -111,6 +112,8 @@ def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
         yield "same_weights", other.sha256, other.name, other.path or ""
     for path in detail.companions:
         yield "companion", path
+    for path in detail.silent:
+        yield "silent_sidecar", path
     for place in detail.places:
         since = times.iso(place.file.missing_since)
         yield (
@@ -198,7 +201,8 @@ def _places(detail: Detail) -> Iterator[str]:
         if place.loader_name:
             yield f"    as {visible(place.loader_name)}"
         for name in _beside(detail, place):
-            yield f"    with {visible(name)}"
+            silent = os.path.join(place.file.directory, name) in detail.silent
+            yield f"    with {visible(name)}" + (", which says nothing" if silent else "")
     if not detail.places:
         yield "  no file of it has been seen"
 

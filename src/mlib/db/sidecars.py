@@ -14,7 +14,7 @@ from mlib.db.writing import upsert
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from mlib.core.sidecars.record import Sidecar
+    from mlib.core.sidecars.filling import Named
     from mlib.db.library import Library
 
 #: The kind of a sidecar that belongs to no model: its name was seen, it was not opened.
@@ -139,20 +139,22 @@ class Believed:
         self._library = library
         self._companions: dict[str, Mapping[str, Sequence[Companion]]] = {}
 
-    def said(self, places: Iterable[Place]) -> dict[Place, list[Sidecar]]:
-        """What is said of the models at these places, the most trusted first, none where nothing is said."""
+    def said(self, places: Iterable[Place]) -> dict[Place, list[Named]]:
+        """What is said of the models at these places, the most trusted first, also where it is nothing."""
         from mlib.core.sidecars.filling import of_one
 
         found = self._at(places, _ALL)
         return {
-            place: [of_one(sidecar, place[2], self._hashes(place[2])) for sidecar in said]
+            place: [
+                each._replace(sidecar=of_one(each.sidecar, place[2], self._hashes(place[2]))) for each in said
+            ]
             for place, said in found.items()
         }
 
     def words(self, places: Iterable[Place]) -> dict[Place, list[tuple[str, ...]]]:
         """The trigger words that `said` tells, at a fraction of the cost."""
         found = self._at(places, _LIGHT)
-        return {place: [each.trigger_words for each in said] for place, said in found.items()}
+        return {place: [each.sidecar.trigger_words for each in said] for place, said in found.items()}
 
     def of(self, directory: str, names: Collection[str]) -> Iterator[str]:
         """The SHA-256s of the models that one of these sidecars of a directory speaks of."""
@@ -167,7 +169,7 @@ class Believed:
         own = {place: [each for each in _own(of_stem, place[1]) if each.name in names] for place in places}
         return (place[2] for place in self._believed({at: of for at, of in own.items() if of}, _LIGHT))
 
-    def _at(self, places: Iterable[Place], column: str) -> dict[Place, list[Sidecar]]:
+    def _at(self, places: Iterable[Place], column: str) -> dict[Place, list[Named]]:
         own = {}
         for place in places:
             of_stem = self._in(place[0])
@@ -190,7 +192,7 @@ class Believed:
             self._companions[directory] = by_stem([*names, *models], models=models)
         return self._companions[directory]
 
-    def _believed(self, own: Mapping[Place, Sequence[Companion]], column: str) -> dict[Place, list[Sidecar]]:
+    def _believed(self, own: Mapping[Place, Sequence[Companion]], column: str) -> dict[Place, list[Named]]:
         """What these sidecars say of each place, but for those that are about another file there."""
         wanted: dict[str, dict[str, None]] = {}
         for (directory, *_), companions in own.items():
@@ -198,7 +200,7 @@ class Believed:
         texts = {
             directory: self._texts(directory, list(names), column) for directory, names in wanted.items()
         }
-        found: dict[Place, list[Sidecar]] = {}
+        found: dict[Place, list[Named]] = {}
         for place, companions in own.items():
             read = (texts[place[0]].get(each.name) for each in companions)
             said = [each for each in read if each is not None and self._is_about(each, place[2])]
@@ -206,7 +208,8 @@ class Believed:
                 found[place] = said
         return found
 
-    def _texts(self, directory: str, names: Sequence[str], column: str) -> dict[str, Sidecar]:
+    def _texts(self, directory: str, names: Sequence[str], column: str) -> dict[str, Named]:
+        from mlib.core.sidecars.filling import Named
         from mlib.core.sidecars.kept import unpacked
 
         rows: list[tuple[Any, ...]] = []
@@ -218,17 +221,18 @@ class Believed:
                 f" AND s.name IN ({marks}) AND s.sidecar_json IS NOT NULL",
                 [stored_path(directory), *batch],
             )
-        return {path_of(name): unpacked(text) for name, text in rows}
+        return {(known := path_of(name)): Named(known, unpacked(text)) for name, text in rows}
 
-    def _is_about(self, sidecar: Sidecar, sha256: str) -> bool:
-        from mlib.core.sidecars.filling import Named, mismatch
+    def _is_about(self, named: Named, sha256: str) -> bool:
+        from mlib.core.sidecars.filling import mismatch
 
+        sidecar = named.sidecar
         claims = (sidecar.hashes, *sidecar.other_hashes)
         if sha256 in itertools.chain(sidecar.other_sha256, (each.get("sha256") for each in claims)):
             return True  # most are, and need nothing to be looked up
         if not any(claims) and not sidecar.other_sha256:
             return True
-        return mismatch(Named("", sidecar), sha256, self._hashes(sha256)) is None
+        return mismatch(named, sha256, self._hashes(sha256)) is None
 
     def _hashes(self, sha256: str) -> OtherHashes:
         return hashes.get(self._library, sha256) or OtherHashes()

@@ -32,7 +32,7 @@ LISTINGS = 16
 class Inspected:
     """A file, its header's meaning, its companions' paths, and what its sidecars say, the most trusted first.
 
-    `unread` are sidecars that could not be read, with the reason.
+    `silent` are paths of sidecars that say nothing, `unread` those that could not be read, with the reason.
     """
 
     path: str
@@ -41,6 +41,7 @@ class Inspected:
     findings: tuple[Finding, ...]
     companions: tuple[str, ...]
     sidecars: tuple[Sidecar, ...]
+    silent: tuple[str, ...]
     unread: tuple[tuple[str, str], ...]
 
     @property
@@ -82,17 +83,23 @@ def inspect(path: str, *, listed: Callable[[str], Neighbours] | None = None) -> 
         inspection.header.format, inspection.kind, name=name, folder_type=_folder_type(absolute)
     )
     sidecars: list[Sidecar] = []
+    silent: list[str] = []
     unread: list[tuple[str, str]] = []
     for companion in companions:
         if companion.kind in SIDECAR_KINDS:
             at = os.path.join(directory, companion.name)
             try:
-                sidecars.append(read_sidecar(at, kind=companion.kind, model_name=name))
+                sidecar = read_sidecar(at, kind=companion.kind, model_name=name)
             except FileNotFoundError:
                 continue
             except SidecarError as error:
                 if error.code != "wrong_kind":
                     unread.append((at, str(error)))
+            else:
+                if sidecar.is_empty:
+                    silent.append(at)
+                else:
+                    sidecars.append(sidecar)
     return Inspected(
         path=absolute,
         size_bytes=stat.size_bytes,
@@ -100,6 +107,7 @@ def inspect(path: str, *, listed: Callable[[str], Neighbours] | None = None) -> 
         findings=(*inspection.findings, *wrong),
         companions=tuple(os.path.join(directory, companion.name) for companion in companions),
         sidecars=tuple(sidecars),
+        silent=tuple(silent),
         unread=tuple(unread),
     )
 

@@ -81,6 +81,7 @@ def _document(each: Inspected) -> dict[str, Any]:
         "base_model": each.inspection.base_model,
         **about.as_json(_about(each)),
         "companions": list(each.companions),
+        "silent_sidecars": list(each.silent),
         "unread": [{"path": path, "message": message} for path, message in each.unread],
     }
 
@@ -94,6 +95,8 @@ def _rows(each: Inspected) -> Iterator[tuple[str, ...]]:
     yield from about.as_rows(_about(each))
     for path in each.companions:
         yield "companion", path
+    for path in each.silent:
+        yield "silent_sidecar", path
     for path, message in each.unread:
         yield "unread", path, message
 
@@ -116,7 +119,8 @@ def _page(each: Inspected) -> Iterator[str]:
     if each.companions or each.unread:
         yield heading("beside it")
         for path in each.companions:
-            yield f"  {visible(os.path.basename(path))}"
+            silent = ", which says nothing" if path in each.silent else ""
+            yield f"  {visible(os.path.basename(path))}{silent}"
         for path, message in each.unread:
             yield from entry("unread", f"{path}: {message}")
     if known.findings:

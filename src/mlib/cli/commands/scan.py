@@ -56,6 +56,9 @@ def scan(
     ] = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Also name the sidecars that were read and say nothing.")
+    ] = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
@@ -97,6 +100,8 @@ def scan(
     else:
         output.write_lines([_summary(report, dry_run=dry_run)])
         _tell_found(report)
+        for path in report.silent if verbose else ():
+            output.note(f"says nothing: {path}")
         _tell_wrong(report)
     raise typer.Exit(_exit_code(report))
 
@@ -133,6 +138,7 @@ def _document(report: ScanReport, *, dry_run: bool) -> dict[str, Any]:
         "skipped_files": [_problem(problem) for problem in report.skipped],
         "conflicts": report.conflicts,
         "findings": [_finding(path, finding) for path, finding in report.findings],
+        "silent_sidecars": report.silent,
         "interrupted": report.interrupted is not None,
         "dry_run": dry_run,
     }

@@ -42,7 +42,8 @@ class Detail(NamedTuple):
     `findings` come with the path they are about, None where it is the content. `trained_on` is the model in
     this library that a LoRA names as its base; `same_weights` are models whose tensors are the same bytes.
     `companions` are paths of what lies beside its files and belongs to them, as the disks are now; `sidecars`
-    what those of them said that are not about another file, the most trusted first.
+    what those of them said that are not about another file, the most trusted first; `silent` are paths of
+    those that were read and said nothing.
     """
 
     model: Model
@@ -57,6 +58,7 @@ class Detail(NamedTuple):
     header: bytes | None = None
     companions: tuple[str, ...] = ()
     sidecars: tuple[Sidecar, ...] = ()
+    silent: tuple[str, ...] = ()
     pending: Pending | None = None
 
     @property
@@ -82,8 +84,12 @@ def detail(library: Library, target: Target) -> Detail:
     places = [(file.directory, file.name, file.sha256) for file in present]
     with library.reading():
         said = Believed(library).said(places)
-    sidecars = [sidecar for place in places for sidecar in said.get(place, ())]
-    return held._replace(companions=tuple(found), sidecars=tuple(sidecars))
+    named = [(place[0], each) for place in places for each in said.get(place, ())]
+    return held._replace(
+        companions=tuple(found),
+        sidecars=tuple(each.sidecar for _, each in named if not each.sidecar.is_empty),
+        silent=tuple(os.path.join(at, each.name) for at, each in named if each.sidecar.is_empty),
+    )
 
 
 def _held(library: Library, target: Target) -> Detail:

@@ -43,7 +43,10 @@ class ScanRequest(NamedTuple):
 
 @dataclass(slots=True)
 class ScanReport:
-    """What a scan did. `guarded_roots` are those it refused to mark anything missing in."""
+    """What a scan did. `guarded_roots` are those it refused to mark anything missing in.
+
+    `silent` are paths of sidecars that it read and that say nothing.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     scanned: int = 0
@@ -58,6 +61,7 @@ class ScanReport:
     added: list[str] = field(default_factory=list)
     hashed_bytes: int = 0
     reinspected: int = 0
+    silent: list[str] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: BaseException | None = None
 

@@ -123,7 +123,7 @@ def _look_further(
     if seen.beside:
         from mlib.services.scanning.sidecars import read_news
 
-        report.problems += read_news(seen, ledger)
+        read_news(seen, ledger, report)
     judged = scopes if request.reinspect else [Scope(root, root.path) for root in retyped]
     if judged:
         from mlib.services.scanning.reinspecting import reinspect

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
     from mlib.services.scanning.beside import Beside
     from mlib.services.scanning.ledger import Ledger
+    from mlib.services.scanning.report import ScanReport
     from mlib.services.scanning.survey import Survey
 
 #: Groups written in one transaction: what they say was read before it began.
@@ -61,16 +62,15 @@ class _Group:
     read: tuple[KnownSidecar, ...]
 
 
-def read_news(seen: Survey, ledger: Ledger) -> list[Problem]:
-    """Read what is new, directory by directory; the sidecars that could not be read are problems."""
+def read_news(seen: Survey, ledger: Ledger, report: ScanReport) -> None:
+    """Read what is new, directory by directory; what could not be read, or says nothing, is reported."""
     library = ledger.library
-    problems: list[Problem] = []
     left = _left(ledger)
     away = {row.path for row in seen.gone}
     stirred = _stirred(seen)
     waiting: list[_Group] = []
     for directory, beside in seen.beside.items():
-        for group in _groups(library, directory, beside, stirred.get(directory, ()), problems):
+        for group in _groups(library, directory, beside, stirred.get(directory, ()), report):
             waiting.append(group)
             if len(waiting) >= BATCH:
                 _write(ledger, waiting, left, away)
@@ -83,7 +83,6 @@ def read_news(seen: Survey, ledger: Ledger) -> list[Problem]:
         with library.transaction():
             for directory, names in gone.items():
                 sidecars.remove(library, directory, names)
-    return problems
 
 
 def _gone(beside: Beside) -> set[str]:
@@ -110,7 +109,7 @@ def _left(ledger: Ledger) -> Mapping[str, Sequence[str]]:
 
 
 def _groups(
-    library: Library, directory: str, beside: Beside, stirred: Collection[str], problems: list[Problem]
+    library: Library, directory: str, beside: Beside, stirred: Collection[str], report: ScanReport
 ) -> Iterator[_Group]:
     """The models of a directory that have to be compared with their sidecars, these read where need be.
 
@@ -132,7 +131,7 @@ def _groups(
         is_owed = not owed.isdisjoint(names)
         unread = [each for each in own if each.name in beside.found and (is_owed or each.name in beside.news)]
         if unread or is_owed or stem in stirred or any(each.name in gone for each in own):
-            read = (_read(library, directory, each, names, beside, problems) for each in unread)
+            read = (_read(library, directory, each, names, beside, report) for each in unread)
             found = tuple(each for each in own if each.name in beside.found)
             yield _Group(directory, tuple(names), found, tuple(filter(None, read)))
     orphans = [name for name in sorted(beside.news & beside.found.keys()) if name not in taken]
@@ -147,7 +146,7 @@ def _read(
     companion: Companion,
     models: Mapping[str, str],
     beside: Beside,
-    problems: list[Problem],
+    report: ScanReport,
 ) -> KnownSidecar | None:
     """A sidecar of these models (their SHA-256s by name) as it is now.
 
@@ -162,7 +161,10 @@ def _read(
         known = {}
         if kind in OF_MODELS:
             known = {model: digests(sha256, _hashes(library, sha256)) for model, sha256 in of.items()}
-        said = packed(read_shared_sidecar(path, kind=kind, model_names=list(of), digests=known))
+        sidecar = read_shared_sidecar(path, kind=kind, model_names=list(of), digests=known)
+        said = packed(sidecar)
+        if sidecar.is_empty:
+            report.silent.append(path)
     except FileNotFoundError:
         return None
     except SidecarError as error:
@@ -172,7 +174,9 @@ def _read(
             if before is not None and before.stamp == (size, mtime_ns, inode):
                 return None
         if error.code != "wrong_kind" and name in beside.news:
-            problems.append(Problem(path, error.code, f"a sidecar that cannot be read: {error.message}"))
+            report.problems.append(
+                Problem(path, error.code, f"a sidecar that cannot be read: {error.message}")
+            )
     return KnownSidecar(name, kind, size, mtime_ns, inode, said)
 
 
