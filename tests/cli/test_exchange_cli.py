@@ -90,9 +90,20 @@ class TestExport:
         mlib_here("export", "--sidecars", scanned, library=library_path, code=4)
         assert not there.exists()
         told = mlib_here("export", "--sidecars", "-y", "--json", scanned, library=library_path).json
-        assert told["written"] == [str(there)]
+        assert (told["written"], told["count"], told["nothing_typed"]) == ([str(there)], 1, 0)
         assert json.loads(there.read_text())["notes"] == "mine"
         assert mlib_here("export", "--sidecars", scanned, library=library_path).out == ""
+
+    def test_sidecars_say_how_many_they_are(self, scanned: str, library_path: Path, tmp_path: Path) -> None:
+        write_model(tmp_path / "loras/plain.safetensors")
+        mlib_here("scan", library=library_path)
+        told = mlib_here("export", "--sidecars", "-n", library=library_path)
+        assert told.err == "would write 1 sidecar; nothing typed of 2 models\n"
+        told = mlib_here("export", "--sidecars", "-y", library=library_path)
+        assert told.err == "wrote 1 sidecar; nothing typed of 2 models\n"
+        told = mlib_here("export", "--sidecars", "-y", scanned, library=library_path)
+        assert told.err == "wrote 0 sidecars; 1 up to date\n"
+        assert not (tmp_path / "loras/plain.metadata.json").exists()
 
 
 class TestImport:

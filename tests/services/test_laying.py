@@ -101,6 +101,46 @@ def test_what_others_wrote_stays_to_the_last_digit(shelf: Shelf) -> None:
     assert shelf.told() == {"unchanged": 1}
 
 
+def test_of_models_of_which_nothing_was_typed_nothing_is_written(shelf: Shelf) -> None:
+    for number in range(3):
+        write_model(shelf.loras / f"{number}.safetensors")
+    write_bytes(shelf.loras / "page.safetensors", b"<!DOCTYPE html><title>Sign in</title>" + bytes(500))
+    typed = described(shelf)
+    cleared = write_model(shelf.loras / "cleared.safetensors")
+    shelf.scan()
+    shelf.edit(cleared, notes="x")
+    shelf.edit(cleared, notes="")
+    shelf.edit(cleared, type="vae")  # no field of a sidecar tells it
+    report = lay(shelf)
+    assert report.written == [str(shelf.loras / "a.metadata.json")]
+    assert report.untyped == 5
+    assert list(shelf.loras.glob("*.json")) == [shelf.loras / "a.metadata.json"]
+    assert lay(shelf, typed, cleared).untyped == 1
+
+
+def test_the_words_of_another_manager_are_not_passed_on_as_ours(shelf: Shelf) -> None:
+    sha256 = write_model(shelf.loras / "a.safetensors")
+    theirs = {
+        "ModelName": "Theirs",
+        "ModelDescription": "Their words.",
+        "Tags": ["their tag"],
+        "BaseModel": "Pony",
+        "TrainedWords": ["their word"],
+    }
+    write_bytes(shelf.loras / "a.cm-info.json", json.dumps(theirs).encode())
+    shelf.scan()
+    assert lay(shelf).untyped == 1
+    model = models.get(shelf.library, sha256)
+    assert model is not None
+    assert (model.name, model.description, model.base_model) == ("Theirs", "Their words.", "Pony")
+    shelf.edit(sha256, notes="mine")
+    lay(shelf)
+    told = said(shelf.loras / "a.metadata.json")
+    assert (told["notes"], told["model_name"], told["base_model"]) == ("mine", "a", "Unknown")
+    assert (told["modelDescription"], told["tags"]) == ("", [])
+    assert "their" not in json.dumps(told).lower()
+
+
 @pytest.mark.parametrize(
     "content", [b"not json", b"[1]", b"\xff\xfe\xfa", b'{"sha256":"' + b"ab" * 32 + b'"}']
 )
@@ -143,10 +183,11 @@ def test_what_changed_since_it_was_planned_is_left_alone(shelf: Shelf) -> None:
 def test_a_folder_is_listed_once_however_many_models_are_in_it(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(5):
-        write_model(shelf.loras / f"{number}.safetensors")
-    write_model(shelf.vae / "a.safetensors")
+    shas = [write_model(shelf.loras / f"{number}.safetensors") for number in range(5)]
+    shas.append(write_model(shelf.vae / "a.safetensors"))
     shelf.scan()
+    for sha256 in shas:
+        shelf.edit(sha256, notes="typed")
     listed = directories_listed(monkeypatch)
     assert len(plan_sidecars(shelf.library, None).planned) == 6
     assert sorted(listed) == [str(shelf.loras), str(shelf.vae)]

@@ -20,12 +20,13 @@ from mlib.core.sidecars.filling import Named, mismatch
 from mlib.core.sidecars.kept import packed
 from mlib.core.sidecars.read import parse_sidecar
 from mlib.core.sidecars.record import SidecarError
-from mlib.core.sidecars.writing import NotOursToChangeError, merged_text, sidecar_name
+from mlib.core.sidecars.writing import NotOursToChangeError, merged_text, sidecar_name, typed_words
 from mlib.db import files, given, hashes, models, sidecars, tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from mlib.core.jsontext import Json
     from mlib.core.models import KnownFile, Model
     from mlib.db.library import Library
 
@@ -47,11 +48,15 @@ class Planned:
 
 @dataclass(slots=True)
 class LayReport:
-    """The sidecars that were, or are to be, written; what was right already; what was left alone and why."""
+    """The sidecars that were, or are to be, written; what was right already; what was left alone and why.
+
+    `untyped` counts the models that were passed over: nobody typed anything of them that a sidecar tells.
+    """
 
     planned: list[Planned] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     unchanged: int = 0
+    untyped: int = 0
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -63,21 +68,26 @@ class _Folder(NamedTuple):
 
 
 def plan_sidecars(library: Library, shas: Sequence[str] | None) -> LayReport:
-    """What is to be written beside every present file of these models, or of all. Changes nothing.
+    """What is to be written beside the present files of these models, or of all. Changes nothing.
 
-    Left alone: a file that is not what it was when it was scanned, one that shares its stem with another
-    model, a sidecar that is about another file or no JSON object.
+    Only of models of which something was typed. Left alone: a file that is not what it was when it was
+    scanned, one that shares its stem with another model, a sidecar that is about another file or is not a
+    JSON object.
     """
     report = LayReport()
     folder_of = cache(_folder)  # not listed once for each of its files
     for sha256 in models.all_ids(library) if shas is None else shas:
         with library.reading():
             model = models.get(library, sha256)
+            words = typed_words(model, tags.of_model(library, sha256)) if model is not None else {}
             rows = [row for row in files.of_model(library, sha256) if row.missing_since is None]
-            words = tags.of_model(library, sha256)
             known = hashes.get(library, sha256) or OtherHashes()
-        for row in rows if model is not None else ():
-            assert model is not None
+        if model is None:
+            continue
+        if not words:
+            report.untyped += 1
+            continue
+        for row in rows:
             try:
                 planned = _planned(model, row, folder_of, words, known)
             except MlibError as error:
@@ -123,7 +133,7 @@ def _planned(
     model: Model,
     row: KnownFile,
     folder_of: Callable[[str], _Folder],
-    words: Sequence[str],
+    words: Mapping[str, Json],
     known: OtherHashes,
 ) -> Planned | None:
     try:
@@ -143,7 +153,8 @@ def _planned(
         text = None if before is None else before.decode("utf-8-sig")
         written = merged_text(text, model, words, path=row.path, mtime=status.st_mtime)
     except (UnicodeDecodeError, NotOursToChangeError) as error:
-        raise MlibError("not_json", f"what is there is no JSON object, and is left alone: {path}") from error
+        message = f"what is there is not a JSON object, and is left alone: {path}"
+        raise MlibError("not_json", message) from error
     if written.text == text:
         return None
     return Planned(path, row, written.text, before, written.fields)

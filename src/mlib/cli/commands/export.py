@@ -46,7 +46,7 @@ def export(
         typer.Option("--format", help="jsonl is complete and can be imported; csv is for a spreadsheet."),
     ] = Format.jsonl,
     sidecars: Annotated[
-        bool, typer.Option("--sidecars", help="Write STEM.metadata.json beside each present file instead.")
+        bool, typer.Option("--sidecars", help="Write what you typed beside the models (STEM.metadata.json).")
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -125,7 +125,9 @@ def _sidecars(
         output.write_json(
             {
                 "written": paths,
+                "count": len(paths),
                 "unchanged": report.unchanged,
+                "nothing_typed": report.untyped,
                 "problems": [problem._asdict() for problem in report.problems],
                 "dry_run": dry_run,
             }
@@ -134,7 +136,12 @@ def _sidecars(
         output.write_rows([("would write" if dry_run else "wrote", path) for path in paths])
         for problem in report.problems:
             output.note(f"left alone: {problem.path}: {problem.message}")
-        output.note(f"{fmt.plural(report.unchanged, 'sidecar')} already so")
+        told = [f"{'would write' if dry_run else 'wrote'} {fmt.plural(len(paths), 'sidecar')}"]
+        if report.unchanged:
+            told.append(f"{fmt.number(report.unchanged)} up to date")
+        if report.untyped:
+            told.append(f"nothing typed of {fmt.plural(report.untyped, 'model')}")
+        output.note("; ".join(told))
     if report.problems:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 

@@ -1,7 +1,7 @@
-"""Our words in the sidecar that most managers read: LoRA Manager's `STEM.metadata.json`.
+"""What a person typed, in the sidecar that most managers read: LoRA Manager's `STEM.metadata.json`.
 
-What is in one already stays, in its order and to the last digit, but for the fields a person has typed a
-better word for. Facts only fill what is empty. Source: LoRA Manager's schema of `.metadata.json`.
+What is in one already stays, in its order and to the last digit, but for the fields a person has typed. What
+a scan found or another sidecar said is not passed on. Source: LoRA Manager's schema of `.metadata.json`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mlib.core.jsontext import Members, Number
 from mlib.core.models import TAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlib.core.jsontext import Json
     from mlib.core.models import Model
@@ -48,36 +48,39 @@ def sidecar_name(file_name: str) -> str:
     return f"{os.path.splitext(file_name)[0]}.metadata.json"
 
 
-def merged_text(before: str | None, model: Model, tags: Sequence[str], *, path: str, mtime: float) -> Written:
-    """The sidecar of the model file at `path` as it is to be; `before` is its text now, if there is one.
-
-    Raises NotOursToChangeError if that is no JSON object.
-    """
-    document = _parsed(before)
-    fields: set[str] = set()
-    stem = os.path.splitext(os.path.basename(path))[0]
+def typed_words(model: Model, tags: Sequence[str]) -> dict[str, Json]:
+    """What a person typed of a model, and a sidecar has a field for, by our names; nothing that is empty."""
     words: dict[str, Json] = {
-        "name": stem if model.name == os.path.basename(path) else model.name,
+        "name": model.name,
         "base_model": model.base_model,
         "notes": model.notes,
         "description": model.description,
         TAGS: list(tags),
     }
+    return {field: value for field, value in words.items() if value and field in model.edited}
+
+
+def merged_text(
+    before: str | None, model: Model, words: Mapping[str, Json], *, path: str, mtime: float
+) -> Written:
+    """The sidecar of the model file at `path` as it is to be; `before` is its text now, if there is one.
+
+    `words` are the `typed_words` of the model. Raises NotOursToChangeError if `before` is not a JSON object.
+    """
+    document = _parsed(before)
+    fields: set[str] = set()
     if before is None:
+        stem = os.path.splitext(os.path.basename(path))[0]
         _set_facts(document, model, stem, path=path, mtime=mtime)
     for field, value in words.items():
-        key = _NAMES[field]
-        held = _get(document, key)
-        is_better = field in model.edited or _is_empty(held)
-        if field == "name" and field not in model.edited and before is not None:
-            is_better = held is None
-        if value and is_better and not _equal(held, value):
-            _set(document, key, value)
+        if not _equal(_get(document, _NAMES[field]), value):
+            _set(document, _NAMES[field], value)
             fields.add(field)
+    if before is not None and not fields:
+        return Written(before, frozenset())
     if _is_empty(_get(document, "sha256")):
         _set(document, "sha256", model.sha256)
-    text = before if before is not None and document == _parsed(before) else jsontext.dump(document)
-    return Written(text, frozenset(fields))
+    return Written(jsontext.dump(document), frozenset(fields))
 
 
 def _set_facts(document: Members, model: Model, stem: str, *, path: str, mtime: float) -> None:
@@ -109,7 +112,7 @@ def _parsed(text: str | None) -> Members:
     except jsontext.NotJson as error:
         raise NotOursToChangeError(str(error)) from error
     if not isinstance(document, Members):
-        raise NotOursToChangeError("it is no JSON object")
+        raise NotOursToChangeError("it is not a JSON object")
     return document
 
 
