@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mlib.core.events import Event, FileStored, HashingAdvanced, HashingStarted, Walking
+from mlib.core.events import Event, FileStored, HashingAdvanced, HashingStarted, Judging, Walking
 from mlib.core.text import visible
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ class Progress:
             return
         match event:
             case Walking(files):
-                self._show_walk(files)
+                self._show_walk(f"walking: {files:,} files")
             case HashingStarted(files, size):
                 self._start_hashing(files, size)
             case HashingAdvanced(size, slow):
                 self._advance(size, slow)
+            case Judging(done, total):
+                self._show_walk(f"judging anew: {done:,}/{total:,}")
             case FileStored():
                 self._count()
 
@@ -67,11 +69,11 @@ class Progress:
             self._bars.start()
         return self._bars
 
-    def _show_walk(self, files: int) -> None:
+    def _show_walk(self, text: str) -> None:
         bars = self._started()
         if self._walk is None:
-            self._walk = bars.add_task("walking", total=None)
-        bars.update(self._walk, description=f"walking: {files:,} files")
+            self._walk = bars.add_task(text, total=None)
+        bars.update(self._walk, description=text)
 
     def _start_hashing(self, files: int, size: int) -> None:
         bars = self._started()

@@ -26,6 +26,13 @@ class HashingAdvanced(NamedTuple):
     slow: str | None = None
 
 
+class Judging(NamedTuple):
+    """So many contents of all that are known were judged anew."""
+
+    done: int
+    total: int
+
+
 class FileStored(NamedTuple):
     """A file's content is in the library: from here on a crash cannot lose it."""
 
@@ -34,7 +41,7 @@ class FileStored(NamedTuple):
     outcome: str
 
 
-Event = Walking | HashingStarted | HashingAdvanced | FileStored
+Event = Walking | HashingStarted | HashingAdvanced | Judging | FileStored
 
 #: Called on the thread that called the service, and only there. Returns nothing, raises nothing.
 Emit = Callable[[Event], None]

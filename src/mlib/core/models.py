@@ -96,6 +96,11 @@ class Model(NamedTuple):
     edited: frozenset[str] = frozenset()
 
 
+#: The version of all that is read off headers and sidecars: raised whenever the same bytes tell more, or
+#: something else, than before. The next scan then judges anew what an older one has kept, and hashes nothing.
+RULES_VERSION = 2
+
+
 class Content(NamedTuple):
     """What a file says of itself, whatever it is called and wherever it lies.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.formats.header import Finding
 from mlib.core.models import Content
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
+
+_JUDGED = "judged"
+
+
+class Judged(NamedTuple):
+    """The version by which contents were judged, and where that was cut off: `after` is the last one done.
+
+    None where it was not.
+    """
+
+    version: int
+    after: str | None
+
 
 #: Where a finding lies that is about content, wherever that is.
 _ANYWHERE = ("", "")
@@ -35,6 +49,15 @@ def get(library: Library, sha256: str) -> Content | None:
 
 def put(library: Library, content: Content, *, header: bytes | None, findings: Iterable[Finding]) -> None:
     """Keep what was found out about content, with its header packed, in place of what was kept before."""
+    renew(library, content, findings=findings)
+    if header is None:
+        library.execute("DELETE FROM headers WHERE sha256 = ?", [content.sha256])
+    else:
+        upsert(library, "headers", [{"sha256": content.sha256, "header": header}], key=("sha256",))
+
+
+def renew(library: Library, content: Content, *, findings: Iterable[Finding]) -> None:
+    """Keep what was found out about content of which the header is kept already."""
     row = {
         "sha256": content.sha256,
         "format": content.format,
@@ -44,14 +67,34 @@ def put(library: Library, content: Content, *, header: bytes | None, findings: I
         "usage_json": content.usage_json,
     }
     upsert(library, "contents", [row], key=("sha256",))
-    if header is None:
-        library.execute("DELETE FROM headers WHERE sha256 = ?", [content.sha256])
-    else:
-        upsert(library, "headers", [{"sha256": content.sha256, "header": header}], key=("sha256",))
     library.execute(
         "DELETE FROM findings WHERE sha256 = ? AND directory = ? AND name = ?", [content.sha256, *_ANYWHERE]
     )
     _put_findings(library, content.sha256, *_ANYWHERE, findings)
+
+
+def judged(library: Library) -> Judged:
+    """By which version all contents were judged; the first one left no note."""
+    row = library.one("SELECT value FROM db_meta WHERE key = ?", [_JUDGED])
+    return Judged._make(json.loads(row[0])) if row is not None else Judged(1, None)
+
+
+def note_judged(library: Library, state: Judged) -> None:
+    """Keep how far that has come; only inside `transaction`."""
+    library.execute("REPLACE INTO db_meta (key, value) VALUES (?, ?)", [_JUDGED, json.dumps(state)])
+
+
+def count(library: Library) -> int:
+    """How many contents are known."""
+    return int(library.all("SELECT count(*) FROM contents")[0][0])
+
+
+def ids_after(library: Library, sha256: str, *, limit: int) -> list[str]:
+    """The next SHA-256s of contents behind this one, in order."""
+    rows = library.all(
+        "SELECT sha256 FROM contents WHERE sha256 > ? ORDER BY sha256 LIMIT ?", [sha256, limit]
+    )
+    return [found for (found,) in rows]
 
 
 def header(library: Library, sha256: str) -> bytes | None:

@@ -106,6 +106,11 @@ def put(library: Library, directory: str, sidecars: Iterable[KnownSidecar]) -> N
     upsert(library, "sidecars", rows, key=("directory", "name"))
 
 
+def mark_stale(library: Library) -> None:
+    """Have every sidecar read again, also of drives that are off now, when a scan next comes by."""
+    library.execute("UPDATE sidecars SET mtime_ns = -1")
+
+
 def remove(library: Library, directory: str, names: Iterable[str]) -> None:
     """Forget sidecars that are gone."""
     for name in names:

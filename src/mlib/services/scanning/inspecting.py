@@ -89,12 +89,12 @@ def keep(
     for each in looked.values():
         before = contents.get(library, each.content.sha256)
         contents.put(library, each.content, header=each.header, findings=each.findings)
-        _fill_base_model(library, each.content, before)
+        fill_base_model(library, each.content, before)
         found += [(where[each.content.sha256], finding) for finding in each.findings]
     return found + judge_places(library, rows, roots)
 
 
-def _fill_base_model(library: Library, content: Content, before: Content | None) -> None:
+def fill_base_model(library: Library, content: Content, before: Content | None) -> None:
     """A base model that nobody typed is what the header shows, and follows it when better rules see more."""
     model = models.get(library, content.sha256)
     if model is None or "base_model" in model.edited or model.base_model == content.base_model:

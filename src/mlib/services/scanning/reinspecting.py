@@ -6,16 +6,23 @@ import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mlib.core.events import Judging
 from mlib.core.formats.header_json import unpack
 from mlib.core.inspection import Inspection, conclude
+from mlib.core.keeping import content_of
+from mlib.core.models import RULES_VERSION
 from mlib.core.walk import is_within
-from mlib.db import contents, files
-from mlib.services.scanning.inspecting import Looked, inspected_now, keep, looked_at
+from mlib.db import contents, files, sidecars
+from mlib.db.contents import Judged
+from mlib.services.judging import judge_places
+from mlib.services.scanning.inspecting import Looked, fill_base_model, inspected_now, keep, looked_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from mlib.core.models import KnownFile, Problem
+    from mlib.core.events import Emit
+    from mlib.core.formats.header import Finding
+    from mlib.core.models import Content, KnownFile, Problem, Root
     from mlib.core.walk import Scope
     from mlib.db.library import Library
     from mlib.services.scanning.ledger import Ledger
@@ -48,18 +55,75 @@ def reinspect(ledger: Ledger, scopes: Sequence[Scope], report: ScanReport) -> No
                 report.reinspected += len(batch)
 
 
+def judge_by_newer_rules(
+    library: Library, roots: Sequence[Root], problems: list[Problem], emit: Emit
+) -> list[tuple[str, Finding]]:
+    """Judge all that an older version has kept, if one has; what is wrong that was not known, by path.
+
+    From the kept headers, so also what is missing, staged or on a drive that is off. Where it is cut off the
+    next scan goes on. Sidecars are read again by the scans that come by them.
+    """
+    state = contents.judged(library)
+    if state.version > RULES_VERSION or state == (RULES_VERSION, None):
+        return []
+    total = contents.count(library)
+    if state.version < RULES_VERSION:
+        state = Judged(RULES_VERSION, "" if total else None)
+        with library.transaction():
+            sidecars.mark_stale(library)
+            contents.note_judged(library, state)
+    news: list[tuple[str, Finding]] = []
+    done = 0
+    while state.after is not None:
+        batch = contents.ids_after(library, state.after, limit=BATCH)
+        looked = [(sha256, _renewed(library, sha256, problems)) for sha256 in batch]
+        state = Judged(RULES_VERSION, batch[-1] if batch else None)
+        with library.transaction():
+            for sha256, inspection in looked:
+                if inspection is not None:
+                    news += _renew(library, content_of(sha256, inspection), inspection.findings, roots)
+            contents.note_judged(library, state)
+        done += len(batch)
+        emit(Judging(min(done, total), total))
+    return news
+
+
+def _renewed(library: Library, sha256: str, problems: list[Problem]) -> Inspection | None:
+    """What is known of a content means now; None where nothing is left to tell it from."""
+    kept = _from_header(library, sha256)
+    present = (row for row in files.of_model(library, sha256) if row.missing_since is None)
+    return kept or next(filter(None, (inspected_now(row, problems) for row in present)), None)
+
+
+def _renew(
+    library: Library, content: Content, wrong: Sequence[Finding], roots: Sequence[Root]
+) -> Iterator[tuple[str, Finding]]:
+    """Keep what is news of a content; part of a transaction."""
+    before = contents.get(library, content.sha256)
+    known = {(path, each.code) for path, each in contents.findings(library, content.sha256)}
+    same = {code for path, code in known if path is None} == {each.code for each in wrong}
+    if before is None or (content == before and same):
+        return
+    contents.renew(library, content, findings=wrong)
+    fill_base_model(library, content, before)
+    rows = [row for row in files.of_model(library, content.sha256) if row.missing_since is None]
+    yield from ((row.path, each) for row in rows[:1] for each in wrong if (None, each.code) not in known)
+    found = judge_places(library, rows, roots)
+    yield from ((path, each) for path, each in found if (path, each.code) not in known)
+
+
 def _looked(library: Library, rows: Sequence[KnownFile], problems: list[Problem]) -> dict[str, Looked]:
     looked: dict[str, Looked] = {}
     for row in rows:
         if row.sha256 not in looked:
-            inspection = _kept(library, row) or inspected_now(row, problems)
+            inspection = _from_header(library, row.sha256) or inspected_now(row, problems)
             if inspection is not None:
                 looked[row.sha256] = looked_at(row.sha256, inspection)
     return looked
 
 
-def _kept(library: Library, row: KnownFile) -> Inspection | None:
-    packed = contents.header(library, row.sha256)
+def _from_header(library: Library, sha256: str) -> Inspection | None:
+    packed = contents.header(library, sha256)
     with suppress(ValueError, KeyError, TypeError, zlib.error):
         return None if packed is None else conclude(unpack(packed))
     return None

@@ -21,7 +21,8 @@ class ScanRequest(NamedTuple):
     """Where to look (ComfyUI folders, YAML files, TYPE=DIR roots; none: what is remembered) and how.
 
     `paths` limits the scan to these files and subtrees. `stage` leaves new content in pending_import.
-    `rehash` believes no stat. `reinspect` judges every file anew, from its kept header where there is one.
+    `rehash` believes no stat. `reinspect` judges every file anew, from its kept header where there is one,
+    and reads every sidecar again.
     `jobs` is the number of files read at once from one disk. `accept_missing`
     marks files as missing where a guard would rather not. `dry_run` reads and writes nothing: new files count
     as added, or with `stage` as pending, without being hashed. `find_comfyui` finds a ComfyUI to fall back on

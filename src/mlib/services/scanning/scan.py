@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from mlib.core.events import Emit, silent
+from mlib.core.models import RULES_VERSION
 from mlib.core.walk import Scope, is_within
-from mlib.db import files, roots
+from mlib.db import contents, files, roots, sidecars
 from mlib.services.scanning.closing import close, free_to_move
 from mlib.services.scanning.identify import FLUSH_FILES, identify
 from mlib.services.scanning.interruption import noted
@@ -21,6 +22,7 @@ from mlib.services.scanning.waiting import complete_waiting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlib.core.formats.header import Finding
     from mlib.core.models import Root
     from mlib.db.library import Library
 
@@ -48,6 +50,7 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
     if not request.dry_run:
         places = remember(library, places)
     scopes = choose_scopes(library, places, request.paths)
+    news = [] if request.dry_run else _judge_by_newer_rules(library, request, report, emit)
     seen = survey(
         library,
         scopes,
@@ -81,6 +84,7 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
         added=report.added,
         pending_ids=report.pending_ids,
     )
+    ledger.findings += news
     for row in filter(is_free, seen.gone):
         ledger.leaving[row.sha256].append(row)
     if request.dry_run:
@@ -97,6 +101,20 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
     report.conflicts = ledger.conflicts
     report.findings = ledger.findings
     close(library, seen, ledger, before, request, report)
+
+
+def _judge_by_newer_rules(
+    library: Library, request: ScanRequest, report: ScanReport, emit: Emit
+) -> list[tuple[str, Finding]]:
+    """Where an older version, or a person, has it judged anew: what is wrong that was not known."""
+    if request.reinspect:
+        with library.transaction():
+            sidecars.mark_stale(library)
+    if contents.judged(library) == (RULES_VERSION, None):
+        return []
+    from mlib.services.scanning.reinspecting import judge_by_newer_rules
+
+    return judge_by_newer_rules(library, roots.all_roots(library), report.problems, emit)
 
 
 def _shadowed(remembered: Sequence[Root], known: Sequence[Root]) -> list[tuple[Root, Root]]:
