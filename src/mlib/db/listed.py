@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -110,7 +111,8 @@ def _completed(
         tags = _grouped(library.all(_TAGS.format("sha256", "model_tags", _GIVEN), given))
     if "files" in parts:
         files = _grouped((file.sha256, file) for file in map(file_of, library.all(_FILES, given)))
-    told = _told(library, given, parts, words_beside(library, given, believed) if "content" in parts else {})
+    beside = _words_beside(library, given, files, parts, believed) if "content" in parts else {}
+    told = _told(library, given, parts, beside)
     return {
         row[0]: Listed._make(
             (row[0], None, *row[1:], tags.get(row[0], ()), files.get(row[0], ()), *told(row[0]))
@@ -139,12 +141,25 @@ def of_pending(library: Library, ids: Sequence[int], *, parts: AbstractSet[Part]
     }
 
 
-def words_beside(library: Library, given: list[str], believed: Believed) -> dict[str, list[tuple[str, ...]]]:
-    """The trigger words that sidecars tell of the models in a JSON list, in the order of their files."""
+def _words_beside(
+    library: Library,
+    given: list[str],
+    read: Mapping[str, Sequence[KnownFile]],
+    parts: AbstractSet[Part],
+    believed: Believed,
+) -> dict[str, list[tuple[str, ...]]]:
+    """The trigger words that sidecars tell of these models, in the order of their files.
+
+    The files are `read` already where they are wanted.
+    """
     if library.one("SELECT 1 FROM sidecars LIMIT 1") is None:
         return {}
-    rows = library.all(_PRESENT, given)
-    places = [(path_of(directory), path_of(name), sha256) for directory, name, sha256 in rows]
+    if "files" in parts:
+        rows = itertools.chain.from_iterable(read.values())
+        places = [(row.directory, row.name, row.sha256) for row in rows if row.missing_since is None]
+    else:
+        found = library.all(_PRESENT, given)
+        places = [(path_of(directory), path_of(name), sha256) for directory, name, sha256 in found]
     words: dict[str, list[tuple[str, ...]]] = {}
     for (*_, sha256), said in believed.words(places).items():
         words.setdefault(sha256, []).extend(said)

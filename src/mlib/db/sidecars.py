@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.models import OtherHashes
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlib.core.sidecars.filling import Named
+    from mlib.core.sidecars.record import Sidecar
     from mlib.db.library import Library
 
 #: The kind of a sidecar that belongs to no model: its name was seen, it was not opened.
@@ -29,9 +31,7 @@ _AT_ONCE = 500
 #: What of a sidecar tells its words and whose they are: the rest, a description above all, is most of it.
 _WORDS = ("trigger_words", "hashes", "other_sha256", "other_hashes")
 _ALL = "s.sidecar_json"
-# To merge it into nothing leaves out what is null.
-_LIGHT_MEMBERS = ", ".join(f"'{name}', json_extract(s.sidecar_json, '$.{name}')" for name in _WORDS)
-_LIGHT = f"json_patch('{{}}', json_object('kind', s.kind, {_LIGHT_MEMBERS}))"
+_LIGHT = "json_extract(s.sidecar_json, {})".format(", ".join(f"'$.{name}'" for name in _WORDS))
 
 
 class Seen(NamedTuple):
@@ -226,7 +226,8 @@ class Believed:
                 f" AND s.name IN ({marks}) AND s.sidecar_json IS NOT NULL",
                 [stored_path(directory), *batch],
             )
-        return {(known := path_of(name)): Named(known, unpacked(text)) for name, text in rows}
+        read = unpacked if column == _ALL else _lightly
+        return {(known := path_of(name)): Named(known, read(text)) for name, text in rows}
 
     def _is_about(self, named: Named, sha256: str) -> bool:
         from mlib.core.sidecars.filling import mismatch
@@ -241,6 +242,20 @@ class Believed:
 
     def _hashes(self, sha256: str) -> OtherHashes:
         return hashes.get(self._library, sha256) or OtherHashes()
+
+
+def _lightly(text: str) -> Sidecar:
+    """What _LIGHT gives, as a Sidecar of no kind."""
+    from mlib.core.sidecars import record
+
+    words, hashes, other_sha256, other_hashes = json.loads(text)
+    return record.Sidecar(
+        "",
+        trigger_words=tuple(words or ()),
+        hashes=hashes or {},
+        other_sha256=tuple(other_sha256 or ()),
+        other_hashes=tuple(other_hashes or ()),
+    )
 
 
 def _own(of_stem: Mapping[str, Sequence[Companion]], name: str) -> list[Companion]:
