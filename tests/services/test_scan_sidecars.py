@@ -116,6 +116,13 @@ class TestFilling:
             (".civitai.info", "civitai_info", ("Ink Wash v3 (SDXL)", "SDXL 1.0", True, False, True)),
             (".cm-info.json", "cm_info", ("Ink Wash v3", "", True, False, True)),
             (".json", "a1111_json", ("ink.safetensors", "SDXL", True, True, False)),
+            (
+                ".safetensors.rgthree-info.json",
+                "rgthree_info",
+                ("Ink Wash - v3 (SDXL)", "SDXL 1.0", True, True, True),
+            ),
+            (".swarm.json", "swarm_json", ("Ink Wash", "SDXL", True, True, True)),
+            (".json", "civitai_model", ("Ink Wash v3 (SDXL)", "SDXL 1.0", True, False, True)),
             (".md", "markdown", ("Ink Wash", "SDXL 1.0", True, False, False)),
             (".description.txt", "text", ("ink.safetensors", "", True, False, False)),
             (".txt", "text", ("ink.safetensors", "", True, False, False)),
@@ -297,6 +304,59 @@ class TestFilling:
             lacking("this file system keeps no such time")
         shelf.scan()
         assert model(shelf, sha256).description == "Ink."
+
+
+class TestWholeModel:
+    """SD.Next keeps in X.json what Civitai says of all versions of a model: the file's hash tells which."""
+
+    @staticmethod
+    def document(**words: str) -> bytes:
+        versions = [
+            {
+                "id": number,
+                "name": f"v{number}",
+                "trainedWords": [word],
+                "files": [
+                    {"name": "other.safetensors", "type": "Model", "hashes": {"SHA256": sha256.upper()}}
+                ],
+            }
+            for number, (word, sha256) in enumerate(words.items(), 1)
+        ]
+        return as_bytes({"id": 9, "name": "Ink", "type": "LORA", "tags": ["ink"], "modelVersions": versions})
+
+    def test_the_version_of_the_file_fills_what_is_empty(self, shelf: Shelf) -> None:
+        sha256 = write_model(shelf.loras / "a.safetensors")
+        write_bytes(shelf.loras / "a.json", self.document(older="11" * 32, ours=sha256, newer="22" * 32))
+        shelf.scan()
+        assert (model(shelf, sha256).name, tags_of(shelf, sha256)) == ("Ink v2", ("ink",))
+        assert trigger_words(shelf, sha256) == ["ours"]
+
+    def test_another_file_in_its_place_is_the_version_that_it_is(self, shelf: Shelf) -> None:
+        path = shelf.loras / "a.safetensors"
+        old = write_model(path, "old")
+        new = write_model(shelf.vae / "new.safetensors", "new")
+        write_bytes(shelf.loras / "a.json", self.document(first=old, second=new))
+        shelf.scan()
+        os.replace(shelf.vae / "new.safetensors", path)
+        shelf.scan()
+        assert (trigger_words(shelf, new), trigger_words(shelf, old)) == (["second"], [])
+
+    def test_one_of_other_files_is_believed_of_none(self, shelf: Shelf) -> None:
+        sha256 = write_model(shelf.loras / "a.safetensors")
+        write_bytes(shelf.loras / "a.json", self.document(one="11" * 32, two="22" * 32))
+        report = shelf.scan()
+        assert [finding.code for _, finding in report.findings] == [WRONG]
+        assert (model(shelf, sha256).name, trigger_words(shelf, sha256)) == ("a.safetensors", [])
+
+    def test_two_models_of_the_stem_are_told_apart(self, shelf: Shelf) -> None:
+        one, other = write_model(shelf.loras / "a.safetensors"), write_model(shelf.loras / "a.pt")
+        note = as_bytes({"userNote": "of the first", "sha256": one})
+        write_bytes(shelf.loras / "a.safetensors.rgthree-info.json", note)
+        write_bytes(shelf.loras / "a.pt.json", self.document(second=other, first=one))
+        report = shelf.scan()
+        assert [path for path, finding in report.findings if finding.code == WRONG] == []
+        assert (model(shelf, one).notes, model(shelf, other).notes) == ("of the first", "")
+        assert (trigger_words(shelf, one), trigger_words(shelf, other)) == ([], ["second"])
 
 
 class TestTyped:

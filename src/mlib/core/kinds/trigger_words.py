@@ -10,7 +10,7 @@ from mlib.core.jsontext import Json, NotJson, Number, parse
 from mlib.core.kinds.lines import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 #: The captions of 100,000 images come to a few megabytes.
 _MAX_JSON = 8 * 2**20
@@ -21,34 +21,29 @@ _MAX_WORDS = 20
 _MAX_TAGS = 10
 _MAX_DIGITS = 12
 #: `10_abc`: how often a folder is repeated, and the words that its images are trained on
-#: (sd-scripts, docs/train_README: the DreamBooth way).
+#: (sd-scripts, docs/train_README-ja.md: the DreamBooth way).
 _FOLDER = re.compile(r"[0-9]{1,6}_(.+)", re.ASCII | re.DOTALL)
 #: What people call a folder of training images when they mean no word by it.
 _PLAIN_FOLDERS = frozenset(
-    (
-        "img",
-        "imgs",
-        "image",
-        "images",
-        "image_dir",
-        "data",
-        "dataset",
-        "train",
-        "train_data",
-        "training",
-        "input",
-    )
+    ("img", "imgs", "image", "images", "image_dir", "data", "dataset", "train", "train_data", "training")
 )
 
 
-def frequent_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
+def captions_by_folder(metadata: Mapping[str, str]) -> Mapping[str, Json]:
+    """`ss_tag_frequency`, a JSON text of the form {folder: {caption: count}}; empty if it is no object."""
+    folders = _json(metadata, "ss_tag_frequency")
+    return folders if isinstance(folders, dict) else {}
+
+
+def frequent_tags(folders: Mapping[str, Json]) -> tuple[tuple[str, int], ...]:
     """The commonest captions of all training folders with their counts, the commonest first.
 
-    Source: `ss_tag_frequency`, a JSON text of the form {folder: {caption: count}}. What has another form is
-    passed over.
+    What has another form than `captions_by_folder` says is passed over.
     """
     counts: Counter[str] = Counter()
-    for captions in _objects(_json(metadata, "ss_tag_frequency")):
+    for captions in folders.values():
+        if not isinstance(captions, dict):
+            continue
         for caption, count in captions.items():
             tag = _word(caption)
             if tag:
@@ -57,8 +52,8 @@ def frequent_tags(metadata: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
     return tuple((tag, count) for tag, count in ranked[:_MAX_TAGS] if count > 0)
 
 
-def trigger_words(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """What to write in the prompt, each phrase once.
+def trigger_words(metadata: Mapping[str, str], folders: Iterable[str]) -> tuple[str, ...]:
+    """What to write in the prompt, each phrase once; `folders` are those of the training images.
 
     What the author says goes first (ModelSpec, A1111's editor, SimpleTuner's `trained_words`), then the words
     that the trainer put before every caption. Without either, those that the folders of the training images
@@ -70,7 +65,7 @@ def trigger_words(metadata: Mapping[str, str]) -> tuple[str, ...]:
         *_trained_words(metadata),
         *_class_tokens(metadata),
     ]
-    words = [word for word in said if word and word != "None"] or list(_folder_tokens(metadata))
+    words = [word for word in said if word and word != "None"] or list(_folder_tokens(metadata, folders))
     return tuple(dict.fromkeys(words))[:_MAX_WORDS]
 
 
@@ -89,18 +84,14 @@ def _trained_words(metadata: Mapping[str, str]) -> Iterator[str]:
     yield from map(_word, texts)
 
 
-def _folder_tokens(metadata: Mapping[str, str]) -> Iterator[str]:
-    """The words in the names of the folders in `ss_tag_frequency`; folders for regularisation have none.
-
-    Source: sd-scripts, train_network.py (`ss_tag_frequency`, `ss_reg_dataset_dirs`).
-    """
-    folders, regular = _json(metadata, "ss_tag_frequency"), _json(metadata, "ss_reg_dataset_dirs")
-    for folder in folders if isinstance(folders, dict) else ():
-        named = _FOLDER.fullmatch(folder) if len(folder) < _MAX_PHRASE else None
+def _folder_tokens(metadata: Mapping[str, str], folders: Iterable[str]) -> Iterator[str]:
+    """The words in the names of folders; those for regularisation (`ss_reg_dataset_dirs`) have none."""
+    listed = _json(metadata, "ss_reg_dataset_dirs")
+    regular = listed if isinstance(listed, dict) else {}
+    for folder in folders:
+        named = _FOLDER.fullmatch(folder) if len(folder) < _MAX_PHRASE and folder not in regular else None
         token = _word(named[1]) if named else ""
-        if token.lower() not in ("", *_PLAIN_FOLDERS) and folder not in (
-            regular if isinstance(regular, dict) else ()
-        ):
+        if token and token.lower() not in _PLAIN_FOLDERS:
             yield token
 
 
@@ -123,12 +114,6 @@ def _json(metadata: Mapping[str, str], key: str) -> Json:
         return parse(text)
     except NotJson:
         return None
-
-
-def _objects(value: Json) -> Iterator[dict[str, Json]]:
-    for inner in value.values() if isinstance(value, dict) else ():
-        if isinstance(inner, dict):
-            yield inner
 
 
 def _count(value: Json) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.kinds.adapters import ranks
 from mlib.core.kinds.lines import one_line
 from mlib.core.kinds.precision import precision
-from mlib.core.kinds.trigger_words import frequent_tags, trigger_words
+from mlib.core.kinds.trigger_words import captions_by_folder, frequent_tags, trigger_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,9 +65,10 @@ class Usage(NamedTuple):
 def how_to_use(metadata: Mapping[str, str], known: Figures) -> Usage:
     """What the header of a file says of its use, in text of one line each. Never raises."""
     dtypes = known.dtypes
+    folders = captions_by_folder(metadata)
     return Usage(
-        trigger_words=trigger_words(metadata),
-        frequent_tags=frequent_tags(metadata),
+        trigger_words=trigger_words(metadata, folders),
+        frequent_tags=frequent_tags(folders),
         title=_text(metadata, "modelspec.title", "ssmd_display_name", "general.name", "ss_output_name"),
         author=_text(metadata, "modelspec.author", "ssmd_author", "general.author", "general.organization"),
         license=_text(metadata, "modelspec.license", "general.license"),

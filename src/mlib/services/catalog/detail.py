@@ -85,10 +85,11 @@ def detail(library: Library, target: Target) -> Detail:
     with library.reading():
         said = Believed(library).said(places)
     named = [(place[0], each) for place in places for each in said.get(place, ())]
+    silent = (os.path.join(at, each.name) for at, each in named if each.sidecar.is_empty)
     return held._replace(
         companions=tuple(found),
         sidecars=tuple(each.sidecar for _, each in named if not each.sidecar.is_empty),
-        silent=tuple(os.path.join(at, each.name) for at, each in named if each.sidecar.is_empty),
+        silent=tuple(path for path in silent if path in found),
     )
 
 
