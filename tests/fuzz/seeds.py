@@ -146,6 +146,30 @@ SIDECARS: Mapping[str, bytes] = {
             "UserTitle": None,
         }
     ).encode(),
+    "rgthree_info": json.dumps(
+        {
+            "sha256": "0f" * 32,
+            "name": "Ink - v3",
+            "strengthMin": 0.5,
+            "trainedWords": [{"word": "a", "user": True}, {"word": "b", "count": 3, "metadata": True}],
+            "links": ["https://civitai.com/models/9"],
+            "userTags": ["ink"],
+            "userNote": "mine",
+            "raw": {"civitai": _VERSION},
+        }
+    ).encode(),
+    "swarm_json": json.dumps(
+        {
+            "modelspec.title": "Ink",
+            "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
+            "modelspec.trigger_phrase": "a, b",
+            "modelspec.tags": ["ink"],
+            "modelspec.hash_sha256": "0x" + "0f" * 32,
+        }
+    ).encode(),
+    "civitai_model": json.dumps(
+        {"id": 9, "name": "Ink", "type": "LORA", "tags": ["ink"], "modelVersions": [_VERSION]}
+    ).encode(),
     "a1111_json": json.dumps(
         {
             "description": "x",

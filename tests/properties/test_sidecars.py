@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.sidecars.sidecar_files import PLAIN_JSON_KINDS
 
 from mlib.core.sidecars import values
 from mlib.core.sidecars.companions import KINDS, SIDECAR_KINDS, by_stem, companions, stem_of
@@ -137,9 +138,7 @@ def read(content: bytes, kind: str) -> Sidecar | None:
         refused = error
     else:
         check(sidecar)
-        assert sidecar.kind in (
-            ("a1111_json", "civitai_model", "civitai_info", "swarm_json") if kind == "a1111_json" else (kind,)
-        )
+        assert sidecar.kind in (PLAIN_JSON_KINDS if kind == "a1111_json" else (kind,))
         return sidecar
     assert refused.code in CODES
     assert "\n" not in refused.message

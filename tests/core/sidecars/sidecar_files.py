@@ -6,6 +6,8 @@ import copy
 import json
 from typing import Any
 
+#: Whose file a plain `.json` may turn out to be.
+PLAIN_JSON_KINDS = ("a1111_json", "civitai_model", "civitai_info", "swarm_json")
 SHA256 = "0f" * 32
 OTHER_SHA256 = "a1" * 32
 HASHES = {
