@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -17,8 +18,12 @@ from tests.libraries import dump, snapshot
 from tests.terminal import on_terminal
 from tests.tools import mlib, write_model
 
+from mlib.core.disk.entries import temporary_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mlib.core.disk.entries import Purpose
 
 #: As root, permissions mean something only without these capabilities.
 UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -183,11 +188,6 @@ class TestImport:
         mlib_here("import", "--from", library_path, library=library_path, code=2)
 
 
-def _process_that_is_gone() -> int:
-    with subprocess.Popen(["true"]) as process:
-        return process.pid
-
-
 def _later(clock: Callable[[], float]) -> float:
     """The present, two days on: nothing can make a file's last change an old one."""
     return clock() + 2 * 86_400
@@ -288,11 +288,9 @@ class TestDoctor:
         self, scanned: str, library_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (model,) = map(Path, mlib_here("show", scanned, "--field", "paths", library=library_path).out.split())
-        half = model.parent / f".mlib-{_process_that_is_gone()}.partial"
-        ours = model.parent / f".mlib-{os.getpid()}.partial"
-        copy, link, last = (
-            model.parent / f".mlib-{purpose}-{digit * 16}"
-            for purpose, digit in (("copy", "0"), ("link", "1"), ("link", "2"))
+        purposes: tuple[Purpose, ...] = ("partial", "partial", "copy", "link", "aside")
+        half, ours, copy, link, last = (
+            model.parent / temporary_name(purpose, "a.safetensors") for purpose in purposes
         )
         for path in (half, ours, copy, last):
             path.write_bytes(b"12345")
@@ -314,9 +312,12 @@ class TestDoctor:
             f"{beginning}{model.stat().st_size:,} bytes: {link}": (f"rm {link}", False),
             f"{beginning}5 bytes: {last}; no other name has these bytes": (None, False),
         }
+        held = ours.open("rb")
+        fcntl.flock(held, fcntl.LOCK_EX)  # as whoever writes it does
         assert found() == whole | {f"{beginning}5 bytes: {half}": (f"rm {half}", False)}
         assert found("--fix") == whole | {f"{beginning}5 bytes: {half}": (f"rm {half}", True)}
         assert found() == whole
+        held.close()
         assert ours.exists()
 
     @pytest.mark.usefixtures("scanned")

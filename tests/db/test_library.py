@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.libraries import OTHER, SHA, dump, put_model, put_pending, snapshot
 
+from mlib.core.disk.entries import temporary_name
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.db import models, pending, schema
 from mlib.db.backups import BACKUPS_KEPT
@@ -574,11 +577,23 @@ except MlibError as error:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_a_backup_that_was_killed_midway_is_cleared_away_a_day_later(library: Library) -> None:
+def test_a_backup_that_was_killed_midway_is_cleared_away_a_day_later(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = Path(library.backup("first")).parent
-    old, young = folder / "library.db.1.x.bak.partial", folder / "library.db.2.x.bak.partial"
-    for partial in (old, young):
+    final = "library.db.20260101T000000.000000Z.by-hand.bak"
+    half = folder / temporary_name("partial", final)
+    former = folder / f"{final}.partial"  # of mlib 0.1
+    other = folder / f"other.db{final.removeprefix('library.db')}.partial"
+    for partial in (half, former, other):
         partial.write_bytes(b"half")
-    os.utime(old, (1, 1))
     library.backup("second")
-    assert (old.exists(), young.exists()) == (False, True)
+    assert [each.exists() for each in (half, former, other)] == [True, True, True]
+    two_days_on = time.time() + 2 * 86_400  # nothing can make a file's last change an old one
+    monkeypatch.setattr(time, "time", lambda: two_days_on)
+    with half.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as whoever is making one does
+        library.backup("third")
+        assert [each.exists() for each in (half, former, other)] == [True, False, True]
+    library.backup("fourth")
+    assert [each.exists() for each in (half, other)] == [False, True]

@@ -15,6 +15,7 @@ from tests.inprocess import mlib_here
 from tests.libraries import OTHER, SHA, dump, put_model
 from tests.tools import mlib
 
+from mlib.core.disk.writing import looked_at
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.db.opening import open_library
 from mlib.services.backing_up import back_up, known_backups, plan_restore, restore
@@ -31,7 +32,7 @@ def changed_since_backup(library: Library) -> tuple[str, object]:
     """A backup's path and what it holds; the library holds something else by now."""
     put_model(library, notes="mine")
     before = dump(library.path)
-    backup = back_up(library, None, may_replace=False)
+    backup = back_up(library, None)
     put_model(library, OTHER)
     library.close()
     return backup, before
@@ -215,7 +216,7 @@ def test_a_library_that_one_may_not_open_is_restored(library: Library) -> None:
 def test_a_bad_backup_is_refused_and_the_newest_good_one_is_found(library: Library, tmp_path: Path) -> None:
     good, _ = changed_since_backup(library)
     with open_library(library.path, mode="write") as opened:
-        newer = back_up(opened, None, may_replace=False)
+        newer = back_up(opened, None)
     content = bytearray(Path(newer).read_bytes())
     content[5000:9000] = b"\xff" * 4000
     Path(newer).write_bytes(content)
@@ -269,22 +270,22 @@ def test_nothing_is_replaced_while_another_program_writes(
 def test_a_backup_of_ones_own_is_whole_and_replaces_nothing_unasked(library: Library, tmp_path: Path) -> None:
     put_model(library, notes="mine")
     to = tmp_path / "mine.db"
-    assert back_up(library, str(to), may_replace=False) == str(to)
+    assert back_up(library, str(to)) == str(to)
     assert dump(to) == dump(library.path)
     with pytest.raises(Refused):
-        back_up(library, str(to), may_replace=False)
+        back_up(library, str(to))
     put_model(library, OTHER)
-    back_up(library, str(to), may_replace=True)
+    back_up(library, str(to), replaces=looked_at(str(to)))
     assert dump(to) == dump(library.path)
     assert os.listdir(tmp_path / "library") == ["library.db"] or known_backups(library.path) == []
     with pytest.raises(Refused):
-        back_up(library, library.path, may_replace=True)
+        back_up(library, library.path, replaces=looked_at(library.path))
 
 
 def test_what_mlib_backs_up_by_itself_never_pushes_out_what_was_made_on_purpose(library: Library) -> None:
     put_model(library, notes="mine")
-    mine = [back_up(library, None, may_replace=False) for _ in range(7)][-5:]
+    mine = [back_up(library, None) for _ in range(7)][-5:]
     own = [library.backup("before-prune") for _ in range(7)][-5:]
     assert [each.path for each in reversed(known_backups(library.path))] == [*mine, *own]
-    newer = back_up(library, None, may_replace=False)
+    newer = back_up(library, None)
     assert [each.path for each in reversed(known_backups(library.path))] == [*mine[1:], *own, newer]

@@ -14,9 +14,8 @@ from tests.services.files_meant import journal, listing
 from tests.services.shelf import SIZE
 from tests.tools import set_age, write_bytes, write_model
 
+from mlib.core.disk.entries import temporary_name
 from mlib.core.models import Stat
-from mlib.core.placing import linking
-from mlib.core.placing.copying import temporary_beside
 from mlib.services.digesting import digest_models
 from mlib.services.duplicating import (
     Copy,
@@ -294,15 +293,17 @@ class TestHardlink:
     def test_what_a_run_that_was_killed_left_is_used_up(
         self, shelf: Shelf, copies: list[Path], environ: dict[str, str]
     ) -> None:
-        os.link(copies[0], temporary_beside(str(copies[1]), "link"))
+        os.link(copies[0], shelf.loras / temporary_name("link", copies[1].name))
         assert run(shelf, "hardlink", environ).failed == []
         assert listing(shelf.loras) == ["a.safetensors", "bb.safetensors", "other.safetensors"]
 
-    def test_a_last_name_in_the_way_is_not_removed(self, tmp_path: Path) -> None:
-        write_bytes(tmp_path / "x", b"content")
-        with pytest.raises(FileExistsError):
-            linking._clear(str(tmp_path / "x"))
-        assert (tmp_path / "x").exists()
+    def test_a_last_name_is_not_removed(
+        self, shelf: Shelf, copies: list[Path], environ: dict[str, str]
+    ) -> None:
+        last = shelf.loras / temporary_name("link", copies[1].name)
+        write_bytes(last, b"content")
+        assert run(shelf, "hardlink", environ).failed == []
+        assert last.exists()
 
 
 class TestTrash:

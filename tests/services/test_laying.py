@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pytest
 from tests.services.files_meant import directories_listed
 from tests.tools import write_bytes, write_model
 
+from mlib.core.disk.entries import temporary_name
 from mlib.db import models, tags
 from mlib.services.laying import LayReport, lay_sidecars, plan_sidecars
 
@@ -195,22 +196,34 @@ def test_a_folder_is_listed_once_however_many_models_are_in_it(
 
 def test_what_a_killed_run_left_in_the_folder_is_swept(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     described(shelf)
-    with subprocess.Popen(["true"]) as process:
-        gone = shelf.loras / f".mlib-{process.pid}.partial"
-    running = shelf.loras / f".mlib-{os.getppid()}.partial"
+    half, held, aside = (
+        shelf.loras / temporary_name(purpose, "a.metadata.json")
+        for purpose in ("partial", "partial", "aside")
+    )
     copy = shelf.loras / ".mlib-copy-0123456789abcdef"
-    for path in (gone, running, copy):
+    for path in (half, held, aside, copy):
         path.write_bytes(b"{")
     two_days_on = time.time() + 2 * 86_400  # nothing can make a file's last change an old one
     monkeypatch.setattr(time, "time", lambda: two_days_on)
-    lay(shelf)
-    assert [path.exists() for path in (gone, running, copy)] == [False, True, True]
+    with held.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lay(shelf)
+    assert [path.exists() for path in (half, held, copy)] == [False, True, True]
 
 
 def test_what_was_begun_today_is_left(shelf: Shelf) -> None:
     described(shelf)
-    with subprocess.Popen(["true"]) as process:
-        gone = shelf.loras / f".mlib-{process.pid}.partial"
-    gone.write_bytes(b"{")
+    half = shelf.loras / temporary_name("partial", "a.metadata.json")
+    half.write_bytes(b"{")
     lay(shelf)
-    assert gone.exists()
+    assert half.exists()
+
+
+def test_a_sidecar_that_a_killed_run_had_moved_aside_is_had_back(shelf: Shelf) -> None:
+    described(shelf)
+    aside = shelf.loras / temporary_name("aside", "a.metadata.json")
+    aside.write_bytes(b'{"theirs": 1}')
+    assert [problem.code for problem in lay(shelf).problems] == ["changed_since"]
+    assert not aside.exists()
+    assert lay(shelf).problems == []
+    assert said(shelf.loras / "a.metadata.json")["theirs"] == 1

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import sqlite3
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from mlib.core.disk.entries import unlink_own
+from mlib.core.disk.leftovers import sweep
+from mlib.core.disk.writing import failed, placed_new, placed_over
 from mlib.core.errors import MlibError
-from mlib.core.replacing import failed, placed_new, placed_over, sync_directory
 from mlib.db.connections import backup_directory, backups, connect
 from mlib.db.faults import explained
+
+if TYPE_CHECKING:
+    from mlib.core.models import Stat
 
 #: So many of those that a person asked for are kept, and so many of those that mlib makes by itself.
 BACKUPS_KEPT = 5
@@ -28,44 +33,58 @@ def make_backup(path: str, reason: str) -> str:
     Raises MlibError (`backup_failed`, `disk_full`, `library_corrupt`, ...).
     """
     directory = backup_directory(path)
-    final = os.path.join(directory, f"{os.path.basename(path)}.{_stamp()}.{reason}.bak")
-    partial = f"{final}.partial"
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _copy(path, partial)
-        with open(partial, "rb") as copy:
-            os.fsync(copy.fileno())
-        os.replace(partial, final)
-        sync_directory(directory)
-    except sqlite3.Error as error:
-        raise explained(error, partial) from error
+        final = _make(path, os.path.join(directory, os.path.basename(path)), reason)
     except OSError as error:
         raise MlibError(
             "backup_failed", f"cannot back up to {directory}: {error.strerror or error}"
         ) from error
-    finally:
+    for old in _surplus(path, reason):
         with suppress(OSError):
-            os.unlink(partial)
-    alike = [each for each in backups(path) if _is_by_hand(each) == (reason == BY_HAND)]
-    for old in [*alike[:-BACKUPS_KEPT], *_left_behind(path)]:
-        with suppress(OSError):
-            os.unlink(old)
+            unlink_own(old)
+    sweep(directory, library=os.path.basename(path))
     return final
+
+
+def _make(path: str, beginning: str, reason: str) -> str:
+    while True:
+        final = f"{beginning}.{_stamp()}.{reason}.bak"
+        try:
+            with placed_new(final) as partial:
+                try:
+                    _copy(path, partial)
+                except sqlite3.Error as error:
+                    raise explained(error, partial) from error
+        except MlibError as error:
+            if isinstance(error.__cause__, OSError) and error.code != "file_exists":
+                raise error.__cause__ from None
+            if error.code != "file_exists":
+                raise
+        else:
+            return final
+
+
+def _surplus(path: str, reason: str) -> list[str]:
+    """The backups of a kind that are too many, the oldest of them."""
+    return [each for each in backups(path) if _is_by_hand(each) == (reason == BY_HAND)][:-BACKUPS_KEPT]
 
 
 def discard(backup: str) -> None:
     """Remove a backup that holds nothing which the library does not."""
     with suppress(OSError):  # it does no harm
-        os.unlink(backup)
+        unlink_own(backup)
 
 
-def copy_to(path: str, to: str, *, may_replace: bool) -> None:
+def copy_to(path: str, to: str, *, replaces: Stat | None) -> None:
     """Copy the library at `path` to a file of the user's own, whole and checked.
 
-    Raises Refused (`file_exists`) and MlibError (`disk_full`, `cannot_write`, `library_corrupt`, ...).
+    What it `replaces` is as `looked_at` told it, None where nothing was. Raises Refused (`file_exists`) and
+    MlibError (`disk_full`, `cannot_write`, `changed_since`, `library_corrupt`, ...).
     """
-    with (placed_over if may_replace else placed_new)(to) as partial:
+    if os.path.islink(to):  # to nothing, or `placed_over` would see to it: it stays a link
+        to = os.path.realpath(to)
+    with placed_new(to) if replaces is None else placed_over(to, was=replaces) as partial:
         try:
             _copy(path, partial)
         except sqlite3.Error as error:
@@ -76,14 +95,6 @@ def copy_to(path: str, to: str, *, may_replace: bool) -> None:
 
 def _is_by_hand(backup: str) -> bool:
     return backup.endswith(f".{BY_HAND}.bak")
-
-
-def _left_behind(path: str) -> list[str]:
-    """Partial backups so old that whoever was making them is gone."""
-    long_ago = time.time() - 86_400
-    beginning = os.path.join(backup_directory(path), os.path.basename(path) + ".")
-    partials = glob.glob(glob.escape(beginning) + "*.partial")
-    return [partial for partial in partials if os.stat(partial).st_mtime < long_ago]
 
 
 def _copy(path: str, to: str) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mlib.core import exchange
+from mlib.core.disk.writing import failed
 from mlib.core.errors import MlibError, NotFound, Refused
 from mlib.core.opening import open_for_reading
-from mlib.core.replacing import failed
 from mlib.db import exports
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps
 from mlib.db.untrusted import open_untrusted

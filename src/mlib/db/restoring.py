@@ -10,13 +10,24 @@ import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlib.core.disk.entries import (
+    Directory,
+    Folders,
+    Held,
+    link_new,
+    make_temporary,
+    remove_own,
+    rename_reserved,
+    replace,
+    unlink_own,
+)
+from mlib.core.disk.writing import failed, looked_at, placed_new
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
-from mlib.core.replacing import failed, sync_directory
 from mlib.db.connections import backup_directory, backups, connect
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _NAME = re.compile(r"\.(\d{8}T\d{6}\.\d{6}Z)\.(.+)\.bak")
 #: What SQLite keeps beside a database.
@@ -119,21 +130,37 @@ def restore(path: str, backup: str) -> Restored:
     path = os.path.realpath(path)
     check(backup)
     check_place(path, backup)
-    fresh = f"{path}.restoring"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        _copy(backup, fresh)
-        with _held(path):
-            kept = _keep(path)
-            os.replace(fresh, path)
-            sync_directory(os.path.dirname(path))
+        kept = _put(backup, path)
     except OSError as error:
         raise failed(path, error) from error
-    finally:
-        for suffix in ("", *_BESIDE):
-            with suppress(OSError):
-                os.unlink(fresh + suffix)
     return Restored(backup, kept)
+
+
+def _put(backup: str, path: str) -> str | None:
+    """Let a copy of the backup be the library; what was there is kept under the name that is returned."""
+    folder, name = os.path.split(path)
+    with Directory(folder) as directory:
+        fresh, descriptor = make_temporary(directory, "partial", name)
+        try:
+            _copy(backup, directory.path_of(fresh))
+            os.fsync(descriptor)
+            while True:
+                with _held(path) as is_current:
+                    if not is_current():  # another restore came first
+                        continue
+                    was = looked_at(path)
+                    if was is None:
+                        rename_reserved(directory, fresh, directory, name)
+                        return None
+                    kept = _keep(path)
+                    # Our own lock keeps the library open: nobody else can be writing to it.
+                    replace(directory, fresh, name, was=was, is_right=Held.is_unchanged_at)
+                    return kept
+        finally:
+            remove_own(directory, fresh, descriptor)
+            os.close(descriptor)
 
 
 def _check(connection: sqlite3.Connection, path: str) -> None:
@@ -158,10 +185,6 @@ def _bad(path: str, reason: str) -> MlibError:
 
 def _copy(backup: str, fresh: str) -> None:
     """A checked copy of the backup that is on the disk."""
-    for suffix in ("", *_BESIDE):
-        with suppress(FileNotFoundError):
-            os.unlink(fresh + suffix)  # of a restore that was killed
-    os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         with closing(connect(backup, "ro")) as source, closing(connect(fresh, "rw")) as target:
             source.backup(target)
@@ -172,26 +195,29 @@ def _copy(backup: str, fresh: str) -> None:
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_IOERR"):
             raise MlibError("library_io_error", f"cannot be read or written ({error}): {fresh}") from error
         raise _bad(backup, str(error)) from error
-    with open(fresh, "rb") as copy:
-        os.fsync(copy.fileno())
 
 
 @contextmanager
-def _held(path: str) -> Iterator[None]:
+def _held(path: str) -> Iterator[Callable[[], bool]]:
     """Keep other programs from writing to the library meanwhile, as far as it can still be opened.
 
-    To open it also ends what a crash left unfinished, so that no journal is left that would be played back
-    into the restored library. A library that cannot be opened was not whole with its journal either: that
-    goes aside with it.
+    What the block gets tells whether what is held is what lies at `path`. To open it also ends what a crash
+    left unfinished, so that no journal is left that would be played back into the restored library. A library
+    that cannot be opened was not whole with its journal either: that goes aside with it.
     """
-    if not os.path.exists(path):
+    before = _identity(path)
+
+    def is_current() -> bool:
+        return _identity(path) == before
+
+    if before is None:
         _set_aside_what_is_beside(path)
-        yield
+        yield is_current
         return
     try:
         connection = connect(path, "rw")
     except sqlite3.Error:
-        yield
+        yield is_current
         return
     try:
         try:
@@ -205,56 +231,68 @@ def _held(path: str) -> Iterator[None]:
                     f"another program uses the library: {path}",
                     hint="try again when it has ended",
                 ) from error
-        yield
+        yield is_current
     finally:
         connection.close()
 
 
-def _keep(path: str) -> str | None:
-    """Give what is there a second name, and its journals with it; the name."""
-    if not os.path.exists(path):
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
         return None
-    kept = f"{path}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.replaced"
-    number = 1
-    while os.path.lexists(kept):
-        number += 1
-        kept = f"{path}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{number}.replaced"
-    _second_name(path, kept)
+    return status.st_dev, status.st_ino
+
+
+def _keep(path: str) -> str:
+    """Give what is there a second name, and its journals with it; the name."""
+    kept = _second_name(path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
     for suffix in _BESIDE:
         if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
-            _second_name(path + suffix, kept + suffix)
-    sync_directory(os.path.dirname(path))
+            _link_or_copy(path + suffix, kept + suffix)
+    with Directory(os.path.dirname(path)) as directory:
+        directory.sync()
     _remove_what_is_beside(path)
     return kept
 
 
-def _second_name(path: str, name: str) -> None:
+def _second_name(path: str, moment: str) -> str:
+    number = 1
+    while True:
+        name = f"{path}.{moment}{'' if number == 1 else f'-{number}'}.replaced"
+        try:
+            _link_or_copy(path, name)
+        except (FileExistsError, Refused):
+            number += 1
+        else:
+            return name
+
+
+def _link_or_copy(path: str, name: str) -> None:
     try:
-        os.link(path, name)
+        link_new(path, name)
     except FileExistsError:
         raise
     except OSError:  # a file system that knows no links
-        shutil.copy2(path, name)
-        with open(name, "rb") as copy:
-            os.fsync(copy.fileno())
+        with placed_new(name) as partial:
+            shutil.copyfile(path, partial)
 
 
 def _set_aside_what_is_beside(path: str) -> None:
     """A journal without its library would be played back into the next one; one that is empty is none."""
-    for suffix in _BESIDE:
-        if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
-            os.replace(path + suffix, f"{path}.{time.time_ns()}.replaced{suffix}")
+    with Folders() as folders:
+        for suffix in _BESIDE:
+            if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
+                directory, name = folders.split(path + suffix)
+                aside = f"{os.path.basename(path)}.{time.time_ns()}.replaced{suffix}"
+                rename_reserved(directory, name, directory, aside)
     _remove_what_is_beside(path)
 
 
 def _remove_what_is_beside(path: str) -> None:
-    removed = False
     for suffix in _BESIDE:
         with suppress(FileNotFoundError):
-            os.unlink(path + suffix)
-            removed = True
-    if removed:
-        sync_directory(os.path.dirname(path))
+            unlink_own(path + suffix)
 
 
 def _moment(stamp: str) -> int:

@@ -14,6 +14,7 @@ from mlib.db.backups import BY_HAND, copy_to, discard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlib.core.models import Stat
     from mlib.db.library import Library
     from mlib.db.restoring import Backup
 
@@ -29,16 +30,17 @@ class RestoreReport:
     replaces: bool
 
 
-def back_up(library: Library, to: str | None, *, may_replace: bool) -> str:
+def back_up(library: Library, to: str | None, *, replaces: Stat | None = None) -> str:
     """Make a backup now, whole and checked; its path. With `to` it lies there, and is never removed by mlib.
 
-    Raises Refused (`file_exists`), MlibError (`backup_failed`, `disk_full`, `cannot_write`).
+    What it `replaces` there is as `looked_at` told it. Raises Refused (`file_exists`), MlibError
+    (`backup_failed`, `disk_full`, `cannot_write`, `changed_since`).
     """
     if to is None:
         return library.backup(BY_HAND)
     if os.path.exists(to) and os.path.samefile(to, library.path):
         raise Refused("same_file", f"this is the library itself: {to}")
-    copy_to(library.path, to, may_replace=may_replace)
+    copy_to(library.path, to, replaces=replaces)
     return os.path.abspath(to)
 
 
@@ -49,7 +51,7 @@ def backed_up(library: Library) -> Iterator[bytes]:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "library.db")
-        copy_to(library.path, path, may_replace=False)
+        copy_to(library.path, path, replaces=None)
         with open(path, "rb") as copy:
             while part := copy.read(_PART):
                 yield part

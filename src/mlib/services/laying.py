@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import is_model_name
 from mlib.core.compare import stat_of
+from mlib.core.disk.leftovers import settle, sweep
+from mlib.core.disk.writing import looked_at, write_new, write_over
 from mlib.core.errors import MlibError
-from mlib.core.leftovers import sweep
 from mlib.core.models import OtherHashes, Problem
-from mlib.core.replacing import write_new, write_over
 from mlib.core.sidecars.companions import stem_of
 from mlib.core.sidecars.filling import Named, mismatch
 from mlib.core.sidecars.kept import packed
@@ -193,14 +194,17 @@ def _check_is_about(content: bytes, path: str, row: KnownFile, known: OtherHashe
 
 
 def _write(planned: Planned) -> None:
+    with suppress(OSError):  # a run that was killed may have moved it aside
+        settle(planned.path)
+    was = looked_at(planned.path)
     if _read(planned.path) != planned.before:
         raise MlibError("changed_since", f"it changed meanwhile, and is left alone: {planned.path}")
     content = [planned.text.encode() + b"\n"]
     if planned.before is None:
         write_new(planned.path, content, mode=0o644)
-    else:
+    elif was is not None:
         mode = stat.S_IMODE(os.stat(planned.path).st_mode)
-        write_over(planned.path, content, mode=mode)
+        write_over(planned.path, content, was=was, content=planned.before, mode=mode)
 
 
 def _note(library: Library, planned: Planned) -> None:

@@ -6,16 +6,16 @@ import os
 import stat
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlib.core.compare import is_racy, stat_of
+from mlib.core.disk.entries import Folders, is_other_spelling, rename_new, rename_reserved
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
 from mlib.core.models import Problem
 from mlib.core.placing.beside import renamed
 from mlib.core.placing.journal import cut_off, noted
 from mlib.core.placing.moving import Step, explained, move_together, remove_source, step
-from mlib.core.placing.renaming import is_other_spelling
 from mlib.core.rereading import reread
 from mlib.core.times import now
 from mlib.db import files, given, roots, sidecars
@@ -33,6 +33,18 @@ if TYPE_CHECKING:
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
     from mlib.services.filework.meant import Meant
+
+
+#: How files get their names: never where anything could come up meanwhile, or as well as the disk can do it.
+Way = Literal["exclusive", "reserved"]
+
+
+class _How(NamedTuple):
+    """The command as the journal has it, how files get their names, and who is told of the bytes copied."""
+
+    command: str
+    way: Way
+    emit: Emit
 
 
 class Move(NamedTuple):
@@ -82,13 +94,20 @@ class MoveReport:
 
 
 def move(
-    library: Library, meant: Sequence[Meant], dest: str, *, dry_run: bool = False, emit: Emit = silent
+    library: Library,
+    meant: Sequence[Meant],
+    dest: str,
+    *,
+    way: Way = "exclusive",
+    dry_run: bool = False,
+    emit: Emit = silent,
 ) -> MoveReport:
     """Move the file that each REF means to DEST: a directory, or for a single one a new path.
 
-    Each goes with its companions or not at all; nothing is overwritten. The rows follow, so that the next
-    scan has nothing to read. Raises MlibError where there is but one; of several, those that cannot go are
-    told and the others go.
+    Each goes with its companions or not at all; nothing is overwritten. On a disk that cannot rename without
+    that risk, only the `reserved` way does it: an empty file takes the name first. The rows follow, so that
+    the next scan has nothing to read. Raises MlibError where there is but one; of several, those that cannot
+    go are told and the others go.
     """
     known = roots.all_roots(library)
     wanted = list(dict.fromkeys(meant))  # two copies of a model, each named by its path, are two
@@ -99,11 +118,17 @@ def move(
         return place_of(dest, row.name, known)
 
     with nullcontext() if dry_run else touching(library):
-        return _move_all(library, wanted, place, command="mv", dry_run=dry_run, emit=emit)
+        return _move_all(library, wanted, place, _How("mv", way, emit), dry_run=dry_run)
 
 
 def rename(
-    library: Library, meant: Meant, name: str, *, dry_run: bool = False, emit: Emit = silent
+    library: Library,
+    meant: Meant,
+    name: str,
+    *,
+    way: Way = "exclusive",
+    dry_run: bool = False,
+    emit: Emit = silent,
 ) -> MoveReport:
     """Give the file that is meant another name, and its companions too. Raises MlibError."""
     known = roots.all_roots(library)
@@ -112,17 +137,16 @@ def rename(
         return renamed_place(row.directory, row.name, name, known)
 
     with nullcontext() if dry_run else touching(library):
-        return _move_all(library, [meant], place, command="rename", dry_run=dry_run, emit=emit)
+        return _move_all(library, [meant], place, _How("rename", way, emit), dry_run=dry_run)
 
 
 def _move_all(
     library: Library,
     meant: Sequence[Meant],
     place: Callable[[KnownFile], Place],
+    how: _How,
     *,
-    command: str,
     dry_run: bool,
-    emit: Emit,
 ) -> MoveReport:
     report = MoveReport()
     plans = _Plans(Around(library), cut_off(library.path), leaving=set(), taken=set())
@@ -133,7 +157,7 @@ def _move_all(
             planned = _plan(row, place(row), plans)
             links = links_to(library, row) if planned.place.path != row.path else ()
             if not dry_run:
-                report.copied_bytes += _carry_out(library, planned, command=command, emit=emit)
+                report.copied_bytes += _carry_out(library, planned, how)
                 links = dangling(links)
         except MlibError as error:
             if len(meant) == 1:
@@ -191,13 +215,18 @@ def _sorted_out(planned: Move, plans: _Plans) -> Move:
     for each in planned.steps:
         if each.target in plans.taken or any(each.target == other.target for other in steps):
             raise _exists(each.target)
-        if not os.path.lexists(each.target) or is_other_spelling(each.source, each.target):
+        if not os.path.lexists(each.target) or _is_respelled(each):
             steps.append(each)
         elif (each.source, each.target) in plans.interrupted and _is_same(each):
             copied.append(each)
         else:
             raise _exists(each.target)
     return planned._replace(steps=tuple(steps), copied=tuple(copied))
+
+
+def _is_respelled(each: Step) -> bool:
+    with Folders() as folders:
+        return is_other_spelling(*folders.split(each.source), *folders.split(each.target))
 
 
 def _exists(path: str) -> MlibError:
@@ -217,7 +246,7 @@ def _is_same(each: Step) -> bool:
     return one is not None and other is not None and one.sha256 == other.sha256
 
 
-def _carry_out(library: Library, planned: Move, *, command: str, emit: Emit) -> int:
+def _carry_out(library: Library, planned: Move, how: _How) -> int:
     """Move the files, then the row; the bytes that were copied to another file system."""
     row, place = planned.row, planned.place
     if row.path == place.path:
@@ -229,12 +258,13 @@ def _carry_out(library: Library, planned: Move, *, command: str, emit: Emit) -> 
     def advance(size: int) -> None:
         nonlocal copied_bytes
         if not copied_bytes:
-            emit(HashingStarted(len(steps), sum(each.stat.size_bytes for each in steps)))
+            how.emit(HashingStarted(len(steps), sum(each.stat.size_bytes for each in steps)))
         copied_bytes += size
-        emit(HashingAdvanced(copied_bytes))
+        how.emit(HashingAdvanced(copied_bytes))
 
-    with noted(library.path, command, sha256=row.sha256, moves=pairs):
-        moved = move_together(planned.steps, advance=advance)
+    rename = rename_new if how.way == "exclusive" else rename_reserved
+    with noted(library.path, how.command, sha256=row.sha256, moves=pairs):
+        moved = move_together(planned.steps, rename=rename, advance=advance)
         for each in planned.copied:
             remove_source(each)
         arrived = row._replace(

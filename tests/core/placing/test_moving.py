@@ -9,10 +9,9 @@ import pytest
 from tests.libraries import snapshot
 from tests.tools import set_age, write_bytes
 
+from mlib.core.disk.entries import Directory, rename_new, temporary_name
 from mlib.core.errors import MlibError
-from mlib.core.placing.copying import Copied, publish, temporary_beside
 from mlib.core.placing.moving import Step, move_together, step
-from mlib.core.placing.renaming import rename_new
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,19 +83,17 @@ def test_if_one_is_gone_all_stay(here: Path, there: Path) -> None:
     assert os.listdir(there) == []
 
 
-def test_if_it_is_interrupted_all_stay(here: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_it_is_interrupted_all_stay(here: Path, there: Path) -> None:
     """Right after a name was given, before anything has noted that."""
 
-    def interrupted(source: str, target: str) -> None:
-        rename_new(source, target)
-        if target == str(there / "b"):
+    def interrupted(source: Directory, name: str, target: Directory, new_name: str) -> None:
+        rename_new(source, name, target, new_name)
+        if (target.path, new_name) == (str(there), "b"):
             raise KeyboardInterrupt
 
     before = snapshot(here)
-    monkeypatch.setattr("mlib.core.placing.moving.rename_new", interrupted)
-    monkeypatch.setattr("mlib.core.placing.copying.rename_new", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        move_together(steps(here, there))
+        move_together(steps(here, there), rename=interrupted)
     assert snapshot(here) == before
     assert os.listdir(there) == []
 
@@ -141,25 +138,26 @@ class TestCopies:
 
         def forgetful(descriptor: int) -> None:
             real(descriptor)
-            if os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")).startswith(".mlib-copy"):
+            if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".copy"):
                 os.pwrite(descriptor, b"?", 1_000_000)
 
         monkeypatch.setattr(os, "fsync", forgetful)
         assert code(steps(here, memory_disk, ["a"])) == "copy_differs"
         assert (os.listdir(memory_disk), sorted(os.listdir(here))) == ([], ["a", "b", "c"])
 
-    def test_what_a_copy_that_was_cut_off_left_is_used_up(self, here: Path, memory_disk: Path) -> None:
-        left = temporary_beside(str(memory_disk / "a"), "copy")
-        with open(left, "wb") as file:
-            file.write(b"x" * 20_000_000)
+    def test_what_a_copy_that_was_cut_off_left_goes(self, here: Path, memory_disk: Path) -> None:
+        left = memory_disk / temporary_name("copy", "a")
+        left.write_bytes(b"x" * 20_000_000)
+        other = memory_disk / temporary_name("copy", "b")
+        other.write_bytes(b"x")
         move_together(steps(here, memory_disk, ["a"]))
-        assert os.listdir(memory_disk) == ["a"]
+        assert sorted(os.listdir(memory_disk)) == sorted(["a", other.name])
         assert (memory_disk / "a").read_bytes() == b"a" * 3_000_000
 
-    def test_two_at_once_do_not_write_to_one_copy(self, here: Path, memory_disk: Path) -> None:
+    def test_two_at_once_do_not_copy_to_one_name(self, here: Path, memory_disk: Path) -> None:
         import fcntl
 
-        with open(temporary_beside(str(memory_disk / "a"), "copy"), "wb") as other:
+        with (memory_disk / temporary_name("copy", "a")).open("wb") as other:
             fcntl.flock(other, fcntl.LOCK_EX)
             other.write(b"theirs")
             other.flush()
@@ -167,14 +165,16 @@ class TestCopies:
         assert (memory_disk / os.path.basename(other.name)).read_bytes() == b"theirs"
 
     def test_an_original_that_changed_in_the_end_is_kept_beside_the_copy(
-        self, here: Path, memory_disk: Path, monkeypatch: pytest.MonkeyPatch
+        self, here: Path, memory_disk: Path
     ) -> None:
-        def written_to(copied: Copied) -> None:
-            publish(copied)
-            (here / "a").write_bytes(b"new words")
+        def written_to(source: Directory, name: str, target: Directory, new_name: str) -> None:
+            rename_new(source, name, target, new_name)
+            if new_name == "a":
+                (here / "a").write_bytes(b"new words")
 
-        monkeypatch.setattr("mlib.core.placing.moving.publish", written_to)
-        assert code(steps(here, memory_disk, ["a"])) == "half_moved"
+        with pytest.raises(MlibError) as caught:
+            move_together(steps(here, memory_disk, ["a"]), rename=written_to)
+        assert caught.value.code == "half_moved"
         assert (here / "a").read_bytes() == b"new words"
         assert (memory_disk / "a").read_bytes() == b"a" * 3_000_000
 

@@ -13,11 +13,11 @@ import pytest
 from tests.libraries import snapshot
 from tests.tools import set_age, write_bytes
 
+from mlib.core.disk.entries import Directory, rename_reserved
 from mlib.core.errors import MlibError
 from mlib.core.models import Root
 from mlib.core.placing import trashing
 from mlib.core.placing.moving import step
-from mlib.core.placing.renaming import rename_new
 from mlib.core.placing.trashing import Trashed, bins_for, put_back, trash_together
 from mlib.core.walk import Scope, walk
 
@@ -191,13 +191,13 @@ class TestNothingByHalves:
     def test_what_was_put_in_its_place_in_the_very_moment_is_put_back(
         self, here: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def late(source: str, target: str) -> None:
-            if source == str(here / "a"):
+        def late(source: Directory, name: str, target: Directory, new_name: str) -> None:
+            if name == "a":
                 write_bytes(here / "new", b"somebody's work")
                 (here / "new").rename(here / "a")
-            rename_new(source, target)
+            rename_reserved(source, name, target, new_name)
 
-        monkeypatch.setattr("mlib.core.placing.trashing.rename_new", late)
+        monkeypatch.setattr("mlib.core.placing.trashing.rename_reserved", late)
         with pytest.raises(MlibError) as caught:
             trash([here / "a"], environ)
         assert caught.value.code == "changed"

@@ -37,6 +37,7 @@ def backup(
             raise WrongUsage("bad_options", "--list writes nothing: it wants no FILE")
         _list(library_path(ctx, library), as_json=as_json)
         return
+    from mlib.core.disk.writing import looked_at
     from mlib.services.backing_up import back_up, backed_up
 
     if to == "-":
@@ -52,11 +53,12 @@ def backup(
         return
     made = None
     with open_for(ctx, library, mode="read") as opened:
-        is_there = to is not None and os.path.lexists(to)
         if not dry_run:
-            if is_there:
+            replaces = None
+            if to is not None and os.path.lexists(to):
+                replaces = looked_at(to)
                 confirm(f"replace {to}", yes=yes)
-            made = back_up(opened, to, may_replace=is_there)
+            made = back_up(opened, to, replaces=replaces)
     path = made or (os.path.abspath(to) if to is not None else None)
     size = os.path.getsize(made) if made else None
     if as_json:

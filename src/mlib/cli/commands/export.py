@@ -155,10 +155,11 @@ def _targets(library: Library, refs: list[str] | None, query: str | None) -> lis
 
 
 def _write(to: str, lines: Iterator[str], *, yes: bool) -> int:
-    from mlib.core.replacing import write_new, write_over
+    from mlib.core.disk.writing import looked_at, write_new, write_over
 
     parts = (line.encode("utf-8", "backslashreplace") + b"\n" for line in lines)
     if not os.path.lexists(to):
         return write_new(to, parts)
+    was = looked_at(to)
     confirm(f"replace {to}", yes=yes)
-    return write_over(to, parts)
+    return write_new(os.path.realpath(to), parts) if was is None else write_over(to, parts, was=was)

@@ -13,7 +13,17 @@ from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOptio
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from mlib.services.moving import MoveReport
+    from mlib.services.moving import MoveReport, Way
+
+
+NoExclusiveOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-exclusive",
+        help="Go on where a disk (exFAT by FUSE) cannot rename without the risk of replacing a file "
+        "that another program makes in that moment.",
+    ),
+]
 
 
 def mv(
@@ -26,6 +36,7 @@ def mv(
         ),
     ],
     query: QueryOption = None,
+    no_exclusive: NoExclusiveOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -48,7 +59,8 @@ def mv(
         Progress(wanted=not quiet) as progress,
     ):
         meant = files_chosen(opened, refs, query)
-        report = move(opened, meant, dest, dry_run=dry_run, emit=progress.emit)
+        way: Way = "reserved" if no_exclusive else "exclusive"
+        report = move(opened, meant, dest, way=way, dry_run=dry_run, emit=progress.emit)
     report_moves(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 

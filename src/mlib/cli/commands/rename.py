@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlib.cli.commands.mv import NoExclusiveOption, report_moves
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for
+
+if TYPE_CHECKING:
+    from mlib.services.moving import Way
 
 
 def rename(
@@ -15,6 +19,7 @@ def rename(
     name: Annotated[
         str, typer.Argument(metavar="NEWNAME", help="The file's new name; its extension may be left out.")
     ],
+    no_exclusive: NoExclusiveOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -24,11 +29,11 @@ def rename(
 
     What lies beside it is renamed too. To change only what you call the model, use `mlib update --name`.
     """
-    from mlib.cli.commands.mv import report_moves
     from mlib.cli.meant import files_chosen
     from mlib.services.moving import rename as rename_file
 
     with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
         (meant,) = files_chosen(opened, [ref], None)
-        report = rename_file(opened, meant, name, dry_run=dry_run)
+        way: Way = "reserved" if no_exclusive else "exclusive"
+        report = rename_file(opened, meant, name, way=way, dry_run=dry_run)
     report_moves(report, dry_run=dry_run, as_json=as_json, quiet=quiet)

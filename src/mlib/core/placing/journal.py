@@ -9,13 +9,12 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core import times
+from mlib.core.disk.entries import HALF_MOVED
 from mlib.core.errors import MlibError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-#: The code of an error that left some files here and some there.
-HALF_MOVED = "half_moved"
 #: How much of the end of a journal is looked at for what was cut off.
 _TAIL = 4 << 20
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlib.core.compare import stat_of
+from mlib.core.disk.entries import Folders, changed, replace, second_name
+from mlib.core.disk.leftovers import sweep_for
 from mlib.core.errors import MlibError
-from mlib.core.placing.copying import changed, temporary_beside
-from mlib.core.placing.renaming import sync_directory
 
 if TYPE_CHECKING:
     from mlib.core.models import Stat
@@ -25,30 +24,18 @@ def replace_by_link(path: str, *, by: str, expected: Stat, kept: Stat) -> None:
     `other_permissions`, `cannot_link`) with everything as it was.
     """
     check_linkable(path, by, expected=expected, kept=kept)
-    temporary = temporary_beside(path, "link")
     try:
-        _clear(temporary)
-        os.link(by, temporary, follow_symlinks=False)
-        try:
-            check_linkable(path, temporary, expected=expected, kept=kept)
-            os.rename(temporary, path)
-        except BaseException:  # Ctrl-C too: the second name goes, the file keeps its first
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        with Folders() as folders:
+            directory, name = folders.split(path)
+            beside, kept_name = folders.split(by)
+            sweep_for(directory, name, "link")
+            with second_name(beside, kept_name, directory, name) as temporary:
+                _check(directory.stat(name), directory.stat(temporary), path, by, (expected, kept))
+                replace(directory, temporary, name, was=expected)
     except OSError as error:
         code = "other_file_system" if error.errno == errno.EXDEV else "cannot_link"
         why = (error.strerror or str(error)).lower()
         raise MlibError(code, f"cannot link {path} to {by}: {why}") from error
-    sync_directory(os.path.dirname(path))
-
-
-def _clear(temporary: str) -> None:
-    """Remove the second name of a file that a run which was killed has left; never a last one."""
-    with suppress(FileNotFoundError):
-        if os.lstat(temporary).st_nlink < 2:
-            raise FileExistsError(errno.EEXIST, "a file is in the way", temporary)
-        os.unlink(temporary)
 
 
 def check_linkable(path: str, by: str, *, expected: Stat, kept: Stat) -> None:
@@ -59,7 +46,13 @@ def check_linkable(path: str, by: str, *, expected: Stat, kept: Stat) -> None:
         raise MlibError("gone", f"it is not there any more: {error.filename}") from None
     except OSError as error:
         raise MlibError("unreadable", f"cannot look at {error.filename}: {error.strerror}") from error
-    for status, where, was in ((one, path, expected), (other, by, kept)):
+    _check(one, other, path, by, (expected, kept))
+
+
+def _check(
+    one: os.stat_result, other: os.stat_result, path: str, by: str, expected: tuple[Stat, Stat]
+) -> None:
+    for status, where, was in ((one, path, expected[0]), (other, by, expected[1])):
         if not stat.S_ISREG(status.st_mode):
             raise MlibError("not_a_file", f"a link is no copy: {where}")
         if stat_of(status) != was:

@@ -11,16 +11,26 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from mlib.core.compare import stat_of
+from mlib.core.disk.entries import (
+    HALF_MOVED,
+    Directory,
+    Folders,
+    gone,
+    held,
+    lock,
+    make_temporary,
+    move,
+    remove_own,
+    rename_reserved,
+)
+from mlib.core.disk.leftovers import sweep_for
 from mlib.core.errors import MlibError
-from mlib.core.placing.copying import changed
-from mlib.core.placing.journal import HALF_MOVED
-from mlib.core.placing.moving import expect_unchanged
-from mlib.core.placing.renaming import rename_new, sync_directory
 from mlib.core.walk import PASSED_OVER, is_within
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from mlib.core.models import Stat
     from mlib.core.placing.moving import Step
 
 #: Where a root's own rubbish lies if the system's bin cannot be used; the walk passes over it.
@@ -32,7 +42,7 @@ _INFO = ".trashinfo"
 #: A bin that answers so cannot be used; another one may.
 _UNUSABLE = frozenset(
     {errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
-    | {errno.ENOTSUP, errno.ELOOP, errno.EEXIST}
+    | {errno.ELOOP, errno.EEXIST}
 )
 
 
@@ -44,11 +54,12 @@ class Bin(NamedTuple):
 
 
 class Trashed(NamedTuple):
-    """Where a file was, and where it and its description are now."""
+    """Where a file was, and where it and its description are now; `stat` is None of one that is foreseen."""
 
     source: str
     target: str
     info: str
+    stat: Stat | None = None
 
 
 def trash_together(
@@ -61,14 +72,30 @@ def trash_together(
     """
     if not steps:
         return []
-    for each in steps:
-        expect_unchanged(each)
+    with Folders() as folders:
+        for each in steps:
+            _expect_unchanged(each, folders)
+        return _trash_somewhere(steps, folders, roots, environ)
+
+
+def _expect_unchanged(each: Step, folders: Folders) -> None:
+    try:
+        directory, name = folders.split(each.source)
+    except (FileNotFoundError, NotADirectoryError):
+        raise gone(each.source) from None
+    with held(directory, name, each.stat):
+        pass
+
+
+def _trash_somewhere(
+    steps: Sequence[Step], folders: Folders, roots: Sequence[str], environ: Mapping[str, str]
+) -> list[Trashed]:
     refused = OSError(errno.EXDEV, "there is no rubbish bin on its file system")
     # The model is the last: where it can go, what lies beside it can.
     for candidate in bins_for(steps[-1].source, roots=roots, environ=environ):
         try:
             _make(candidate.path)
-            return _trash_in(steps, candidate)
+            return _trash_in(steps, folders, candidate)
         except OSError as error:
             refused = error
             if error.errno not in _UNUSABLE:
@@ -78,11 +105,11 @@ def trash_together(
     raise MlibError("cannot_trash", f"cannot move it to the trash: {path}: {why}") from refused
 
 
-def _trash_in(steps: Sequence[Step], where: Bin) -> list[Trashed]:
+def _trash_in(steps: Sequence[Step], folders: Folders, where: Bin) -> list[Trashed]:
     done: list[Trashed] = []
     try:
         for each in steps:
-            done.append(_put_in(each, where))  # noqa: PERF401 - what is done must be known if one fails
+            done.append(_put_in(each, folders, where))  # noqa: PERF401 - what is done must be known if one fails
     except BaseException as error:  # Ctrl-C too: all of them go, or none
         bring_back(done, cause=error)
         raise
@@ -101,12 +128,17 @@ def bring_back(trashed: Sequence[Trashed], *, cause: BaseException | None = None
 
 def put_back(trashed: Trashed) -> bool:
     """Undo a trashing; whether the file is where it was."""
+    assert trashed.stat is not None
     try:
-        rename_new(trashed.target, trashed.source)
-    except OSError:
+        with Folders() as folders:
+            source, name = folders.split(trashed.target)
+            target, former = folders.split(trashed.source)
+            move(source, name, target, former, was=trashed.stat, rename=rename_reserved)
+            directory, info = folders.split(trashed.info)
+            with suppress(OSError):
+                _remove_info(directory, info)
+    except (OSError, MlibError):
         return False
-    with suppress(OSError):
-        os.unlink(trashed.info)
     return True
 
 
@@ -180,45 +212,90 @@ def _make(path: str) -> None:
     for directory in (path, os.path.join(path, "files"), os.path.join(path, "info")):
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)
-            sync_directory(os.path.dirname(directory))
-        status = os.lstat(directory)
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (os.getuid(), 0):
-            raise OSError(errno.EPERM, "the rubbish bin is not one's own", directory)
+            with Directory(os.path.dirname(directory)) as parent:
+                parent.sync()
+        _expect_ones_own(os.lstat(directory), directory)
 
 
-def _put_in(each: Step, where: Bin) -> Trashed:
-    """The description first, then the file: what lies in a bin always tells where it came from."""
-    for name in _names(os.path.basename(each.source)):
-        info = os.path.join(where.path, "info", name + _INFO)
-        target = os.path.join(where.path, "files", name)
-        if os.path.lexists(target):
+def _expect_ones_own(status: os.stat_result, directory: str) -> None:
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (os.getuid(), 0):
+        raise OSError(errno.EPERM, "the rubbish bin is not one's own", directory)
+
+
+def _put_in(each: Step, folders: Folders, where: Bin) -> Trashed:
+    """The description first, then the file: what lies in a bin always tells where it came from.
+
+    As the specification has it, who makes the description has the name; so the file may be renamed to it even
+    where nothing could be renamed exclusively.
+    """
+    source, former = folders.split(each.source)
+    files, infos = (folders.at(os.path.join(where.path, part)) for part in ("files", "info"))
+    for directory in (files, infos):
+        _expect_ones_own(os.fstat(directory.descriptor), directory.path)
+    described = _described(each.source, where)
+    for name in _names(former):
+        descriptor = None if files.has(name) else _make_info(infos, name + _INFO, described)
+        if descriptor is None:
             continue
         try:
-            descriptor = os.open(info, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            move(source, former, files, name, was=each.stat, rename=rename_reserved)
+            arrived = stat_of(files.stat(name))
         except FileExistsError:
-            continue
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(_described(each.source, where))
-                file.flush()
-                os.fsync(file.fileno())
-            sync_directory(os.path.dirname(info))
-            expect_unchanged(each)
-            rename_new(each.source, target)
-        except FileExistsError:
-            os.unlink(info)
+            remove_own(infos, name + _INFO, descriptor)
             continue
         except BaseException:  # Ctrl-C too: no description may stay of a file that did not go
-            if os.path.lexists(each.source):
-                with suppress(OSError):
-                    os.unlink(info)
+            if source.has(former):
+                remove_own(infos, name + _INFO, descriptor)
             raise
-        trashed = Trashed(each.source, target, info)
-        if stat_of(os.lstat(target)) != each.stat:  # it was replaced in the very moment
-            put_back(trashed)
-            raise changed(each.source)
-        return trashed
+        finally:
+            os.close(descriptor)
+        return Trashed(each.source, files.path_of(name), infos.path_of(name + _INFO), arrived)
     raise OSError(errno.EEXIST, "too many files of this name are in the trash", each.source)
+
+
+def _make_info(infos: Directory, name: str, content: bytes) -> int | None:
+    """A new description, held; None if the name is taken. What a kill left of the same file is used up."""
+    if infos.has(name):
+        return _orphan(infos, name, content)
+    sweep_for(infos, name, "partial")
+    temporary, descriptor = make_temporary(infos, "partial", name)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        os.fsync(descriptor)
+        rename_reserved(infos, temporary, infos, name)
+    except BaseException as error:
+        remove_own(infos, temporary, descriptor)
+        remove_own(infos, name, descriptor)
+        os.close(descriptor)
+        if isinstance(error, FileExistsError):
+            return None
+        raise
+    return descriptor
+
+
+def _orphan(infos: Directory, name: str, content: bytes) -> int | None:
+    """The description of a file that is still at its place, if nobody is at it: a kill left it behind."""
+    try:
+        descriptor = infos.open(name, os.O_RDWR | os.O_NONBLOCK)
+    except OSError:
+        return None
+    before = os.pread(descriptor, len(content) + 1, 0)
+    path = content.split(b"\n")[:2]
+    if not lock(descriptor) or before.split(b"\n")[:2] != path or len(before) != len(content):
+        os.close(descriptor)
+        return None
+    os.pwrite(descriptor, content, 0)
+    os.fsync(descriptor)
+    return descriptor
+
+
+def _remove_info(infos: Directory, name: str) -> None:
+    descriptor = infos.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        remove_own(infos, name, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def foresee(source: str, where: Bin, *, taken: Collection[str] = ()) -> Trashed:
@@ -227,7 +304,7 @@ def foresee(source: str, where: Bin, *, taken: Collection[str] = ()) -> Trashed:
         target = os.path.join(where.path, "files", name)
         info = os.path.join(where.path, "info", name + _INFO)
         if target not in taken and not (os.path.lexists(target) or os.path.lexists(info)):
-            return Trashed(source, target, info)
+            return Trashed(source, target, info, stat_of(os.lstat(source)))
     return Trashed(source, "", "")
 
 

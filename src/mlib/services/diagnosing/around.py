@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlib.core.disk.leftovers import discard, leftovers
 from mlib.core.errors import MlibError
 from mlib.core.shell import library_option, quoted
 from mlib.core.storage import NETWORK, file_system
@@ -20,6 +21,7 @@ from mlib.services.diagnosing.checks import Check, done
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlib.core.disk.leftovers import Leftover
     from mlib.services.diagnosing.checks import State
 
 _DAY_MS = 86_400_000
@@ -96,26 +98,18 @@ def unfinished(path: str, fix: bool) -> Iterator[Check]:
             yield Check("journal", "warning", message, f"mlib list --limit 1 {library_option(path)}")
     for left in _left_behind(path):
         found = True
-        check = Check(
-            "journal", "warning", f"left by a process that was killed: {left}", f"rm {quoted(left)}"
-        )
-        yield done(check, partial(os.unlink, left), fix)
+        message = f"left by a process that was killed: {left.path}"
+        check = Check("journal", "warning", message, f"rm {quoted(left.path)}")
+        yield done(check, partial(discard, left), fix and left.is_half)
     if not found:
         yield Check("journal", "ok", "nothing is unfinished")
 
 
-def _left_behind(path: str) -> Iterator[str]:
+def _left_behind(path: str) -> Iterator[Leftover]:
     """Files that were to become a backup or a library, so old that nobody is at them any more."""
-    long_ago = time.time() - 86_400
     for directory in (os.path.dirname(path), backup_directory(path)):
         with suppress(OSError):
-            for entry in sorted(os.scandir(directory), key=lambda each: each.name):
-                is_ours = entry.name == f"{os.path.basename(path)}.restoring" or (
-                    entry.name.startswith((os.path.basename(path) + ".", ".mlib-"))
-                    and entry.name.endswith(".partial")
-                )
-                if is_ours and entry.stat().st_mtime < long_ago:
-                    yield entry.path
+            yield from leftovers(directory, library=os.path.basename(path))
 
 
 def kept_backups(path: str) -> Iterator[Check]:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlib.core.disk.leftovers import discard, leftovers
 from mlib.core.errors import MlibError
-from mlib.core.leftovers import leftovers
 from mlib.core.placing.journal import cut_off
 from mlib.core.shell import library_option, quoted
 from mlib.core.standing import standing
@@ -19,7 +19,7 @@ from mlib.services.diagnosing.checks import Check, broken, done, restoring_comma
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlib.core.leftovers import Leftover
+    from mlib.core.disk.leftovers import Leftover
     from mlib.core.models import Root
     from mlib.db.library import Library
     from mlib.services.diagnosing.checks import State
@@ -182,7 +182,7 @@ def _leftovers(library: Library, fix: bool) -> Iterator[Check]:
             yield Check("leftovers", "warning", f"{message}; no other name has these bytes")
             continue
         check = Check("leftovers", "warning", message, f"rm {quoted(left.path)}")
-        yield done(check, partial(os.unlink, left.path), fix and left.is_half)
+        yield done(check, partial(discard, left), fix and left.is_half)
     if not found:
         yield Check("leftovers", "ok", "no command has left anything half done in a model folder")
 

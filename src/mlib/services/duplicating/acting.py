@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from mlib.core.compare import stat_of
+from mlib.core.disk.entries import changed
 from mlib.core.errors import MlibError
 from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
 from mlib.core.models import Problem
-from mlib.core.placing.copying import changed
 from mlib.core.placing.journal import noted
 from mlib.core.placing.linking import check_linkable, replace_by_link
 from mlib.db import files

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.compare import is_racy, stat_of
+from mlib.core.disk.entries import HALF_MOVED, changed, gone
+from mlib.core.disk.leftovers import settle
 from mlib.core.errors import MlibError
-from mlib.core.placing.copying import changed, rotten
-from mlib.core.placing.journal import HALF_MOVED
+from mlib.core.placing.copying import rotten
+from mlib.core.placing.journal import cut_off
 from mlib.core.placing.turns import own_turn
 from mlib.core.rereading import reread
 from mlib.core.storage import storage_of
@@ -72,10 +74,14 @@ def read_again(row: KnownFile, *, advance: Callable[[int], None] = lambda _size:
 def touching(library: Library) -> Iterator[None]:
     """The block in which a command moves or removes files: one at a time, and only if the rows can follow.
 
-    Raises as `own_turn`, and MlibError where the library cannot be written.
+    What a command that was killed had moved aside goes back first. Raises as `own_turn`, and MlibError where
+    the library cannot be written.
     """
     with own_turn(library.path):
         library.expect_writable()
+        for path in sorted({source for source, _ in cut_off(library.path)}):
+            with suppress(OSError):
+                settle(path)
         yield
 
 
@@ -101,8 +107,3 @@ def stat_now(path: str) -> Stat:
         raise gone(path) from None
     except OSError as error:
         raise MlibError("unreadable", f"cannot look at {path}: {reason(error)}") from error
-
-
-def gone(path: str) -> MlibError:
-    """What is said of a file that was there when the library last looked."""
-    return MlibError("gone", f"it is not there any more: {path}", hint="`mlib scan` finds out where it went")

@@ -8,18 +8,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlib.core.placing import renaming
-from mlib.core.placing.renaming import is_other_spelling, rename_new
+from mlib.core.disk import entries
+from mlib.core.disk.entries import Folders
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def rename_new(source: str, target: str) -> None:
+    with Folders() as folders:
+        entries.rename_new(*folders.split(source), *folders.split(target))
+
+
+def is_other_spelling(source: str, target: str) -> bool:
+    with Folders() as folders:
+        return entries.is_other_spelling(*folders.split(source), *folders.split(target))
 
 
 @pytest.fixture(params=["renameat2", "link"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the file system does it: with an exclusive rename, or without one."""
     if request.param == "link":
-        monkeypatch.setattr(renaming, "_exclusive_rename", lambda: lambda _source, _target: False)
+        monkeypatch.setattr(entries, "_renameat2", lambda: None)
     return str(request.param)
 
 
@@ -69,7 +79,7 @@ def test_without_a_safe_way_nothing_is_done(tmp_path: Path, monkeypatch: pytest.
     def no_links(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
-    monkeypatch.setattr(renaming, "_exclusive_rename", lambda: lambda _source, _target: False)
+    monkeypatch.setattr(entries, "_renameat2", lambda: None)
     monkeypatch.setattr(os, "link", no_links)
     (tmp_path / "a").write_bytes(b"content")
     with pytest.raises(OSError, match="risk of overwriting"):
