@@ -7,12 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.faults.machine import require
 from tests.tools import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SERVER = Path(__file__).with_name("fork_server.py")
 
@@ -83,6 +88,54 @@ class Program:
         assert "attached" in told, told
         return Faulted(run.result(code=None), log.read_text())
 
+    def run_with_delay(
+        self, *arguments: str | os.PathLike[str], call: str, number: int, meanwhile: Callable[[], None]
+    ) -> Faulted:
+        """Run a command line while strace holds it up before one `call`, and do something then.
+
+        `call` is as `inject` of strace(1) wants it; `number` counts the calls of each name apart.
+        """
+        require("strace")
+        run = self.start(*arguments)
+        log = run.output / "log"
+        inject = ("-e", f"trace={call}", "-e", f"inject={call}:delay_enter={_HELD_UP}ms:when={number}")
+        tracer = subprocess.Popen(
+            ["strace", "-o", log, *inject, "-p", str(run.pid)], stderr=subprocess.PIPE, text=True
+        )
+        assert tracer.stderr is not None
+        told = tracer.stderr.readline()
+        run.go()
+        if _is_held_up(run.pid, tracer):
+            meanwhile()
+        tracer.communicate()
+        assert "attached" in told, told
+        return Faulted(run.result(code=None), log.read_text())
+
+
+#: For how many milliseconds a call is held up, and how long one is watched to stand still to be held up.
+_HELD_UP = 400
+_STILL_SECONDS = 0.1
+
+
+def _is_held_up(pid: int, tracer: subprocess.Popen[str]) -> bool:
+    """Wait until a process stands still before a call for longer than a tracer needs; False if it ends."""
+    since = None
+    has_run = False  # it stands still as well until it takes its first step
+    while tracer.poll() is None:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        if state in "ZX":
+            return False
+        now = time.monotonic()
+        has_run = has_run or state not in "tT"
+        since = (since or now) if has_run and state == "t" else None
+        if since is not None and now - since > _STILL_SECONDS:
+            return True
+        time.sleep(0.002)
+    return False
+
 
 @dataclass(frozen=True)
 class Run:
@@ -115,4 +168,4 @@ class Faulted:
     @property
     def injected(self) -> bool:
         """Whether it came to the call that was to go wrong."""
-        return "(INJECTED)" in self.log or "+++ killed by" in self.log
+        return any(word in self.log for word in ("(INJECTED)", "(DELAYED)", "+++ killed by"))

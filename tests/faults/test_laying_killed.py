@@ -49,7 +49,7 @@ class Laying:
         return {
             path.name: path.read_bytes()
             for path in self.folder.iterdir()
-            if not (path.name.startswith(".mlib-") and path.name.endswith(".partial"))
+            if not path.name.startswith(".mlib-")
         }
 
     def restore(self) -> None:

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mlib.core.disk.entries import unlink_own
+from mlib.core.disk.entries import Directory, unlink_own
 from mlib.core.disk.leftovers import sweep
 from mlib.core.disk.writing import failed, placed_new, placed_over
 from mlib.core.errors import MlibError
@@ -41,8 +41,7 @@ def make_backup(path: str, reason: str) -> str:
             "backup_failed", f"cannot back up to {directory}: {error.strerror or error}"
         ) from error
     for old in _surplus(path, reason):
-        with suppress(OSError):
-            unlink_own(old)
+        discard(old)
     sweep(directory, library=os.path.basename(path))
     return final
 
@@ -71,9 +70,9 @@ def _surplus(path: str, reason: str) -> list[str]:
 
 
 def discard(backup: str) -> None:
-    """Remove a backup that holds nothing which the library does not."""
-    with suppress(OSError):  # it does no harm
-        unlink_own(backup)
+    """Remove a backup of which there are enough, or that holds nothing which the library does not."""
+    with suppress(OSError), Directory(os.path.dirname(backup)) as directory:  # it does no harm
+        unlink_own(directory, os.path.basename(backup))
 
 
 def copy_to(path: str, to: str, *, replaces: Stat | None) -> None:

@@ -10,10 +10,11 @@ import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlib.core.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
-    Folders,
     Held,
+    changed,
     link_new,
     make_temporary,
     remove_own,
@@ -27,7 +28,9 @@ from mlib.db.connections import backup_directory, backups, connect
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from mlib.core.models import Stat
 
 _NAME = re.compile(r"\.(\d{8}T\d{6}\.\d{6}Z)\.(.+)\.bak")
 #: What SQLite keeps beside a database.
@@ -147,17 +150,19 @@ def _put(backup: str, path: str) -> str | None:
             _copy(backup, directory.path_of(fresh))
             os.fsync(descriptor)
             while True:
-                with _held(path) as is_current:
-                    if not is_current():  # another restore came first
-                        continue
+                with _held(path) as held:
                     was = looked_at(path)
+                    if held != _identity(was):
+                        continue  # another restore came first
                     if was is None:
                         rename_reserved(directory, fresh, directory, name)
                         return None
-                    kept = _keep(path)
+                    if stat_of(directory.stat(name)) != was:  # its folder is another one by now
+                        raise changed(path)
+                    kept = _keep(directory, name)
                     # Our own lock keeps the library open: nobody else can be writing to it.
                     replace(directory, fresh, name, was=was, is_right=Held.is_unchanged_at)
-                    return kept
+                    return directory.path_of(kept)
         finally:
             remove_own(directory, fresh, descriptor)
             os.close(descriptor)
@@ -198,26 +203,22 @@ def _copy(backup: str, fresh: str) -> None:
 
 
 @contextmanager
-def _held(path: str) -> Iterator[Callable[[], bool]]:
+def _held(path: str) -> Iterator[tuple[int, int] | None]:
     """Keep other programs from writing to the library meanwhile, as far as it can still be opened.
 
-    What the block gets tells whether what is held is what lies at `path`. To open it also ends what a crash
-    left unfinished, so that no journal is left that would be played back into the restored library. A library
-    that cannot be opened was not whole with its journal either: that goes aside with it.
+    What the block gets is the identity of what is held. To open it also ends what a crash left unfinished, so
+    that no journal is left that would be played back into the restored library. A library that cannot be
+    opened was not whole with its journal either: that goes aside with it.
     """
-    before = _identity(path)
-
-    def is_current() -> bool:
-        return _identity(path) == before
-
+    before = _identity(looked_at(path))
     if before is None:
         _set_aside_what_is_beside(path)
-        yield is_current
+        yield before
         return
     try:
         connection = connect(path, "rw")
     except sqlite3.Error:
-        yield is_current
+        yield before
         return
     try:
         try:
@@ -231,68 +232,67 @@ def _held(path: str) -> Iterator[Callable[[], bool]]:
                     f"another program uses the library: {path}",
                     hint="try again when it has ended",
                 ) from error
-        yield is_current
+        yield before
     finally:
         connection.close()
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
+def _identity(was: Stat | None) -> tuple[int, int] | None:
+    return None if was is None else (was.device, was.inode)
 
 
-def _keep(path: str) -> str:
+def _keep(directory: Directory, name: str) -> str:
     """Give what is there a second name, and its journals with it; the name."""
-    kept = _second_name(path, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    kept = _second_name(directory, name, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
     for suffix in _BESIDE:
-        if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
-            _link_or_copy(path + suffix, kept + suffix)
-    with Directory(os.path.dirname(path)) as directory:
-        directory.sync()
-    _remove_what_is_beside(path)
+        if directory.has(name + suffix) and directory.stat(name + suffix).st_size:
+            _link_or_copy(directory, name + suffix, kept + suffix)
+    directory.sync()
+    _remove_what_is_beside(directory, name)
     return kept
 
 
-def _second_name(path: str, moment: str) -> str:
+def _second_name(directory: Directory, name: str, moment: str) -> str:
     number = 1
     while True:
-        name = f"{path}.{moment}{'' if number == 1 else f'-{number}'}.replaced"
+        kept = f"{name}.{moment}{'' if number == 1 else f'-{number}'}.replaced"
         try:
-            _link_or_copy(path, name)
+            _link_or_copy(directory, name, kept)
         except (FileExistsError, Refused):
             number += 1
         else:
-            return name
+            return kept
 
 
-def _link_or_copy(path: str, name: str) -> None:
+def _link_or_copy(directory: Directory, name: str, kept: str) -> None:
     try:
-        link_new(path, name)
+        link_new(directory, name, kept)
     except FileExistsError:
         raise
     except OSError:  # a file system that knows no links
-        with placed_new(name) as partial:
-            shutil.copyfile(path, partial)
+        with (
+            open(directory.open(name, os.O_RDONLY), "rb") as source,
+            placed_new(directory.path_of(kept)) as partial,
+            open(partial, "wb") as target,
+        ):
+            shutil.copyfileobj(source, target)
 
 
 def _set_aside_what_is_beside(path: str) -> None:
     """A journal without its library would be played back into the next one; one that is empty is none."""
-    with Folders() as folders:
+    folder, name = os.path.split(path)
+    with Directory(folder) as directory:
         for suffix in _BESIDE:
-            if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
-                directory, name = folders.split(path + suffix)
-                aside = f"{os.path.basename(path)}.{time.time_ns()}.replaced{suffix}"
-                rename_reserved(directory, name, directory, aside)
-    _remove_what_is_beside(path)
+            if directory.has(name + suffix) and directory.stat(name + suffix).st_size:
+                aside = f"{name}.{time.time_ns()}.replaced{suffix}"
+                rename_reserved(directory, name + suffix, directory, aside)
+        _remove_what_is_beside(directory, name)
 
 
-def _remove_what_is_beside(path: str) -> None:
+def _remove_what_is_beside(directory: Directory, name: str) -> None:
     for suffix in _BESIDE:
         with suppress(FileNotFoundError):
-            unlink_own(path + suffix)
+            unlink_own(directory, name + suffix)
 
 
 def _moment(stamp: str) -> int:

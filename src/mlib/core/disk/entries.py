@@ -244,16 +244,15 @@ def remove_own(directory: Directory, name: str, descriptor: int) -> None:
             os.unlink(name, dir_fd=directory.descriptor)
 
 
-def unlink_own(path: str) -> None:
+def unlink_own(directory: Directory, name: str) -> None:
     """Remove a file whose name is ours alone. Raises OSError."""
-    directory, name = os.path.split(path)
-    with Directory(directory) as opened:
-        os.unlink(name, dir_fd=opened.descriptor)
+    os.unlink(name, dir_fd=directory.descriptor)
 
 
-def link_new(path: str, name: str) -> None:
-    """Give a file a second path that nothing has. Raises FileExistsError, or OSError without links."""
-    os.link(path, name, follow_symlinks=False)
+def link_new(directory: Directory, name: str, new_name: str) -> None:
+    """Give a file a second name that nothing has. Raises FileExistsError, or OSError without links."""
+    descriptor = directory.descriptor
+    os.link(name, new_name, src_dir_fd=descriptor, dst_dir_fd=descriptor, follow_symlinks=False)
 
 
 def rename_new(source: Directory, name: str, target: Directory, new_name: str) -> None:
@@ -313,7 +312,8 @@ def move(
     with held(source, name, was) as file:
         try:
             rename(source, name, target, new_name)
-            _expect(file.stood_still(target, new_name), file.path)
+            # Whoever has it open to write to it goes on to do so, under its new name.
+            _expect(file.is_unchanged_at(target, new_name), file.path)
         except BaseException:  # Ctrl-C too, after the rename
             if not file.is_at(source, name):
                 _give_back(target, new_name, source, name)
@@ -345,7 +345,7 @@ def replace(
     """Let the file under a temporary name take the place of what `was` so, if that still `is_right`.
 
     That is asked when nobody else can reach it. Raises MlibError (`gone`, `changed`, `half_moved`), or
-    OSError, with the temporary file where it was.
+    OSError; the temporary file is gone then.
     """
     with held(directory, name, was) as old, Held(directory, temporary) as new:
         # Under the name of what belongs elsewhere: after a kill nobody sweeps it away.
@@ -361,7 +361,7 @@ def replace(
             if new.is_at(directory, name) and directory.has(aside):
                 _exchange_back(directory, aside, name, new)
             if new.is_at(directory, aside):
-                _rename(directory, aside, directory, temporary)
+                os.unlink(aside, dir_fd=directory.descriptor)
             raise
     directory.sync()
 
