@@ -411,6 +411,21 @@ class TestLinks:
         (told,) = mlib_here("rename", loras / "b.safetensors", "c", "--json", library=path).json["moved"]
         assert told["dangling_links"] == [str(loras / "l.safetensors")]
 
+    def test_of_a_link_that_goes_the_file_with_the_bytes_is_named(
+        self, path: Path, loras: Path, links: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """As in a Hugging Face cache: nothing is freed by it."""
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+        real = str(loras / "b.safetensors")
+        told = mlib_here("trash", links[1], "-n", library=path).err
+        assert told == f"only a link would go; the file with the bytes stays: {real}\n"
+        refused = mlib_here("trash", links[1], library=path, code=4).err
+        assert "move 1 link to a file that stays (" in refused
+        (done,) = mlib_here("trash", links[1], "-y", "--json", library=path).json["trashed"]
+        assert done["bytes_at"] == real
+        assert mlib_here("trash", links[0], "-y", library=path).err == told.replace("would go", "went")
+        assert os.path.exists(real)
+
     def test_links_that_go_too_are_none(
         self, path: Path, links: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
@@ -506,3 +521,41 @@ class TestUndo:
         lines = [{"id": "x", "state": "begun", "moves": 5}, {"id": "x", "state": "done"}, [], 7]
         Path(f"{path}.files.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n{cut")
         mlib_here("undo", library=path)
+
+
+class TestTrashAgain:
+    """A command that was killed is ended by the same command."""
+
+    @pytest.fixture(autouse=True)
+    def home(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+    @pytest.mark.parametrize("is_path", [False, True])
+    def test_what_went_before_is_told_and_the_rest_goes(
+        self, path: Path, loras: Path, tmp_path: Path, is_path: bool
+    ) -> None:
+        refs = [str(loras / name) if is_path else name for name in ("a.safetensors", "b.safetensors")]
+        mlib_here("trash", refs[0], "-y", library=path)
+        done = mlib_here("trash", *refs, "-y", library=path)
+        there = tmp_path / "data/Trash/files"
+        assert done.err == f"already in the trash: {loras}/a.safetensors: {there}/a.safetensors\n"
+        assert done.out == f"trashed\t{loras}/b.safetensors\t{there}/b.safetensors\n"
+        again = mlib_here("trash", *refs, "-y", "--json", library=path).json
+        assert again["trashed"] == []
+        assert [each["trashed_to"] for each in again["already_trashed"]] == [
+            f"{there}/{name}.safetensors" for name in "ab"
+        ]
+
+    def test_what_is_in_no_trash_is_an_error_as_before(self, path: Path, loras: Path, tmp_path: Path) -> None:
+        mlib_here("trash", "a.safetensors", "-y", library=path)
+        (tmp_path / "data/Trash/files/a.safetensors").unlink()
+        mlib_here("trash", "a.safetensors", "b.safetensors", "-y", library=path, code=5)
+        assert (loras / "b.safetensors").exists()
+
+    def test_a_description_that_a_kill_left_is_used_up(self, path: Path, loras: Path, tmp_path: Path) -> None:
+        infos = tmp_path / "data/Trash/info"
+        mlib_here("trash", "a.safetensors", "-y", library=path)
+        (tmp_path / "data/Trash/files/a.safetensors").rename(loras / "a.safetensors")
+        mlib_here("scan", library=path)
+        mlib_here("trash", "a.safetensors", "-y", library=path)
+        assert sorted(os.listdir(infos)) == ["a.png.trashinfo", "a.safetensors.trashinfo"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import MlibError
 from mlib.core.models import Problem
+from mlib.core.placing.journal import gone_to_trash
+from mlib.db import files
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import touching
 from mlib.services.filework.meant import united
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from mlib.db.library import Library
     from mlib.services.filework.meant import Meant
+    from mlib.services.targets import Target
 
 
 @dataclass(slots=True)
@@ -36,6 +40,20 @@ class TrashPlan:
         """How many files go along."""
         return sum(len(removal.steps) - 1 for removal in self.removals if removal.steps)
 
+    @property
+    def links_alone(self) -> int:
+        """How many are links to a file that does not go."""
+        real = {os.path.realpath(removal.row.path) for removal in self.removals if removal.bytes_at is None}
+        return sum(removal.bytes_at not in real for removal in self.removals if removal.bytes_at is not None)
+
+
+class TrashedBefore(NamedTuple):
+    """A file that an earlier command moved to the trash, and where it lies now."""
+
+    sha256: str
+    path: str
+    target: str
+
 
 @dataclass(slots=True)
 class TrashReport:
@@ -43,6 +61,19 @@ class TrashReport:
 
     removed: list[Removed] = field(default_factory=list)
     failed: list[Problem] = field(default_factory=list)
+
+
+def trashed_before(library: Library, target: Target) -> list[TrashedBefore]:
+    """The files of a model without any, if they lie in the trash: the same command again has ended then."""
+    known = gone_to_trash(library.path)
+    rows = [] if target.sha256 is None else files.of_model(library, target.sha256)
+    if any(row.missing_since is None for row in rows):
+        return []
+    return [
+        TrashedBefore(row.sha256, row.path, known[row.path])
+        for row in rows
+        if row.path in known and os.path.lexists(known[row.path])
+    ]
 
 
 def plan_trash(library: Library, meant: Sequence[Meant]) -> TrashPlan:
@@ -91,8 +122,12 @@ def rehearse(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -
 
 def _without_links_that_went(removed: Sequence[Removed]) -> list[Removed]:
     went = {each.row.path for each in removed}
+    real = {os.path.join(os.path.realpath(each.row.directory), each.row.name) for each in removed}
     return [
-        each._replace(links=tuple(link for link in each.links if link not in went)) if each.links else each
+        each._replace(
+            links=tuple(link for link in each.links if link not in went),
+            bytes_at=None if each.bytes_at in real else each.bytes_at,
+        )
         for each in removed
     ]
 

@@ -14,8 +14,11 @@ from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlib.services.filework.removing import Removed
-    from mlib.services.trashing import TrashPlan, TrashReport
+    from mlib.services.targets import Target
+    from mlib.services.trashing import TrashedBefore, TrashPlan, TrashReport
 
 
 def trash(
@@ -35,43 +38,60 @@ def trash(
 ) -> None:
     """Move the files of models to the system's trash.
 
-    What lies beside them goes with them. Of a REF that is a path only that file goes; of any other, and of
+    What lies beside them goes with them. Of a link, as a Hugging Face cache has them, only the link goes: the
+    file with the bytes stays, and is named. Of a REF that is a path only that file goes; of any other, and of
     what --query finds, all files go, wherever they lie. Names, notes and tags are kept: a file that is put
     back is known again by the next scan. A preview or text that another model of the same name needs too
     stays.
     """
     from mlib.cli.meant import files_chosen
-    from mlib.services.trashing import plan_trash, rehearse
+    from mlib.services.trashing import plan_trash, rehearse, trashed_before
     from mlib.services.trashing import trash as trash_files
 
     with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
-        plan = plan_trash(opened, files_chosen(opened, refs or (), query))
+        before: list[TrashedBefore] = []
+
+        def is_done(target: Target) -> bool:
+            found = trashed_before(opened, target)
+            before.extend(found)
+            return bool(found)
+
+        plan = plan_trash(opened, files_chosen(opened, refs or (), query, is_done=is_done))
         if dry_run:
             report = rehearse(opened, plan, environ=os.environ)
         else:
             if plan.removals:
                 confirm(_deed(plan), yes=yes)
             report = trash_files(opened, plan, environ=os.environ)
-    _print(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    _print(report, before, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if report.failed:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
 def _deed(plan: TrashPlan) -> str:
     """What a person is asked."""
-    what = fmt.plural(len(plan.removals), "model file")
+    links = plan.links_alone
+    what = fmt.plural(len(plan.removals) - links, "model file")
+    if links:
+        told = f"{fmt.plural(links, 'link')} to {'a file that stays' if links == 1 else 'files that stay'}"
+        what = f"{what} and {told}" if links < len(plan.removals) else told
     if plan.companions:
         what += f" and {fmt.plural(plan.companions, 'companion')}"
     return f"move {what} ({fmt.size(plan.size_bytes)}) to the trash"
 
 
-def _print(report: TrashReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+def _print(
+    report: TrashReport, before: Sequence[TrashedBefore], *, dry_run: bool, as_json: bool, quiet: bool
+) -> None:
     if as_json:
         output.write_json(
             {
                 "trashed": [removed_as_json(each) for each in report.removed],
                 "failed": [
                     {"path": each.path, "code": each.code, "message": each.message} for each in report.failed
+                ],
+                "already_trashed": [
+                    {"sha256": each.sha256, "path": each.path, "trashed_to": each.target} for each in before
                 ],
                 "size_bytes": sum(each.size_bytes for each in report.removed),
                 "dry_run": dry_run,
@@ -90,7 +110,13 @@ def _print(report: TrashReport, *, dry_run: bool, as_json: bool, quiet: bool) ->
                 output.note(f"left for another model of that name: {path}")
         for path in dict.fromkeys(path for each in report.removed for path in each.links):
             output.note(fmt.dangling(path, dry_run=dry_run))
-        if not (report.removed or report.failed):
+        for each in report.removed:
+            if each.bytes_at is not None:
+                verb = "would go" if dry_run else "went"
+                output.note(f"only a link {verb}; the file with the bytes stays: {each.bytes_at}")
+        for past in before:
+            output.note(f"already in the trash: {past.path}: {past.target}")
+        if not (report.removed or report.failed or before):
             output.note("no file is found")
     for problem in report.failed:
         output.note(fmt.problem(problem))
@@ -112,4 +138,5 @@ def removed_as_json(removed: Removed) -> dict[str, Any]:
         "companions": [{"path": each.source, "trashed_to": each.target} for each in removed.companions],
         "left": list(removed.shared),
         "dangling_links": list(removed.links),
+        "bytes_at": removed.bytes_at,
     }

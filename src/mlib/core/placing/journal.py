@@ -79,6 +79,17 @@ def cut_off(library_path: str) -> set[tuple[str, str]]:
     return set().union(*open_.values())
 
 
+def gone_to_trash(library_path: str) -> dict[str, str]:
+    """Where what was moved to the trash was put, by the path that it had; the last time counts."""
+    found: dict[str, str] = {}
+    for entry in _tail(journal_path(library_path)):
+        trashed = entry.get("trashed") if entry.get("state") == "done" else None
+        for each in trashed if isinstance(trashed, list) else ():
+            with suppress(KeyError, TypeError):
+                found[each["from"]] = each["to"]
+    return found
+
+
 def last_deed(library_path: str) -> Deed | None:
     """The last that was done to files, at its end; `to` is where things lie now, in the trash too."""
     begun: dict[str, dict[str, Any]] = {}

@@ -18,7 +18,7 @@ from mlib.services.filework.certain import as_known, following
 from mlib.services.filework.links import links_to
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
@@ -31,13 +31,15 @@ class Removal(NamedTuple):
     """A file that is to go: its steps, the model last, so that doing it again ends what was cut off.
 
     `shared` are paths of companions that stay with another model, `links` those of links that lead to the
-    file. Without steps the file went before, by a run that was cut off, and only its row has to follow.
+    file. It may be a link itself: then `bytes_at` is the file with the bytes, which stays. Without steps the
+    file went before, by a run that was cut off, and only its row has to follow.
     """
 
     row: KnownFile
     steps: tuple[Step, ...]
     shared: tuple[str, ...]
     links: tuple[str, ...] = ()
+    bytes_at: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -45,7 +47,10 @@ class Removal(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """A file that went, and where to; its companions likewise, those that stayed, and links to it."""
+    """A file that went, and where to; its companions likewise, those that stayed, and links to it.
+
+    `bytes_at` of a link is the file that it led to, which stayed.
+    """
 
     row: KnownFile
     target: str | None
@@ -53,6 +58,7 @@ class Removed(NamedTuple):
     shared: tuple[str, ...]
     size_bytes: int
     links: tuple[str, ...] = ()
+    bytes_at: str | None = None
 
 
 def plan_removal(
@@ -71,7 +77,8 @@ def plan_removal(
         steps = [step(path, TO_TRASH) for path in (*beside.own, row.path)]
     except OSError as error:
         raise MlibError("unreadable", f"cannot look at {row.path}: {reason(error)}") from error
-    return Removal(certain.row, tuple(steps), beside.shared, links_to(library, row))
+    bytes_at = os.path.realpath(row.path) if steps[-1].is_link else None
+    return Removal(certain.row, tuple(steps), beside.shared, links_to(library, row), bytes_at)
 
 
 def remove(
@@ -100,9 +107,7 @@ def remove(
             raise MlibError("same_file", f"it is the file that stays, seen at another path: {row.path}")
         entry["trashed"] = [{"from": each.source, "to": each.target} for each in trashed]
         _mark(library, row)
-    return Removed(
-        row, trashed[-1].target, tuple(trashed[:-1]), removal.shared, removal.size_bytes, removal.links
-    )
+    return _removed(removal, trashed)
 
 
 def settle(library: Library, *, command: str) -> None:
@@ -125,9 +130,18 @@ def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str], 
         likely = next(bins_for(each.source, roots=places, environ=environ), None)
         trashed.append(foresee(each.source, likely, taken=taken) if likely else Trashed(each.source, "", ""))
         taken.add(trashed[-1].target)
-    target = trashed[-1].target if trashed else None
+    return _removed(removal, trashed)
+
+
+def _removed(removal: Removal, trashed: Sequence[Trashed]) -> Removed:
     return Removed(
-        removal.row, target, tuple(trashed[:-1]), removal.shared, removal.size_bytes, removal.links
+        removal.row,
+        trashed[-1].target if trashed else None,
+        tuple(trashed[:-1]),
+        removal.shared,
+        removal.size_bytes,
+        removal.links,
+        removal.bytes_at,
     )
 
 
