@@ -12,7 +12,7 @@ import shutil
 import signal
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -42,18 +42,28 @@ SIZE = 3_000_000
 
 @dataclass(frozen=True)
 class FileJob:
-    """A command that moves files; they may lie in `places`, and `contents` are what must not go."""
+    """A command that moves files; they may lie in `places`, and `contents` are what must not go.
+
+    The same command again ends with the code `again` (None: any).
+    """
 
     command: tuple[str, ...]
     places: tuple[Path, ...]
     contents: frozenset[str]
+    again: int | None = None
 
 
 def trash(program: Program, directory: Path) -> FileJob:
     """Two models of one with a preview and a sidecar."""
     tree = directory / "loras"
     _fill(program, tree, copies=("one", "two"))
-    return _job(("trash", "one.safetensors", "--yes", "--json"), directory)
+    return replace(_job(("trash", "one.safetensors", "--yes", "--json"), directory), again=0)
+
+
+def trash_two(program: Program, directory: Path) -> FileJob:
+    """Two models, of which the first may have gone when the command is killed."""
+    _fill(program, directory / "loras")
+    return replace(_job(("trash", "one.safetensors", "other", "--yes", "--json"), directory), again=0)
 
 
 def mv(program: Program, directory: Path) -> FileJob:
@@ -189,8 +199,11 @@ class FileTrial:
 
     def check_again(self) -> None:
         """The same command ends the job."""
-        self.program.run(*self.job.command, code=None)
+        self.program.run(*self.job.command, code=self.job.again)
         self.check_files()
+        rubbish = self.directory / "home" / "Trash"
+        for info in rubbish.glob("info/*"):  # none is left without its file
+            assert (rubbish / "files" / info.name.removesuffix(".trashinfo")).exists()
         assert _present(self.program.library) == self.after
         assert self._listing() == self.listed
         assert self.program.run("scan", "--json").json["hashed_bytes"] == 0
@@ -234,7 +247,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program
     server.close()
 
 
-JOBS = (trash, mv, hardlink, trash_copies)
+JOBS = (trash, trash_two, mv, hardlink, trash_copies)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
