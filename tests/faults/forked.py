@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.faults.machine import require
 from tests.tools import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SERVER = Path(__file__).with_name("fork_server.py")
 
@@ -169,3 +170,14 @@ class Faulted:
     def injected(self) -> bool:
         """Whether it came to the call that was to go wrong."""
         return any(word in self.log for word in ("(INJECTED)", "(DELAYED)", "+++ killed by"))
+
+
+def moments(log: str, *, naming: str = "") -> Iterator[tuple[str, int]]:
+    """The calls that strace saw, of those whose line names something, and which of its name each is."""
+    seen: Counter[str] = Counter()
+    for line in log.splitlines():
+        call, parenthesis, _ = line.partition("(")
+        if parenthesis and call.isidentifier():
+            seen[call] += 1
+            if naming in line:
+                yield call, seen[call]

@@ -63,7 +63,9 @@ def trash(program: Program, directory: Path) -> FileJob:
 def trash_two(program: Program, directory: Path) -> FileJob:
     """Two models, of which the first may have gone when the command is killed."""
     _fill(program, directory / "loras")
-    return replace(_job(("trash", "one.safetensors", "other", "--yes", "--json"), directory), again=0)
+    return replace(
+        _job(("trash", "one.safetensors", "other.safetensors", "--yes", "--json"), directory), again=0
+    )
 
 
 def mv(program: Program, directory: Path) -> FileJob:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.forked import moments
 from tests.faults.machine import lacking, require, require_root
+from tests.faults.test_windows import CALLS
 from tests.tools import write_model
 
 if TYPE_CHECKING:
@@ -89,3 +92,74 @@ def test_a_young_file_that_is_rewritten_right_after_its_scan_is_read_again(
         report = program.run("scan", "--json").json
     assert report["replaced"] == 1
     assert program.run("show", sha256, "--json").json["present"] is True
+
+
+class TestWithoutExclusiveRename:
+    """exFAT by FUSE can neither rename without replacing nor link."""
+
+    def test_moves_are_refused_until_one_says_that_it_is_no_risk(
+        self, disk: str, program: Program, tmp_path: Path
+    ) -> None:
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            path = loras / "a.safetensors"
+            write_model(path)
+            write_model(tmp_path / "home" / "b.safetensors")
+            (loras / "sub").mkdir()
+            program.run("scan", "--root", f"loras={loras}", "--root", f"loras={tmp_path / 'home'}")
+            for words in (("mv", path, loras / "sub"), ("rename", path, "c")):
+                refused = program.run(*words, "--json", code=1).error
+                assert refused["code"] == "not_exclusive"
+                assert "--no-exclusive" in refused["hint"]
+                assert path.exists()
+            program.run("mv", path, loras / "sub", "--no-exclusive")
+            program.run("rename", loras / "sub/a.safetensors", "c", "--no-exclusive")
+            refused = program.run("mv", "b.safetensors", loras, "--json", code=1).error
+            assert refused["code"] == "not_exclusive"
+            program.run("mv", "b.safetensors", loras, "--no-exclusive")
+            assert sorted(each.name for each in loras.rglob("*")) == ["b.safetensors", "c.safetensors", "sub"]
+            (loras / "sub/b.safetensors").write_bytes(b"theirs")
+            program.run("mv", loras / "b.safetensors", loras / "sub", "--no-exclusive", code=1)
+            assert (loras / "sub/b.safetensors").read_bytes() == b"theirs"
+
+    def test_the_trash_needs_no_such_word(self, disk: str, program: Program, tmp_path: Path) -> None:
+        """Whoever makes the description has the name in it: so the specification has it."""
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            write_model(loras / "a.safetensors")
+            program.run("scan", "--root", f"loras={loras}")
+            (done,) = program.run("trash", "a.safetensors", "-y", "--json").json["trashed"]
+            assert done["trashed_to"].endswith("/files/a.safetensors")
+            assert os.listdir(loras) == []
+
+    def test_only_other_letters_are_another_name(self, disk: str, program: Program, tmp_path: Path) -> None:
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            write_model(loras / "a.safetensors")
+            program.run("scan", "--root", f"loras={loras}")
+            program.run("rename", "a.safetensors", "A")
+            assert os.listdir(loras) == ["A.safetensors"]
+            assert program.run("scan", "--json").json["unchanged"] == 1
+
+    @pytest.mark.parametrize("command", ["export", "backup"])
+    def test_a_new_file_never_takes_the_place_of_one_that_appears(
+        self, disk: str, program: Program, tmp_path: Path, command: str
+    ) -> None:
+        calls = f"/^(openat|{CALLS.removeprefix('/^(')}"
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            write_model(loras / "a.safetensors")
+            program.run("scan", "--root", f"loras={loras}")
+            path = loras.parent / "new.file"
+            words = (command, *(("-o",) if command == "export" else ()), str(path))
+            undisturbed = program.run_with_fault(*words, call=calls, fault="delay_enter=1:when=1")
+            assert undisturbed.result.code == 0
+            path.unlink()
+            held_up = 0
+
+            def appears() -> None:
+                path.write_bytes(b"theirs")
+
+            for call, number in moments(undisturbed.log, naming=path.name):
+                run = program.run_with_delay(*words, call=call, number=number, meanwhile=appears)
+                assert (run.result.code, path.read_bytes()) == (4, b"theirs"), run
+                assert [each.name for each in loras.parent.iterdir() if each.name.startswith(".mlib-")] == []
+                path.unlink()
+                held_up += 1
+            assert held_up > 0

@@ -8,15 +8,13 @@ wrote is where it was written, and nothing outside of the folders is touched.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.faults.forked import ForkServer, Program
+from tests.faults.forked import ForkServer, Program, moments
 from tests.faults.machine import tmpfs
 from tests.tools import safetensors, write_bytes, write_model
 
@@ -227,9 +225,9 @@ def test_what_another_program_writes_meanwhile_stays_where_it_wrote_it(
     target = prepare(undisturbed, tmp_path / "0")
     run = undisturbed.run_with_fault(*target.command, call=CALLS, fault="delay_enter=1:when=1")
     assert run.result.code == 0, run.result.err
-    moments = list(_moments(run.log))
-    assert moments
-    for number, (call, nth) in enumerate(moments, 1):
+    seen = list(moments(run.log))
+    assert seen
+    for number, (call, nth) in enumerate(seen, 1):
         program = windows(number)
         directory = tmp_path / str(number)
         target = prepare(program, directory)
@@ -254,14 +252,6 @@ def test_what_another_program_writes_meanwhile_stays_where_it_wrote_it(
                 place.unlink()
             elif place.exists():
                 shutil.rmtree(place)
-
-
-def _moments(log: str) -> Iterator[tuple[str, int]]:
-    """The calls of a run, and how many of the name there were so far, as strace(1) counts them."""
-    seen: Counter[str] = Counter()
-    for call in re.findall(r"^(\w+)\(", log, re.MULTILINE):
-        seen[call] += 1
-        yield call, seen[call]
 
 
 def _contents(place: Path) -> set[bytes]:

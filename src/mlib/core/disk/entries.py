@@ -367,16 +367,29 @@ def replace(
 
 
 def is_other_spelling(source: Directory, name: str, target: Directory, new_name: str) -> bool:
-    """Whether a name is another one in other letters where case means nothing: two names of one entry."""
-    if name == new_name or name.casefold() != new_name.casefold():
+    """Whether a name is another one in other letters where case means nothing: two names of one entry.
+
+    Inodes do not tell it: exFAT by FUSE has one for each spelling that is looked at.
+    """
+    wanted = name.casefold()
+    if name == new_name or wanted != new_name.casefold():
         return False
+    same = os.path.samestat(os.fstat(source.descriptor), os.fstat(target.descriptor))
+    if not same or not target.has(new_name):
+        return False
+    return [each for each in os.listdir(source.descriptor) if each.casefold() == wanted] == [name]
+
+
+def expect_exclusive(directory: Directory, name: str) -> None:
+    """Raise OSError (ENOTSUP) where `rename_new` to a name would, before anything is copied in vain."""
+    first, descriptor = make_temporary(directory, "copy", name)
+    second = temporary_name("copy", name)
     try:
-        same = os.path.samestat(
-            os.fstat(source.descriptor), os.fstat(target.descriptor)
-        ) and os.path.samestat(source.stat(name), target.stat(new_name))
-    except FileNotFoundError:
-        return False
-    return same and new_name not in os.listdir(source.descriptor)  # else these are two hard links
+        rename_new(directory, first, directory, second)
+    finally:
+        for each in (first, second):
+            remove_own(directory, each, descriptor)
+        os.close(descriptor)
 
 
 def content_of(directory: Directory, name: str) -> bytes:

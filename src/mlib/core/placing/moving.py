@@ -152,16 +152,7 @@ def _copied(steps: Sequence[Step], at: int, done: list[_Done], move: _Move) -> M
         for each in steps[at:]:
             _expect_unchanged(each, move)
             if not each.is_link:
-                _expect_free(each, move)
-                directory, name = move.folders.split(each.target)
-                copies[each.target] = copy_beside(
-                    each.source,
-                    directory,
-                    name,
-                    expected=each.stat,
-                    sha256=each.sha256,
-                    advance=move.advance,
-                )
+                copies[each.target] = _copy(each, move)
         for each in steps[at:]:
             if each.is_link:
                 _move_link(each, move)
@@ -183,6 +174,16 @@ def _copied(steps: Sequence[Step], at: int, done: list[_Done], move: _Move) -> M
         if not each.is_link:
             remove_source(each)
     return Moved(tuple(steps), copies)
+
+
+def _copy(each: Step, move: _Move) -> Copied:
+    _expect_free(each, move)
+    directory, name = move.folders.split(each.target)
+    if move.rename is rename_new:
+        entries.expect_exclusive(directory, name)
+    return copy_beside(
+        each.source, directory, name, expected=each.stat, sha256=each.sha256, advance=move.advance
+    )
 
 
 def _publish(copied: Copied, each: Step, move: _Move) -> None:
