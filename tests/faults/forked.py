@@ -155,7 +155,7 @@ class Run:
         ended = self.server.ask({"wait": self.pid})
         result = Result(ended, (self.output / "stdout").read_bytes(), (self.output / "stderr").read_bytes())
         assert b"Traceback" not in result.stderr, result.err
-        assert code is None or ended == code, f"exit code {ended}, not {code}\n{result.err}"
+        assert code is None or ended == code, f"exit code {ended}, not {code}\n{result.err}{result.out}"
         return result
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.forked import moments
-from tests.faults.machine import lacking, require, require_root
+from tests.faults.machine import lacking, mounted, require, require_root
 from tests.faults.test_windows import CALLS
 from tests.tools import write_model
 
@@ -163,3 +163,41 @@ class TestWithoutExclusiveRename:
                 path.unlink()
                 held_up += 1
             assert held_up > 0
+
+
+class TestSeenTwice:
+    """A file that is seen at two paths is no copy, and nothing would be freed."""
+
+    @pytest.mark.parametrize("view", ["bindfs", "mergerfs", "overlay"])
+    def test_by_two_mounts(self, program: Program, tmp_path: Path, view: str) -> None:
+        there, seen = tmp_path / "there", tmp_path / "seen"
+        for name in ("a", "b"):
+            write_model(there / "loras" / f"{name}.safetensors")
+        (there / "work").mkdir()
+        (there / "upper").mkdir()
+        seen.mkdir()
+        if view == "overlay":
+            options = f"lowerdir={there}/loras,upperdir={there}/upper,workdir={there}/work"
+            what: tuple[str, ...] = ("-t", "overlay", "overlay", "-o", options)
+        else:
+            require(view)
+            what = ("-t", f"fuse.{view}", str(there / "loras"))
+        with mounted(*what, at=seen):
+            write_model(tmp_path / "real" / "c.safetensors", "a.safetensors")
+            roots = [f"loras={place}" for place in (there / "loras", seen, tmp_path / "real")]
+            program.run("scan", *(word for root in roots for word in ("--root", root)))
+            report = program.run("duplicates", "--json").json
+            (group,) = report["groups"]  # the one that there is a copy of
+            assert report["freeable_bytes"] == group["size_bytes"]
+            keep = str(tmp_path / "real" / "c.safetensors")
+            done = program.run("duplicates", "--trash", "--keep", keep, "-y", "--json").json
+            assert (len(done["done"]), done["failed"]) == (1, [])
+            assert done["freed_bytes"] == group["size_bytes"]
+
+    def test_by_two_spellings(self, disk: str, program: Program, tmp_path: Path) -> None:
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            write_model(loras / "a.safetensors")
+            other = loras.with_name("LORAS")
+            assert os.stat(other / "a.safetensors").st_ino != os.stat(loras / "a.safetensors").st_ino
+            program.run("scan", "--root", f"loras={loras}", "--root", f"loras={other}")
+            assert program.run("duplicates", "--json").json["groups"] == []

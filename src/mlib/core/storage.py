@@ -53,6 +53,48 @@ def file_system(device: int) -> str:
     return ""
 
 
+def is_one_file(path: str, other: str) -> bool | None:
+    """Whether two paths of one content, with different inodes, are one file seen twice; None: perhaps.
+
+    Where case means nothing it may be seen under two spellings, and FUSE has an inode for each. Through a
+    second mount (mergerfs, bindfs, overlayfs, NFS) it has another device, and the times of the one file: the
+    moment of its last change to the nanosecond is its own.
+    """
+    one, two = os.stat(path), os.stat(other)
+    if os.path.samestat(one, two) or _are_spellings(path, other):
+        return True
+    is_same = (one.st_size, one.st_mtime_ns, one.st_ctime_ns) == (
+        two.st_size,
+        two.st_mtime_ns,
+        two.st_ctime_ns,
+    )
+    if one.st_dev == two.st_dev or not is_same or not any(map(_passes_on, (one.st_dev, two.st_dev))):
+        return False
+    return True if one.st_ctime_ns % 1_000_000 else None  # else of a file system that counts more coarsely
+
+
+def _are_spellings(path: str, other: str) -> bool:
+    """Whether two paths differ in their case alone, in directories where that means nothing."""
+    if path.casefold() != other.casefold():
+        return False
+    parents = [os.path.dirname(each) for each in (path, other)]
+    if path == other or parents[0] == path:
+        return path == other
+    names = {os.path.basename(path), os.path.basename(other)}
+    if len(names) == 2:
+        wanted = os.path.basename(path).casefold()
+        listed = [name for name in os.listdir(parents[0]) if name.casefold() == wanted]
+        if len(listed) != 1:
+            return False
+    return _are_spellings(*parents)
+
+
+def _passes_on(device: int) -> bool:
+    """Whether a file system may show the files of another one."""
+    kind = file_system(device)
+    return kind.startswith("fuse") or kind == "overlay" or kind in NETWORK
+
+
 def _is_rotational(device: int) -> bool:
     block = os.path.realpath(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
     if "/virtio" in block:

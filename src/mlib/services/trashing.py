@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import MlibError
 from mlib.core.models import Problem
-from mlib.core.placing.journal import gone_to_trash
+from mlib.core.placing.journal import cut_off, gone_to_trash
 from mlib.db import files
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import touching
 from mlib.services.filework.meant import united
-from mlib.services.filework.removing import Removal, Removed, foreseen, plan_removal, remove
+from mlib.services.filework.removing import TO_TRASH, Removal, Removed, foreseen, plan_removal, remove
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,11 +48,14 @@ class TrashPlan:
 
 
 class TrashedBefore(NamedTuple):
-    """A file that an earlier command moved to the trash, and where it lies now."""
+    """A file that an earlier command moved to the trash, and where it lies now.
+
+    That is not known (None) of a command that was killed before it could write it down.
+    """
 
     sha256: str
     path: str
-    target: str
+    target: str | None
 
 
 @dataclass(slots=True)
@@ -65,15 +68,14 @@ class TrashReport:
 
 def trashed_before(library: Library, target: Target) -> list[TrashedBefore]:
     """The files of a model without any, if they lie in the trash: the same command again has ended then."""
-    known = gone_to_trash(library.path)
     rows = [] if target.sha256 is None else files.of_model(library, target.sha256)
     if any(row.missing_since is None for row in rows):
         return []
-    return [
-        TrashedBefore(row.sha256, row.path, known[row.path])
-        for row in rows
-        if row.path in known and os.path.lexists(known[row.path])
-    ]
+    known: dict[str, str | None] = dict.fromkeys(
+        path for path, to in cut_off(library.path) if to == TO_TRASH and not os.path.lexists(path)
+    )
+    known |= {path: to for path, to in gone_to_trash(library.path).items() if os.path.lexists(to)}
+    return [TrashedBefore(row.sha256, row.path, known[row.path]) for row in rows if row.path in known]
 
 
 def plan_trash(library: Library, meant: Sequence[Meant]) -> TrashPlan:

@@ -150,6 +150,7 @@ def _group(group: Group, *, same_weights: bool) -> dict[str, Any]:
         "name": group.name,
         "size_bytes": max(copy.stat.size_bytes for copy in group.copies),
         "freeable_bytes": group.freeable_bytes,
+        "perhaps_one_file": list(group.perhaps_one),
         "files": [
             {
                 "path": copy.row.path,
@@ -182,6 +183,7 @@ def _list(groups: Sequence[Group], *, same_weights: bool) -> None:
             for copy in group.copies
         ],
     )
+    _tell_perhaps_one(groups)
     total = fmt.size(sum(group.freeable_bytes for group in groups))
     if same_weights:
         output.note(f"{fmt.plural(len(groups), 'set', 'sets')} of the same weights, {total} more than once")
@@ -198,9 +200,17 @@ def _tell(report: DuplicatesReport, deed: Deed, *, dry_run: bool) -> None:
         output.note(f"left alone: no path of {group.name} ({group.key[:10]}) matches")
     for link in report.links:
         output.note(fmt.dangling(link, dry_run=dry_run))
+    _tell_perhaps_one(report.groups)
     _tell_failed(report)
     freed = f"{'would free' if dry_run else 'freed'} {fmt.size(report.freed_bytes)}"
     output.note(f"{freed} once the trash is emptied" if deed == "trash" else freed)
+
+
+def _tell_perhaps_one(groups: Sequence[Group]) -> None:
+    for group in groups:
+        if group.perhaps_one:
+            paths = ", ".join(group.perhaps_one)
+            output.note(f"perhaps one file, seen by two mounts, of which nothing would be freed: {paths}")
 
 
 def _tell_failed(report: DuplicatesReport) -> None:

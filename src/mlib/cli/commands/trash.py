@@ -115,7 +115,7 @@ def _print(
                 verb = "would go" if dry_run else "went"
                 output.note(f"only a link {verb}; the file with the bytes stays: {each.bytes_at}")
         for past in before:
-            output.note(f"already in the trash: {past.path}: {past.target}")
+            output.note(f"already in the trash: {past.path}" + (f": {past.target}" if past.target else ""))
         if not (report.removed or report.failed or before):
             output.note("no file is found")
     for problem in report.failed:

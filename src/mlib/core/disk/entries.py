@@ -123,7 +123,7 @@ class Held:
     def __init__(self, directory: Directory, name: str) -> None:
         self.path = directory.path_of(name)
         self._descriptor = directory.open(name, _O_PATH)
-        self._before = self.status()
+        self._before = os.fstat(self._descriptor)
 
     def __enter__(self) -> Held:
         return self
@@ -132,15 +132,28 @@ class Held:
         os.close(self._descriptor)
 
     def status(self) -> os.stat_result:
-        """Its status now, whatever its name is."""
-        return os.fstat(self._descriptor)
+        """Its status now, whatever its name is; as it was where the file system has lost track of it.
+
+        FUSE forgets a file with the name that it was opened by, though it has another one by a link.
+        """
+        try:
+            return os.fstat(self._descriptor)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ESTALE}:
+                raise
+            return self._before
 
     def is_at(self, directory: Directory, name: str) -> bool:
-        """Whether this very file has the name."""
+        """Whether this very file has the name; by size, mtime and kind where FUSE makes inodes up."""
         try:
-            return os.path.samestat(self.status(), directory.stat(name))
+            there = directory.stat(name)
         except FileNotFoundError:
             return False
+        here = self.status()
+        if os.path.samestat(here, there):
+            return True
+        of_both = ((each.st_dev, each.st_size, each.st_mtime_ns, each.st_mode) for each in (here, there))
+        return len(set(of_both)) == 1 and file_system(there.st_dev).startswith("fuse")
 
     def is_unchanged_at(self, directory: Directory, name: str) -> bool:
         """Whether this very file has the name, with the size and mtime that it was held with.

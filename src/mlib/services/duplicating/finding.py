@@ -5,9 +5,11 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.compare import stat_of
+from mlib.core.storage import is_one_file
 from mlib.db import duplicates, models
 from mlib.services.filework.alike import each_once
 
@@ -19,23 +21,31 @@ if TYPE_CHECKING:
 
 
 class Copy(NamedTuple):
-    """One path of a group as it is now; `links` counts all names of its inode, known here or not."""
+    """One path of a group as it is now; `links` counts all names of its inode, known here or not.
+
+    `seen_as` is the inode by which a file is known that is seen twice, by two mounts or spellings.
+    """
 
     row: KnownFile
     stat: Stat
     links: int
+    seen_as: tuple[int, int] | None = None
 
     @property
     def inode(self) -> tuple[int, int]:
-        return self.stat.device, self.stat.inode
+        return self.seen_as or (self.stat.device, self.stat.inode)
 
 
 class Group(NamedTuple):
-    """The copies of one content, or of the same weights. `key` is its SHA-256, or their AutoV3."""
+    """The copies of one content, or of the same weights. `key` is its SHA-256, or their AutoV3.
+
+    `perhaps_one` are paths that may lead to one file, by two mounts: to take one away may free nothing.
+    """
 
     key: str
     name: str
     copies: tuple[Copy, ...]
+    perhaps_one: tuple[str, ...] = ()
 
     @property
     def freeable_bytes(self) -> int:
@@ -102,7 +112,8 @@ def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group
     for group in groups:
         kept = _kept(group.copies, keep)
         inodes = {copy.inode for copy in kept}
-        going = [copy for copy in group.copies if copy.inode not in inodes]
+        # Of a file that is seen twice, the path that was met first goes.
+        going = [copy for copy in group.copies if copy.inode not in inodes and copy.seen_as is None]
         paths = {row.path for row in each_once(copy.row for copy in going)}
         gone = tuple(copy for copy in going if copy.row.path in paths)
         if kept:
@@ -115,10 +126,10 @@ def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group
 def _groups(library: Library, known: Mapping[str, Sequence[KnownFile]]) -> list[Group]:
     found = []
     for key, rows in known.items():
-        copies = [copy for row in rows if (copy := _seen(row)) is not None]
+        copies, perhaps_one = _told_apart([copy for row in rows if (copy := _seen(row)) is not None])
         if len({copy.inode for copy in copies}) > 1:
             model = models.get(library, copies[0].row.sha256)
-            found.append(Group(key, model.name if model else "", tuple(copies)))
+            found.append(Group(key, model.name if model else "", tuple(copies), tuple(perhaps_one)))
     return sorted(found, key=lambda group: (-group.freeable_bytes, group.name, group.key))
 
 
@@ -132,6 +143,23 @@ def _seen(row: KnownFile) -> Copy | None:
     if not stat.S_ISREG(status.st_mode) or row.stat is None or row.stat[:2] != now[:2]:
         return None
     return Copy(row, now, status.st_nlink)
+
+
+def _told_apart(copies: Sequence[Copy]) -> tuple[list[Copy], list[str]]:
+    """The copies, each file that is seen twice with one inode, and the paths of which that may be so."""
+    found: list[Copy] = []
+    perhaps: dict[str, None] = {}
+    for copy in copies:
+        for other in found:
+            with suppress(OSError):
+                is_one = is_one_file(copy.row.path, other.row.path)
+                if is_one:
+                    copy = copy._replace(seen_as=other.inode)  # noqa: PLW2901
+                    break
+                if is_one is None:
+                    perhaps |= dict.fromkeys((other.row.path, copy.row.path))
+        found.append(copy)
+    return found, list(perhaps)
 
 
 def _kept(copies: Sequence[Copy], keep: str) -> list[Copy]:
