@@ -165,26 +165,69 @@ class TestWithoutExclusiveRename:
             assert held_up > 0
 
 
+@contextmanager
+def file_system(kind: str, folder: Path) -> Iterator[Path]:
+    """A folder of a file system that has its own ways of renaming and of numbering files."""
+    at, below = folder / "mounted", folder / "below"
+    for each in (at, *(below / name for name in ("lower", "upper", "work"))):
+        each.mkdir(parents=True, exist_ok=True)
+    if kind == "overlay":
+        options = f"lowerdir={below}/lower,upperdir={below}/upper,workdir={below}/work"
+        what: tuple[str, ...] = ("-t", "overlay", "overlay", "-o", options)
+    elif kind == "ntfs":
+        require("ntfs-3g", "mkfs.ntfs")
+        image = folder / "image"
+        with image.open("wb") as file:
+            file.truncate(16 << 20)
+        subprocess.run(["mkfs.ntfs", "-F", "-q", image], check=True, capture_output=True)
+        what = ("-t", "ntfs-3g", "-o", "loop", str(image))
+    else:
+        require(kind)
+        what = ("-t", f"fuse.{kind}", str(below / "lower"))
+    with mounted(*what, at=at):
+        yield at
+
+
+@pytest.mark.parametrize("kind", ["bindfs", "mergerfs", "ntfs", "overlay"])
+def test_every_command_that_changes_files_works_on(kind: str, program: Program, tmp_path: Path) -> None:
+    with file_system(kind, tmp_path) as there:
+        loras, here = there / "loras", tmp_path / "here"
+        for name in ("a", "b", "c"):
+            write_model(loras / f"{name}.safetensors")
+        write_model(here / "x.safetensors")
+        program.run("scan", "--root", f"loras={loras}", "--root", f"loras={here}")
+        (loras / "sub").mkdir()
+        program.run("mv", loras / "a.safetensors", loras / "sub")
+        program.run("rename", "b.safetensors", "bb")
+        program.run("rename", loras / "bb.safetensors", "BB")
+        program.run("trash", "c.safetensors", "-y")
+        program.run("mv", here / "x.safetensors", loras)
+        program.run("mv", loras / "x.safetensors", here)
+        for _ in range(2):
+            program.run("export", "-o", there / "all.jsonl", "-y")
+            program.run("backup", there / "copy.db", "-y")
+        for notes in ("first", "second"):
+            program.run("update", here / "x.safetensors", loras / "BB.safetensors", "--notes", notes)
+            program.run("export", "--sidecars", "-y")
+        assert program.run("scan", "--json").json["hashed_bytes"] == 0
+        listed = {str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()}
+        assert {path for path in listed if not path.startswith(".Trash-")} == {
+            "loras/sub/a.safetensors", "loras/sub/a.metadata.json", "loras/BB.safetensors",
+            "loras/BB.metadata.json", "all.jsonl", "copy.db",
+        }  # fmt: skip
+
+
 class TestSeenTwice:
     """A file that is seen at two paths is no copy, and nothing would be freed."""
 
     @pytest.mark.parametrize("view", ["bindfs", "mergerfs", "overlay"])
     def test_by_two_mounts(self, program: Program, tmp_path: Path, view: str) -> None:
-        there, seen = tmp_path / "there", tmp_path / "seen"
+        below = tmp_path / "below" / "lower"
         for name in ("a", "b"):
-            write_model(there / "loras" / f"{name}.safetensors")
-        (there / "work").mkdir()
-        (there / "upper").mkdir()
-        seen.mkdir()
-        if view == "overlay":
-            options = f"lowerdir={there}/loras,upperdir={there}/upper,workdir={there}/work"
-            what: tuple[str, ...] = ("-t", "overlay", "overlay", "-o", options)
-        else:
-            require(view)
-            what = ("-t", f"fuse.{view}", str(there / "loras"))
-        with mounted(*what, at=seen):
+            write_model(below / f"{name}.safetensors")
+        with file_system(view, tmp_path) as seen:
             write_model(tmp_path / "real" / "c.safetensors", "a.safetensors")
-            roots = [f"loras={place}" for place in (there / "loras", seen, tmp_path / "real")]
+            roots = [f"loras={place}" for place in (below, seen, tmp_path / "real")]
             program.run("scan", *(word for root in roots for word in ("--root", root)))
             report = program.run("duplicates", "--json").json
             (group,) = report["groups"]  # the one that there is a copy of
