@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mlib.core.compare import stat_of
 from mlib.core.disk import entries
-from mlib.core.disk.entries import Folders
+from mlib.core.disk.entries import Directory, Folders, Held, content_of, lock, temporary_name
+from mlib.core.errors import MlibError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -108,3 +112,102 @@ class TestOtherSpelling:
         monkeypatch.setattr(os, "listdir", lambda _directory: ["a"])
         assert is_other_spelling(str(tmp_path / "a"), str(tmp_path / "A"))
         assert not is_other_spelling(str(tmp_path / "a"), str(tmp_path / "a"))
+
+
+class TestWhatIsLookedAt:
+    """What is moved, replaced or removed is the file that was looked at, or it stays."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Iterator[Directory]:
+        (tmp_path / "models").mkdir()
+        (tmp_path / "models" / "a").write_bytes(b"content")
+        with Directory(str(tmp_path / "models")) as directory:
+            yield directory
+
+    def test_a_file_that_somebody_writes_to_is_not_removed(self, folder: Directory) -> None:
+        was = stat_of(folder.stat("a"))
+        with open(folder.path_of("a"), "r+b") as writer:
+            with pytest.raises(MlibError) as caught:
+                entries.remove(folder, "a", was=was)
+            assert caught.value.code == "changed"
+            writer.write(b"theirs!")
+        assert os.listdir(folder.path) == ["a"]
+        assert content_of(folder, "a") == b"theirs!"
+
+    @pytest.mark.parametrize("way", ["exchange", "steps"])
+    def test_nor_replaced(self, folder: Directory, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        if way == "steps":
+            monkeypatch.setattr(entries, "_renameat2", lambda: None)
+        was = stat_of(folder.stat("a"))
+        temporary, descriptor = entries.make_temporary(folder, "partial", "a")
+        os.write(descriptor, b"ours")
+        with open(folder.path_of("a"), "r+b") as writer:
+            with pytest.raises(MlibError) as caught:
+                entries.replace(folder, temporary, "a", was=was)
+            assert caught.value.code == "changed"
+            writer.write(b"theirs!")
+        os.close(descriptor)
+        assert os.listdir(folder.path) == ["a"]
+        assert content_of(folder, "a") == b"theirs!"
+
+    @pytest.mark.parametrize("way", ["exchange", "steps"])
+    def test_what_was_looked_at_is_replaced(
+        self, folder: Directory, way: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if way == "steps":
+            monkeypatch.setattr(entries, "_renameat2", lambda: None)
+        temporary, descriptor = entries.make_temporary(folder, "partial", "a")
+        os.write(descriptor, b"ours")
+        entries.replace(folder, temporary, "a", was=stat_of(folder.stat("a")))
+        os.close(descriptor)
+        assert os.listdir(folder.path) == ["a"]
+        assert content_of(folder, "a") == b"ours"
+
+    def test_a_file_that_somebody_writes_to_moves_with_its_writer(self, folder: Directory) -> None:
+        with open(folder.path_of("a"), "r+b") as writer:
+            entries.move(folder, "a", folder, "b", was=stat_of(folder.stat("a")))
+            writer.write(b"theirs!")
+        assert content_of(folder, "b") == b"theirs!"
+
+    def test_what_is_put_back_never_takes_a_name_that_is_in_use(
+        self, folder: Directory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two other programs at once: what one had put there stays aside, and is told."""
+
+        def looks_at_another(_file: Held, directory: Directory, _name: str) -> bool:
+            with open(directory.path_of("a"), "xb") as file:
+                file.write(b"newest")
+            return False
+
+        monkeypatch.setattr(Held, "stood_still", looks_at_another)
+        with pytest.raises(MlibError) as caught:
+            entries.remove(folder, "a", was=stat_of(folder.stat("a")))
+        assert caught.value.code == "half_moved"
+        (aside,) = (name for name in os.listdir(folder.path) if name != "a")
+        assert aside in caught.value.message
+        assert (content_of(folder, "a"), content_of(folder, aside)) == (b"newest", b"content")
+
+
+def test_temporary_names_are_never_two_times_the_same_and_end_in_what_they_are_for() -> None:
+    names = {temporary_name("partial", "n" * 255) for _ in range(1000)}
+    assert len(names) == 1000
+    assert all(re.fullmatch(r"\.mlib-[0-9a-f]{16}-[0-9a-f]{16}\.partial", name) for name in names)
+
+
+def test_a_temporary_file_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[str] = []
+
+    def late(descriptor: int) -> bool:
+        if not swept:
+            (left,) = tmp_path.glob(".mlib-*")
+            left.unlink()
+            swept.append(left.name)
+        return lock(descriptor)
+
+    monkeypatch.setattr(entries, "lock", late)
+    with Directory(str(tmp_path)) as directory:
+        name, descriptor = entries.make_temporary(directory, "copy", "a")
+        assert [name] == [each.name for each in tmp_path.glob(".mlib-*")] != swept
+        os.close(descriptor)
