@@ -1,4 +1,4 @@
-"""What kind of disk a device is: how many readers it likes, and whether its inodes mean anything."""
+"""What kind of disk a device is: how many readers it likes, what its inodes mean, and what it shows twice."""
 
 from __future__ import annotations
 

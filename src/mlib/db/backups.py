@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlib.core.disk.entries import Directory, unlink_own
-from mlib.core.disk.leftovers import sweep
 from mlib.core.disk.writing import failed, placed_new, placed_over
 from mlib.core.errors import MlibError
 from mlib.db.connections import backup_directory, backups, connect
@@ -32,6 +31,8 @@ def make_backup(path: str, reason: str) -> str:
     the newest few of its kind are removed: a nightly job must not push out what was made on purpose.
     Raises MlibError (`backup_failed`, `disk_full`, `library_corrupt`, ...).
     """
+    from mlib.core.disk.leftovers import sweep
+
     directory = backup_directory(path)
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)

@@ -51,9 +51,9 @@ def duplicates(
 ) -> None:
     """List models that lie there twice, or free their room.
 
-    Those that free most first. Hard links and symbolic links are no copies. Before --hardlink or --trash
-    touch one, it and the copy that stays are read whole. Where no path of a model matches the pattern of
-    --keep, all of it stays.
+    Those that free most first. Hard links and symbolic links are no copies, nor is a file that two mounts
+    show. Before --hardlink or --trash touch one, it and the copy that stays are read whole. Where no path of
+    a model matches the pattern of --keep, all of it stays.
     """
     from mlib.cli.progress import Progress
     from mlib.services import duplicating

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
-import secrets
 import signal
 import stat
 import sys
@@ -185,11 +183,13 @@ def held(directory: Directory, name: str, was: Stat) -> Iterator[Held]:
 
 def temporary_name(purpose: Purpose, name: str) -> str:
     """A random name for what is to become `name`, or has had it: hidden, and short enough everywhere."""
-    return f".mlib-{secrets.token_hex(8)}-{key_of(name)}.{purpose}"
+    return f".mlib-{os.urandom(8).hex()}-{key_of(name)}.{purpose}"
 
 
 def key_of(name: str) -> str:
     """What temporary names hold of the name that they stand for."""
+    import hashlib
+
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 

@@ -113,7 +113,11 @@ def settle(path: str) -> None:
 
 def _left_for(directory: Directory, name: str, purpose: Purpose) -> list[str]:
     key = key_of(name)
-    found = (_NAME.fullmatch(each) for each in os.listdir(directory.descriptor))
+    try:
+        names = os.listdir(directory.descriptor)
+    except OSError:  # a folder that may be used and not listed
+        return []
+    found = map(_NAME.fullmatch, names)
     return sorted(each[0] for each in found if each and (each["key"], each["purpose"]) == (key, purpose))
 
 

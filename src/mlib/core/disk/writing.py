@@ -92,16 +92,17 @@ def placed_over(
     was: Stat,
     content: bytes | None = None,
     mode: int = 0o600,
-    is_right: Callable[[Held, Directory, str], bool] = Held.stood_still,
 ) -> Iterator[str]:
     """The name of an empty file to be filled, which is in the place of `path` afterwards. A link stays one.
 
-    It replaces only what `was` so (as `looked_at` tells it), and `is_right` when it has been moved away.
-    Raises MlibError (`changed`, `gone`) where that is another file, and as `placed_new` does.
+    It replaces only what `was` so, as `looked_at` tells it, and had this `content` if that is given. Raises
+    MlibError (`changed_since`) where that is another file, and as `placed_new` does.
     """
 
     def is_same(old: Held, directory: Directory, name: str) -> bool:
-        return is_right(old, directory, name) and (content is None or content_of(directory, name) == content)
+        return old.stood_still(directory, name) and (
+            content is None or content_of(directory, name) == content
+        )
 
     def place(directory: Directory, temporary: str, _descriptor: int, name: str) -> None:
         replace(directory, temporary, name, was=was, is_right=is_same)

@@ -54,7 +54,10 @@ class Bin(NamedTuple):
 
 
 class Trashed(NamedTuple):
-    """Where a file was, and where it and its description are now; `stat` is None of one that is foreseen."""
+    """Where a file was, where it and its description are now, and its stat there.
+
+    Of one that is foreseen these are empty where there is no place for it.
+    """
 
     source: str
     target: str

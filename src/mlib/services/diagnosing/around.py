@@ -99,6 +99,9 @@ def unfinished(path: str, fix: bool) -> Iterator[Check]:
     for left in _left_behind(path):
         found = True
         message = f"left by a process that was killed: {left.path}"
+        if left.is_last:
+            yield Check("journal", "warning", f"{message}; no other name has these bytes")
+            continue
         check = Check("journal", "warning", message, f"rm {quoted(left.path)}")
         yield done(check, partial(discard, left), fix and left.is_half)
     if not found:
