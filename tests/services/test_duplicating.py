@@ -25,6 +25,7 @@ from mlib.services.duplicating import (
     choose,
     find_duplicates,
     find_same_weights,
+    finding,
     foresee,
 )
 from mlib.services.filework.certain import read_again
@@ -306,6 +307,18 @@ class TestHardlink:
         assert last.exists()
 
 
+class TestNamesOfOneFile:
+    def test_all_hard_links_of_a_copy_go(
+        self, shelf: Shelf, copies: list[Path], environ: dict[str, str]
+    ) -> None:
+        copies[1].with_name("bb2.safetensors").hardlink_to(copies[1])
+        shelf.scan()
+        report = run(shelf, "trash", environ, str(copies[0]))
+        assert report.failed == []
+        assert listing(shelf.loras) == ["a.safetensors", "other.safetensors"]
+        assert report.freed_bytes == 2 * copies[0].stat().st_size
+
+
 class TestTrash:
     def test_all_but_one_go_with_what_lies_beside_them(
         self, shelf: Shelf, copies: list[Path], environ: dict[str, str], tmp_path: Path
@@ -364,8 +377,9 @@ class TestTrash:
 
     @pytest.mark.faults
     def test_a_file_that_two_mounts_show_comes_back_from_the_trash(
-        self, shelf: Shelf, memory_disk: Path, environ: dict[str, str]
+        self, shelf: Shelf, memory_disk: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """As the last resort, where nothing tells that they are one."""
         upper, merged, lower, work = (memory_disk / name for name in ("upper", "merged", "lower", "work"))
         for folder in (merged, lower, work):
             folder.mkdir()
@@ -375,6 +389,8 @@ class TestTrash:
         with mounted("-t", "overlay", "-o", layers, "overlay", at=merged):
             for folder in (upper, merged):
                 shelf.add_root("loras", folder / "loras")
+            assert find_duplicates(shelf.library) == []
+            monkeypatch.setattr(finding, "is_one_file", lambda _path, _other: False)
             report = run(shelf, "trash", environ, keep=f"{upper}/*")
             assert codes(report) == [("a.safetensors", "same_file")]
             assert (report.done, report.freed_bytes) == ([], 0)

@@ -14,7 +14,6 @@ from mlib.core.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
     Held,
-    changed,
     link_new,
     make_temporary,
     remove_own,
@@ -22,7 +21,7 @@ from mlib.core.disk.entries import (
     replace,
     unlink_own,
 )
-from mlib.core.disk.writing import failed, looked_at, placed_new
+from mlib.core.disk.writing import changed_since, failed, looked_at, placed_new
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.db.connections import backup_directory, backups, connect
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps
@@ -138,6 +137,10 @@ def restore(path: str, backup: str) -> Restored:
         kept = _put(backup, path)
     except OSError as error:
         raise failed(path, error) from error
+    except MlibError as error:
+        if error.code not in {"changed", "gone"}:
+            raise
+        raise changed_since(path) from error
     return Restored(backup, kept)
 
 
@@ -158,7 +161,7 @@ def _put(backup: str, path: str) -> str | None:
                         rename_reserved(directory, fresh, directory, name)
                         return None
                     if stat_of(directory.stat(name)) != was:  # its folder is another one by now
-                        raise changed(path)
+                        raise changed_since(path)
                     kept = _keep(directory, name)
                     # Our own lock keeps the library open: nobody else can be writing to it.
                     replace(directory, fresh, name, was=was, is_right=Held.is_unchanged_at)
@@ -293,6 +296,7 @@ def _remove_what_is_beside(directory: Directory, name: str) -> None:
     for suffix in _BESIDE:
         with suppress(FileNotFoundError):
             unlink_own(directory, name + suffix)
+    directory.sync()  # or a journal could come back with the power, and be played into another library
 
 
 def _moment(stamp: str) -> int:

@@ -120,6 +120,12 @@ def failed(path: str, error: OSError) -> MlibError:
     return MlibError("cannot_write", f"cannot write {path}: {error.strerror or error}")
 
 
+def changed_since(path: str) -> MlibError:
+    """What is said of a file that was to be replaced, and is not the one that was looked at."""
+    message = f"another program changed it meanwhile, and it is left alone: {path}"
+    return MlibError("changed_since", message, hint="look at it, and run it again")
+
+
 @contextmanager
 def _placed(
     path: str, mode: int, place: Callable[[Directory, str, int, str], None], *, is_new: bool
@@ -149,8 +155,7 @@ def _placed(
     except MlibError as error:
         if error.code not in {"changed", "gone"}:
             raise
-        message = f"another program changed it meanwhile, and it is left alone: {path}"
-        raise MlibError("changed_since", message, hint="look at it, and run it again") from error
+        raise changed_since(path) from error
 
 
 def _fill(partial: str, parts: Iterable[bytes]) -> int:

@@ -152,6 +152,8 @@ def _told_apart(copies: Sequence[Copy]) -> tuple[list[Copy], list[str]]:
     for copy in copies:
         for other in found:
             with suppress(OSError):
+                if other.stat[2:] == copy.stat[2:]:
+                    break  # a hard link
                 is_one = is_one_file(copy.row.path, other.row.path)
                 if is_one:
                     copy = copy._replace(seen_as=other.inode)  # noqa: PLW2901
