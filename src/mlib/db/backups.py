@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from mlib.core.disk.entries import Directory, unlink_own
@@ -98,15 +98,10 @@ def _is_by_hand(backup: str) -> bool:
 
 
 def _copy(path: str, to: str) -> None:
-    source = connect(path, "ro")
-    target = sqlite3.connect(to, isolation_level=None)
-    try:
+    with closing(connect(path, "ro")) as source, closing(connect(to, "rw")) as target:
         source.backup(target)
         if target.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise MlibError("library_corrupt", f"the library is damaged, no backup was made: {path}")
-    finally:
-        target.close()
-        source.close()
 
 
 def _stamp() -> str:

@@ -276,7 +276,7 @@ def _link_or_copy(directory: Directory, name: str, kept: str) -> None:
         with (
             open(directory.open(name, os.O_RDONLY), "rb") as source,
             placed_new(directory.path_of(kept)) as partial,
-            open(partial, "wb") as target,
+            open(partial, "r+b") as target,
         ):
             shutil.copyfileobj(source, target)
 

@@ -141,7 +141,8 @@ def _placed(
             try:
                 yield directory.path_of(temporary)
                 os.fsync(descriptor)
-                if not os.path.samestat(os.fstat(descriptor), directory.stat(temporary)):
+                # By its path, as it was filled: its folder may have been swapped for another one.
+                if not os.path.samestat(os.fstat(descriptor), os.lstat(directory.path_of(temporary))):
                     raise changed(directory.path_of(temporary))
                 place(directory, temporary, descriptor, name)
                 _sync(directory)
@@ -159,7 +160,7 @@ def _placed(
 
 
 def _fill(partial: str, parts: Iterable[bytes]) -> int:
-    with open(partial, "wb", buffering=1 << 20) as file:
+    with open(partial, "r+b", buffering=1 << 20) as file:  # which never makes one
         file.writelines(parts)
         file.flush()
         return file.tell()
