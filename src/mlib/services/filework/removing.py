@@ -78,7 +78,7 @@ def plan_removal(
     except OSError as error:
         raise MlibError("unreadable", f"cannot look at {row.path}: {reason(error)}") from error
     bytes_at = os.path.realpath(row.path) if steps[-1].is_link else None
-    return Removal(certain.row, tuple(steps), beside.shared, links_to(library, row), bytes_at)
+    return Removal(certain.row, tuple(steps), beside.shared, links_to(library, row), bytes_at=bytes_at)
 
 
 def remove(
@@ -141,7 +141,7 @@ def _removed(removal: Removal, trashed: Sequence[Trashed]) -> Removed:
         removal.shared,
         removal.size_bytes,
         removal.links,
-        removal.bytes_at,
+        bytes_at=removal.bytes_at,
     )
 
 
