@@ -14,7 +14,8 @@ import pytest
 from tests.tools import write_bytes, write_model
 
 from mlib.core.models import Root
-from mlib.core.walk import PASSED_OVER, Listing, Scope, is_within, reason, walk
+from mlib.core.passed_over import PASSED_OVER
+from mlib.core.walk import Listing, Scope, is_within, reason, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -21,7 +21,7 @@ from mlib.core.comfyui import (
 from mlib.core.errors import MlibError, NotFound, WrongUsage
 from mlib.core.extra_paths import extra_entries, path_text
 from mlib.core.models import Problem, Root
-from mlib.core.walk import PASSED_OVER
+from mlib.core.passed_over import passed_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,9 +63,9 @@ def comfyui_roots(directory: str) -> RootsFound:
             _add(by_type, Root(type=canonical_type(folder), path=path, origin=origin))
     problems = list(found.problems)
     listed = {root.path for root in _in_order(by_type)}
-    for name in sorted(names - BUILT_IN_FOLDERS - SKIPPED_TYPES - PASSED_OVER):
+    for name in sorted(names - BUILT_IN_FOLDERS - SKIPPED_TYPES):
         path = os.path.join(models, name)
-        if name.startswith(".") or path in listed:
+        if name.startswith(".") or passed_over(name) or path in listed:
             continue
         if is_type_name(name):
             _add(by_type, Root(type=name, path=path, origin=origin))

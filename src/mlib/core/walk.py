@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import MODEL_EXTENSIONS, is_model_name
 from mlib.core.models import Problem, Root
+from mlib.core.passed_over import passed_over
 from mlib.core.sidecars.companions import is_sidecar_name
 from mlib.core.standing import standing
 from mlib.core.unfinished import BESIDE, unfinished_name
@@ -19,9 +20,6 @@ from mlib.core.unfinished import BESIDE, unfinished_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-#: Directories that hold no models of the user's: rubbish bins, caches, file systems' own.
-PASSED_OVER = frozenset({".git", ".cache", ".mlib-trash", "__pycache__", "lost+found", "$RECYCLE.BIN",
-                         "System Volume Information"})  # fmt: skip
 #: Where a link may not lead: these are the kernel's, endless and full of devices.
 KERNEL_TREES = ("/proc", "/sys", "/dev")
 
@@ -38,7 +36,8 @@ class Listing(NamedTuple):
     """One directory as it is now.
 
     `files` holds the candidates by name, links followed, `sidecars` the files of other managers likewise.
-    `left_alone` are names that are no candidates and why. `unknown` are paths whose state could not be seen:
+    `left_alone` are names that are no candidates and why. `passed_over` are paths of folders that were not
+    looked into (see `core.passed_over`). `unknown` are paths whose state could not be seen:
     nothing at or below them may be called gone. `failed` says that a listing or stat failed, so that the
     root cannot be judged as a whole.
     """
@@ -48,6 +47,7 @@ class Listing(NamedTuple):
     files: Mapping[str, os.stat_result] = MappingProxyType({})
     sidecars: Mapping[str, os.stat_result] = MappingProxyType({})
     left_alone: tuple[Problem, ...] = ()
+    passed_over: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     unknown: tuple[str, ...] = ()
     failed: bool = False
@@ -62,6 +62,7 @@ class _Entries:
     linked_directories: list[str] = field(default_factory=list)
     beside: set[str] = field(default_factory=set)
     left_alone: list[Problem] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     failed: bool = False
@@ -118,6 +119,7 @@ def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]
                 files=entries.files,
                 sidecars=entries.sidecars,
                 left_alone=tuple(entries.left_alone),
+                passed_over=tuple(entries.passed_over),
                 problems=tuple(entries.problems),
                 unknown=tuple(entries.unknown),
                 failed=entries.failed,
@@ -181,7 +183,9 @@ def _take(entry: os.DirEntry[str], found: _Entries, *, only: frozenset[str] | No
     if only is not None and name not in only:
         return
     if entry.is_dir(follow_symlinks=False):
-        if name not in PASSED_OVER and not name.startswith(".Trash"):
+        if passed_over(name):
+            found.passed_over.append(found.path(entry))
+        else:
             found.directories.append(name)
     elif is_model_name(name, any_file=any_file):
         _take_candidate(entry, found)
@@ -239,7 +243,10 @@ def _take_link(entry: os.DirEntry[str], found: _Entries, *, candidate: bool) -> 
             _fail(entry, error, found)
     else:
         if stat.S_ISDIR(status.st_mode):
-            found.linked_directories.append(entry.name)
+            if passed_over(entry.name):
+                found.passed_over.append(found.path(entry))
+            else:
+                found.linked_directories.append(entry.name)
         elif candidate:
             _take_file(entry, status, found)
 

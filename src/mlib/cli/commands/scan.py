@@ -136,6 +136,7 @@ def _document(report: ScanReport, *, dry_run: bool) -> dict[str, Any]:
         "problems": [_problem(problem) for problem in report.problems],
         "guarded_roots": report.guarded_roots,
         "skipped_files": [_problem(problem) for problem in report.skipped],
+        "passed_over": report.passed_over,
         "conflicts": report.conflicts,
         "findings": [_finding(path, finding) for path, finding in report.findings],
         "silent_sidecars": report.silent,
@@ -174,6 +175,13 @@ def _summary(report: ScanReport, *, dry_run: bool) -> str:
 
 
 def _tell_found(report: ScanReport) -> None:
+    if report.passed_over:
+        count = len(report.passed_over)
+        more = "" if count == 1 else f" and {fmt.number(count - 1)} more"
+        output.note(
+            f"passed over: {fmt.plural(count, 'recycle bin or snapshot', 'recycle bins and snapshots')}"
+            f" ({report.passed_over[0]}{more}); what lies there does not count as present"
+        )
     for path, finding in report.findings[:TOLD]:
         output.note(f"finding: {path}: {finding.message}")
     if len(report.findings) > TOLD:

@@ -25,7 +25,8 @@ from mlib.core.disk.entries import (
 )
 from mlib.core.disk.leftovers import sweep_for
 from mlib.core.errors import MlibError
-from mlib.core.walk import PASSED_OVER, is_within
+from mlib.core.passed_over import is_passed_over
+from mlib.core.walk import is_within
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -201,12 +202,7 @@ def _device_of(path: str) -> int | None:
 def _is_walked(path: str, real_roots: Sequence[str]) -> bool:
     """Whether a scan of one of the roots would come by what lies there."""
     real = os.path.realpath(path)
-    for root in real_roots:
-        if is_within(real, root):
-            parts = os.path.relpath(real, root).split(os.sep)
-            if not any(part in PASSED_OVER or part.startswith(".Trash") for part in parts):
-                return True
-    return False
+    return any(is_within(real, root) and not is_passed_over(real, root) for root in real_roots)
 
 
 def _make(path: str) -> None:

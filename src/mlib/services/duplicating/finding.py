@@ -9,8 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.compare import stat_of
+from mlib.core.passed_over import is_passed_over
 from mlib.core.storage import is_one_file
-from mlib.db import duplicates, models
+from mlib.db import duplicates, models, roots
 from mlib.services.filework.alike import each_once
 
 if TYPE_CHECKING:
@@ -125,8 +126,11 @@ def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group
 
 def _groups(library: Library, known: Mapping[str, Sequence[KnownFile]]) -> list[Group]:
     found = []
+    places = {root.id: root.path for root in roots.all_roots(library)}
     for key, rows in known.items():
-        copies, perhaps_one = _told_apart([copy for row in rows if (copy := _seen(row)) is not None])
+        # What was deleted into a bin is not a copy: it goes when somebody empties that.
+        live = [row for row in rows if not is_passed_over(row.directory, places.get(row.root_id))]
+        copies, perhaps_one = _told_apart([copy for row in live if (copy := _seen(row)) is not None])
         if len({copy.inode for copy in copies}) > 1:
             model = models.get(library, copies[0].row.sha256)
             found.append(Group(key, model.name if model else "", tuple(copies), tuple(perhaps_one)))

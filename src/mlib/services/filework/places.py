@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import MODEL_EXTENSIONS
 from mlib.core.errors import NotFound, WrongUsage
-from mlib.core.walk import PASSED_OVER, is_within
+from mlib.core.passed_over import is_passed_over
+from mlib.core.walk import is_within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,6 @@ def _has_deeper(real: str, real_root: str, roots: Sequence[Root]) -> bool:
 
 def _visited(place: Place) -> Place:
     assert place.root is not None
-    parts = os.path.relpath(place.directory, place.root.path).split(os.sep)
-    if any(part in PASSED_OVER or part.startswith(".Trash") for part in parts):
+    if is_passed_over(place.directory, place.root.path):
         raise WrongUsage("passed_over", f"scans pass over this folder: {place.directory}")
     return place

@@ -38,7 +38,9 @@ def find_left(
     left = Left()
     for pending_id, row in pending.all_observed(library):
         hidden = any(is_within(row.path, tree) for tree in seen.unknown)
-        if walked(row.path) and not hidden and not os.path.lexists(row.path) and is_free(row):
+        if not walked(row.path) or hidden or not is_free(row):
+            continue
+        if seen.is_passed_over(row.path) or not os.path.lexists(row.path):
             left.by_content[row.sha256].append((pending_id, row))
             if row.stat is not None and not row.racy:
                 left.by_stat[row.stat] = row

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.errors import MlibError, NotFound
+from mlib.core.errors import MlibError, NotFound, WrongUsage
 from mlib.core.models import Problem, Root
+from mlib.core.passed_over import is_passed_over
 from mlib.core.roots import EXTRA_PATHS, comfyui_roots, distinct, extra_paths_roots, root_option
 from mlib.core.walk import Scope, is_within
 from mlib.db import files, roots
@@ -119,6 +120,12 @@ def choose_scopes(library: Library, places: Places, paths: Sequence[str]) -> lis
                 scopes += below
                 continue
         root, path = _placed(path, places.wanted)
+        if is_passed_over(path if os.path.isdir(path) else os.path.dirname(path), root.path):
+            raise WrongUsage(
+                "passed_over",
+                f"scans pass over this folder, as what lies in it was deleted or replaced: {given}",
+                hint="to scan it all the same, make it a root: --root TYPE=DIR",
+            )
         if os.path.isdir(path):
             scopes.append(Scope(root, path))
             scopes += [scope for scope in _roots_below(path, places.wanted) if scope.root != root]

@@ -47,12 +47,14 @@ class ScanReport:
     """What a scan did. `guarded_roots` are those it refused to mark anything missing in.
 
     `silent` are paths of sidecars that it read and that say nothing.
+    `passed_over` are the bins, snapshots and version folders that it did not look into.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     scanned: int = 0
     missing: int = 0
     skipped: list[Problem] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     offline_roots: list[str] = field(default_factory=list)
     guarded_roots: list[str] = field(default_factory=list)

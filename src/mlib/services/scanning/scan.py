@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 from mlib.core.events import Emit, silent
 from mlib.core.models import RULES_VERSION
+from mlib.core.passed_over import holds_copies
 from mlib.core.walk import Scope, is_within
 from mlib.db import contents, files, roots, sidecars
 from mlib.services.scanning.closing import close, free_to_move
@@ -63,6 +65,7 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
     before = roots.present_counts(library) if seen.needs_judging else {}
     report.scanned = seen.scanned
     report.skipped += seen.skipped
+    report.passed_over += [path for path in seen.passed_over if holds_copies(os.path.basename(path))]
     report.problems += seen.problems
     report.counts["unchanged"] = seen.unchanged + len(seen.refreshed)
     report.counts["restored"] = len(seen.restored)

@@ -42,7 +42,11 @@ class Seen:
 
 @dataclass(slots=True)
 class Survey:
-    """All that differs between the disks and the library, file by file. Unchanged files are only counted."""
+    """All that differs between the disks and the library, file by file. Unchanged files are only counted.
+
+    `named` are the paths of all roots. `passed_over` are folders that are there and were not looked into;
+    `set_aside` are rows of files in them, which an older version or a root that is no more brought in.
+    """
 
     scanned: int = 0
     unchanged: int = 0
@@ -50,11 +54,22 @@ class Survey:
     restored: list[tuple[KnownFile, FoundFile]] = field(default_factory=list)
     refreshed: list[tuple[KnownFile, FoundFile]] = field(default_factory=list)
     gone: list[KnownFile] = field(default_factory=list)
+    named: Sequence[str] = ()
+    passed_over: list[str] = field(default_factory=list)
+    set_aside: list[KnownFile] = field(default_factory=list)
     skipped: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     roots: dict[str, Seen] = field(default_factory=dict)
     beside: dict[str, Beside] = field(default_factory=dict)
+
+    def is_passed_over(self, path: str) -> bool:
+        """Whether `path` lies in a folder that was not looked into, and in no root within that."""
+        return any(
+            is_within(path, tree)
+            and not any(is_within(path, root) and is_within(root, tree) for root in self.named)
+            for tree in self.passed_over
+        )
 
     @property
     def changed(self) -> int:
@@ -64,7 +79,9 @@ class Survey:
     @property
     def needs_judging(self) -> bool:
         """Whether anything is or may turn out to be gone: an unchanged library has nothing to judge."""
-        return bool(self.fresh or self.gone) or any(seen.failed for seen in self.roots.values())
+        return bool(self.fresh or self.gone or self.set_aside) or any(
+            seen.failed for seen in self.roots.values()
+        )
 
 
 def survey(
@@ -78,7 +95,7 @@ def survey(
     emit: Emit,
 ) -> Survey:
     """Walk `scopes` and tell what differs. Memory grows with the differences and the directories only."""
-    result = Survey()
+    result = Survey(named=[root.path for root in roots])
     visited: set[str] = set()
     with_sidecars = sidecars.directories(library)
     told = 0.0
@@ -118,6 +135,7 @@ def _take(
     seen.failed = seen.failed or listing.failed
     result.scanned += len(listing.files)
     result.skipped += listing.left_alone
+    result.passed_over += listing.passed_over
     result.problems += listing.problems
     result.unknown += listing.unknown
     if only is None and not rehash:
@@ -162,8 +180,11 @@ def _find_gone_directories(
         ]
         for directory in files.known_directories(library, scope.directory):
             if directory not in visited and not any(is_within(directory, tree) for tree in inner):
-                rows = files.in_directory(library, directory)
-                result.gone += [row for row in rows if row.missing_since is None]
+                rows = [row for row in files.in_directory(library, directory) if row.missing_since is None]
+                if result.is_passed_over(directory):
+                    result.set_aside += rows
+                else:
+                    result.gone += rows
 
 
 def _doubt_empty_links(result: Survey, *, ends: Container[str]) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.errors import NotFound
 from mlib.core.models import Problem
 from mlib.core.opening import open_for_reading
-from mlib.core.walk import PASSED_OVER, reason
+from mlib.core.passed_over import passed_over
+from mlib.core.walk import reason
 from mlib.core.workflows.errors import WorkflowError
 from mlib.core.workflows.read import EXTENSIONS, Contents, read_contents
 
@@ -100,7 +101,7 @@ def workflow_files(directories: Sequence[str]) -> Iterator[str | Other | Problem
                 if os.path.splitext(entry.name)[1].lower() in EXTENSIONS and _is_file(entry):
                     yield entry.path
                 elif _is_directory(entry):
-                    if entry.name not in PASSED_OVER:
+                    if not passed_over(entry.name):
                         deeper.append(entry.path)
                 else:
                     yield Other(os.path.splitext(entry.name)[1].lower() or "no extension")
