@@ -146,6 +146,12 @@ class TestComfyuiRoots:
         assert found.problems[0].path == f"{comfyui}/models/\udcff"
         assert len(found.roots) == 2
 
+    def test_the_bin_and_the_snapshots_of_a_nas_are_no_types(self, comfyui: Path) -> None:
+        for name in ("#recycle", "@Recycle", "#snapshot", "@eaDir", "RECYCLER", "Network Trash Folder"):
+            (comfyui / "models" / name).mkdir()
+        types = {root.type for root in comfyui_roots(str(comfyui)).roots}
+        assert types == {"checkpoints", "loras"}
+
     def test_the_output_folders_come_last_in_their_types(self, comfyui: Path) -> None:
         for name in ("loras", "clip", "images"):
             (comfyui / "output" / name).mkdir(parents=True)

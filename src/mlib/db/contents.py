@@ -126,6 +126,20 @@ def forget_place(library: Library, file: KnownFile) -> None:
     )
 
 
+def places_found(library: Library, directory: str, code: str) -> dict[tuple[str, str], set[str]]:
+    """The messages kept with this code about present files of a directory, by name and SHA-256."""
+    rows = library.all(
+        "SELECT f.name, f.sha256, w.message FROM files AS f JOIN findings AS w"
+        " ON w.sha256 = f.sha256 AND w.directory = f.directory AND w.name = f.name"
+        " WHERE f.directory = ? AND f.missing_since IS NULL AND w.code = ?",
+        [stored_path(directory), code],
+    )
+    found: dict[tuple[str, str], set[str]] = {}
+    for name, sha256, message in rows:
+        found.setdefault((path_of(name), sha256), set()).add(message)
+    return found
+
+
 def findings(
     library: Library, sha256: str, *, staged_at: str | None = None
 ) -> list[tuple[str | None, Finding]]:

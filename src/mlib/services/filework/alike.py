@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 def real_place(row: KnownFile) -> str:
     """Its path with the links of its directory followed, never its own; the file need not be there."""
-    return os.path.join(os.path.realpath(row.directory), row.name)
+    return real_path(row.path)
+
+
+def real_path(path: str) -> str:
+    """The same for a path."""
+    directory, name = os.path.split(path)
+    return os.path.join(os.path.realpath(directory), name)
 
 
 def each_once(rows: Iterable[KnownFile]) -> list[KnownFile]:
