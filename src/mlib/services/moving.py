@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,7 +15,7 @@ from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
 from mlib.core.models import Problem
 from mlib.core.placing.beside import renamed
 from mlib.core.placing.journal import cut_off, noted
-from mlib.core.placing.moving import Step, explained, move_together, remove_source, step
+from mlib.core.placing.moving import Moved, Step, explained, move_together, remove_source, step
 from mlib.core.rereading import reread
 from mlib.core.times import now
 from mlib.db import files, given, roots, sidecars
@@ -26,6 +26,7 @@ from mlib.services.filework.links import dangling, links_to
 from mlib.services.filework.places import Place, place_of, renamed_place
 from mlib.services.following import follow_file
 from mlib.services.judging import judge_places
+from mlib.services.sets import bundled, is_incomplete, judge_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
     from mlib.services.filework.meant import Meant
+    from mlib.services.sets import Deed
 
 
 #: How files get their names: never where anything could come up meanwhile, or as well as the disk can do it.
@@ -104,10 +106,11 @@ def move(
 ) -> MoveReport:
     """Move the file that each REF means to DEST: a directory, or for a single one a new path.
 
-    Each goes with its companions or not at all; nothing is overwritten. On a disk that cannot rename without
-    that risk, only the `reserved` way does it: an empty file takes the name first. The rows follow, so that
-    the next scan has nothing to read. Raises MlibError where there is but one; of several, those that cannot
-    go are told and the others go.
+    Each goes with its companions or not at all, and so do the parts of a model in several files; nothing is
+    overwritten. On a disk that cannot rename without that risk, only the `reserved` way does it: an empty
+    file takes the name first. The rows follow, so that the next scan has nothing to read. Raises Refused
+    (`part_of_set`) where a part would stay behind, MlibError where only one is meant; of several, those that
+    cannot go are told and the others go.
     """
     known = roots.all_roots(library)
     wanted = list(dict.fromkeys(meant))  # two copies of a model, each named by its path, are two
@@ -150,28 +153,76 @@ def _move_all(
 ) -> MoveReport:
     report = MoveReport()
     plans = _Plans(Around(library), cut_off(library.path), leaving=set(), taken=set())
-    for each in meant:
-        row = each.files[0]
+    for bundle in _bundles(library, meant, place):
+        planned: list[Move] = []
         try:
-            row = _only(each)
-            planned = _plan(row, place(row), plans)
-            links = links_to(library, row) if planned.place.path != row.path else ()
+            _plan_bundle(bundle, place, plans, planned)
+            links = {
+                each.row.path: links_to(library, each.row) if each.place.path != each.row.path else ()
+                for each in planned
+            }
             if not dry_run:
                 report.copied_bytes += _carry_out(library, planned, how)
-                links = dangling(links)
+                links = {path: dangling(those) for path, those in links.items()}
         except MlibError as error:
             if len(meant) == 1:
                 raise
-            report.failed.append(Problem(row.path, error.code, error.message))
+            for step_ in (step_ for each in planned for step_ in each.steps):
+                plans.leaving.discard(step_.source)
+                plans.taken.discard(step_.target)
+            rows = [each.files[0] for each in bundle.meant]
+            report.failed += [Problem(row.path, error.code, error.message) for row in rows]
             continue
-        plans.leaving.update(one.source for one in planned.steps)
-        plans.taken.update(one.target for one in planned.steps)
-        done = [(one.source, one.target) for one in (*planned.steps, *planned.copied)]
-        if not done and row.path != planned.place.path:
-            done = [(row.path, planned.place.path)]
-        done.sort(key=lambda pair: pair[0] != row.path)
-        report.moved.append(MovedFile(row.sha256, planned.place, tuple(done), planned.shared, links))
+        report.moved += [_told(each, links[each.row.path]) for each in planned]
     return report
+
+
+def _told(planned: Move, links: tuple[str, ...]) -> MovedFile:
+    row, place = planned.row, planned.place
+    done = [(each.source, each.target) for each in (*planned.steps, *planned.copied)]
+    if not done and row.path != place.path:
+        done = [(row.path, place.path)]
+    done.sort(key=lambda pair: pair[0] != row.path)
+    return MovedFile(row.sha256, place, tuple(done), planned.shared, links)
+
+
+class _Bundle(NamedTuple):
+    """What moves together or not at all; `also` are paths of what goes along: the index of its parts."""
+
+    meant: tuple[Meant, ...]
+    also: tuple[str, ...] = ()
+
+
+def _bundles(library: Library, meant: Sequence[Meant], place: Callable[[KnownFile], Place]) -> list[_Bundle]:
+    """The files that are meant, those of one set together. Raises Refused (`part_of_set`), MlibError."""
+    single = {each.files[0].path: each for each in meant if len(each.files) == 1}
+    rows = [each.files[0] for each in single.values()]
+    deed: Deed = "rename" if len(meant) == len(rows) == 1 and place(rows[0]).name != rows[0].name else "move"
+    bundles = bundled(library, rows, deed)
+    together = {
+        row.path: _Bundle(
+            tuple(single[one.path] for one in bundle.rows), bundle.whole.listed_by if bundle.whole else ()
+        )
+        for bundle in bundles
+        for row in bundle.rows
+    }
+    # A model with several files, of which one should have been named, is told when its turn comes.
+    found = [together.get(each.files[0].path, _Bundle((each,))) for each in meant]
+    return list(dict.fromkeys(found))
+
+
+def _plan_bundle(
+    bundle: _Bundle, place: Callable[[KnownFile], Place], plans: _Plans, planned: list[Move]
+) -> None:
+    """Add to `planned` what moving each file of a bundle means. Raises MlibError for one that cannot move."""
+    also = bundle.also
+    for each in bundle.meant:
+        row = _only(each)
+        one = _plan(row, place(row), plans, also=also)
+        plans.leaving.update(step_.source for step_ in one.steps)
+        plans.taken.update(step_.target for step_ in one.steps)
+        planned.append(one)
+        also = ()
 
 
 def _only(meant: Meant) -> KnownFile:
@@ -185,8 +236,8 @@ def _only(meant: Meant) -> KnownFile:
     return meant.files[0]
 
 
-def _plan(row: KnownFile, place: Place, plans: _Plans) -> Move:
-    """What moving the file of a row means now. Raises MlibError where it cannot be done."""
+def _plan(row: KnownFile, place: Place, plans: _Plans, *, also: Sequence[str] = ()) -> Move:
+    """What moving the file of a row, and what goes along, means now. Raises MlibError where it cannot be."""
     if place.path == row.path:
         return Move(as_known(row).row, place)
     if (row.path, place.path) in plans.interrupted and not os.path.lexists(row.path):
@@ -195,7 +246,8 @@ def _plan(row: KnownFile, place: Place, plans: _Plans) -> Move:
     certain = as_known(row)
     try:
         beside = plans.around.companions(row, leaving=plans.leaving)
-        pairs = [(path, _target(path, row, place)) for path in beside.own]
+        pairs = [(path, os.path.join(place.directory, os.path.basename(path))) for path in also]
+        pairs += [(path, _target(path, row, place)) for path in beside.own if path not in also]
         steps = [step(source, target) for source, target in pairs if source != target]
         steps.append(step(row.path, place.path)._replace(sha256=row.sha256))
         return _sorted_out(Move(certain.row, place, tuple(steps), (), beside.shared), plans)
@@ -246,13 +298,18 @@ def _is_same(each: Step) -> bool:
     return one is not None and other is not None and one.sha256 == other.sha256
 
 
-def _carry_out(library: Library, planned: Move, how: _How) -> int:
-    """Move the files, then the row; the bytes that were copied to another file system."""
-    row, place = planned.row, planned.place
-    if row.path == place.path:
+def _carry_out(library: Library, bundle: Sequence[Move], how: _How) -> int:
+    """Move the files, then the rows; the bytes that were copied to another file system."""
+    bundle = [planned for planned in bundle if planned.row.path != planned.place.path]
+    if not bundle:
         return 0
-    steps = (*planned.steps, *planned.copied)
-    pairs = [(each.source, each.target) for each in steps] or [(row.path, place.path)]
+    planned_steps = [each for planned in bundle for each in planned.steps]
+    copied = [each for planned in bundle for each in planned.copied]
+    steps = [*planned_steps, *copied]
+    pairs = [(each.source, each.target) for each in steps]
+    pairs += [
+        (planned.row.path, planned.place.path) for planned in bundle if not (planned.steps or planned.copied)
+    ]
     copied_bytes = 0
 
     def advance(size: int) -> None:
@@ -263,25 +320,37 @@ def _carry_out(library: Library, planned: Move, how: _How) -> int:
         how.emit(HashingAdvanced(copied_bytes))
 
     rename = rename_new if how.way == "exclusive" else rename_reserved
-    with noted(library.path, how.command, sha256=row.sha256, moves=pairs):
-        moved = move_together(planned.steps, rename=rename, advance=advance)
-        for each in planned.copied:
+    with noted(library.path, how.command, sha256=bundle[0].row.sha256, moves=pairs):
+        moved = move_together(planned_steps, rename=rename, advance=advance)
+        for each in copied:
             remove_source(each)
-        arrived = row._replace(
-            directory=place.directory, name=place.name, root_id=place.root.id if place.root else None
-        )
-        copy = moved.copies.get(place.path)
-        if copy is not None:
-            racy = is_racy(mtime_ns=copy.stat.mtime_ns, started_at=copy.read_at)
-            arrived = arrived._replace(stat=copy.stat, hashed_at=copy.read_at, racy=racy)
-        elif any(each.source == row.path for each in planned.copied):
-            arrived = read_again(arrived).row
+        arrived = [_arrived(planned, moved) for planned in bundle]
         stamps = [(each, stamp) for each in steps if (stamp := _stamp(each.target)) is not None]
+        parted = any(is_incomplete(library, planned.row) for planned in bundle)
         with following(library):
-            _follow(library, row, arrived, place)
+            for planned, row in zip(bundle, arrived, strict=True):
+                _follow(library, planned.row, row, planned.place)
             for each, stamp in stamps:
                 sidecars.move(library, os.path.split(each.source), os.path.split(each.target), stamp)
+    if parted:  # the other parts may lie where these have come
+        with suppress(MlibError):  # the files have moved, which is what was asked
+            judge_sets(library, {row.directory for row in (*arrived, *(each.row for each in bundle))})
     return copied_bytes
+
+
+def _arrived(planned: Move, moved: Moved) -> KnownFile:
+    """The row of a file at the place that it was moved to."""
+    row, place = planned.row, planned.place
+    arrived = row._replace(
+        directory=place.directory, name=place.name, root_id=place.root.id if place.root else None
+    )
+    copy = moved.copies.get(place.path)
+    if copy is not None:
+        racy = is_racy(mtime_ns=copy.stat.mtime_ns, started_at=copy.read_at)
+        return arrived._replace(stat=copy.stat, hashed_at=copy.read_at, racy=racy)
+    if any(each.source == row.path for each in planned.copied):
+        return read_again(arrived).row
+    return arrived
 
 
 def _stamp(path: str) -> sidecars.Stamp | None:

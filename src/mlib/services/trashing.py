@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import MlibError
@@ -13,7 +14,15 @@ from mlib.db import files
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import touching
 from mlib.services.filework.meant import united
-from mlib.services.filework.removing import TO_TRASH, Removal, Removed, foreseen, plan_removal, remove
+from mlib.services.filework.removing import (
+    TO_TRASH,
+    Removal,
+    Removed,
+    foreseen,
+    plan_removal,
+    remove_together,
+)
+from mlib.services.sets import bundled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,10 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TrashPlan:
-    """What is to go, and which files cannot."""
+    """What is to go, the files of one set together, and which files cannot."""
 
-    removals: list[Removal] = field(default_factory=list)
+    bundles: list[list[Removal]] = field(default_factory=list)
     failed: list[Problem] = field(default_factory=list)
+
+    @property
+    def removals(self) -> list[Removal]:
+        """Every file that is to go."""
+        return list(chain.from_iterable(self.bundles))
 
     @property
     def size_bytes(self) -> int:
@@ -79,19 +93,27 @@ def trashed_before(library: Library, target: Target) -> list[TrashedBefore]:
 
 
 def plan_trash(library: Library, meant: Sequence[Meant]) -> TrashPlan:
-    """Look at every file that is to go, and at what lies beside it. Nothing is changed."""
+    """Look at every file that is to go, and at what lies beside it. Nothing is changed.
+
+    Raises Refused (`part_of_set`) where only some files of a model in several are meant.
+    """
     plan = TrashPlan()
     rows = [row for each in united(meant) for row in each.files]
     leaving: set[str] = set()
     around = Around(library)
     # A companion that two of these files share goes with the last of them.
-    for row in rows:
-        leaving.add(row.path)
+    for bundle in bundled(library, rows, "trash"):
+        removals: list[Removal] = []
+        also = bundle.whole.listed_by if bundle.whole else ()
         try:
-            plan.removals.append(plan_removal(library, row, leaving=leaving, around=around))
+            for row in bundle.rows:
+                leaving.add(row.path)
+                removals.append(plan_removal(library, row, leaving=leaving, around=around, also=also))
+                also = ()
+            plan.bundles.append(removals)
         except MlibError as error:
-            leaving.discard(row.path)
-            plan.failed.append(Problem(row.path, error.code, error.message))
+            leaving.difference_update(row.path for row in bundle.rows)
+            plan.failed += [Problem(row.path, error.code, error.message) for row in bundle.rows]
     return plan
 
 
@@ -104,13 +126,13 @@ def trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> T
     report = TrashReport(failed=list(plan.failed))
     stayed: set[str] = set()
     with touching(library):
-        for removal in plan.removals:
+        for bundle in plan.bundles:
             try:
-                current = _without_shared(library, removal, stayed)
-                report.removed.append(remove(library, current, command="trash", environ=environ))
+                current = [_without_shared(library, removal, stayed) for removal in bundle]
+                report.removed += remove_together(library, current, command="trash", environ=environ)
             except MlibError as error:
-                stayed.add(removal.row.path)
-                report.failed.append(Problem(removal.row.path, error.code, error.message))
+                stayed.update(removal.row.path for removal in bundle)
+                report.failed += [Problem(removal.row.path, error.code, error.message) for removal in bundle]
     report.removed = _without_links_that_went(report.removed)
     return report
 
@@ -136,4 +158,4 @@ def _without_links_that_went(removed: Sequence[Removed]) -> list[Removed]:
 
 def _without_shared(library: Library, removal: Removal, stayed: set[str]) -> Removal:
     """The removal as it is planned, made anew where a file has stayed that was to go before it."""
-    return plan_removal(library, removal.row) if stayed else removal
+    return plan_removal(library, removal.row, also=removal.also) if stayed else removal

@@ -45,7 +45,8 @@ def mv(
     """Move files of models to another folder.
 
     What lies beside them goes with them. Nothing is ever overwritten. To another disk they are copied and
-    read back before the originals go. Of a model with several files, name one by its path.
+    read back before the originals go. Of a model with several copies, name one by its path. Parts of one
+    model go together: name all of them.
     """
     from mlib.cli.meant import files_chosen
     from mlib.cli.progress import Progress

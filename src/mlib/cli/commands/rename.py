@@ -27,7 +27,8 @@ def rename(
 ) -> None:
     """Give a model's file another name.
 
-    What lies beside it is renamed too. To change only what you call the model, use `mlib update --name`.
+    What lies beside it is renamed too. A part of a model in several files, which loaders find by its name,
+    keeps it. To change only what you call the model, use `mlib update --name`.
     """
     from mlib.cli.meant import files_chosen
     from mlib.services.moving import rename as rename_file

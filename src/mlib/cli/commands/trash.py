@@ -42,7 +42,7 @@ def trash(
     file with the bytes stays, and is named. Of a REF that is a path only that file goes; of any other, and of
     what --query finds, all files go, wherever they lie. Names, notes and tags are kept: a file that is put
     back is known again by the next scan. A preview or text that another model of the same name needs too
-    stays.
+    stays. Parts of one model go together: name all of them.
     """
     from mlib.cli.meant import files_chosen
     from mlib.services.trashing import plan_trash, rehearse, trashed_before

@@ -31,8 +31,9 @@ class Removal(NamedTuple):
     """A file that is to go: its steps, the model last, so that doing it again ends what was cut off.
 
     `shared` are paths of companions that stay with another model, `links` those of links that lead to the
-    file. It may be a link itself: then `bytes_at` is the file with the bytes, which stays. Without steps the
-    file went before, by a run that was cut off, and only its row has to follow.
+    file, `also` those of what goes along that is not a companion. It may be a link itself: then `bytes_at` is
+    the file with the bytes, which stays. Without steps the file went before, by a run that was cut off, and
+    only its row has to follow.
     """
 
     row: KnownFile
@@ -40,6 +41,7 @@ class Removal(NamedTuple):
     shared: tuple[str, ...]
     links: tuple[str, ...] = ()
     bytes_at: str | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -62,23 +64,31 @@ class Removed(NamedTuple):
 
 
 def plan_removal(
-    library: Library, row: KnownFile, *, leaving: Collection[str] = (), around: Around | None = None
+    library: Library,
+    row: KnownFile,
+    *,
+    leaving: Collection[str] = (),
+    around: Around | None = None,
+    also: Sequence[str] = (),
 ) -> Removal:
     """What removing the file of a row means now; `leaving` are paths of files that go too.
 
-    Who plans for many files, and changes nothing meanwhile, gives `around`. Raises MlibError where the file
-    is not what the library knows.
+    `also` are paths of what goes along besides its companions: the index of the parts of its model. Who
+    plans for many files, and changes nothing meanwhile, gives `around`. Raises MlibError where the file is
+    not what the library knows.
     """
     if not os.path.lexists(row.path) and (row.path, TO_TRASH) in cut_off(library.path):
         return Removal(row, (), ())
     certain = as_known(row)
     try:
         beside = (around or Around(library)).companions(row, leaving=leaving)
-        steps = [step(path, TO_TRASH) for path in (*beside.own, row.path)]
+        own = dict.fromkeys((*also, *beside.own))
+        steps = [step(path, TO_TRASH) for path in (*own, row.path)]
     except OSError as error:
         raise MlibError("unreadable", f"cannot look at {row.path}: {reason(error)}") from error
     bytes_at = os.path.realpath(row.path) if steps[-1].is_link else None
-    return Removal(certain.row, tuple(steps), beside.shared, links_to(library, row), bytes_at=bytes_at)
+    links = links_to(library, row)
+    return Removal(certain.row, tuple(steps), beside.shared, links, bytes_at=bytes_at, also=tuple(also))
 
 
 def remove(
@@ -93,21 +103,34 @@ def remove(
 
     They come back (`same_file`) where `staying` went with them: a file that two mounts show looks like two.
     """
-    row = removal.row
-    if not removal.steps:
-        with noted(library.path, command, sha256=row.sha256, moves=[(row.path, TO_TRASH)]):
-            _mark(library, row)
-        return Removed(row, None, (), (), 0)
-    pairs = [(each.source, TO_TRASH) for each in removal.steps]
+    kept = () if staying is None else (staying,)
+    return remove_together(library, [removal], command=command, environ=environ, staying=kept)[0]
+
+
+def remove_together(
+    library: Library,
+    removals: Sequence[Removal],
+    *,
+    command: str,
+    environ: Mapping[str, str],
+    staying: Sequence[KnownFile] = (),
+) -> list[Removed]:
+    """The same for the files of a model in several: all of them go, or none."""
+    steps = [each for removal in removals for each in removal.steps]
+    before = [removal.row for removal in removals if not removal.steps]
+    pairs = [(each.source, TO_TRASH) for each in steps] + [(row.path, TO_TRASH) for row in before]
     places = [root.path for root in roots.all_roots(library)]
-    with noted(library.path, command, sha256=row.sha256, moves=pairs) as entry:
-        trashed = trash_together(removal.steps, roots=places, environ=environ)
-        if staying is not None and not os.path.lexists(staying.path):
+    with noted(library.path, command, sha256=removals[0].row.sha256, moves=pairs) as entry:
+        trashed = trash_together(steps, roots=places, environ=environ)
+        if not all(os.path.lexists(row.path) for row in staying):
             bring_back(trashed)
-            raise MlibError("same_file", f"it is the file that stays, seen at another path: {row.path}")
-        entry["trashed"] = [{"from": each.source, "to": each.target} for each in trashed]
-        _mark(library, row)
-    return _removed(removal, trashed)
+            path = removals[0].row.path
+            raise MlibError("same_file", f"it is the file that stays, seen at another path: {path}")
+        if trashed:
+            entry["trashed"] = [{"from": each.source, "to": each.target} for each in trashed]
+        _mark(library, [removal.row for removal in removals])
+    lying = iter(trashed)
+    return [_removed(removal, [next(lying) for _ in removal.steps]) for removal in removals]
 
 
 def settle(library: Library, *, command: str) -> None:
@@ -145,6 +168,7 @@ def _removed(removal: Removal, trashed: Sequence[Trashed]) -> Removed:
     )
 
 
-def _mark(library: Library, row: KnownFile) -> None:
+def _mark(library: Library, rows: Sequence[KnownFile]) -> None:
     with following(library):
-        files.mark_missing(library, [row, *other_paths(library, row)], times.now())
+        for row in rows:
+            files.mark_missing(library, [row, *other_paths(library, row)], times.now())
