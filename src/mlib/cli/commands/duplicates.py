@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mlib.db.library import Library
     from mlib.db.opening import Mode
-    from mlib.services.duplicating import Choice, Deed, DuplicatesReport, Group
+    from mlib.services.duplicating import Choice, Deed, DuplicatesReport, Group, Needed
 
 
 def duplicates(
@@ -53,7 +53,9 @@ def duplicates(
 
     Those that free most first. Hard links and symbolic links are no copies, nor is a file that two mounts
     show. Before --hardlink or --trash touch one, it and the copy that stays are read whole. Where no path of
-    a model matches the pattern of --keep, all of it stays.
+    a model matches the pattern of --keep, all of it stays. --trash also leaves what a loader looks for where
+    it is: the last copy below the folders of a type, parts of a model in several files, and files of a folder
+    that is one model.
     """
     from mlib.cli.progress import Progress
     from mlib.services import duplicating
@@ -67,6 +69,9 @@ def duplicates(
         if deed is not None:
             assert keep is not None
             choices, left = duplicating.choose(groups, keep)
+            needed: list[Needed] = []
+            if deed == "trash":
+                choices, needed = duplicating.spare_needed(opened, choices)
             if dry_run:
                 report = duplicating.foresee(opened, choices, deed, environ=os.environ)
             else:
@@ -74,6 +79,7 @@ def duplicates(
                     confirm(_question(choices, deed), yes=yes)
                 report = duplicating.carry_out(opened, choices, deed, environ=os.environ, emit=progress.emit)
             report.left_alone = left
+            report.needed = needed
     if as_json:
         output.write_json(_document(report, deed, dry_run=dry_run, same_weights=same_weights))
     elif quiet:
@@ -135,6 +141,10 @@ def _document(
             {"path": copy.row.path, "sha256": copy.row.sha256, "to": target} for copy, target in report.done
         ],
         "left_alone": [group.key for group in report.left_alone],
+        "needed": [
+            {"path": each.copy.row.path, "sha256": each.copy.row.sha256, "reason": each.reason}
+            for each in report.needed
+        ],
         "failed": [{"path": each.path, "code": each.code, "message": each.message} for each in report.failed],
         "freed_bytes": report.freed_bytes,
         "dangling_links": report.links,
@@ -198,6 +208,10 @@ def _tell(report: DuplicatesReport, deed: Deed, *, dry_run: bool) -> None:
     output.write_rows((verb, copy.row.path, target) for copy, target in report.done)
     for group in report.left_alone:
         output.note(f"left alone: no path of {group.name} ({group.key[:10]}) matches")
+    for each in report.needed:
+        output.note(f"kept: {each.copy.row.path}: {each.reason}")
+    if report.needed:
+        output.note("hint: --hardlink frees the room of copies that have to stay where they are")
     for link in report.links:
         output.note(fmt.dangling(link, dry_run=dry_run))
     _tell_perhaps_one(report.groups)

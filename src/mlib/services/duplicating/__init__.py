@@ -9,6 +9,7 @@ from mlib.services.duplicating.finding import (
     find_duplicates,
     find_same_weights,
 )
+from mlib.services.duplicating.needed import Needed, spare_needed
 
 __all__ = [
     "Choice",
@@ -16,9 +17,11 @@ __all__ = [
     "Deed",
     "DuplicatesReport",
     "Group",
+    "Needed",
     "carry_out",
     "choose",
     "find_duplicates",
     "find_same_weights",
     "foresee",
+    "spare_needed",
 ]

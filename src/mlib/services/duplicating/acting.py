@@ -15,17 +15,20 @@ from mlib.core.models import Problem
 from mlib.core.placing.journal import noted
 from mlib.core.placing.linking import check_linkable, replace_by_link
 from mlib.db import files
+from mlib.services.duplicating.needed import sets_going
 from mlib.services.filework.around import Around
 from mlib.services.filework.certain import Certain, following, read_again, touching
 from mlib.services.filework.links import dangling, links_to
-from mlib.services.filework.removing import foreseen, plan_removal, remove, settle
+from mlib.services.filework.removing import Removal, foreseen, plan_removal, remove, remove_together, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlib.core.models import Stat
+    from mlib.core.sets import FileSet
     from mlib.db.library import Library
     from mlib.services.duplicating.finding import Choice, Copy, Group
+    from mlib.services.duplicating.needed import Needed
 
 Deed = Literal["hardlink", "trash"]
 #: What the journal calls them.
@@ -38,12 +41,13 @@ _ONLY_THIS_ONE = frozenset({"other_file_system", "other_permissions"})
 class DuplicatesReport:
     """What was found, and what was done about it: (path, path it is a link to now or where it lies).
 
-    `links` are paths of links that lead nowhere since.
+    `links` are paths of links that lead nowhere since; `needed` are copies that had to stay.
     """
 
     groups: list[Group] = field(default_factory=list)
     done: list[tuple[Copy, str]] = field(default_factory=list)
     left_alone: list[Group] = field(default_factory=list)
+    needed: list[Needed] = field(default_factory=list)
     failed: list[Problem] = field(default_factory=list)
     freed_bytes: int = 0
     links: list[str] = field(default_factory=list)
@@ -71,6 +75,7 @@ def _carry_out(
     library: Library, choices: Sequence[Choice], deed: Deed, environ: Mapping[str, str], emit: Emit
 ) -> DuplicatesReport:
     report = DuplicatesReport(groups=[choice.group for choice in choices])
+    parts = _Parts(library, choices) if deed == "trash" else None
     if deed == "trash":
         settle(library, command=_COMMANDS[deed])
     read = 0
@@ -93,6 +98,8 @@ def _carry_out(
                 files.put(library, [kept.row])
             for copy in choice.gone:
                 path = copy.row.path
+                if parts is not None and parts.take(kept, copy, advance):
+                    continue
                 links = links_to(library, copy.row) if deed == "trash" else ()
                 try:
                     target = _make_one(library, kept, copy, deed, environ, advance)
@@ -105,8 +112,59 @@ def _carry_out(
                     report.links += dangling(links)
         except MlibError as error:
             report.failed.append(Problem(path, error.code, error.message))
+    if parts is not None:
+        parts.trash(report, environ)
     report.freed_bytes = _freed(choices, report.done)
     return report
+
+
+class _Parts:
+    """Copies of models in several files, gathered part by part: they go to the trash once all are read."""
+
+    def __init__(self, library: Library, choices: Sequence[Choice]) -> None:
+        self._library = library
+        self._sets = sets_going(library, choices)
+        self._ready: dict[FileSet, list[tuple[Certain, Copy, Certain]]] = {}
+
+    def take(self, kept: Certain, copy: Copy, advance: Callable[[int], None]) -> bool:
+        """Read a copy that is such a part; whether it is one. Raises MlibError as `_make_one` does."""
+        whole = self._sets.get(copy)
+        if whole is None:
+            return False
+        found = read_again(copy.row, advance=advance)
+        self._ready.setdefault(whole, []).append((kept, copy, found))
+        return True
+
+    def trash(self, report: DuplicatesReport, environ: Mapping[str, str]) -> None:
+        """Let every set go of which all parts were read, and tell of the others."""
+        for whole, members in self._ready.items():
+            links = [links_to(self._library, copy.row) for _, copy, _ in members]
+            try:
+                removals = self._planned(whole, members)
+                removed = remove_together(
+                    self._library,
+                    removals,
+                    command=_COMMANDS["trash"],
+                    environ=environ,
+                    staying=[kept.row for kept, _, _ in members],
+                )
+            except MlibError as error:
+                report.failed += [Problem(copy.row.path, error.code, error.message) for _, copy, _ in members]
+                continue
+            for (_, copy, _), gone, those in zip(members, removed, links, strict=True):
+                report.done.append((copy, gone.target or ""))
+                report.links += dangling(those)
+
+    def _planned(self, whole: FileSet, members: Sequence[tuple[Certain, Copy, Certain]]) -> list[Removal]:
+        if len(members) < len(whole.parts):
+            raise MlibError("part_of_set", "another part of its model cannot go, so it stays")
+        removals = []
+        also = whole.listed_by
+        for kept, copy, found in members:
+            _expect_no_link(kept.row.path, kept.stat)
+            removals.append(_removal(self._library, copy, found, also=also))
+            also = ()
+        return removals
 
 
 def foresee(
@@ -116,6 +174,8 @@ def foresee(
     report = DuplicatesReport(groups=[choice.group for choice in choices])
     around = Around(library)
     leaving, taken = set[str](), set[str]()
+    sets = sets_going(library, choices) if deed == "trash" else {}
+    listed: set[str] = set()
     for choice in choices:
         kept = choice.kept[0]
         for copy in choice.gone:
@@ -125,7 +185,10 @@ def foresee(
                     check_linkable(copy.row.path, kept.row.path, expected=copy.stat, kept=kept.stat)
                 else:
                     leaving.add(copy.row.path)
-                    removal = plan_removal(library, copy.row, leaving=leaving, around=around)
+                    index = sets[copy].listed_by if copy in sets else ()
+                    also = [path for path in index if path not in listed]
+                    listed.update(also)
+                    removal = plan_removal(library, copy.row, leaving=leaving, around=around, also=also)
                     removed = foreseen(library, removal, environ=environ, taken=taken)
                     target = removed.target or ""
                     report.links += removed.links
@@ -161,9 +224,7 @@ def _make_one(
     _expect_no_link(copy.row.path, found.stat)
     _expect_no_link(kept.row.path, kept.stat)
     if deed == "trash":
-        removal = plan_removal(library, found.row)
-        if not removal.steps or removal.steps[-1].stat != found.stat:
-            raise changed(copy.row.path)
+        removal = _removal(library, copy, found)
         command = _COMMANDS[deed]
         done = remove(library, removal, command=command, environ=environ, staying=kept.row)
         return done.target or ""
@@ -174,6 +235,15 @@ def _make_one(
         with following(library):
             files.put(library, [linked])
     return kept.row.path
+
+
+def _removal(library: Library, copy: Copy, found: Certain, *, also: Sequence[str] = ()) -> Removal:
+    """What removing a copy means that was just read. Raises MlibError where it is not that any more."""
+    _expect_no_link(copy.row.path, found.stat)
+    removal = plan_removal(library, found.row, also=also)
+    if not removal.steps or removal.steps[-1].stat != found.stat:
+        raise changed(copy.row.path)
+    return removal
 
 
 def _expect_no_link(path: str, was: Stat) -> None:
