@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.tools import mlib
+from tests.tools import mlib, write_model
 
 from mlib.cli.subcommands import NAMES
 
@@ -161,6 +161,25 @@ def test_the_recipe_that_frees_space_lists_copies_and_the_largest_unused(
     assert gone.returncode == 0, gone.stderr
     assert not list((own_home / "ComfyUI").rglob("paper_cut.safetensors"))
     assert at_home("mlib missing -q | wc -l").stdout.strip() == "2"
+
+
+def test_the_recipe_that_frees_space_never_cuts_a_model_in_two(
+    at_home: Callable[..., subprocess.CompletedProcess[str]], own_home: Path
+) -> None:
+    (own_home / "ComfyUI" / "output").mkdir()
+    folder = own_home / "ComfyUI" / "models" / "diffusion_models"
+    parts = [folder / f"wan-{number:05}-of-00003.safetensors" for number in (1, 2, 3)]
+    for number, part in enumerate(parts):
+        write_model(part, size=2000 * (number + 1))
+    at_home("mlib scan")
+    assert at_home(recipe("free space"), WANT="1").returncode == 0
+    rows = [line.split("\t") for line in (own_home / "free.txt").read_text().splitlines()]
+    assert sorted(row[4] for row in rows) == [str(part) for part in parts]
+    alone = at_home("head -1 free.txt | cut -f1 | mlib trash - --yes")
+    assert (alone.returncode, len(list(folder.glob("wan-*")))) == (4, 3)
+    assert "hint: name the others too: " in alone.stderr
+    gone = at_home("cut -f1 free.txt | mlib trash - --yes")
+    assert (gone.returncode, list(folder.glob("wan-*"))) == (0, [])
 
 
 def test_the_recipe_that_cleans_up_tells_what_is_rotten_and_forgets_what_is_long_gone(

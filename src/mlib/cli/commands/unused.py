@@ -89,7 +89,10 @@ def _print(report: UnusedReport) -> None:
         )
     else:
         output.write_rows(
-            (each.sha256, str(each.disk_bytes), each.type, each.name, each.paths[0]) for each in report.models
+            # The last column is there for the parts of a model in several files, which go together.
+            (each.sha256, str(each.disk_bytes), each.type, each.name, each.paths[0])
+            + ((each.set_name,) if each.set_name else ())
+            for each in report.models
         )
     output.note(
         f"{fmt.number(len(report.models))} of {fmt.plural(report.examined, 'model')} unused,"
@@ -118,6 +121,7 @@ def _document(report: UnusedReport) -> dict[str, Any]:
                 "size_bytes": each.size_bytes,
                 "disk_bytes": each.disk_bytes,
                 "paths": list(each.paths),
+                "set": each.set_name,
             }
             for each in report.models
         ],

@@ -16,6 +16,7 @@ from mlib.core.walk import is_within
 from mlib.core.workflows.mentions import Mentions
 from mlib.core.workflows.need import last_part
 from mlib.db import placed
+from mlib.services.sets import joined_models
 from mlib.services.workflows.matching import Match, Shelves, folded, folder_names, match, type_of
 from mlib.services.workflows.reading import Other, read_file, workflow_files
 
@@ -36,7 +37,7 @@ _SHORTEST_TYPE = 4
 
 class Unused(NamedTuple):
     """A model that no workflow names. `size_bytes` is that of its content, `disk_bytes` of all its copies
-    (hard links count once)."""
+    (hard links count once). `set_name` is the same for all that can only go together, None for one file."""
 
     sha256: str
     name: str
@@ -44,13 +45,14 @@ class Unused(NamedTuple):
     size_bytes: int
     disk_bytes: int
     paths: tuple[str, ...]
+    set_name: str | None = None
 
 
 @dataclass(slots=True)
 class UnusedReport:
-    """The models, the most bytes first; how many models with a file were looked at, how many workflows were
-    read; what the other files were (`json` and the like that held none, `lfs_pointer`, `.gif`); what could
-    not be read."""
+    """The models, the most bytes first, the parts of one together; how many models with a file were looked
+    at, how many workflows were read; what the other files were (`json` and the like that held none,
+    `lfs_pointer`, `.gif`); what could not be read."""
 
     models: list[Unused] = field(default_factory=list)
     examined: int = 0
@@ -77,9 +79,10 @@ def unused(
     """The models with a file (of these SHA-256s, or of all) that no workflow below `directories` names.
 
     A model counts as named under any doubt: by a bypassed node, in another case, in another folder where its
-    loader would find none, by its hash, in a note or a list, by its folder, or because a node that is used
-    chooses among models of its type. Nothing is written. Raises NotFound where a directory is not there,
-    Refused where no workflow is found at all: every model would seem unused.
+    loader would find none, by its hash, in a note or a list, by its folder, because a node that is used
+    chooses among models of its type, or because another part of it is named where it is one of several files.
+    Nothing is written. Raises NotFound where a directory is not there, Refused where no workflow is found at
+    all: every model would seem unused.
     """
     report = UnusedReport()
     needs, said = _read(directories, report, emit)
@@ -96,10 +99,30 @@ def unused(
         used = _used(shelves, needs, said, files)
         models = [model for model in placed.present_models(library) if among is None or model.sha256 in among]
         rest = {model.sha256: model for model in models if model.sha256 not in used}
+        joined = joined_models(library) if rest else {}
+        # What was not to be looked at counts as used: a part is offered only with all others.
+        rest = {
+            sha256: model
+            for sha256, model in rest.items()
+            if sha256 not in joined or (joined[sha256].is_known and rest.keys() >= joined[sha256].shas)
+        }
         held = [file for file in files if file.sha256 in rest]
     report.examined = len(models)
+    found = [
+        each._replace(set_name=joined[each.sha256].name) if each.sha256 in joined else each
+        for each in _with_files(rest, held)
+    ]
+    together: Counter[str] = Counter()
+    for each in found:
+        together[each.set_name or each.sha256] += each.disk_bytes
     report.models = sorted(
-        _with_files(rest, held), key=lambda each: (-each.disk_bytes, each.name, each.sha256)
+        found,
+        key=lambda each: (
+            -together[each.set_name or each.sha256],
+            each.set_name or "",
+            each.name,
+            each.sha256,
+        ),
     )
     return report
 
