@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlib.core.models import KnownFile
+    from mlib.core.sets import FileSet
     from mlib.services.catalog import Detail, Place
 
 
@@ -45,6 +46,16 @@ def as_json(detail: Detail) -> dict[str, Any]:
         ],
         "companions": list(detail.companions),
         "silent_sidecars": list(detail.silent),
+        "sets": [
+            {
+                "kind": each.kind,
+                "name": each.name,
+                "parts": list(each.parts),
+                "missing": list(each.missing),
+                "listed_by": list(each.listed_by),
+            }
+            for each in detail.sets
+        ],
     }
     if entry is not None:
         document |= {
@@ -114,6 +125,8 @@ def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
         yield "companion", path
     for path in detail.silent:
         yield "silent_sidecar", path
+    for each in detail.sets:
+        yield "set", each.kind, each.name, str(len(each.parts)), str(len(each.missing))
     for place in detail.places:
         since = times.iso(place.file.missing_since)
         yield (
@@ -203,8 +216,20 @@ def _places(detail: Detail) -> Iterator[str]:
         for name in _beside(detail, place):
             silent = os.path.join(place.file.directory, name) in detail.silent
             yield f"    with {visible(name)}" + (", which says nothing" if silent else "")
+        for whole in detail.sets:
+            if place.file.path in whole.parts:
+                yield f"    {_as_part(whole)}"
     if not detail.places:
         yield "  no file of it has been seen"
+
+
+def _as_part(whole: FileSet) -> str:
+    """What a file is a part of, and what is missing of that."""
+    count = len(whole.parts) + len(whole.missing)
+    missing = f", {len(whole.missing)} missing" if whole.missing else ""
+    if whole.kind == "folder":
+        return f"in the model folder {visible(whole.name)} ({fmt.plural(count, 'file')}{missing})"
+    return f"one of {count} parts{missing}: {visible(os.path.basename(whole.name))}"
 
 
 def _beside(detail: Detail, place: Place) -> list[str]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mlib.core.models import KnownFile, Stat
 
 #: `changed`: somebody wrote to it (size or mtime differ). `rotten`: nobody did, and its bytes are others.
-State = Literal["ok", "changed", "rotten", "gone", "unreadable", "damaged"]
+#: `incomplete`: it is sound, and a part of a model of which another part is not there.
+State = Literal["ok", "changed", "rotten", "gone", "unreadable", "damaged", "incomplete"]
 #: What is wrong with a file from the start, and no damage.
 _NO_DAMAGE = PLACE_CODES | {"may_run_code"}
 

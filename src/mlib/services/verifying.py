@@ -15,6 +15,7 @@ from mlib.core.readers import Pace, read_files
 from mlib.core.verifying import Verdict, glance, read_whole
 from mlib.db import verified
 from mlib.services.filework.away import roots_away
+from mlib.services.sets import KnownSets, incomplete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +46,7 @@ class VerifyRequest:
 
 
 class Bad(NamedTuple):
-    """A file that is not what it was."""
+    """A file that is not what it was, or of whose model another file is missing."""
 
     state: State
     sha256: str
@@ -92,6 +93,7 @@ def verify(library: Library, request: VerifyRequest, *, emit: Emit = silent) -> 
     groups = _chosen(library, request, report)
     try:
         _check(library, groups, request, report, emit)
+        _check_sets(library, groups, report)
     except (KeyboardInterrupt, Terminated) as interruption:
         report.interrupted = interruption
     report.bad.sort(key=lambda bad: (bad.path, bad.state))
@@ -161,6 +163,17 @@ def _check(
                     report.bad.append(Bad(verdict.state, row.sha256, row.path, verdict.message))
     finally:
         flush(at_last=True)
+
+
+def _check_sets(library: Library, groups: Sequence[_Group], report: VerifyReport) -> None:
+    """Tell once of every model in several files, of which one was checked and one is not there."""
+    checked = {row.path: row for group in groups for row in group.rows}
+    known = KnownSets(library)
+    for directory in sorted({row.directory for row in checked.values()}):
+        for whole, finding in incomplete(known, directory):
+            row = next((checked[part] for part in whole.parts if part in checked), None)
+            if row is not None:
+                report.bad.append(Bad("incomplete", row.sha256, row.path, finding.message))
 
 
 def _by_device(groups: Sequence[_Group]) -> dict[int, list[_Group]]:

@@ -10,9 +10,13 @@ from mlib.core.models import Content, KnownFile, Model, OtherHashes, Pending, Ro
 from mlib.core.sidecars.beside import beside
 from mlib.db import contents, files, hashes, models, pending, roots, tags
 from mlib.db.sidecars import Believed
+from mlib.services.sets import KnownSets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlib.core.formats.header import Finding
+    from mlib.core.sets import FileSet
     from mlib.core.sidecars.record import Sidecar
     from mlib.db.library import Library
     from mlib.services.targets import Target
@@ -43,7 +47,7 @@ class Detail(NamedTuple):
     this library that a LoRA names as its base; `same_weights` are models whose tensors are the same bytes.
     `companions` are paths of what lies beside its files and belongs to them, as the disks are now; `sidecars`
     what those of them said that are not about another file, the most trusted first; `silent` are paths of
-    those that were read and said nothing.
+    those that were read and said nothing. `sets` are the models in several files that its files are parts of.
     """
 
     model: Model
@@ -59,6 +63,7 @@ class Detail(NamedTuple):
     companions: tuple[str, ...] = ()
     sidecars: tuple[Sidecar, ...] = ()
     silent: tuple[str, ...] = ()
+    sets: tuple[FileSet, ...] = ()
     pending: Pending | None = None
 
     @property
@@ -90,7 +95,13 @@ def detail(library: Library, target: Target) -> Detail:
         companions=tuple(found),
         sidecars=tuple(each.sidecar for _, each in named if not each.sidecar.is_empty),
         silent=tuple(path for path in silent if path in found),
+        sets=_sets(library, present),
     )
+
+
+def _sets(library: Library, present: Sequence[KnownFile]) -> tuple[FileSet, ...]:
+    known = KnownSets(library)
+    return tuple(dict.fromkeys(whole for row in present if (whole := known.of(row)) is not None))
 
 
 def _held(library: Library, target: Target) -> Detail:

@@ -104,6 +104,20 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
     report.conflicts = ledger.conflicts
     report.findings = ledger.findings
     close(library, seen, ledger, before, request, report)
+    if not request.dry_run and report.interrupted is None:
+        _judge_sets(library, seen, scopes if request.reinspect else (), report)
+
+
+def _judge_sets(library: Library, seen: Survey, scopes: Sequence[Scope], report: ScanReport) -> None:
+    """Find the models in several files that a part is missing of, where anything came or went."""
+    directories = {found.directory for found, _ in seen.fresh}
+    directories.update(row.directory for row in (*seen.gone, *(row for row, _ in seen.restored)))
+    for scope in scopes:
+        directories.update(files.known_directories(library, scope.directory))
+    if directories:
+        from mlib.services.sets import judge_sets
+
+        report.findings += judge_sets(library, directories)
 
 
 def _judge_by_newer_rules(
