@@ -7,6 +7,7 @@ concerned, does a scan, which then has nothing left to find.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -95,6 +96,39 @@ def trash_copies(program: Program, directory: Path) -> FileJob:
     """Three copies, of which one stays."""
     _fill(program, directory / "loras", copies=("one", "two", "three"))
     return _job(("duplicates", "--trash", "--keep", "shortest", "--yes", "--json"), directory)
+
+
+def mv_parts(program: Program, directory: Path) -> FileJob:
+    """A model in two parts, with their index."""
+    tree = directory / "loras"
+    names = _fill_parts(program, tree)
+    (tree / "sub").mkdir()
+    return _job(("mv", *names, str(tree / "sub"), "--json"), directory)
+
+
+def trash_parts(program: Program, directory: Path) -> FileJob:
+    """A model in two parts, with their index."""
+    return _job(("trash", *_fill_parts(program, directory / "loras"), "--yes", "--json"), directory)
+
+
+def trash_copies_of_parts(program: Program, directory: Path) -> FileJob:
+    """A model in two parts that lies there twice."""
+    _fill_parts(program, directory / "loras", folders=("", "copy/"))
+    return _job(("duplicates", "--trash", "--keep", "shortest", "--yes", "--json"), directory)
+
+
+def _fill_parts(program: Program, tree: Path, *, folders: tuple[str, ...] = ("",)) -> list[str]:
+    """Write them; the names of the parts."""
+    names = [f"one-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index = {"weight_map": {"a": names[0], "b": names[1]}}
+    for folder in folders:
+        for name in names:
+            write_model(tree / folder / name)
+        write_bytes(tree / folder / "one.safetensors.index.json", json.dumps(index).encode())
+    write_model(tree / "other.safetensors")
+    program.run("scan", "--root", f"loras={tree}")
+    program.run("update", names[0], "--notes", "typed")
+    return names
 
 
 def _fill(program: Program, tree: Path, *, copies: tuple[str, ...] = ("one",)) -> None:
@@ -249,7 +283,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program
     server.close()
 
 
-JOBS = (trash, trash_two, mv, hardlink, trash_copies)
+JOBS = (trash, trash_two, mv, hardlink, trash_copies, mv_parts, trash_parts, trash_copies_of_parts)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
