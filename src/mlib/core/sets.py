@@ -38,9 +38,9 @@ _CONFIG_KEYS = frozenset(
     {"_class_name", "_diffusers_version", "architectures", "auto_map", "model_type", "torch_dtype"}
     | {"transformers_version", "quantization_config", "_name_or_path"}
 )
-#: Names under which libraries look for weights, so that one file of them makes no sense elsewhere: each a
-#: part of its folder's model. nunchaku splits a model into the last two.
+#: What nunchaku splits a model into; it loads the folder with both.
 _HALVES = frozenset({"transformer_blocks.safetensors", "unquantized_layers.safetensors"})
+#: Names under which transformers, diffusers and PEFT look for the weights in a folder.
 _FIXED = re.compile(
     r"(?:model|pytorch_model|diffusion_pytorch_model|flax_model|tf_model|adapter_model|consolidated)"
     r"(?:[.-][\w.-]+)?\.(?:safetensors|bin|pt|pth|onnx)"

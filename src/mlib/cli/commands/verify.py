@@ -45,8 +45,8 @@ def verify(
     By default size, date and structure; with --deep every byte, those longest unread first: what is done
     when it is interrupted need not be done again (--older-than). Bytes that changed though nobody wrote to
     the file are told apart from an edit, and a model in several files of which one is not there is
-    incomplete. What lies in a folder that is not there now is not called gone.
-    Nothing is changed by what is found; with -n it is not even noted when what was read.
+    incomplete. What lies in a folder that is not there now is not called gone. Nothing is changed by what is
+    found; with -n it is not even noted when what was read.
     """
     from mlib.cli.meant import files_chosen
     from mlib.cli.progress import Progress

@@ -45,7 +45,7 @@ class Survey:
     """All that differs between the disks and the library, file by file. Unchanged files are only counted.
 
     `named` are the paths of all roots. `passed_over` are folders that are there and were not looked into;
-    `set_aside` are rows of files in them, which an older version or a root that is no more brought in.
+    `set_aside` are rows of files in them, which an older version or a root that was forgotten brought in.
     """
 
     scanned: int = 0
