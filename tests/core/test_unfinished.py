@@ -285,6 +285,21 @@ def test_a_length_no_safetensors_has_is_not_judged(path: Path, length: int) -> N
     assert judge(path, struct.pack("<Q", length) + b'{"a":1}') is None
 
 
+@pytest.mark.parametrize("magic", [b"PK\3\4", b"\x80\x02", b"\x80\x05\x01"])
+def test_a_header_whose_length_begins_like_another_format_is_still_one(path: Path, magic: bytes) -> None:
+    header_size = int.from_bytes(magic, "little")
+    tensor = b'{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}'
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", header_size) + tensor.ljust(min(header_size, 2**20)))
+        if header_size > 2**20:
+            for _ in range(header_size // 2**20):
+                file.write(b" " * 2**20)
+        file.truncate(8 + header_size + 3)
+    with path.open("rb", buffering=0) as file:
+        assert unfinished_content(file, path.stat().st_size) is None
+        assert unfinished_content(file, 8 + header_size - 1) is not None
+
+
 def test_spaces_that_lead_to_no_brace_are_not_judged(path: Path) -> None:
     assert judge(path, struct.pack("<Q", 5_000) + b"   text") is None
 

@@ -95,9 +95,14 @@ def unfinished_content(file: BinaryIO, size: int) -> str | None:
     head = _read(file, 0, 9)
     if head.startswith(_GGUF_MAGIC):
         return _unfinished_gguf(file, size)
+    # A header's length of 67 MB begins like a zip archive; after that only safetensors goes on like this.
+    is_json_next = head[4:] in (b"\0\0\0\0{", b"\0\0\0\0 ")
     if head.startswith(_ZIP_MAGIC):
-        return None if _has_directory(file, size) else "zip archive without the directory at its end"
-    if head[8:] in (b"{", b" "):
+        if _has_directory(file, size):
+            return None
+        if not is_json_next:
+            return "zip archive without the directory at its end"
+    if is_json_next:
         return _unfinished_safetensors(file, size, header_size=_U64.unpack_from(head)[0])
     return None
 

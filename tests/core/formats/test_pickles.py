@@ -161,12 +161,33 @@ def test_a_type_without_a_storage_class_is_named_by_the_tensor() -> None:
     assert of_value(mapping({"w": value})).tensors == (Tensor("w", "F8_E4M3", (4,)),)
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "params_ema", "params", "model", "module"])
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        *("state_dict", "params_ema", "params", "model", "module", "params-ema", "model_state_dict", "net"),
+        *("netG", "generator", "g_ema"),
+    ],
+)
 def test_a_wrapper_is_no_part_of_the_names(wrapper: str) -> None:
     found = of_value(mapping({"epoch": number(3), "optimizer": listed(tensor((9,))), wrapper: STATE}))
     assert found.tensors == (WEIGHT,)
     assert found.details["wrapper"] == wrapper
     assert found.metadata == {"epoch": "3"}
+
+
+def test_the_averaged_weights_of_a_network_are_taken_before_the_others() -> None:
+    others = mapping({"other": tensor((9,))})
+    for better, worse in (("params-ema", "params"), ("g_ema", "generator"), ("state_dict", "net")):
+        assert of_value(mapping({worse: others, better: STATE})).tensors == (WEIGHT,)
+
+
+def test_the_only_member_is_a_wrapper_if_it_is_a_state_dict() -> None:
+    state = mapping({"body.0.weight": tensor((2, 3)), "body.0.bias": tensor((2,))})
+    found = of_value(mapping({"my_network": state}))
+    assert [each.name for each in found.tensors] == ["body.0.weight", "body.0.bias"]
+    assert found.details["wrapper"] == "my_network"
+    other = of_value(mapping({"body": mapping({"weight": tensor((2, 3)), "bias": tensor((2,))})}))
+    assert [each.name for each in other.tensors] == ["body.weight", "body.bias"]
 
 
 def test_a_wrapper_without_tensors_is_none() -> None:

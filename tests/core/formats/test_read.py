@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.model_files import framed, gguf, onnx, safetensors, zip_archive
+from tests.model_files import framed, gguf, onnx, safetensors, safetensors_header, zip_archive
 
 from mlib.core.formats.read import read_header
 
@@ -40,6 +40,25 @@ def test_a_sound_file_has_its_format_and_no_finding(name: str, content: bytes, f
     header = header_of(content, name)
     assert header.format == format_
     assert header.findings == ()
+
+
+@pytest.mark.parametrize(
+    "header_size",
+    [
+        *(0x0280, 0x0380, 0x0480, 0x0580),  # how pickles begin
+        *(0x4D0280, 0x580280, 0x2E0280),  # and go on
+        0x213C,  # <!
+        0x213C0A,
+        0x120308,  # an ONNX file
+        0x02C056,  # the weights of an ncnn network
+    ],
+    ids=hex,
+)
+def test_a_header_may_have_any_length(header_size: int) -> None:
+    header = safetensors_header({"a": 3}).ljust(header_size)
+    found = header_of(framed(header) + b"abc", "a.safetensors")
+    assert (found.format, found.findings) == ("safetensors", ())
+    assert [tensor.name for tensor in found.tensors] == ["a"]
 
 
 def test_a_pickled_model_is_read_by_the_reader_of_those() -> None:

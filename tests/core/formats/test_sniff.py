@@ -81,6 +81,72 @@ def test_the_format_is_told_by_content(format_: str, content: bytes) -> None:
     assert sniff(io.BytesIO(content), len(content)) == format_
 
 
+def safetensors_start(header_size: int) -> bytes:
+    return (
+        struct.pack("<Q", header_size) + b'{"a.weight":{"dtype":"F16","shape":[8,8],"data_offsets":[0,128]}'
+    )
+
+
+def sniffed(content: bytes, *, size: int) -> str:
+    return sniff(io.BytesIO(content), size)
+
+
+def test_a_header_of_any_length_is_no_other_formats_magic_number() -> None:
+    wrong = {}
+    for residue in range(2**16):
+        header_size = residue if residue > 2 else residue + 2**16
+        if (format_ := sniffed(safetensors_start(header_size), size=header_size + 500)) != "safetensors":
+            wrong[struct.pack("<H", residue)] = format_
+    assert wrong == {}
+
+
+def test_a_header_whose_length_spells_a_whole_magic_number_is_none_of_that_format() -> None:
+    spelt = {
+        (format_, int.from_bytes(content[:count], "little") + more)
+        for format_, contents in SAMPLES.items()
+        for content in contents
+        for count in (1, 2, 3, 4)
+        for more in (0, 0x01 << 8 * count, 0x2E << 8 * count, 0x58 << 8 * count)
+        if format_ not in ("safetensors", "empty", "unknown")
+    }
+    possible = {(format_, length) for format_, length in spelt if 2 < length <= 100_000_000}
+    assert {format_ for format_, length in possible if length > 2**16} >= {
+        "pickle",
+        "torch_zip",
+        "onnx",
+        "ncnn",
+    }
+    wrong = {
+        (format_, length, told)
+        for format_, length in possible
+        if (told := sniffed(safetensors_start(length), size=length + 500)) != "safetensors"
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("start", [b"PK\3\4", b"\x80\x04\0", b"<!--", b"\x56\xc0\x02\0"])
+def test_what_begins_like_json_but_is_none_is_what_else_it_begins_like(start: bytes) -> None:
+    content = start.ljust(8, b"\0") + b"{}"
+    length = int.from_bytes(content[:8], "little")
+    if length <= 100_000_000:
+        content = content.ljust(length + 8, b"\0")
+    assert sniffed(content, size=len(content)) != "safetensors"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # A pickle that is whole within what looks like a length and the beginning of JSON.
+        b"\x80\x02X\x02\0\0\0\0{}." + b" " * 50,
+        # An archive whose directory leads to its entries, whatever its first bytes say.
+        b"PK\3\4\0\0\0\0{" + zip_archive()[9:],
+    ],
+    ids=["pickle", "archive"],
+)
+def test_what_torch_would_run_is_not_hidden_by_the_looks_of_safetensors(content: bytes) -> None:
+    assert sniffed(content, size=len(content)) in ("pickle", "torch_zip")
+
+
 @pytest.mark.parametrize(
     ("name", "format_"),
     [

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from mlib.core.formats.header import Tensor
 from mlib.core.kinds.outline import outline
+from mlib.core.kinds.rulebook import FILES
 from mlib.core.kinds.rules import Verdict, classify
 from mlib.core.kinds.usage import Usage, figures, how_to_use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_HEADERS = Path(__file__).parents[2] / "data" / "minimal_headers.json"
+_HEADERS = Path(__file__).parents[2] / "data" / "headers"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Minimal:
     kind: str
     bases: tuple[str, ...]
     tensors: tuple[Tensor, ...]
+    undecided: bool = False
 
 
 def tensors(*names: str) -> list[Tensor]:
@@ -44,8 +46,10 @@ def minimal_headers() -> list[Minimal]:
             kind=row["kind"],
             bases=tuple(row["bases"]),
             tensors=tuple(Tensor(name, "F16", tuple(shape)) for name, shape in row["tensors"].items()),
+            undecided=row.get("undecided", False),
         )
-        for row in json.loads(_HEADERS.read_text(encoding="utf-8"))
+        for name in FILES
+        for row in json.loads((_HEADERS / "minimal" / f"{name}.json").read_text(encoding="utf-8"))
     ]
 
 

@@ -7,7 +7,7 @@ from mlib.core.kinds.placement import belongs_in, is_misplaced
 from mlib.core.kinds.rulebook import shipped_rules
 
 KINDS = sorted(
-    {rule.kind for group in shipped_rules() for rule in group.rules}
+    {answer.kind for group in shipped_rules() for answer in group.answers}
     | {group.bundle_kind for group in shipped_rules() if group.bundle_kind}
 )
 

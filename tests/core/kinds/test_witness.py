@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.core.kinds.tensors import judged, minimal
+from tests.core.kinds.tensors import judged, minimal, tensors
 
 from mlib.core.kinds import witness
 from mlib.core.kinds.bases import agreeing, takes_in
@@ -26,10 +26,40 @@ from mlib.core.kinds.rules import UNKNOWN, Verdict
         ({"modelspec.architecture": "made-up/lora"}, "lora", "", "modelspec.architecture"),
         ({"ss_base_model_version": "sdxl_base_v1-0"}, UNKNOWN, "SDXL", "ss_base_model_version"),
         ({"ss_base_model_version": "flux1"}, UNKNOWN, "Flux.1", "ss_base_model_version"),
+        *(
+            ({key: value}, UNKNOWN, base, key)
+            for key, value, base in [
+                ("ss_base_model_version", "sd_1.5", "SD 1.5"),
+                ("ss_base_model_version", "sdxl_1.0", "SDXL"),
+                ("ss_base_model_version", "flux_2_klein_4b", "Flux.2 Klein 4B"),
+                ("ss_base_model_version", "flux2_klein_9b", "Flux.2 Klein 9B"),
+                ("ss_base_model_version", "wan_2.2_14b", "Wan 2.2"),
+                ("ss_base_model_version", "z_image", "Z-Image"),
+                ("ss_base_model_version", "zimage", "Z-Image"),
+                ("ss_base_model_version", "hidream_i1", "HiDream"),
+                ("ss_base_model_version", "hidream_o1_image", "HiDream-O1"),
+                ("ss_base_model_version", "hunyuan_video_1_5", "Hunyuan Video 1.5"),
+                ("ss_base_model_version", "framepack", "FramePack"),
+                ("modelspec.architecture", "Flux.2-klein-4b", "Flux.2 Klein 4B"),
+                ("modelspec.architecture", "Z-Image", "Z-Image"),
+                ("modelspec.architecture", "Qwen-Image-Edit-2511", "Qwen-Image Edit or Qwen-Image"),
+                ("modelspec.architecture", "wan2.1", "Wan 2.1"),
+                ("modelspec.architecture", "hunyuan-video-1.5", "Hunyuan Video 1.5"),
+                ("modelspec.architecture", "Krea-2", "Krea 2"),
+            ]
+        ),
+        ({"general.architecture": "qwen3vl"}, "text_encoder", "Qwen3-VL", "general.architecture"),
+        ({"general.architecture": "flux2"}, "diffusion_model", "Flux.2", "general.architecture"),
+        ({"general.architecture": "z_image"}, "diffusion_model", "Z-Image", "general.architecture"),
+        (
+            {"model_class": "NunchakuFluxTransformer2dModel"},
+            *("diffusion_model", "Flux.1", "model_class"),
+        ),
         ({"ss_v2": "True"}, UNKNOWN, "SD 2", "ss_v2"),
         ({"ss_network_module": "networks.lora"}, "lora", "", "ss_network_module"),
         ({"ss_network_module": "lycoris.kohya"}, "lora", "", "ss_network_module"),
-        ({"ss_network_module": "networks.lora_flux"}, "lora", "Flux.1", "ss_network_module"),
+        ({"ss_network_module": "networks.lora_flux"}, "lora", "Flux.1 or Chroma", "ss_network_module"),
+        ({"ss_network_module": "networks.lora_hv_1_5"}, "lora", "Hunyuan Video 1.5", "ss_network_module"),
         ({"general.architecture": "flux"}, "diffusion_model", "Flux", "general.architecture"),
         ({"general.architecture": "t5encoder"}, "text_encoder", "T5", "general.architecture"),
         ({"general.type": "adapter"}, "lora", "", "general.type"),
@@ -95,6 +125,30 @@ def test_what_agrees_is_said_in_the_more_exact_words() -> None:
     assert agreeing(("SD 1.5",), ("SDXL",)) == ()
 
 
+def test_a_word_that_several_models_have_lets_the_tensors_decide() -> None:
+    said = witness.testify({"general.architecture": "hyvid"})
+    for rule, base in (("hunyuan-image", "HunyuanImage 2.1"), ("hunyuan-video-15", "Hunyuan Video 1.5")):
+        both = witness.compare(judged(minimal(rule)), said)
+        assert (both.base, both.disagreements) == (base, ())
+
+
+def test_a_word_decides_between_the_models_that_the_tensors_allow() -> None:
+    lora = judged(tensors("lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight 8,3072"))
+    for version, base in (("chroma", "Chroma"), ("flux1", "Flux.1"), ("hunyuan_video", "Hunyuan Video")):
+        both = witness.compare(lora, witness.testify({"ss_base_model_version": version}))
+        assert (both.base, both.disagreements) == (base, ())
+    both = witness.compare(lora, witness.testify({"ss_base_model_version": "wan"}))
+    assert both.bases == lora.bases
+    assert len(both.disagreements) == 1
+
+
+def test_the_name_that_a_site_gives_a_variant_of_wan_is_no_contradiction() -> None:
+    lora = judged(tensors("diffusion_model.blocks.0.self_attn.q.lora_A.weight 16,5120"))
+    for ecosystem in ("wanvideo14bt2v", "wanvideo14bi2v720p", "wanvideo22i2va14b", "wanvideo"):
+        said = witness.testify({"modelspec.air": f"urn:air:{ecosystem}:lora:civitai:1@2"})
+        assert witness.compare(lora, said).disagreements == ()
+
+
 def test_metadata_makes_the_base_more_exact() -> None:
     said = witness.testify({"modelspec.architecture": "flux-1-dev/lora"})
     both = witness.compare(judged(minimal("lora-flux")), said)
@@ -108,9 +162,9 @@ def test_metadata_picks_one_of_several_bases() -> None:
 
 def test_metadata_may_name_a_base_that_looks_the_same() -> None:
     both = witness.compare(
-        judged(minimal("lora-flux")), witness.testify({"modelspec.architecture": "chroma/lora"})
+        judged(minimal("vae-4ch")), witness.testify({"modelspec.architecture": "pixart-sigma"})
     )
-    assert (both.base, both.disagreements) == ("Chroma", ())
+    assert (both.base, both.disagreements) == ("PixArt Sigma", ())
 
 
 def test_a_wider_name_in_the_metadata_takes_nothing_away() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from mlib.core.formats.header import Tensor
@@ -12,8 +13,13 @@ from mlib.core.formats.pickle_values import Call, Pairs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Keys under which training programs put the weights, most telling first.
-_WRAPPERS = (b"state_dict", b"params_ema", b"params", b"model", b"module")
+#: Keys under which training programs put the weights, most telling first; after spandrel's canonicalize.py
+#: and the checkpoints of BasicSR, KAIR, neosr, GFPGAN and GPEN.
+_WRAPPERS = (
+    *(b"model_state_dict", b"state_dict"),
+    *(b"params_ema", b"params-ema", b"params"),
+    *(b"g_ema", b"generator", b"netG", b"net_g", b"model", b"net", b"module"),
+)
 #: Levels of a torch module that are no part of a tensor's name.
 _UNNAMED = (b"_parameters", b"_buffers", b"_modules")
 _MOST_STEPS = 500_000
@@ -21,6 +27,7 @@ _MOST_TENSORS = 50_000
 _MOST_NAME_BYTES = 16 * 2**20
 _MOST_LEVELS = 40
 _LARGEST_INDEX = 2**60
+_LOOKED_AT = 16  # members of a dict, to see whether it is a state dict
 _MOST_METADATA = 64
 _LONGEST_METADATA = 4096
 
@@ -45,11 +52,29 @@ def weights(root: object) -> Weights:
             break
         inner = _lookup(inner, step)
         wrapper.append(step.decode())
+    if not wrapper and (member := _only_member(root)):
+        key, inner = member
+        wrapper.append(_shown(key))
     if wrapper:
         found = _walk(inner)
         if found.tensors:
             return Weights(found.tensors, ".".join(wrapper), found.incomplete)
     return _walk(root)
+
+
+def _only_member(root: object) -> tuple[bytes, object] | None:
+    """The key and value of a dict that has no other, if that is a state dict: spandrel looks into it, too."""
+    members = list(islice(_items(root), 2))
+    if len(members) != 1:
+        return None
+    key, value = members[0]
+    if not isinstance(key, bytes) or len(key) > _LONGEST_METADATA or not _is_container(value):
+        return None
+    dotted = sum(
+        isinstance(name, bytes) and b"." in name and tensor_of(each) is not None
+        for name, each in islice(_items(value), _LOOKED_AT)
+    )
+    return (key, value) if dotted > 1 else None
 
 
 def metadata(root: object) -> Mapping[str, str]:

@@ -80,6 +80,13 @@ def read(file: BinaryIO, size: int, kind: str) -> Header:
     return _header(kind, found)
 
 
+def is_whole_pickle(file: BinaryIO, size: int) -> bool:
+    """Whether the file's first pickle can be followed to its end, or for too long to say. Raises OSError."""
+    budget = Budget(instructions=_MAX_INSTRUCTIONS, octets=_MAX_PICKLE)
+    fault = follow(Source(file, 0, size, budget), budget).fault
+    return fault is None or isinstance(fault, LimitError)
+
+
 def _follow(source: Source, budget: Budget, found: _Found, what: str) -> Stream:
     stream = follow(source, budget)
     found.streams.append(stream)

@@ -38,6 +38,17 @@ def zip_format(file: BinaryIO, size: int) -> str:
     return "torch_zip" if "data.pkl" in inner else "zip"
 
 
+def has_directory(file: BinaryIO, size: int) -> bool:
+    """Whether an archive ends with its directory, sound or not. Raises OSError."""
+    try:
+        read_directory(file, size)
+    except NoDirectoryError:
+        return False
+    except ZipError:
+        pass  # there is one to complain of
+    return True
+
+
 def read_zip(file: BinaryIO, size: int) -> Header:
     """An archive that holds no model: whether it is cut short (finding `truncated`). Raises OSError."""
     try:

@@ -5,19 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlib.core.kinds.adapters import adapted_layers
+from mlib.core.kinds.adapters import adapted_layers, adapted_name
+from mlib.core.kinds.fitting import fitting_models
 from mlib.core.kinds.rulebook import shipped_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlib.core.formats.header import Tensor
+    from mlib.core.kinds.adapters import Layer
     from mlib.core.kinds.outline import Outline
-    from mlib.core.kinds.rulebook import Group, Name, Rule, Size
+    from mlib.core.kinds.rulebook import Answer, Condition, Group, Name, Size
 
 UNKNOWN = "unknown"
 
+#: Types whose shapes are those of packed numbers, not of the layer: 4-bit weights of bitsandbytes, NVFP4.
+_PACKED = frozenset({"U8", "I32"})
 _MAX_SHOWN = 120
+#: Of more base models than these nobody learns anything.
+_MAX_ALTERNATIVES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +53,14 @@ def classify(outlined: Outline) -> Verdict:
     Milliseconds for real headers, and in proportion to their length for any other. Never raises.
     """
     groups = shipped_rules()
-    names = _Names(_shapes(outlined.tensors))
+    names = _Names(_shapes(outlined), outlined.blocks)
     for place, group in enumerate(groups):
         verdict = _judge(group, names, outlined, group.prefixes)
         if verdict is None:
             continue
         if group.yields_to is not None:
             for other in groups[place + 1 :]:
-                if group.yields_to in other.prefixes:
+                if group.yields_to in other.prefixes and not other.adapters:
                     verdict = _judge(other, names, outlined, (group.yields_to,)) or verdict
         return verdict
     return Verdict()
@@ -66,62 +72,133 @@ def _judge(group: Group, tensors: _Names, outlined: Outline, prefixes: Sequence[
         layers = adapted_layers(outlined.alike, prefixes=prefixes)
         if not layers:
             return None
-        names, prefixes = _Names(layers), ("",)
+        blocks = _adapted_blocks(outlined.blocks, prefixes)
+        if group.tells_models_apart:
+            return _judge_models(group, layers, blocks)
+        names, prefixes = _Names(_inputs(layers), blocks), ("",)
     for prefix in prefixes:
+        stems = names.stems(prefix)
+        if not stems:
+            continue
         for rule in group.rules:
-            reasons = _reasons(rule, names, prefix)
+            if rule.stems is not None and rule.stems.isdisjoint(stems):
+                continue
+            reasons = _reasons(rule.asks, names, prefix)
             if reasons is not None:
-                return _verdict(rule, reasons, group, tensors)
+                return _verdict(rule.answer, reasons, group, tensors)
     return None
 
 
-def _verdict(rule: Rule, reasons: Sequence[str], group: Group, tensors: _Names) -> Verdict:
-    kind = rule.kind
+def _verdict(answer: Answer, reasons: Sequence[str], group: Group, tensors: _Names) -> Verdict:
+    kind = answer.kind
     if group.bundle_kind:
         beside = tensors.first(group.bundle_names, "")
         if beside is not None:
             kind = group.bundle_kind
             reasons = [*reasons, f"{_short(beside)} beside it"]
-    says = f"{kind}, {' or '.join(rule.bases)}" if rule.bases else kind
-    return Verdict(
-        kind=kind,
-        bases=rule.bases,
-        like=rule.like,
-        called=rule.called,
-        rule=rule.id,
-        evidence=f"{'; '.join(reasons)} → {says}",
+    return _stated(kind, answer.bases, reasons, like=answer.like, called=answer.called, rule=answer.id)
+
+
+def _stated(
+    kind: str,
+    bases: tuple[str, ...],
+    reasons: Sequence[str],
+    *,
+    like: tuple[str, ...] = (),
+    called: tuple[str, ...] = (),
+    rule: str,
+) -> Verdict:
+    says = f"{kind}, {' or '.join(bases)}" if bases else kind
+    return Verdict(kind, bases, like, called, rule, f"{'; '.join(reasons)} → {says}")
+
+
+def _judge_models(
+    group: Group, layers: Mapping[str, Layer], blocks: Mapping[str, frozenset[int]]
+) -> Verdict | None:
+    """Which of the group's models an adapter of these layers fits; None if none of them has such layers."""
+    fitting = fitting_models(group, layers, blocks)
+    if fitting is None:
+        return None
+    answers = [model.answer for model in fitting.models]
+    bases = tuple(dict.fromkeys(base for answer in answers for base in answer.bases))
+    if len(bases) > _MAX_ALTERNATIVES:
+        bases = ()
+    return _stated(
+        group.kind,
+        bases,
+        [_short(reason) for reason in fitting.reasons],
+        like=tuple(
+            dict.fromkeys(
+                base for answer in answers for base in (*answer.bases, *answer.like) if base not in bases
+            )
+        ),
+        called=tuple(dict.fromkeys(name for answer in answers for name in answer.called)),
+        rule=answers[0].id if len(answers) == 1 else group.undecided,
     )
 
 
-def _reasons(rule: Rule, names: _Names, prefix: str) -> list[str] | None:
-    """Why the rule holds, a phrase each; None if it does not."""
+def _adapted_blocks(
+    blocks: Mapping[str, frozenset[int]], prefixes: Sequence[str]
+) -> dict[str, frozenset[int]]:
+    adapted: dict[str, frozenset[int]] = {}
+    for name, numbers in blocks.items():
+        bare = adapted_name(name, prefixes)
+        adapted[bare] = adapted.get(bare, frozenset()) | numbers
+    return adapted
+
+
+def _inputs(layers: Mapping[str, Layer]) -> dict[str, tuple[int, ...]]:
+    """The lengths seen that leave no choice, for rules that ask for `[in]`."""
+    return {
+        name: tuple(length for choice in layer.inputs if len(choice) == 1 for length in choice)
+        for name, layer in layers.items()
+    }
+
+
+def _reasons(condition: Condition, names: _Names, prefix: str) -> list[str] | None:
+    """Why the condition holds, a phrase each; None if it does not."""
     reasons = []
-    for size in rule.sizes:
-        found = names.sized(size, prefix)
-        if found is None:
+    for phrase in _phrases(condition, names, prefix):
+        if phrase is None:
             return None
-        reasons.append(found)
-    for spellings in rule.has:
-        name = names.first(spellings, prefix)
-        if name is None:
-            return None
-        reasons.append(_short(name))
-    for spellings in rule.lacks:
-        if names.first(spellings, prefix) is not None:
-            return None
-        reasons.append(f"no {'*'.join(spellings[0].parts)}")
+        if phrase:
+            reasons.append(phrase)
     return reasons
+
+
+def _phrases(condition: Condition, names: _Names, prefix: str) -> Iterator[str | None]:
+    """Of each thing that is asked why it holds, nothing if that goes without saying, None if it does not."""
+    for size in condition.sizes:
+        yield names.measured(size, prefix) or None
+    for spellings in condition.has:
+        name = names.first(spellings, prefix)
+        yield None if name is None else _short(name)
+    for last in condition.last:
+        highest = max(names.last(prefix + name) for name in last.names)
+        if last.least:
+            yield f"{last.names[0]} up to {highest}" if last.least <= highest <= last.most else None
+        else:
+            yield "" if highest <= last.most else None
+    for spellings in condition.lacks:
+        yield f"no {'*'.join(spellings[0].parts)}" if names.first(spellings, prefix) is None else None
+    for size in condition.fits:
+        yield None if names.measured(size, prefix) is None else ""
+    if condition.any:
+        chosen = (_reasons(choice, names, prefix) for choice in condition.any)
+        yield next(("; ".join(reasons) for reasons in chosen if reasons is not None), None)
 
 
 class _Names:
     """All names of a file, to be asked for one under a prefix; of several that fit, the least is answered."""
 
-    __slots__ = ("_sorted", "_text", "shapes")
+    __slots__ = ("_blocks", "_sorted", "_stems", "_text", "shapes")
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], blocks: Mapping[str, frozenset[int]]) -> None:
         self.shapes = shapes
+        self._blocks = blocks
         self._sorted: list[str] = []
         self._text: str | None = None
+        self._stems: dict[str, frozenset[str]] = {}
 
     def first(self, spellings: Sequence[Name], prefix: str) -> str | None:
         for spelling in spellings:
@@ -130,44 +207,83 @@ class _Names:
                 return found
         return None
 
-    def sized(self, size: Size, prefix: str) -> str | None:
-        """The name and length that meet `size`, as a phrase."""
+    def stems(self, prefix: str) -> frozenset[str]:
+        """What the names under `prefix` begin with, up to their first dot; nothing if there are no names."""
+        if prefix not in self._stems:
+            under: Iterable[str] = self.shapes
+            if "." in prefix and prefix.partition(".")[0] not in self.stems(""):
+                under = ()
+            elif prefix:
+                under = [name[len(prefix) :] for name in self.shapes if name.startswith(prefix)]
+            self._stems[prefix] = frozenset([name.partition(".")[0] for name in under])
+        return self._stems[prefix]
+
+    def last(self, name: str) -> int:
+        """The highest number of the blocks called so, -1 if there is none."""
+        return max(self._blocks.get(name, ()), default=-1)
+
+    def measured(self, size: Size, prefix: str) -> str | None:
+        """A name and the length that meets `size`, as a phrase; empty if no length is seen, None if one does
+        not meet it."""
+        found = ""
         for spelling in size.names:
             for name in self._fitting(spelling, prefix):
-                shape = self.shapes[name]
-                seen = shape if size.axis is None else _axis(shape, size.axis)
-                for length in sorted(size.lengths.intersection(seen)):
-                    return f"{_short(name)}[{size.text}] = {length}"
-        return None
+                seen = _lengths(self.shapes[name], size.axis)
+                if not size.lengths.issuperset(seen):
+                    return None
+                if seen and not found:
+                    found = f"{_short(name)}[{size.axis}] = {min(seen)}"
+        return found
 
     def _fitting(self, spelling: Name, prefix: str) -> Iterator[str]:
         """The names that fit, the least first: who asks for one need not look at the others."""
         if spelling.is_exact:
             name = prefix + spelling.parts[0]
             return iter((name,) if name in self.shapes else ())
-        if self._text is None:
-            self._sorted = sorted(self.shapes)
-            self._text = "\n".join(self._sorted)
+        stem, dot, _ = spelling.parts[0].partition(".")
+        if dot and stem not in self.stems(prefix):
+            return iter(())
         # Most names that are looked for are nowhere: a search in one text for each part tells.
-        text = self._text
+        text = self._all()
         if prefix not in text or any(part not in text for part in spelling.parts):
             return iter(())
         # Counting in one text is far quicker than trying a name: the rarest part leaves the fewest to try.
         rarest = min(spelling.parts, key=text.count)
         return (name for name in self._sorted if rarest in name and spelling.fits(name, prefix))
 
+    def _all(self) -> str:
+        if self._text is None:
+            self._sorted = sorted(self.shapes)
+            self._text = "\n".join(self._sorted)
+        return self._text
 
-def _axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return (shape[axis],) if -len(shape) <= axis < len(shape) else ()
+
+def _lengths(shape: tuple[int, ...], axis: int | str) -> tuple[int, ...]:
+    """The lengths that `axis` of a size means: of a scalar, and of packed numbers, there are none."""
+    if not shape or axis == "in":
+        return shape
+    if axis == "axes":
+        return (len(shape),)
+    assert isinstance(axis, int)
+    # An axis that a shape of another kind does not have is a length that fits nothing.
+    return (shape[axis],) if -len(shape) <= axis < len(shape) else (-1,)
 
 
-def _shapes(tensors: Sequence[Tensor]) -> dict[str, tuple[int, ...]]:
-    shapes = {tensor.name: tensor.shape for tensor in tensors}
+def _shapes(outlined: Outline) -> dict[str, tuple[int, ...]]:
+    tensors = outlined.tensors
+    if _PACKED.isdisjoint(dtype for _, dtype, _ in outlined.alike):
+        shapes = {name: shape for name, _, shape in tensors}
+    else:
+        shapes = {tensor.name: _shape(tensor) for tensor in tensors}
     if len(shapes) < len(tensors):
         # Equal names are told apart by nothing but their shapes: take one that does not hang on the order.
         for tensor in tensors:
-            shapes[tensor.name] = min(shapes[tensor.name], tensor.shape)
+            shapes[tensor.name] = min(shapes[tensor.name], _shape(tensor))
     return shapes
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return () if tensor.dtype in _PACKED else tensor.shape
 
 
 def _short(name: str) -> str:

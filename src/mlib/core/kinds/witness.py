@@ -1,14 +1,16 @@
 """The second witness: what a file's own metadata says it is, and whether the tensors agree.
 
 Keys and values: Stability AI's ModelSpec 1.0.1, Civitai's AIR, kohya's sd-scripts and its descendants
-(`ss_*`), ggml's docs/gguf.md with the architecture names that ComfyUI-GGUF reads.
+(`ss_*`), ggml's docs/gguf.md, Nunchaku; what their values mean is in `rules/words.json`.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.air import parse_air
 from mlib.core.kinds.bases import agreeing
@@ -19,94 +21,18 @@ if TYPE_CHECKING:
 
     from mlib.core.kinds.rules import Verdict
 
-_MAX_VALUE = 100
+    #: A kind, and the base models of which it is one.
+    _Said = tuple[str, tuple[str, ...]]
 
-#: `modelspec.architecture` in lower case, without what follows the slash.
-_ARCHITECTURES = MappingProxyType(
-    {
-        "stable-diffusion-v1": "SD 1.5",
-        "stable-diffusion-v2-512": "SD 2",
-        "stable-diffusion-v2-768-v": "SD 2",
-        "stable-diffusion-xl-v1-base": "SDXL",
-        "stable-diffusion-xl-v1-refiner": "SDXL refiner",
-        "stable-diffusion-3": "SD 3",
-        "stable-diffusion-3-m": "SD 3 Medium",
-        "stable-diffusion-3-medium": "SD 3 Medium",
-        "stable-diffusion-3-5-large": "SD 3.5 Large",
-        "stable-diffusion-3-5-medium": "SD 3.5 Medium",
-        "stable-cascade-v1-stage-c": "Stable Cascade C",
-        "flux-1": "Flux.1",
-        "flux-1-dev": "Flux.1 dev",
-        "flux-1-schnell": "Flux.1 schnell",
-        "flux.1-dev": "Flux.1 dev",
-        "flux.1-fill-dev": "Flux.1 Fill",
-        "chroma": "Chroma",
-        "lumina": "Lumina",
-        "lumina-2": "Lumina 2",
-        "pixart-alpha": "PixArt Alpha",
-        "pixart-sigma": "PixArt Sigma",
-        "sana": "Sana",
-        "hunyuan-video": "Hunyuan Video",
-        "hidream-i1": "HiDream",
-    }
-)
+_MAX_VALUE = 100
+_NOT_WORD = re.compile(r"[^a-z0-9]+")
+
 _ROLES = MappingProxyType(
     {
         "lora": "lora",
         "textual-inversion": "embedding",
         "control-net": "controlnet",
         "controlnet": "controlnet",
-    }
-)
-#: Beginnings of `ss_base_model_version`, more exact ones first.
-_BASE_VERSIONS = (
-    ("sdxl_refiner", "SDXL refiner"),
-    ("sdxl_", "SDXL"),
-    ("sd_v1", "SD 1.5"),
-    ("sd_v2", "SD 2"),
-    ("sd_1", "SD 1.5"),
-    ("sd_2", "SD 2"),
-    ("sd3", "SD 3"),
-    ("flux1", "Flux.1"),
-    ("flux2", "Flux.2"),
-    ("lumina2", "Lumina 2"),
-    ("wan", "Wan"),
-    ("hunyuan_video", "Hunyuan Video"),
-    ("hunyuanvideo", "Hunyuan Video"),
-    ("qwen_image", "Qwen-Image"),
-)
-#: Ends of `ss_network_module` that name a base model.
-_NETWORK_MODULES = MappingProxyType(
-    {
-        "lora_flux": "Flux.1",
-        "lora_sd3": "SD 3",
-        "lora_lumina": "Lumina 2",
-        "lora_wan": "Wan",
-        "lora_qwen_image": "Qwen-Image",
-    }
-)
-#: `general.architecture` of GGUF: the kind and base model it stands for.
-_GGUF = MappingProxyType(
-    {
-        "flux": ("diffusion_model", "Flux"),
-        "sd1": ("diffusion_model", "SD 1.5"),
-        "sdxl": ("diffusion_model", "SDXL"),
-        "sd3": ("diffusion_model", "SD 3"),
-        "aura": ("diffusion_model", "AuraFlow"),
-        "hidream": ("diffusion_model", "HiDream"),
-        "cosmos": ("diffusion_model", "Cosmos"),
-        "ltxv": ("diffusion_model", "LTX"),
-        "hyvid": ("diffusion_model", "Hunyuan Video"),
-        "wan": ("diffusion_model", "Wan"),
-        "lumina2": ("diffusion_model", "Lumina 2"),
-        "qwen_image": ("diffusion_model", "Qwen-Image"),
-        "t5": ("text_encoder", "T5"),
-        "t5encoder": ("text_encoder", "T5"),
-        "llama": ("text_encoder", "Llama"),
-        "qwen2vl": ("text_encoder", "Qwen2"),
-        "qwen3": ("text_encoder", "Qwen3"),
-        "gemma2": ("text_encoder", "Gemma 2"),
-        "gemma3": ("text_encoder", "Gemma 3"),
     }
 )
 #: Ecosystems of AIR that are trained further: their tensors are those of another base model.
@@ -128,13 +54,17 @@ _SAME_KIND = frozenset({"checkpoint", "diffusion_model"})
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One key of the metadata, what it holds, and what that means; `kind` is unknown and `base` empty if it
-    says nothing of them."""
+    """One key of the metadata, what it holds, and what that means; `kind` is unknown and `bases` are none
+    if it says nothing of them."""
 
     key: str
     value: str
     kind: str = UNKNOWN
-    base: str = ""
+    bases: tuple[str, ...] = ()
+
+    @property
+    def base(self) -> str:
+        return " or ".join(self.bases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +79,7 @@ class Testimony:
 
     @property
     def base(self) -> str:
-        return next((said.base for said in self.statements if said.base), "")
+        return next((said.base for said in self.statements if said.bases), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +114,14 @@ def compare(verdict: Verdict, testimony: Testimony) -> Conclusion:
                 kind, kind_from = said.kind, f"{said.key} says"
             elif said.kind != kind and not {said.kind, kind} <= _SAME_KIND:
                 disagreements.append(f"{kind_from} {kind}, {quoted} says {said.kind}")
-        if said.base:
-            both = agreeing(bases, (said.base,)) or agreeing(like, (said.base,))
+        if said.bases:
+            both = agreeing(bases, said.bases) or agreeing(like, said.bases)
             if both:
                 bases, like = both, ()
-            elif bases and not agreeing(verdict.called, (said.base,)):
-                disagreements.append(f"{base_from} {' / '.join(bases)}, {quoted} says {said.base}")
-            elif not bases:
-                bases, base_from = (said.base,), f"{said.key} says"
+            elif (bases or like) and not agreeing(verdict.called, said.bases):
+                disagreements.append(f"{base_from} {' / '.join(bases or like)}, {quoted} says {said.base}")
+            elif not bases and not like:
+                bases, base_from = said.bases, f"{said.key} says"
     return Conclusion(kind, bases, tuple(disagreements))
 
 
@@ -200,45 +130,88 @@ def _statements(metadata: Mapping[str, str]) -> Iterator[Statement]:
         value = metadata.get(key)
         if value is None or len(value) > _MAX_VALUE:
             continue
-        kind, base = read(value.strip().lower())
-        if kind != UNKNOWN or base:
-            yield Statement(key, value.strip(), kind, base)
+        kind, bases = read(value.strip().lower())
+        if kind != UNKNOWN or bases:
+            yield Statement(key, value.strip(), kind, bases)
 
 
-def _architecture(value: str) -> tuple[str, str]:
+class _Words(NamedTuple):
+    """Words of other programs, each with the base models it means."""
+
+    models: Mapping[str, tuple[str, ...]]
+    network_modules: Mapping[str, tuple[str, ...]]
+    gguf: Mapping[str, _Said]
+    model_classes: Mapping[str, _Said]
+
+
+@functools.cache
+def _words() -> _Words:
+    import json
+    from importlib.resources import files
+
+    text = files("mlib.core.kinds").joinpath("rules", "words.json").read_text(encoding="utf-8")
+    words = json.loads(text)
+    return _Words(
+        models={word: _several(bases) for word, bases in words["models"].items()},
+        network_modules={word: _several(bases) for word, bases in words["network_modules"].items()},
+        gguf={
+            word: (kind, _several(bases))
+            for kind, of_kind in words["gguf"].items()
+            for word, bases in of_kind.items()
+        },
+        model_classes={word: (kind, (base,)) for word, (kind, base) in words["model_classes"].items()},
+    )
+
+
+def _several(bases: str | list[str]) -> tuple[str, ...]:
+    return (bases,) if isinstance(bases, str) else tuple(bases)
+
+
+def _meant(value: str, words: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """What the longest word means that `value` begins with; of both only letters and digits count."""
+    bare = _NOT_WORD.sub("", value)
+    return next((words[bare[:end]] for end in range(len(bare), 0, -1) if bare[:end] in words), ())
+
+
+def _architecture(value: str) -> _Said:
     name, _, role = value.partition("/")
     if not role and name.endswith("-lora"):
         name, role = name.removesuffix("-lora"), "lora"
-    return _ROLES.get(role, UNKNOWN), _ARCHITECTURES.get(name, "")
+    return _ROLES.get(role, UNKNOWN), _meant(name, _words().models)
 
 
-def _base_version(value: str) -> tuple[str, str]:
-    return UNKNOWN, next((base for start, base in _BASE_VERSIONS if value.startswith(start)), "")
+def _base_version(value: str) -> _Said:
+    return UNKNOWN, _meant(value, _words().models)
 
 
-def _is_v2(value: str) -> tuple[str, str]:
+def _is_v2(value: str) -> _Said:
     # False is said of everything that came later, too.
-    return UNKNOWN, "SD 2" if value == "true" else ""
+    return UNKNOWN, ("SD 2",) if value == "true" else ()
 
 
-def _network_module(value: str) -> tuple[str, str]:
+def _network_module(value: str) -> _Said:
     package, _, module = value.partition(".")
     if package not in ("networks", "lycoris") or "control_net" in module:
-        return UNKNOWN, ""
-    return "lora", _NETWORK_MODULES.get(module, "")
+        return UNKNOWN, ()
+    return "lora", _words().network_modules.get(_NOT_WORD.sub("", module.removeprefix("lora_")), ())
 
 
-def _air(value: str) -> tuple[str, str]:
+def _air(value: str) -> _Said:
     air = parse_air(value)
-    return _ROLES.get(air.type, UNKNOWN), _BUILT_LIKE.get(air.base_model, air.base_model)
+    base = _BUILT_LIKE.get(air.base_model, air.base_model)
+    return _ROLES.get(air.type, UNKNOWN), (base,) if base else ()
 
 
-def _gguf_architecture(value: str) -> tuple[str, str]:
-    return _GGUF.get(value, (UNKNOWN, ""))
+def _gguf_architecture(value: str) -> _Said:
+    return _words().gguf.get(value, (UNKNOWN, ()))
 
 
-def _gguf_type(value: str) -> tuple[str, str]:
-    return ("lora" if value == "adapter" else UNKNOWN), ""
+def _gguf_type(value: str) -> _Said:
+    return ("lora" if value == "adapter" else UNKNOWN), ()
+
+
+def _model_class(value: str) -> _Said:
+    return _words().model_classes.get(value, (UNKNOWN, ()))
 
 
 _READERS = MappingProxyType(
@@ -251,5 +224,6 @@ _READERS = MappingProxyType(
         "air": _air,
         "general.type": _gguf_type,
         "general.architecture": _gguf_architecture,
+        "model_class": _model_class,
     }
 )
