@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mlib.core.models import OtherHashes
-from mlib.core.sidecars.companions import companions
+from mlib.core.sidecars.companions import by_stem, stem_of
 from mlib.db import hashes
 from mlib.db.rows import path_of
 from mlib.db.search_texts import Condition, every
@@ -63,8 +63,9 @@ class Sidecars:
             "SELECT name, sha256 FROM files WHERE directory = ? AND missing_since IS NULL", [directory]
         )
         names = [*said, *(path_of(name) for name, _ in files)]
+        beside = by_stem(names)
         for stored, sha256 in files:
-            for companion in companions(path_of(stored), names):
+            for companion in beside.get(stem_of(path_of(stored)), ()):
                 if companion.name in said:
                     named = Named(companion.name, unpacked(said[companion.name]))
                     if mismatch(named, sha256, hashes.get(self._library, sha256) or OtherHashes()) is None:
