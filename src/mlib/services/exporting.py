@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mlib.core import exchange, times
 from mlib.core.models import Pending
+from mlib.core.standing import is_there
 from mlib.core.text import visible
 from mlib.db import exports
 from mlib.db.schema import STEP_NAMES
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mlib.core.exchange import Exported
     from mlib.db.library import Library
     from mlib.services.targets import Target
+
+_Told = TypeVar("_Told")
 
 COLUMNS = (
     "sha256", "name", "type", "base_model", "size_bytes", "description", "notes", "tags", "path", "files",
@@ -66,19 +69,15 @@ def as_table(library: Library, targets: Sequence[Target] | None, *, count: Expor
     Of one moment, as with `as_lines`.
     """
     shas, _ = _chosen(targets)
-
-    def lines(moment: Library) -> Iterator[str]:
-        yield _csv(COLUMNS)
-        for exported in exports.models(moment, shas):
-            yield _row(exported)
-            count.models += 1
-
-    return _of_one_moment(library, targets, lines)
+    yield _csv(COLUMNS)
+    for exported in _of_one_moment(library, targets, lambda moment: exports.models(moment, shas)):
+        yield _row(exported)
+        count.models += 1
 
 
 def _of_one_moment(
-    library: Library, targets: Sequence[Target] | None, telling: Callable[[Library], Iterator[str]]
-) -> Iterator[str]:
+    library: Library, targets: Sequence[Target] | None, telling: Callable[[Library], Iterator[_Told]]
+) -> Iterator[_Told]:
     """What is told of the library while nothing in it changes: a few models at once, all from a copy."""
     if targets is not None and len(targets) <= exports.BATCH:
         with library.reading():
@@ -103,7 +102,7 @@ def _row(exported: Exported) -> str:
             model.description,
             model.notes,
             ", ".join(exported.tags),
-            present[0] if present else "",
+            next(filter(is_there, present), present[0] if present else ""),
             str(len(present)),
             times.iso(model.created_at) or "",
             times.iso(model.updated_at) or "",

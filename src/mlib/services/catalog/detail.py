@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.errors import NotFound
 from mlib.core.models import Content, KnownFile, Model, OtherHashes, Pending, Root
 from mlib.core.sidecars.beside import beside
+from mlib.core.standing import is_there, living_first
 from mlib.db import contents, files, hashes, models, pending, roots, sidecars, tags
 
 if TYPE_CHECKING:
@@ -23,14 +24,22 @@ _AUTOV1 = 8  # digits
 
 
 class Place(NamedTuple):
-    """A file with the name a workflow gives it; None where its root is not known."""
+    """A file with the name a workflow gives it; None where its root is not known.
+
+    It is `offline` where no scan has found it missing and yet it is not there now.
+    """
 
     file: KnownFile
     loader_name: str | None
+    offline: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        return self.file.missing_since is None and not self.offline
 
 
 class Related(NamedTuple):
-    """Another model, and the path of one of its files if any is present."""
+    """Another model, and the path of one of its files if any is there now."""
 
     sha256: str
     name: str
@@ -69,17 +78,29 @@ class Detail(NamedTuple):
     def present(self) -> bool:
         return any(place.file.missing_since is None for place in self.places)
 
+    @property
+    def offline(self) -> bool:
+        """Whether it is known to be present, and none of its files is there now."""
+        return self.present and not any(place.is_there for place in self.places)
+
 
 def detail(library: Library, target: Target) -> Detail:
-    """Everything the library holds about a target, and what lies beside its files.
+    """Everything the library holds about a target, and what lies beside its files; what is there now first.
 
     Raises NotFound if it went away meanwhile.
     """
     held = _held(library, target)
+    ordered, offline = living_first(place.file for place in held.places)
+    named = {place.file: place.loader_name for place in held.places}
+    held = held._replace(
+        places=tuple(Place(file, named[file], file.path in offline) for file in ordered),
+        trained_on=held.trained_on and _looked_for(library, held.trained_on),
+        same_weights=tuple(_looked_for(library, other) for other in held.same_weights),
+    )
     found: dict[str, None] = {}
     said: list[Sidecar] = []
     for place in held.places:
-        if place.file.missing_since is None:
+        if place.is_there:
             companions = [companion.name for companion in beside(place.file.path)]
             found |= dict.fromkeys(os.path.join(place.file.directory, name) for name in companions)
             said += _said(library, place.file, companions, held.hashes)
@@ -183,5 +204,10 @@ def _trained_on(library: Library, content: Content | None) -> Related | None:
 
 def _related(library: Library, sha256: str) -> Related:
     model = models.get(library, sha256)
-    present = [row for row in files.of_model(library, sha256) if row.missing_since is None]
-    return Related(sha256, model.name if model else "", present[0].path if present else None)
+    return Related(sha256, model.name if model else "", None)
+
+
+def _looked_for(library: Library, other: Related) -> Related:
+    """The same with its path: outside of the reading, for it looks at the disk."""
+    rows = (row for row in files.of_model(library, other.sha256) if row.missing_since is None)
+    return other._replace(path=next((row.path for row in rows if is_there(row.path)), None))
