@@ -96,7 +96,7 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
                 _look_further(seen, ledger, scopes, retyped, request, report)
     report.conflicts = ledger.conflicts
     report.findings = ledger.findings
-    close(library, seen, ledger, before, request, report)
+    close(library, seen, ledger, before, places.awaited, request, report)
 
 
 def _shadowed(remembered: Sequence[Root], known: Sequence[Root]) -> list[tuple[Root, Root]]:
