@@ -49,7 +49,8 @@ def comfyui_roots(directory: str) -> RootsFound:
     """
     base, models = _checkout_and_models(_absolute(directory))
     names = _folder_names(models)
-    names = names.union(_in_other_letters(models, names))
+    respelled = _in_other_letters(models, names)
+    names = names.difference(respelled).union(respelled.values())
     origin = f"comfyui:{base}"
     built_in = [
         Root(type=kind, path=os.path.join(models, folder), origin=origin)
@@ -67,7 +68,7 @@ def comfyui_roots(directory: str) -> RootsFound:
     listed = {root.path for root in _in_order(by_type)}
     for name in sorted(names - BUILT_IN_FOLDERS - SKIPPED_TYPES - PASSED_OVER):
         path = os.path.join(models, name)
-        if name.startswith(".") or path in listed or _same_folder(models, name.lower(), name):
+        if name.startswith(".") or path in listed:
             continue
         if is_type_name(name):
             meant = canonical_type(name)
@@ -172,20 +173,17 @@ def _folder_names(directory: str) -> frozenset[str]:
         raise MlibError("unreadable_root", f"{directory}: cannot be listed: {reason}") from error
 
 
-def _in_other_letters(models: str, names: Collection[str]) -> Iterator[str]:
-    """Built-in folders that a disk without regard to case shows in other letters, as it does to ComfyUI."""
-    for name in names:
-        lowered = name.lower()
-        if lowered in BUILT_IN_FOLDERS and _same_folder(models, lowered, name):
-            yield lowered
+def _in_other_letters(models: str, names: Collection[str]) -> dict[str, str]:
+    """Built-in folders that a disk without regard to case shows in other letters, by the name shown.
 
-
-def _same_folder(models: str, name: str, other: str) -> bool:
-    if name == other:
-        return False
-    with contextlib.suppress(OSError):
-        return os.path.samefile(os.path.join(models, name), os.path.join(models, other))
-    return False
+    ComfyUI asks for them by their own names, and such a disk answers.
+    """
+    lowered = {name: name.lower() for name in names if name.lower() in BUILT_IN_FOLDERS}
+    return {
+        name: folder
+        for name, folder in lowered.items()
+        if folder not in names and os.path.isdir(os.path.join(models, folder))
+    }
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
