@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlib.db.library import Library
-    from mlib.db.opening import Mode
     from mlib.services.importing import ImportReport
 
 
@@ -109,7 +108,8 @@ def import_(
             ctx, library, check=lambda empty: stage_legacy(empty, from_, keep_backup=False)
         )
     else:
-        opening = open_for(ctx, library, mode="rehearse" if dry_run else "write")
+        # A dry run of what would make the library may do without one.
+        opening = open_for(ctx, library, mode="write" if from_ is None else "rehearse")
     with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
         staged = stage_legacy(opened, from_, keep_backup=not dry_run) if from_ is not None else None
         backup = staged.backup if staged is not None else None
@@ -150,9 +150,8 @@ def _from_sidecars(
         raise WrongUsage("bad_options", "--from and --sidecars are two sources: import one after the other")
     if on_conflict is OnConflict.delete:
         raise WrongUsage("bad_options", "there is nothing to delete: sidecars stay where they are")
-    mode: Mode = "rehearse" if dry_run else "write"
     with (
-        open_for(ctx, library, mode=mode) as opened,
+        open_for(ctx, library, mode="write") as opened,
         recorded(ctx, opened, dry_run=dry_run),
         opened.transaction_if(dry_run),
     ):

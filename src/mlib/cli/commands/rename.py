@@ -28,7 +28,7 @@ def rename(
     from mlib.cli.meant import files_chosen
     from mlib.services.moving import rename as rename_file
 
-    with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
+    with open_for(ctx, library, mode="write") as opened:
         (meant,) = files_chosen(opened, [ref], None)
         report = rename_file(opened, meant, name, dry_run=dry_run)
     report_moves(report, dry_run=dry_run, as_json=as_json, quiet=quiet)

@@ -44,7 +44,7 @@ def trash(
     from mlib.services.trashing import plan_trash, rehearse
     from mlib.services.trashing import trash as trash_files
 
-    with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
+    with open_for(ctx, library, mode="write") as opened:
         plan = plan_trash(opened, files_chosen(opened, refs or (), query))
         if dry_run:
             report = rehearse(opened, plan, environ=os.environ)
