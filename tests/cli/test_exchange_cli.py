@@ -166,7 +166,6 @@ class TestImport:
 
     @pytest.mark.usefixtures("scanned")
     def test_the_other_options_go_with_their_own_source(self, library_path: Path) -> None:
-        mlib_here("import", "--map", "/a=/b", library=library_path, code=2)
         mlib_here("import", "--from", library_path, "7", library=library_path, code=2)
         mlib_here("import", "--from", library_path, "--map", "nonsense", library=library_path, code=2)
         mlib_here("import", "--from", library_path, library=library_path, code=2)
