@@ -201,7 +201,14 @@ def _from_export(
     else:
         opening = open_or_create(ctx, library, check=lambda _: check_export(path))
     with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
-        taken = import_export(opened, path, importer=importer, moves=parsed, keep_backup=not dry_run)
+        taken = import_export(
+            opened,
+            path,
+            importer=importer,
+            moves=parsed,
+            keep_backup=not dry_run,
+            leave_known=on_conflict is OnConflict.ignore,
+        )
         report.backup = needed(opened, taken.backup)
     report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in taken.bad]
     report.waiting += [Waiting(pending_id, where) for pending_id, where in taken.waiting]
