@@ -119,8 +119,11 @@ def unwritten(file: io.FileIO, status: os.stat_result) -> str | None:
     """
     if _is_open_for_writing(file):
         return "another program has it open for writing"
-    is_young = time.time() - status.st_mtime < _STILL_YOUNG
-    if is_young and status.st_size > _HEAD + _TAIL and not any(_read(file, status.st_size - _TAIL, _TAIL)):
+    if time.time() - status.st_mtime >= _STILL_YOUNG:
+        return None
+    head = _read(file, 0, 9)
+    has_header = head.startswith(_GGUF_MAGIC) or head[8:] in (b"{", b" ")
+    if has_header and status.st_size > _HEAD + _TAIL and not any(_read(file, status.st_size - _TAIL, _TAIL)):
         return "its end is empty: space that was reserved, and not written yet"
     return None
 
