@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from tests.libraries import OTHER, SHA, known_file, put_files, put_model, put_pending, scan_roots
@@ -379,7 +379,9 @@ class TestOtherHash:
 
 
 @pytest.mark.parametrize(("stored", "asked"), [("NFD", "NFC"), ("NFC", "NFD")])
-def test_a_name_is_found_by_its_other_form(shelf: Shelf, stored: str, asked: str) -> None:
+def test_a_name_is_found_by_its_other_form(
+    shelf: Shelf, stored: Literal["NFC", "NFD"], asked: Literal["NFC", "NFD"]
+) -> None:
     """macOS and archives decompose what keyboards compose."""
     path = shelf.loras / unicodedata.normalize(stored, "Café ñ.safetensors")
     sha256 = write_model(path)
