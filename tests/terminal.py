@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 #: Marks of our own that a page may carry where colour is welcome.
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
 #: Characters that hide or reorder what stands around them.
-INVISIBLE = set("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+INVISIBLE = set(
+    "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+    "\u00ad\u034f\u180e\u200b\u2060\u3164\uffa0\U000e0001\U000e0041\U000e007f\U000e0101"
+)
 
 
 def on_terminal(

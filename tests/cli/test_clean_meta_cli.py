@@ -68,12 +68,6 @@ def test_without_a_library_it_is_not_found(tmp_path: Path) -> None:
     assert not (tmp_path / "none.db").exists()
 
 
-def test_rehearsed_without_a_library_it_has_nothing_to_examine(tmp_path: Path) -> None:
-    done = mlib_here("clean-meta", "-n", "--json", library=tmp_path / "none.db").json
-    assert done["examined"] == 0
-    assert not (tmp_path / "none.db").exists()
-
-
 class TestUndo:
     """Image data is not brought back, and nothing else is taken back for it."""
 

@@ -285,7 +285,7 @@ class TestPipes:
         mlib_here("update", "one", "--notes", self.LONG, "--tag", "a\tb", library=path)
         rows = [line.split("\t") for line in mlib_here("show", "one", library=path).out.splitlines()]
         assert ["notes", self.LONG.strip()] in rows
-        assert ["file", "/m/one", "", "present"] in rows
+        assert ["file", "/m/one", "", "offline"] in rows
         assert [row[1] for row in rows if row[0] == "tag"] == ["a", "a b"]
 
     def test_a_tab_or_line_end_within_a_value_breaks_no_row(self, path: Path) -> None:

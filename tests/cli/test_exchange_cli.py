@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.faults.machine import tmpfs
 from tests.inprocess import mlib_here
-from tests.libraries import dump, snapshot
+from tests.libraries import SHA, dump, known_file, put_files, put_model, snapshot
 from tests.terminal import on_terminal
 from tests.tools import mlib, write_model
 
 from mlib.core.disk.entries import temporary_name
+from mlib.db import models
+from mlib.db.opening import open_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlib.core.disk.entries import Purpose
+    from mlib.db.library import Library
 
 #: As root, permissions mean something only without these capabilities.
 UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -182,7 +185,6 @@ class TestImport:
 
     @pytest.mark.usefixtures("scanned")
     def test_the_other_options_go_with_their_own_source(self, library_path: Path) -> None:
-        mlib_here("import", "--map", "/a=/b", library=library_path, code=2)
         mlib_here("import", "--from", library_path, "7", library=library_path, code=2)
         mlib_here("import", "--from", library_path, "--map", "nonsense", library=library_path, code=2)
         mlib_here("import", "--from", library_path, library=library_path, code=2)
@@ -460,3 +462,36 @@ def test_stats_add_up(library_path: Path) -> None:
 @pytest.mark.usefixtures("scanned")
 def test_another_process_gives_the_same_export(library_path: Path) -> None:
     assert mlib("export", library=library_path).stdout == mlib_here("export", library=library_path).stdout
+
+
+def test_csv_begins_with_the_mark_that_spreadsheets_go_by(
+    library_path: Path, library: Library, tmp_path: Path
+) -> None:
+    put_model(library, name="é")
+    mark = b"\xef\xbb\xbf"
+    out = tmp_path / "a.csv"
+    mlib_here("export", "--format", "csv", "-o", out, library=library_path)
+    assert out.read_bytes().startswith(mark + b"sha256,")
+    piped = mlib_here("export", "--format", "csv", library=library_path).stdout
+    assert piped == out.read_bytes()
+    plain = mlib_here("export", "--format", "csv", "--no-bom", library=library_path).stdout
+    assert mark + plain == piped
+    mlib_here("export", "--no-bom", library=library_path, code=2)
+
+
+def test_an_import_that_ignores_conflicts_changes_nothing_of_a_known_model(
+    library_path: Path, library: Library, tmp_path: Path
+) -> None:
+    put_model(library, notes="mine")
+    other = tmp_path / "other.db"
+    with open_library(str(other), mode="create") as theirs:
+        put_model(theirs, notes="mine")
+        with theirs.transaction():
+            model = models.get(theirs, SHA)
+            assert model is not None
+            models.put(theirs, [model._replace(base_model="SDXL 1.0", description="theirs")])
+        put_files(theirs, known_file("/m/theirs.safetensors", SHA))
+    before = dump(library.path)
+    options = ("--from", other, "--on-conflict", "ignore", "--json")
+    assert mlib_here("import", *options, library=library_path).json["conflict"] == []
+    assert dump(library.path) == before

@@ -158,3 +158,62 @@ def test_a_scan_names_the_command_that_lists_its_conflicts(library: Library, tmp
     said = mlib_here("scan", library=path, code=3).err
     assert said == "in conflict with what you typed: 1 older entry; `mlib pending` lists them\n"
     assert "conflict: notes" in mlib_here("pending", library=path).out
+
+
+class TestMap:
+    """What an older manager on another machine said of a file meets the file here."""
+
+    @staticmethod
+    def here(tmp_path: Path, library_path: Path, *, sub: str = "sub") -> str:
+        """A scanned model at here/loras/SUB/a.safetensors."""
+        sha256 = write_model(tmp_path / "here" / "loras" / sub / "a.safetensors")
+        mlib_here("scan", "--root", f"loras={tmp_path}/here/loras", library=library_path)
+        return sha256
+
+    @pytest.mark.parametrize(
+        ("old", "told"),
+        [
+            ("D:\\ai\\models", "D:\\ai\\models\\loras\\sub\\a.safetensors"),
+            ("d:\\AI\\models\\", "D:\\ai\\models\\loras\\sub\\a.safetensors"),
+            ("D:/ai/models", "d:\\ai\\models\\loras\\sub\\a.safetensors"),
+            ("D:\\", "D:\\loras\\sub\\a.safetensors"),
+            ("D:", "D:/loras/sub/a.safetensors"),
+            ("\\\\nas\\models", "\\\\NAS\\models\\loras\\sub\\a.safetensors"),
+            ("models", "models/loras/sub/a.safetensors"),
+            ("/mnt/ai", "/mnt/ai/loras/sub/a.safetensors"),
+            ("/mnt/ai/", "/mnt/ai/loras/sub/a.safetensors"),
+            ("/", "/loras/sub/a.safetensors"),
+        ],
+    )
+    @pytest.mark.parametrize("later", [False, True])
+    def test_of_an_older_database(
+        self, tmp_path: Path, library_path: Path, old: str, told: str, later: bool
+    ) -> None:
+        sha256 = self.here(tmp_path, library_path)
+        rows = [{"path": told, "hash_hex": "", "meta": {"mine": "word"}, "tags": ["typed"]}]
+        database = hikaze1(tmp_path / "old.db", rows)
+        mapped = ("--map", f"{old}={tmp_path}/here")
+        if later:
+            mlib_here("import", "--from", str(database), library=library_path, code=None)
+            mlib_here("import", *mapped, "-n", library=library_path)
+            assert mlib_here("pending", "--json", library=library_path).json[0]["path"] == told
+            done = mlib_here("import", *mapped, "--json", library=library_path).json
+        else:
+            done = mlib_here("import", "--from", str(database), *mapped, "--json", library=library_path).json
+        assert [each["sha256"] for each in done["success"]] == [sha256]
+        shown = mlib_here("show", sha256, "--json", library=library_path).json
+        assert (shown["meta"], shown["tags"]) == ({"mine": "word"}, ["typed"])
+        assert mlib_here("pending", "--json", library=library_path).json == []
+
+    def test_the_longest_of_several_wins(self, tmp_path: Path, library_path: Path) -> None:
+        sha256 = self.here(tmp_path, library_path, sub="")
+        rows = [{"path": "E:\\m\\lora\\a.safetensors", "hash_hex": "", "tags": ["typed"]}]
+        database = hikaze1(tmp_path / "old.db", rows)
+        maps = ("--map", "E:\\=/nowhere", "--map", f"e:\\m\\lora={tmp_path}/here/loras", "--map", "/m=/n")
+        mlib_here("import", "--from", str(database), *maps, library=library_path)
+        assert mlib_here("show", sha256, "--field", "tags", library=library_path).out == "typed\n"
+
+    def test_goes_with_no_sidecars(self, library_path: Path, tmp_path: Path) -> None:
+        self.here(tmp_path, library_path)
+        failed = mlib_here("import", "--sidecars", "--map", "/a=/b", "--json", library=library_path, code=2)
+        assert failed.error["code"] == "bad_options"

@@ -112,9 +112,15 @@ class TestForms:
         form = r"{name}\t{size}{{}}\n{sha10}"
         assert lines(library_path, "name:b", "--format", form) == ["b\t3{}", SHA[:10]]
 
-    def test_paths_of_all_files_that_are_there(self, library_path: Path) -> None:
+    def test_paths_of_all_files_that_are_there(
+        self, library: Library, library_path: Path, tmp_path: Path
+    ) -> None:
+        here = [tmp_path / "x.safetensors", tmp_path / "y\n.safetensors"]
+        for path in here:
+            path.touch()
+            put_files(library, known_file(str(path), SHA))
         found = mlib_here("list", "--paths", "-0", library=library_path).out
-        assert found.split("\0") == ["/m/x.safetensors", "/m/y\n.safetensors", ""]
+        assert found.split("\0") == [*map(str, here), ""]
 
     def test_json_tells_what_show_does_without_the_metadata(self, library_path: Path) -> None:
         listed = mlib_here("list", "--json", "name:b", library=library_path).json

@@ -166,15 +166,15 @@ def test_a_file_that_changes_while_it_is_read_has_no_hash(
 
 @contextmanager
 def written_to(path: Path) -> Iterator[None]:
-    """A writer that changes the file all the time."""
+    """A program that changes the file all the time, and never has it open for writing for long."""
     begun, stop = threading.Event(), threading.Event()
 
     def write() -> None:
-        with path.open("r+b", buffering=0) as file:
-            while not stop.is_set():
-                file.seek(0)
-                file.write(os.urandom(16))
-                begun.set()
+        moment = path.stat().st_mtime_ns
+        while not stop.is_set():
+            moment += 1_000_000
+            os.utime(path, ns=(moment, moment))
+            begun.set()
 
     writer = threading.Thread(target=write)
     writer.start()

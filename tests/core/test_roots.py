@@ -336,7 +336,7 @@ class TestExtraPathsRoots:
         assert [(r.type, r.path, r.any_file) for r in extra_paths_roots(path).roots] == [
             ("diffusion_models", "/u", False),
             ("text_encoders", "/c", False),
-            ("controlnet", "/t", False),
+            ("t2i_adapter", "/t", True),
             ("LLM", "/l", True),
             ("lora", "/o", True),
         ]

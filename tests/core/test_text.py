@@ -49,6 +49,11 @@ def test_every_name_becomes_text_that_utf8_can_hold(raw: bytes) -> None:
         ("line\u2028end", "line\\u2028end"),
         (os.fsdecode(b"\xff\xfe"), "\\xff\\xfe"),
         ("\ud800", "\\ud800"),
+        ("a\U000e0041\U000e007fb", "a\\U000e0041\\U000e007fb"),
+        ("\U000e0101", "\\U000e0101"),
+        ("soft\u00adhyphen zero\u200bwidth", "soft\\xadhyphen zero\\u200bwidth"),
+        ("filler\u3164", "filler\\u3164"),
+        ("👩\u200d🚀 ❤\ufe0f \u0645\u06cc\u200c", "👩\u200d🚀 ❤\ufe0f \u0645\u06cc\u200c"),
     ],
     ids=ascii,
 )

@@ -244,3 +244,19 @@ class TestSeenTwice:
             assert os.stat(other / "a.safetensors").st_ino != os.stat(loras / "a.safetensors").st_ino
             program.run("scan", "--root", f"loras={loras}", "--root", f"loras={other}")
             assert program.run("duplicates", "--json").json["groups"] == []
+
+
+def test_a_built_in_folder_in_other_letters_is_the_one_that_comfyui_finds(
+    disk: str, program: Program, tmp_path: Path
+) -> None:
+    with plugged_in(disk, tmp_path / "drive") as loras:
+        models = loras.with_name("models")
+        write_model(models / "VAE" / "a.safetensors")
+        write_model(models / "Lora" / "b.safetensors")
+        report = program.run("scan", "--comfyui", str(models), "--json", code=3).json
+        assert [problem["path"] for problem in report["problems"]] == [str(models / "Lora")]
+        roots = program.run("roots", "--json").json
+    assert {root["type"]: root["path"] for root in roots} == {
+        "vae": str(models / "vae"),
+        "Lora": str(models / "Lora"),
+    }

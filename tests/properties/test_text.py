@@ -28,7 +28,12 @@ _MARKS = "\u061c\u200e\u200f"
 surrogates = st.text(st.characters(categories=["Cs"]), max_size=5)
 controls = st.text(st.characters(categories=["Cc", "Cf", "Zl", "Zp"]), max_size=5)
 anything = st.lists(st.text() | surrogates | controls | st.binary().map(os.fsdecode), max_size=4).map("".join)
-plain = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]))
+#: Characters that belong to no format and yet show nothing.
+unseen = "".join(
+    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2065, 0x3164, 0xFFA0))
+)
+unseen += "".join(map(chr, (*range(0xFFF0, 0xFFF9), *range(0xE0000, 0xE1000))))
+plain = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"], exclude_characters=unseen))
 
 
 def steers(character: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from tests.libraries import OTHER, SHA, known_file, put_files, put_model, put_pending, scan_roots
@@ -20,6 +21,8 @@ from mlib.services.targets import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.services.shelf import Shelf
 
     from mlib.core.hashes import Hashes
     from mlib.db.library import Library
@@ -373,3 +376,15 @@ class TestOtherHash:
     def test_nothing_else_is_one(self, library: Library, ref: str) -> None:
         know(library, SHA, crc32="deadbeef")
         assert refusal(library, ref.replace("{}", "deadbeef")).code == "model_not_found"
+
+
+@pytest.mark.parametrize(("stored", "asked"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_name_is_found_by_its_other_form(
+    shelf: Shelf, stored: Literal["NFC", "NFD"], asked: Literal["NFC", "NFD"]
+) -> None:
+    """macOS and archives decompose what keyboards compose."""
+    path = shelf.loras / unicodedata.normalize(stored, "Café ñ.safetensors")
+    sha256 = write_model(path)
+    shelf.scan()
+    for ref in (path.name, str(path)):
+        assert resolve(shelf.library, unicodedata.normalize(asked, ref)) == Target(sha256=sha256)

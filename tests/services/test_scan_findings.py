@@ -499,3 +499,31 @@ def rows_of(shelf: Shelf, sha256: str) -> list[Any]:
     from mlib.db import files
 
     return files.of_model(shelf.library, sha256)
+
+
+class TestExitCode:
+    """A cron job learns of a web page that was saved as a model, once."""
+
+    PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+
+    @pytest.mark.parametrize("options", [(), ("-q",), ("--json",), ("--stage",)])
+    def test_of_a_serious_finding_is_3_while_it_is_new(
+        self, tmp_path: Path, library_path: Path, options: tuple[str, ...]
+    ) -> None:
+        write_bytes(tmp_path / "l" / "page.safetensors", self.PAGE)
+        first = mlib_here("scan", "--root", f"loras={tmp_path}/l", *options, library=library_path, code=3)
+        if options != ("--json",):
+            assert f"serious: {tmp_path}/l/page.safetensors: " in first.err
+        for again in ((), ("--rehash",), ("--reinspect",)):
+            assert "page.safetensors" not in mlib_here("scan", *again, *options, library=library_path).err
+
+    def test_of_another_finding_is_0(self, tmp_path: Path, library_path: Path) -> None:
+        write_bytes(tmp_path / "v" / "lora.safetensors", lora())
+        done = mlib_here("scan", "--root", f"vae={tmp_path}/v", library=library_path)
+        assert "finding: " in done.err
+
+    def test_every_serious_one_is_told(self, tmp_path: Path, library_path: Path) -> None:
+        for number in range(30):
+            write_bytes(tmp_path / "l" / f"{number}.safetensors", self.PAGE + bytes([number]))
+        done = mlib_here("scan", "-q", "--root", f"loras={tmp_path}/l", library=library_path, code=3)
+        assert done.err.count("serious: ") == 30

@@ -211,7 +211,12 @@ def test_a_yaml_that_no_longer_lists_a_folder_takes_nothing_away(bare: Shelf, co
     write_yaml(comfyui / "extra_model_paths.yaml", loras=bare.loras)
     bare.scan(comfyui=[str(comfyui)])
     (comfyui / "extra_model_paths.yaml").write_text("")
-    assert bare.told() == {"unchanged": 2}
+    report = bare.scan()
+    assert told(report) == {"unchanged": 2, "problems": 1}
+    (problem,) = report.problems
+    assert (problem.path, problem.code) == (str(bare.loras), "unlisted_root")
+    (root,) = [root for root in roots.all_roots(bare.library) if root.path == str(bare.loras)]
+    assert f"`mlib roots remove {root.id}`" in problem.message
 
 
 def test_a_remembered_comfyui_that_is_gone_is_offline_and_nothing_is_lost(bare: Shelf, comfyui: Path) -> None:
@@ -288,3 +293,106 @@ def test_a_folder_that_a_yaml_lists_and_that_never_was_is_not_worth_a_word(
     yaml = write_yaml(tmp_path / "mine.yaml", loras=bare.loras, vae=tmp_path / "never")
     assert bare.told(extra_paths=[str(yaml)]) == {"added": 1, "read": 1}
     assert str(tmp_path / "never") not in remembered(bare)
+
+
+def offline(shelf: Shelf, **request: Any) -> tuple[list[str], list[tuple[str, str]]]:
+    """The names of the folders that are told as offline, and what else is wrong."""
+    report = shelf.scan(**request)
+    return [os.path.basename(path) for path in report.offline_roots], codes(report)
+
+
+def test_a_yaml_none_of_whose_folders_is_there_is_offline_and_waited_for(bare: Shelf, tmp_path: Path) -> None:
+    """A NAS that is off on the day its file is named; it is found when it is back."""
+    nas = tmp_path / "nas"
+    yaml = tmp_path / "mine.yaml"
+    yaml.write_text(f"mine:\n    base_path: {nas}\n    loras: loras\n    vae: |\n        vae\n        more\n")
+    assert offline(bare, extra_paths=[str(yaml)], dry_run=True) == (["loras", "vae", "more"], [])
+    assert remembered(bare) == {}
+    assert offline(bare, extra_paths=[str(yaml)]) == (["loras", "vae", "more"], [])
+    assert len(remembered(bare)) == 3
+    assert offline(bare) == (["loras", "vae", "more"], [])
+    write_model(nas / "vae" / "a.safetensors")
+    assert bare.told() == {"added": 1, "read": 1}
+    nas.rename(tmp_path / "off")
+    assert "vae" in offline(bare)[0]
+
+
+def test_a_mount_point_left_empty_is_a_drive_that_is_off(bare: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "nas").mkdir()
+    yaml = tmp_path / "mine.yaml"
+    yaml.write_text(f"mine:\n    base_path: {tmp_path}/nas\n    loras: loras\n")
+    assert offline(bare, extra_paths=[str(yaml)]) == (["loras"], [])
+
+
+def test_each_block_of_a_yaml_is_waited_for_on_its_own(bare: Shelf, tmp_path: Path) -> None:
+    write_model(bare.loras / "a.pt")
+    yaml = tmp_path / "mine.yaml"
+    yaml.write_text(
+        f"here:\n    base_path: {tmp_path}\n    loras: loras\n    vae: never\n"
+        f"nas:\n    base_path: {tmp_path}/nas\n    loras: their\n"
+    )
+    assert offline(bare, extra_paths=[str(yaml)]) == (["their"], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("mine:\n    base_path: C:\\ai\\models\n    loras: loras\n", 2),
+        ("mine:\n    loras: d:/ai/loras\n", 2),
+        ("a:\n  vae: {vae}\nmine:\n    vae: |\n        {vae}\n        \\\\nas\\vae\n", 6),
+    ],
+)
+def test_a_path_of_windows_is_a_problem_with_its_line(
+    bare: Shelf, tmp_path: Path, text: str, line: int
+) -> None:
+    bare.vae.mkdir()
+    yaml = tmp_path / "mine.yaml"
+    yaml.write_text(text.replace("{vae}", str(bare.vae)))
+    report = bare.scan(extra_paths=[str(yaml)])
+    assert codes(report) == [("mine.yaml", "foreign_path")]
+    assert report.problems[0].message.startswith(f"line {line}: ")
+    assert report.offline_roots == []
+    assert set(remembered(bare)) <= {str(bare.vae)}
+
+
+@pytest.mark.parametrize("written", ["modles", "Models", "model"])
+def test_a_slip_in_a_path_is_a_problem_with_its_line(bare: Shelf, tmp_path: Path, written: str) -> None:
+    write_model(tmp_path / "ai" / "models" / "loras" / "a.pt")
+    yaml = tmp_path / "mine.yaml"
+    yaml.write_text(f"mine:\n    base_path: {tmp_path}/ai\n\n    loras: {written}/loras\n")
+    report = bare.scan(extra_paths=[str(yaml)])
+    assert codes(report) == [("mine.yaml", "no_such_directory")]
+    assert report.problems[0].message == (
+        f"line 4: there is no {tmp_path}/ai/{written}; is {tmp_path}/ai/models meant?"
+    )
+
+
+def test_another_drive_of_a_row_is_no_slip(bare: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "disk2" / "loras").mkdir(parents=True)
+    yaml = write_yaml(tmp_path / "mine.yaml", loras=tmp_path / "disk1" / "loras")
+    assert offline(bare, extra_paths=[str(yaml)]) == (["loras"], [])
+
+
+def test_a_key_that_comfyui_does_not_know_is_told_once_with_the_one_it_knows(
+    bare: Shelf, tmp_path: Path
+) -> None:
+    """Its loaders look types up exactly; `unet` and `clip` are the only other names it takes."""
+    write_model(bare.loras / "a.pt")
+    write_model(bare.vae / "b.pt")
+    yaml = write_yaml(tmp_path / "mine.yaml", LORAS=bare.loras, unet=bare.vae)
+    report = bare.scan(extra_paths=[str(yaml)])
+    assert codes(report) == [("loras", "unseen_folder")]
+    assert report.problems[0].message == "line 2: ComfyUI's loaders look for loras, not for LORAS"
+    assert remembered(bare) == {str(bare.loras): "LORAS", str(bare.vae): "diffusion_models"}
+    assert bare.told() == {"unchanged": 2}
+
+
+def test_a_folder_in_other_letters_is_told_once_where_comfyui_does_not_see_it(
+    bare: Shelf, comfyui: Path
+) -> None:
+    write_model(comfyui / "models" / "Lora" / "a.safetensors")
+    write_model(comfyui / "models" / "VAE" / "b.safetensors")
+    report = bare.scan(comfyui=[str(comfyui)])
+    assert codes(report) == [("Lora", "unseen_folder"), ("VAE", "unseen_folder")]
+    assert str(comfyui / "models" / "loras") in report.problems[0].message
+    assert bare.told() == {"unchanged": 3}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,20 +108,20 @@ def write_long_file(path: Path) -> None:
     """Sparse, and read for so long that a writer gets its turn meanwhile."""
     path.touch()
     os.truncate(path, 2**27)
-    set_age(path, 3600)
+    set_age(path, 300_000)  # a younger one that ends in zeros would be a download
 
 
 @contextmanager
 def written_to(path: Path) -> Iterator[None]:
-    """A writer that changes the file all the time."""
+    """A program that changes the file all the time, and never has it open for writing for long."""
     begun, stop = threading.Event(), threading.Event()
 
     def write() -> None:
-        with path.open("r+b", buffering=0) as file:
-            while not stop.is_set():
-                file.seek(0)
-                file.write(os.urandom(16))
-                begun.set()
+        moment = path.stat().st_mtime_ns
+        while not stop.is_set():
+            moment += 1_000_000
+            os.utime(path, ns=(moment, moment))
+            begun.set()
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -228,3 +230,54 @@ def test_content_that_is_no_model_ends_no_scan(shelf: Shelf, content: bytes) -> 
     assert report.problems == []
     assert report.counts["added"] + len(report.skipped) == 2
     assert report.counts["added"] >= 1
+
+
+class TestReservedSpace:
+    """A download manager that reserves the space first: the size and the header are whole from the start."""
+
+    @staticmethod
+    def content() -> bytes:
+        return safetensors("reserved", size=1 << 20)
+
+    @pytest.mark.parametrize("come", [4096, 500_000])
+    @pytest.mark.parametrize("reserve", ["zeros", "hole", "fallocate"])
+    def test_is_left_alone_until_it_is_written(self, shelf: Shelf, come: int, reserve: str) -> None:
+        whole = self.content()
+        path = shelf.loras / "a.safetensors"
+        with path.open("wb") as file:
+            file.write(whole[:come])
+            if reserve == "zeros":
+                file.write(bytes(len(whole) - come))
+            elif reserve == "hole":
+                file.truncate(len(whole))
+            else:
+                file.flush()
+                os.posix_fallocate(file.fileno(), 0, len(whole))
+        set_age(path, 3600)
+        report = shelf.scan()
+        assert [(problem.path, problem.code) for problem in report.skipped] == [(str(path), "unfinished")]
+        assert report.counts["added"] == 0
+        write_bytes(path, whole)
+        assert shelf.scan().counts["added"] == 1
+
+    def test_of_long_ago_is_a_model_that_ends_in_zeros(self, shelf: Shelf) -> None:
+        write_bytes(
+            shelf.loras / "a.safetensors",
+            self.content()[:500_000] + bytes(len(self.content()) - 500_000),
+            age=200_000,
+        )
+        assert shelf.scan().counts["added"] == 1
+
+    def test_a_file_that_another_program_writes_is_left_alone(self, shelf: Shelf) -> None:
+        path = shelf.loras / "a.safetensors"
+        write_bytes(path, self.content())
+        code = f"import sys; f = open({str(path)!r}, 'r+b'); print(flush=True); sys.stdin.read()"
+        writer = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        try:
+            (left,) = shelf.scan().skipped
+        finally:
+            writer.communicate(timeout=30)
+        assert (left.code, left.message) == ("unfinished", "another program has it open for writing")
+        assert shelf.scan().counts["added"] == 1

@@ -266,8 +266,10 @@ class TestDuplicates:
 
     @pytest.mark.faults
     def test_a_set_that_two_mounts_show_comes_back_from_the_trash(
-        self, shelf: Shelf, memory_disk: Path, environ: dict[str, str]
+        self, shelf: Shelf, memory_disk: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Where nothing told before that the two are one: the last thing that keeps the files."""
+        monkeypatch.setattr("mlib.services.duplicating.finding.is_one_file", lambda _path, _other: False)
         upper, merged, lower, work = (memory_disk / name for name in ("upper", "merged", "lower", "work"))
         for folder in (merged, lower, work):
             folder.mkdir()

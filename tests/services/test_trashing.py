@@ -276,3 +276,15 @@ def test_a_folder_is_listed_once_for_all_that_goes_from_it(
     assert len(plan.removals) == 5
     assert listed == [str(shelf.loras)]
     assert len(rehearse(shelf.library, plan, environ=environ).removed) == 5
+
+
+def test_a_long_name_is_cut_between_characters(shelf: Shelf, environ: dict[str, str]) -> None:
+    """A name that a file manager can show: half a character of UTF-8 is none."""
+    name = "é" * 120 + ".safetensors"  # 252 bytes: with .trashinfo behind it too long
+    for shift in ("", "a"):
+        write_model(shelf.loras / (shift + name))
+        shelf.scan()
+        (removed,) = run(shelf, environ, shelf.loras / (shift + name)).removed
+        assert removed.target is not None
+        removed.target.encode()
+        assert os.path.basename(removed.target).startswith(shift + "é" * 100)

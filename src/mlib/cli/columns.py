@@ -9,6 +9,7 @@ from mlib.cli import format as fmt
 from mlib.cli.tables import Column
 from mlib.core import times
 from mlib.core.errors import WrongUsage
+from mlib.core.standing import is_there, living
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,8 +32,19 @@ class Field(NamedTuple):
 
 
 def _path(item: Listed, _: Mapping[int | None, str]) -> str:
-    """Of a present file, or else where one was last."""
-    return item.files[0].path if item.files else ""
+    """Of a file that is there now, or else where one was last."""
+    file = living(item.files)
+    return file.path if file else ""
+
+
+def _marked_path(item: Listed) -> str:
+    """For a person: whether there is a file at this path."""
+    file = living(item.files)
+    if file is None:
+        return ""
+    if file.missing_since is not None:
+        return f"{file.path} (missing)"
+    return file.path if is_there(file.path) else f"{file.path} (offline)"
 
 
 def _present(item: Listed) -> int:
@@ -42,7 +54,8 @@ def _present(item: Listed) -> int:
 def _loader_name(item: Listed, roots: Mapping[int | None, str]) -> str:
     from mlib.services.listing import loader_name
 
-    return (loader_name(item.files[0], roots) or "") if item.files else ""
+    file = living(item.files)
+    return (loader_name(file, roots) or "") if file else ""
 
 
 def _missing_since(item: Listed) -> int | None:
@@ -74,7 +87,7 @@ FIELDS: Mapping[str, Field] = {
     "sha256": Field(lambda item, _: item.sha256 or ""),
     "sha10": Field(lambda item, _: short_identifier(item)),
     "id": Field(lambda item, _: "" if item.pending_id is None else str(item.pending_id), right=True),
-    "path": Field(_path, part="files", shrinks=True),
+    "path": Field(_path, _marked_path, part="files", shrinks=True),
     "loader_name": Field(_loader_name, part="files", shrinks=True),
     "files": Field(lambda item, _: str(_present(item)), part="files", right=True),
     "present": Field(lambda item, _: "yes" if _present(item) else "no", part="files"),

@@ -35,7 +35,7 @@ def as_json(detail: Detail) -> dict[str, Any]:
         "present": detail.present,
         "created_at": times.iso(model.created_at),
         "updated_at": times.iso(model.updated_at),
-        "files": [file_json(place.file, place.loader_name) for place in detail.places],
+        "files": [file_json(place.file, place.loader_name, offline=place.offline) for place in detail.places],
         "hashes": _hashes(detail),
         "meta": jsontext.Raw(detail.meta_json or "{}"),
         "edited": sorted(model.edited),
@@ -75,16 +75,16 @@ def field_values(detail: Detail, name: str) -> list[str]:
 def field(detail: Detail, name: str) -> Any:
     """One field as the JSON of a model has it, or made of that.
 
-    Raises WrongUsage for a field that does not exist, NotFound for the path of a model that is nowhere.
+    Raises WrongUsage for a field that does not exist, NotFound for the path of a model that is nowhere now.
     """
     name = name.strip().replace("-", "_")
     if name.startswith("meta."):
         return _meta_value(detail, name.removeprefix("meta."))
-    present = [place for place in detail.places if place.file.missing_since is None]
+    there = [place for place in detail.places if place.is_there]
     if name == "paths":
-        return [place.file.path for place in present]
+        return [place.file.path for place in there]
     if name in ("path", "loader_name"):
-        return _path_value(detail, present, name)
+        return _path_value(detail, there, name)
     document = as_json(detail)
     values = {**document, **document["hashes"]}
     if name in values:
@@ -93,12 +93,18 @@ def field(detail: Detail, name: str) -> Any:
     raise WrongUsage("unknown_field", f"there is no field '{name}'", hint=f"fields: {fields}")
 
 
-def _path_value(detail: Detail, present: list[Place], name: str) -> str:
-    if present:
-        return present[0].file.path if name == "path" else present[0].loader_name or ""
+def _path_value(detail: Detail, there: list[Place], name: str) -> str:
+    if there:
+        return there[0].file.path if name == "path" else there[0].loader_name or ""
     if detail.pending is not None and name == "path":
         return detail.pending.path
-    raise NotFound("no_file", f"no file of the model is present: {detail.model.name}")
+    if detail.offline:
+        raise NotFound(
+            "no_file",
+            f"no file of the model is there now: {visible(detail.model.name)}",
+            hint=f"is a drive off? it was last seen at {visible(detail.places[0].file.path)}",
+        )
+    raise NotFound("no_file", f"no file of the model is present: {visible(detail.model.name)}")
 
 
 def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
@@ -129,11 +135,12 @@ def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
         yield "set", each.kind, each.name, str(len(each.parts)), str(len(each.missing))
     for place in detail.places:
         since = times.iso(place.file.missing_since)
+        here = "offline" if place.offline else "present"
         yield (
             "file",
             place.file.path,
             place.loader_name or "",
-            "present" if since is None else f"missing since {since}",
+            here if since is None else f"missing since {since}",
         )
     for name, value in _hashes(detail).items():
         if name != "sha256":
@@ -180,6 +187,8 @@ def _title(detail: Detail) -> str:
 def _state(detail: Detail) -> str:
     if detail.pending is not None:
         return f"  (pending import {detail.pending.id})"
+    if detail.offline:
+        return "  (offline)"
     return "" if detail.present else "  (missing)"
 
 
@@ -209,6 +218,9 @@ def _places(detail: Detail) -> Iterator[str]:
         path = visible(place.file.path)
         if place.file.missing_since is not None:
             yield f"  missing since {fmt.moment(place.file.missing_since)}: {path}"
+            continue
+        if place.offline:
+            yield f"  offline: {path}"
             continue
         yield f"  {path}"
         if place.loader_name:
@@ -247,12 +259,16 @@ def _same_weights(detail: Detail) -> Iterator[str]:
         yield from entry("same weights", f"{other.sha256[:10]} {other.name} ({where})")
 
 
-def file_json(file: KnownFile, loader_name: str | None) -> dict[str, Any]:
-    """An element of `files`, in `show --json` and `list --json`."""
+def file_json(file: KnownFile, loader_name: str | None, *, offline: bool) -> dict[str, Any]:
+    """An element of `files`, in `show --json` and `list --json`.
+
+    `present` is what scans have found, `offline` that it is not there now all the same.
+    """
     return {
         "path": file.path,
         "loader_name": loader_name,
         "present": file.missing_since is None,
+        "offline": offline,
         "missing_since": times.iso(file.missing_since),
         "size_bytes": file.stat.size_bytes if file.stat else None,
         "mtime": times.iso(file.stat.mtime_ns // 1_000_000) if file.stat else None,

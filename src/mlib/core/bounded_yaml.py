@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
 from mlib.core.errors import MlibError, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Lines, counted from 1, by the keys that lead there: (block,) and (block, key).
+Lines: TypeAlias = "dict[tuple[str, ...], int]"
 
 MAX_BYTES = 1_000_000
 #: Keys that `<<` may copy. An alias only points, but a merge copies: twenty lines can ask for all memory.
@@ -18,8 +25,8 @@ MAX_MERGED_KEYS = 10_000
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-def read_mapping(path: str) -> dict[object, object]:
-    """The mapping at the top of a YAML file, as plain values; empty if the file holds nothing.
+def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
+    """The mapping at the top of a YAML file as plain values, and where its keys stand; empty for no document.
 
     Raises NotFound `no_such_file`, or MlibError `bad_yaml` for a file that cannot be read, is larger than
     MAX_BYTES, is no UTF-8, no YAML or no mapping.
@@ -41,10 +48,25 @@ def read_mapping(path: str) -> dict[object, object]:
         # PyYAML lets out whatever its constructors raise, for instance on the date 2001-99-99.
         raise _bad(path, loader.line_reached, "a value cannot be understood") from error
     if node is None or value is None:
-        return {}
+        return {}, {}
     if not isinstance(value, dict):
         raise _bad(path, node.start_mark.line + 1, "this is no mapping of names to settings")
-    return value
+    return value, dict(_lines(node, 2))
+
+
+def _lines(node: yaml.Node, depth: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The path of keys to every value down to this depth, and the line of the value, counted from 1.
+
+    Text that begins with `|` or `>` has its first line below that mark.
+    """
+    if not isinstance(node, yaml.MappingNode) or not depth:
+        return
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            is_block = isinstance(value, yaml.ScalarNode) and value.style in ("|", ">")
+            mark = key if isinstance(value, yaml.MappingNode) else value
+            yield (key.value,), mark.start_mark.line + (2 if is_block else 1)
+            yield from (((key.value, *below), line) for below, line in _lines(value, depth - 1))
 
 
 class _BoundedLoader(yaml.SafeLoader):

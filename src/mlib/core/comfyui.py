@@ -35,6 +35,10 @@ BUILT_IN_FOLDERS = frozenset(folder for folders in TYPE_FOLDERS.values() for fol
 #: The folders under output/ that ComfyUI's saving nodes write models to, searched last.
 OUTPUT_FOLDERS = ("checkpoints", "clip", "vae", "diffusion_models", "loras")
 
+#: Keys of an extra_model_paths.yaml that ComfyUI takes for another type (`map_legacy` in its
+#: folder_paths.py); all others are types of their own exactly as they are written.
+LEGACY_TYPES = MappingProxyType({"unet": "diffusion_models", "clip": "text_encoders"})
+
 #: Folder names that are not types of their own.
 TYPE_ALIASES = MappingProxyType(
     {"unet": "diffusion_models", "clip": "text_encoders", "t2i_adapter": "controlnet"}

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.comfyui import SKIPPED_TYPES, TYPE_ALIASES, TYPE_FOLDERS, is_type_name
+from mlib.core.comfyui import LEGACY_TYPES, SKIPPED_TYPES, TYPE_FOLDERS, canonical_type, is_type_name
 from mlib.core.errors import MlibError
 from mlib.core.models import Problem, Root
+from mlib.core.walk import is_within, topmost_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 #: Blocks, keys and lines a file may have, counted as often as aliases repeat them.
 MAX_LINES = 5_000
 _LONGEST_PATH = 4096
+#: The code of what is said of a folder that no loader of ComfyUI looks into.
+UNSEEN = "unseen_folder"
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_DIGITS = re.compile(r"[0-9]+")
 _KINDS = (
     (bool, "true or false"),
     ((int, float), "a number"),
@@ -24,8 +31,20 @@ _KINDS = (
 )
 
 
-def extra_entries(yaml_path: str) -> Iterator[tuple[Root, bool] | Problem]:
-    """Each line of the file as a root and whether it goes to the front of its type, or what is wrong with it.
+class Entry(NamedTuple):
+    """A folder that the file lists, where it does so, and whether it goes to the front of its type.
+
+    `base` is the directory that the line is relative to.
+    """
+
+    root: Root
+    first: bool
+    line: int
+    base: str
+
+
+def extra_entries(yaml_path: str) -> Iterator[Entry | Problem]:
+    """Each folder that the file lists, or what is wrong with a line.
 
     Raises NotFound `no_such_file` or MlibError `bad_yaml` for a fault of the whole file.
     """
@@ -33,16 +52,15 @@ def extra_entries(yaml_path: str) -> Iterator[tuple[Root, bool] | Problem]:
 
     folder = os.path.dirname(yaml_path)
     lines = 0
+    mapping, at = read_mapping(yaml_path)
     # A list, because a block may be an alias of the whole and is changed below.
-    for name, block in list(read_mapping(yaml_path).items()):
+    for name, block in list(mapping.items()):
         lines += 1
         if block is None:
             continue
-        where = f"block {_shown(name)}"
+        where = _Place(yaml_path, name, at)
         if not isinstance(block, dict):
-            yield Problem(
-                yaml_path, "bad_block", f"{where} is {_kind(block)}, not a mapping of types to folders"
-            )
+            yield where.problem("bad_block", f"is {_kind(block)}, not a mapping of types to folders")
             continue
         base = folder
         # Removed, not just read: ComfyUI does so, and a second block that is an alias of this one shows it.
@@ -50,40 +68,148 @@ def extra_entries(yaml_path: str) -> Iterator[tuple[Root, bool] | Problem]:
             try:
                 given = path_text(block.pop("base_path"))
             except ValueError as error:
-                yield Problem(yaml_path, "bad_value", f"{where}: base_path {error}; the block is left out")
+                message = f"base_path {error}; the block is left out"
+                yield where.problem("bad_value", message, key="base_path", shown="")
                 continue
             base = os.path.join(folder, os.path.expandvars(os.path.expanduser(given)))
+            if _is_foreign(given, base):
+                message = f"base_path '{given[:80]}' is a path of Windows; the block is left out"
+                yield where.problem("foreign_path", message, key="base_path", shown="")
+                continue
         first = bool(block.pop("is_default", False))
         for key, value in block.items():
             lines += 1 + (value.count("\n") if isinstance(value, str) else 0)
             if lines > MAX_LINES:
-                raise MlibError("bad_yaml", f"{yaml_path}: {where}: more than {MAX_LINES} folders are listed")
-            for entry in _value_entries(key, value, base, yaml_path):
-                if isinstance(entry, Root):
-                    yield entry, first
-                else:
-                    yield Problem(yaml_path, entry[0], f"{where}: {_shown(key)} {entry[1]}")
+                raise MlibError(
+                    "bad_yaml", f"{yaml_path}: block {_shown(name)}: more than {MAX_LINES} folders are listed"
+                )
+            yield from _value_entries(key, value, base, first, where)
 
 
-def _value_entries(key: object, value: object, base: str, yaml_path: str) -> Iterator[Root | tuple[str, str]]:
-    """The roots one key lists; what is wrong comes as a code and the end of a sentence about the key."""
+class _Place(NamedTuple):
+    """A block of the file, for saying where something is wrong."""
+
+    yaml_path: str
+    name: object
+    lines: Mapping[tuple[str, ...], int]
+
+    def line(self, key: object = None) -> int:
+        """The line of a key of the block, or of the block; 1 where that cannot be told."""
+        keys = [part for part in (self.name, key) if isinstance(part, str)]
+        return self.lines.get(tuple(keys)) or self.lines.get((str(self.name),)) or 1
+
+    def problem(
+        self, code: str, message: str, *, key: object = None, shown: str | None = None, below: int = 0
+    ) -> Problem:
+        """What is wrong with the block, or with a key of it that is `shown` so."""
+        named = "" if key is None else f" {_shown(key)}" if shown is None else shown
+        colon = ":" if key is not None else ""
+        where = f"line {self.line(key) + below}: block {_shown(self.name)}{colon}"
+        return Problem(self.yaml_path, code, f"{where}{named} {message}")
+
+
+def _value_entries(
+    key: object, value: object, base: str, first: bool, where: _Place
+) -> Iterator[Entry | Problem]:
+    """The folders one key lists, a line each."""
     if not isinstance(key, str) or not is_type_name(key):
-        yield "bad_key", "cannot be a type of models"
+        yield where.problem("bad_key", "cannot be a type of models", key=key)
     elif key in SKIPPED_TYPES:
         return
     elif not isinstance(value, str):
-        yield "bad_value", f"is {_kind(value)}, where folders are wanted, a line each"
+        yield where.problem("bad_value", f"is {_kind(value)}, where folders are wanted, a line each", key=key)
     else:
-        kind = TYPE_ALIASES.get(key, key)
-        for line in filter(None, value.split("\n")):
+        kind = _type_of(key)
+        for number, line in enumerate(value.split("\n")):
+            if not line:
+                continue
             try:
                 path = os.path.normpath(os.path.join(base, path_text(line)))
             except ValueError as error:
-                yield "bad_value", str(error)
-            else:
-                yield Root(
-                    type=kind, path=path, origin=f"extra:{yaml_path}", any_file=kind not in TYPE_FOLDERS
-                )
+                yield where.problem("bad_value", str(error), key=key, below=number)
+                continue
+            if _is_foreign(line, path):
+                message = f"'{line[:80]}' is a path of Windows; it is left out"
+                yield where.problem("foreign_path", message, key=key, below=number)
+                continue
+            origin = f"extra:{where.yaml_path}"
+            root = Root(type=kind, path=path, origin=origin, any_file=kind not in TYPE_FOLDERS)
+            yield Entry(root, first, where.line(key) + number, base)
+
+
+def _type_of(key: str) -> str:
+    """The type that ComfyUI knows a key of the file by: exactly as written, but for two old names."""
+    return LEGACY_TYPES.get(key, key)
+
+
+def _is_foreign(text: str, path: str) -> bool:
+    """Whether a path of Windows is asked for where none can be, and by bad luck none lies."""
+    return os.name != "nt" and _WINDOWS_PATH.match(text) is not None and not os.path.lexists(path)
+
+
+class Judged(NamedTuple):
+    """The paths of folders that have to be waited for, and what should be said of lines of the file."""
+
+    awaited: frozenset[str]
+    problems: tuple[Problem, ...]
+
+
+def judge(yaml_path: str, entries: Sequence[Entry]) -> Judged:
+    """Tell folders whose disk may be off from those of a type that nobody uses, and from slips.
+
+    Where some folders below a base are there, the others are of types that nobody uses. Where none is, all
+    are waited for: the base may lie on a drive that is off. A folder beside a missing one, called almost the
+    same, is a slip; so is a key that ComfyUI takes for a type of its own, as LORAS for loras.
+    """
+    problems: list[Problem] = []
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        path = entry.root.path
+        groups.setdefault(entry.base if is_within(path, entry.base) else os.path.dirname(path), []).append(
+            entry
+        )
+        meant = canonical_type(entry.root.type)
+        if meant != entry.root.type:
+            message = f"line {entry.line}: ComfyUI's loaders look for {meant}, not for {entry.root.type}"
+            problems.append(Problem(path, UNSEEN, message))
+    absent = {
+        entry.root.path: any(os.path.isdir(other.root.path) for other in group)
+        for group in groups.values()
+        for entry in group
+        if not os.path.isdir(entry.root.path)
+    }
+    listed = {entry.root.path for entry in entries}
+    said: set[str] = set()
+    for entry in (each for each in entries if each.root.path in absent):
+        slip = _slip(entry.root.path, listed)
+        if slip is not None and slip[0] not in said:
+            said.add(slip[0])
+            message = f"line {entry.line}: there is no {slip[0]}; is {slip[1]} meant?"
+            problems.append(Problem(yaml_path, "no_such_directory", message))
+    return Judged(
+        frozenset(path for path, has_neighbours in absent.items() if not has_neighbours), tuple(problems)
+    )
+
+
+def _slip(path: str, listed: Collection[str]) -> tuple[str, str] | None:
+    """What of a path is not there, and what is there called almost the same; numbers are no slip."""
+    missing = topmost_missing(path)
+    if missing is None:
+        return None
+    directory, name = os.path.split(missing)
+    try:
+        with os.scandir(directory) as found:
+            folders = [entry.name for entry in found if entry.is_dir()]
+    except OSError:
+        return None
+    plain = _DIGITS.sub("", name.casefold())
+    near = {folder.casefold(): folder for folder in folders if _DIGITS.sub("", folder.casefold()) != plain}
+    near |= {folder.casefold(): folder for folder in folders if folder.casefold() == name.casefold()}
+    for close in difflib.get_close_matches(name.casefold(), near, n=3, cutoff=0.8):
+        other = os.path.join(directory, near[close])
+        if not any(is_within(each, other) for each in listed):
+            return missing, other
+    return None
 
 
 def path_text(value: object) -> str:

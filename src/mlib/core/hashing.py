@@ -15,7 +15,7 @@ from mlib.core.inspection import inspect
 from mlib.core.models import FoundFile, Problem, Stat
 from mlib.core.opening import open_for_reading, stood_still
 from mlib.core.readers import read_files
-from mlib.core.unfinished import unfinished_content
+from mlib.core.unfinished import unfinished_content, unwritten
 from mlib.core.walk import reason
 
 if TYPE_CHECKING:
@@ -119,9 +119,8 @@ def unready(path: str) -> Problem | None:
 def _unready(file: io.FileIO, path: str, status: os.stat_result) -> Problem | None:
     if not stat.S_ISREG(status.st_mode):
         return Problem(path, "not_a_file", "neither a file nor a directory")
-    if why := unfinished_content(file, status.st_size):
-        return Problem(path, "unfinished", why)
-    return None
+    why = unfinished_content(file, status.st_size) or unwritten(file, status)
+    return Problem(path, "unfinished", why) if why else None
 
 
 def hash_files(

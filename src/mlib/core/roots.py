@@ -19,12 +19,12 @@ from mlib.core.comfyui import (
     is_type_name,
 )
 from mlib.core.errors import MlibError, NotFound, WrongUsage
-from mlib.core.extra_paths import extra_entries, path_text
+from mlib.core.extra_paths import UNSEEN, Entry, extra_entries, judge, path_text
 from mlib.core.models import Problem, Root
 from mlib.core.passed_over import passed_over
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 
 #: What ComfyUI reads beside itself without being told.
@@ -32,10 +32,11 @@ EXTRA_PATHS = "extra_model_paths.yaml"
 
 
 class RootsFound(NamedTuple):
-    """Roots in search order, and what kept others from being found."""
+    """Roots in search order, what kept others from being found, and the paths that a drive may bring back."""
 
     roots: tuple[Root, ...]
     problems: tuple[Problem, ...] = ()
+    awaited: frozenset[str] = frozenset()
 
 
 def comfyui_roots(directory: str) -> RootsFound:
@@ -48,6 +49,8 @@ def comfyui_roots(directory: str) -> RootsFound:
     """
     base, models = _checkout_and_models(_absolute(directory))
     names = _folder_names(models)
+    respelled = _in_other_letters(models, names)
+    names = names.difference(respelled).union(respelled.values())
     origin = f"comfyui:{base}"
     built_in = [
         Root(type=kind, path=os.path.join(models, folder), origin=origin)
@@ -68,10 +71,14 @@ def comfyui_roots(directory: str) -> RootsFound:
         if name.startswith(".") or passed_over(name) or path in listed:
             continue
         if is_type_name(name):
+            meant = canonical_type(name)
+            if meant != name:
+                folder = os.path.join(models, TYPE_FOLDERS[meant][0])
+                problems.append(Problem(path, UNSEEN, f"ComfyUI does not look here, but in {folder}"))
             _add(by_type, Root(type=name, path=path, origin=origin))
         else:
             problems.append(Problem(path, "bad_type", "a folder of this name cannot be a type of models"))
-    return RootsFound(_in_order(by_type), tuple(problems))
+    return RootsFound(_in_order(by_type), tuple(problems), found.awaited)
 
 
 def extra_paths_roots(yaml_path: str, *, after: Sequence[Root] = ()) -> RootsFound:
@@ -82,15 +89,18 @@ def extra_paths_roots(yaml_path: str, *, after: Sequence[Root] = ()) -> RootsFou
     file.
     Format: utils/extra_config.py of ComfyUI.
     """
+    yaml_path = _absolute(yaml_path, code="no_such_file")
     by_type = _by_type(after)
-    problems = []
-    for entry in extra_entries(_absolute(yaml_path, code="no_such_file")):
+    problems: list[Problem] = []
+    entries: list[Entry] = []
+    for entry in extra_entries(yaml_path):
         if isinstance(entry, Problem):
             problems.append(entry)
         else:
-            root, first = entry
-            _add(by_type, root, first=first)
-    return RootsFound(_in_order(by_type), tuple(problems))
+            entries.append(entry)
+            _add(by_type, entry.root, first=entry.first)
+    judged = judge(yaml_path, entries)
+    return RootsFound(_in_order(by_type), (*problems, *judged.problems), judged.awaited)
 
 
 def root_option(text: str) -> Root:
@@ -161,6 +171,19 @@ def _folder_names(directory: str) -> frozenset[str]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise MlibError("unreadable_root", f"{directory}: cannot be listed: {reason}") from error
+
+
+def _in_other_letters(models: str, names: Collection[str]) -> dict[str, str]:
+    """Built-in folders that a disk without regard to case shows in other letters, by the name shown.
+
+    ComfyUI asks for them by their own names, and such a disk answers.
+    """
+    lowered = {name: name.lower() for name in names if name.lower() in BUILT_IN_FOLDERS}
+    return {
+        name: folder
+        for name, folder in lowered.items()
+        if folder not in names and os.path.isdir(os.path.join(models, folder))
+    }
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

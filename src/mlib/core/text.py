@@ -6,9 +6,22 @@ import unicodedata
 
 from mlib.core.errors import WrongUsage
 
-#: Characters that reorder or hide what stands around them, beyond the control characters.
-_INVISIBLE = frozenset(
-    "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+#: What steers or is not seen, by general category: controls, formats, surrogates, line and paragraph ends.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+#: Formats that words of some scripts and many emoji are written with.
+_JOINERS = frozenset("\u200c\u200d")
+#: Other characters that show nothing (Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt),
+#: but for the sixteen variation selectors that emoji end in.
+_INVISIBLE = (
+    (0x034F, 0x034F),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x2065, 0x2065),
+    (0x3164, 0x3164),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFF8),
+    (0xE0000, 0xE0FFF),  # the tag block, and variation selectors that any text can be hidden in
 )
 
 
@@ -30,7 +43,8 @@ def exact(text: str) -> bytes:
 
 
 def visible(text: str) -> str:
-    """Text that cannot steer a terminal: control, bidirectional and undecodable characters become escapes."""
+    """Text that can neither steer a terminal nor hide in it: control, format and invisible characters, and
+    what cannot be decoded, become escapes."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(c) if _is_unsafe(c) else c for c in text)
@@ -50,7 +64,9 @@ def typed(text: str, *, what: str, lines: bool = False) -> str:
 
 
 def _is_unsafe(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs") or character in _INVISIBLE
+    if unicodedata.category(character) in _UNSAFE:
+        return character not in _JOINERS
+    return any(first <= ord(character) <= last for first, last in _INVISIBLE)
 
 
 def _escape(character: str) -> str:
@@ -58,4 +74,6 @@ def _escape(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
     named = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return named.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

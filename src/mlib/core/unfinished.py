@@ -6,12 +6,16 @@ answer is no.
 
 from __future__ import annotations
 
+import errno
 import functools
 import re
+import time
 from struct import Struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import io
+    import os
     from collections.abc import Collection
     from typing import BinaryIO
 
@@ -59,6 +63,11 @@ _U64 = Struct("<Q")
 _TWO_U32 = Struct("<II")
 _TWO_U64 = Struct("<QQ")
 
+#: So many bytes of zeros at the end, of a file longer than that and a header, changed in the last seconds.
+_TAIL = 2**16
+_HEAD = 2**10
+_STILL_YOUNG = 86_400
+
 _MIN_HEADER = 2  # `{}`
 _MAX_HEADER = 100_000_000  # what the safetensors library accepts
 #: A longer header is not gone through: three times the longest known, and it takes half a second.
@@ -105,6 +114,43 @@ def unfinished_content(file: BinaryIO, size: int) -> str | None:
     if is_json_next:
         return _unfinished_safetensors(file, size, header_size=_U64.unpack_from(head)[0])
     return None
+
+
+def unwritten(file: io.FileIO, status: os.stat_result) -> str | None:
+    """Why a file that has its full size already is a download in progress, or None.
+
+    Download managers reserve the space first: the header is whole, and behind what has come there are zeros.
+    Files of days ago may end in zeros, as a layer does that was never trained. Raises OSError.
+    """
+    if _is_open_for_writing(file):
+        return "another program has it open for writing"
+    if time.time() - status.st_mtime >= _STILL_YOUNG:
+        return None
+    head = _read(file, 0, 9)
+    has_header = head.startswith(_GGUF_MAGIC) or head[8:] in (b"{", b" ")
+    if has_header and status.st_size > _HEAD + _TAIL and not any(_read(file, status.st_size - _TAIL, _TAIL)):
+        return "its end is empty: space that was reserved, and not written yet"
+    return None
+
+
+def _is_open_for_writing(file: io.FileIO) -> bool:
+    """Whether any program has the file open for writing; False where the system does not tell.
+
+    Linux gives a lease for reading only where there is no writer (fcntl(2)): of local files, to their owner.
+    """
+    try:
+        import fcntl
+        import signal
+
+        # Should a writer come while it is held, it would be told by a signal: by one that is ignored.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except (ImportError, AttributeError):
+        return False
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
 
 
 def _read(file: BinaryIO, offset: int, count: int) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.sidecars.companions import companions
+from mlib.core.sidecars.companions import by_stem, stem_of
 from mlib.db.rows import path_of, stored_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mlib.db.library import Library
 
@@ -61,16 +61,23 @@ def missing(library: Library) -> Iterator[MissingModel]:
         yield model
 
 
-def forget(library: Library, sha256: str) -> None:
-    """Drop a model with all that was said and found of it, but for what a pending import still needs."""
-    rows = library.all("SELECT DISTINCT directory, name FROM files WHERE sha256 = ?", [sha256])
-    library.execute("DELETE FROM files WHERE sha256 = ?", [sha256])
-    library.execute("DELETE FROM given WHERE sha256 = ?", [sha256])
-    library.execute("DELETE FROM findings WHERE sha256 = ? AND name <> ''", [sha256])
-    for directory, name in rows:
-        _forget_sidecars(library, directory, name)
-    library.execute("DELETE FROM models WHERE sha256 = ?", [sha256])
-    forget_facts(library, sha256)
+def forget(library: Library, shas: Iterable[str]) -> None:
+    """Drop models with all that was said and found of them, but for what a pending import still needs.
+
+    Part of a transaction. All at once, because a sidecar may belong to another model of its directory too.
+    """
+    lain: dict[str | bytes, list[str]] = {}
+    for sha256 in shas:
+        rows = library.all("SELECT DISTINCT directory, name FROM files WHERE sha256 = ?", [sha256])
+        for directory, name in rows:
+            lain.setdefault(directory, []).append(path_of(name))
+        library.execute("DELETE FROM files WHERE sha256 = ?", [sha256])
+        library.execute("DELETE FROM given WHERE sha256 = ?", [sha256])
+        library.execute("DELETE FROM findings WHERE sha256 = ? AND name <> ''", [sha256])
+        library.execute("DELETE FROM models WHERE sha256 = ?", [sha256])
+        forget_facts(library, sha256)
+    for directory, names in lain.items():
+        _forget_sidecars(library, directory, names)
 
 
 def forget_facts(library: Library, sha256: str) -> None:
@@ -81,21 +88,19 @@ def forget_facts(library: Library, sha256: str) -> None:
             library.execute(f"DELETE FROM {table} WHERE sha256 = ?", [sha256])
 
 
-def _forget_sidecars(library: Library, directory: str | bytes, name: str | bytes) -> None:
-    """Drop what was read beside a place, but for what belongs to another model there too."""
-    beside = [
-        path_of(other)
-        for (other,) in library.all("SELECT name FROM sidecars WHERE directory = ?", [directory])
-    ]
-    if not beside:
+def _forget_sidecars(library: Library, directory: str | bytes, gone: Sequence[str]) -> None:
+    """Drop what was read beside these files, but for what belongs to another model there too."""
+    found = library.all("SELECT name FROM sidecars WHERE directory = ?", [directory])
+    if not found:
         return
-    models = [
-        path_of(other)
-        for (other,) in library.all("SELECT DISTINCT name FROM files WHERE directory = ?", [directory])
-    ]
-    kept = {each.name for model in models for each in companions(model, [*beside, *models])}
-    for each in companions(path_of(name), [*beside, *models]):
-        if each.name not in kept:
-            library.execute(
-                "DELETE FROM sidecars WHERE directory = ? AND name = ?", [directory, stored_path(each.name)]
-            )
+    left = library.all("SELECT DISTINCT name FROM files WHERE directory = ?", [directory])
+    names = [path_of(name) for (name,) in (*found, *left)]
+    kept = {each.name for those in by_stem(names).values() for each in those}
+    beside = by_stem([*names, *gone])
+    for stem in {stem_of(name) for name in gone}:
+        for each in beside.get(stem, ()):
+            if each.name not in kept:
+                library.execute(
+                    "DELETE FROM sidecars WHERE directory = ? AND name = ?",
+                    [directory, stored_path(each.name)],
+                )

@@ -100,10 +100,10 @@ def entry(library: Library, entry_id: int) -> Entry | None:
 
 def entries(library: Library, subject: str | None = None) -> Iterator[Entry]:
     """Every entry, or those that changed one model or pending import, the newest first."""
+    chosen = "" if subject is None else " WHERE id IN (SELECT entry_id FROM changes WHERE subject = ?)"
     rows = library.all(
-        "SELECT id, at, command, undoes FROM entries"
-        " WHERE ?1 IS NULL OR id IN (SELECT entry_id FROM changes WHERE subject = ?1) ORDER BY id DESC",
-        [subject],
+        f"SELECT id, at, command, undoes FROM entries{chosen} ORDER BY id DESC",
+        [] if subject is None else [subject],
     )
     for row in rows:
         yield _entry(library, row)
@@ -117,10 +117,11 @@ def undone_by(library: Library, entry_id: int) -> int | None:
 
 def changes(library: Library, entry_id: int, *, subject: str | None = None) -> list[Change]:
     """What an entry did in all, to every row or to those about one model, in their order."""
+    only = "" if subject is None else " AND subject = ?"  # by its index: a bulk edit is asked for each model
     rows = library.all(
         "SELECT subject, table_name, row_key, before, after FROM changes"
-        " WHERE entry_id = ?1 AND (?2 IS NULL OR subject = ?2) ORDER BY id",
-        [entry_id, subject],
+        f" WHERE entry_id = ?{only} ORDER BY id",
+        [entry_id] if subject is None else [entry_id, subject],
     )
     net: dict[tuple[str, str], Change] = {}
     for about, table, row_key, before, after in rows:
@@ -155,8 +156,10 @@ def with_prefix(library: Library, prefix: str, *, limit: int) -> list[str]:
 
 def later(library: Library, entry_id: int, subject: str | None, *, table: str | None = None) -> int | None:
     """The newest entry after this one that changed such rows and stands: neither undone nor an undo."""
+    # `IS ?` would serve both, but not from the index: an undo asks this for every model that it is about.
+    about = "subject IS NULL AND ?2 IS NULL" if subject is None else "subject = ?2"
     rows = library.all(
-        "SELECT DISTINCT entry_id FROM changes WHERE entry_id > ?1 AND subject IS ?2"
+        f"SELECT DISTINCT entry_id FROM changes WHERE {about} AND entry_id > ?1"
         " AND (?3 IS NULL OR table_name = ?3) ORDER BY entry_id DESC",
         [entry_id, subject, table],
     )

@@ -118,8 +118,8 @@ def beginning_with(library: Library, folded: str, *, limit: int) -> list[str]:
 def forget_unused(library: Library) -> None:
     """Forget tags that nothing bears, so that the next one who types them decides their spelling."""
     library.execute(
-        "DELETE FROM tags WHERE id NOT IN (SELECT tag_id FROM model_tags)"
-        " AND id NOT IN (SELECT tag_id FROM pending_model_tags)"
+        "DELETE FROM tags WHERE NOT EXISTS (SELECT 1 FROM model_tags WHERE tag_id = tags.id)"
+        " AND NOT EXISTS (SELECT 1 FROM pending_model_tags WHERE tag_id = tags.id)"
     )
 
 

@@ -6,10 +6,11 @@ import csv
 import io
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mlib.core import exchange, times
 from mlib.core.models import Pending
+from mlib.core.standing import is_there
 from mlib.core.text import visible
 from mlib.db import exports, listed
 from mlib.db.schema import STEP_NAMES
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mlib.core.exchange import Exported
     from mlib.db.library import Library
     from mlib.services.targets import Target
+
+_Told = TypeVar("_Told")
 
 COLUMNS = (
     "sha256", "name", "type", "base_model", "size_bytes", "description", "notes", "tags", "path", "files",
@@ -69,23 +72,24 @@ def as_table(library: Library, targets: Sequence[Target] | None, *, count: Expor
     """
     shas, _ = _chosen(targets)
 
-    def lines(moment: Library) -> Iterator[str]:
-        yield _csv(COLUMNS)
-        believed, told = Believed(moment), exports.models(moment, shas)
-        while batch := list(itertools.islice(told, exports.BATCH)):
+    def told(moment: Library) -> Iterator[tuple[Exported, Sequence[str]]]:
+        believed, exported = Believed(moment), exports.models(moment, shas)
+        while batch := list(itertools.islice(exported, exports.BATCH)):
             wanted = [each.record.sha256 for each in batch if each.record.sha256]
             known = listed.of_models(moment, wanted, parts={"content"}, believed=believed)
-            for exported in batch:
-                row = known.get(exported.record.sha256 or "")
-                yield _row(exported, row.trigger_words if row else ())
-                count.models += 1
+            for each in batch:
+                row = known.get(each.record.sha256 or "")
+                yield each, row.trigger_words if row else ()
 
-    return _of_one_moment(library, targets, lines)
+    yield _csv(COLUMNS)
+    for exported, words in _of_one_moment(library, targets, told):
+        yield _row(exported, words)
+        count.models += 1
 
 
 def _of_one_moment(
-    library: Library, targets: Sequence[Target] | None, telling: Callable[[Library], Iterator[str]]
-) -> Iterator[str]:
+    library: Library, targets: Sequence[Target] | None, telling: Callable[[Library], Iterator[_Told]]
+) -> Iterator[_Told]:
     """What is told of the library while nothing in it changes: a few models at once, all from a copy."""
     if targets is not None and len(targets) <= exports.BATCH:
         with library.reading():
@@ -110,7 +114,7 @@ def _row(exported: Exported, trigger_words: Sequence[str]) -> str:
             model.description,
             model.notes,
             ", ".join(exported.tags),
-            present[0] if present else "",
+            next(filter(is_there, present), present[0] if present else ""),
             str(len(present)),
             times.iso(model.created_at) or "",
             times.iso(model.updated_at) or "",

@@ -85,8 +85,7 @@ def prune(library: Library, missing_for: int, *, force: bool = False, dry_run: b
         found = _old(library, before, away)  # a scan may have found some meanwhile
         if not dry_run:
             _guard(library, found, force=force)
-        for model in found.models:
-            gone.forget(library, model.sha256)
+        gone.forget(library, [model.sha256 for model in found.models])
         tags.forget_unused(library)
     forgotten = tuple(Forgotten(each.sha256, None, each.name, each.since) for each in found.models)
     return ForgetReport(forgotten, found.kept_offline, backup, dry_run, found.too_many)
@@ -96,13 +95,14 @@ def forget(library: Library, targets: Sequence[Target], *, dry_run: bool = False
     """Forget these models and pending imports with all that was said of them; after a backup."""
     backup = library.backup("before-forget") if targets and not dry_run else None
     with library.transaction(rehearsal=dry_run):
-        found = [each for each in (_forget(library, target) for target in targets) if each is not None]
+        found = [each for each in (_forgotten(library, target) for target in dict.fromkeys(targets)) if each]
+        gone.forget(library, [each.sha256 for each in found if each.sha256 is not None])
         tags.forget_unused(library)
     return ForgetReport(tuple(found), 0, backup, dry_run)
 
 
-def _forget(library: Library, target: Target) -> Forgotten | None:
-    """Forget one; None if somebody else did it already."""
+def _forgotten(library: Library, target: Target) -> Forgotten | None:
+    """What is known of one that is to be forgotten, None if somebody else did."""
     if target.pending_id is not None:
         entry = pending.get(library, target.pending_id)
         if entry is None:
@@ -118,7 +118,6 @@ def _forget(library: Library, target: Target) -> Forgotten | None:
     rows = files.of_model(library, target.sha256)
     paths = tuple(row.path for row in rows if row.missing_since is None)
     since = None if paths or not rows else rows[0].missing_since
-    gone.forget(library, target.sha256)
     return Forgotten(target.sha256, None, model.name, since, paths)
 
 

@@ -186,3 +186,29 @@ class TestWrongQueries:
 )
 def test_a_query_has_one_spelling(text: str, canonical: str) -> None:
     assert printed(parse(text)) == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (r"Krea\x.safetensors", r"Krea\x.safetensors"),
+        (r"C:\ai\models", None),
+        (r'"C:\ai\models"', r"C:\ai\models"),
+        (r"path:D:\ai\x", r"D:\ai\x"),
+        (r"path:a\b", r"a\b"),
+        (r"path:a\\b", r"a\b"),
+        (r"a\ b", "a b"),
+        (r"a\"b", 'a"b'),
+        (r"\none", "none"),
+        (r"tag:\none", "none"),
+        (r"\-1", "-1"),
+        (r"a\,b", "a,b"),
+    ],
+)
+def test_a_backslash_is_itself_where_it_escapes_nothing(text: str, found: str | None) -> None:
+    if found is None:  # `C:` is a field that there is not
+        with pytest.raises(WrongUsage):
+            parse(text)
+        return
+    ((term,),) = parse(text).groups
+    assert [value.text for value in term.values] == [found]

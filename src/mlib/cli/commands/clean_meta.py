@@ -29,7 +29,7 @@ def clean_meta(
     from mlib.cli.refs import chosen
     from mlib.services.cleaning import clean_meta as clean
 
-    with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
+    with open_for(ctx, library, mode="write") as opened:
         targets = chosen(opened, refs or (), query) if refs or query is not None else None
         report = clean(opened, targets, dry_run=dry_run)
     if as_json:

@@ -61,7 +61,7 @@ def duplicates(
     from mlib.services import duplicating
 
     deed = _deed(hardlink=hardlink, trash=trash, keep=keep, same_weights=same_weights)
-    mode: Mode = "read" if deed is None else "rehearse" if dry_run else "write"
+    mode: Mode = "read" if deed is None else "write"
     with open_for(ctx, library, mode=mode) as opened, Progress(wanted=not quiet) as progress:
         find = duplicating.find_same_weights if same_weights else duplicating.find_duplicates
         groups = find(opened, _models(opened, refs or (), query))

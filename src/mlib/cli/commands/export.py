@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mlib.services.targets import Target
 
 
+_BOM = "\ufeff"
+
+
 class Format(StrEnum):
     """The formats as the command line spells them."""
 
@@ -48,6 +51,10 @@ def export(
     sidecars: Annotated[
         bool, typer.Option("--sidecars", help="Write what you typed beside the models (STEM.metadata.json).")
     ] = False,
+    no_bom: Annotated[
+        bool,
+        typer.Option("--no-bom", help="Begin CSV without the byte order mark that spreadsheets go by."),
+    ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -66,13 +73,19 @@ def export(
             raise WrongUsage("bad_options", "--sidecars writes beside the models: no --output, no --format")
         _sidecars(ctx, library, refs, query, yes=yes, dry_run=dry_run, as_json=as_json)
         return
+    if no_bom and format_ is not Format.csv:
+        raise WrongUsage("bad_options", "--no-bom goes with --format csv")
     from mlib.services import exporting
 
-    telling = exporting.as_lines if format_ is Format.jsonl else exporting.as_table
     with open_for(ctx, library, mode="read") as opened:
         targets = _targets(opened, refs, query)
         count = exporting.ExportCount()
-        lines = telling(opened, targets, count=count)
+        if format_ is Format.jsonl:
+            lines = exporting.as_lines(opened, targets, count=count)
+        else:
+            lines = exporting.as_table(opened, targets, count=count)
+            is_marked = not no_bom and (to is not None or not output.is_terminal())
+            lines = _marked(lines) if is_marked else lines
         size = None
         if to is None and not dry_run and not as_json:
             output.write_tame(lines)
@@ -80,9 +93,7 @@ def export(
             for _ in lines:
                 pass
         else:
-            if os.path.exists(to) and os.path.samefile(to, opened.path):
-                raise Refused("same_file", f"this is the library itself: {to}")
-            size = _write(to, lines, yes=yes)
+            size = _write(to, lines, yes=yes, library=opened.path)
     told = f"{fmt.plural(count.models, 'model')}, {fmt.plural(count.pending, 'pending import')}"
     if as_json:
         output.write_json(
@@ -154,7 +165,15 @@ def _targets(library: Library, refs: list[str] | None, query: str | None) -> lis
     return chosen(library, refs or (), query)
 
 
-def _write(to: str, lines: Iterator[str], *, yes: bool) -> int:
+def _marked(lines: Iterator[str]) -> Iterator[str]:
+    """The lines with a byte order mark before them: without one, a spreadsheet garbles all but ASCII."""
+    yield _BOM + next(lines)
+    yield from lines
+
+
+def _write(to: str, lines: Iterator[str], *, yes: bool, library: str) -> int:
+    if os.path.exists(to) and os.path.samefile(to, library):
+        raise Refused("same_file", f"this is the library itself: {to}")
     from mlib.core.disk.writing import looked_at, write_new, write_over
 
     parts = (line.encode("utf-8", "backslashreplace") + b"\n" for line in lines)

@@ -97,13 +97,15 @@ def _paths_found(ctx: typer.Context, library: str | None, query: str | None) -> 
     """A present file of every model that the query finds."""
     if query is None:
         return
+    from mlib.core.standing import living
     from mlib.services.listing import find, rows
 
     with open_for(ctx, library, mode="read") as opened:
         found = list(rows(opened, find(opened, query), parts={"files"}))
     for row in found:
-        if row.files and row.files[0].missing_since is None:
-            yield row.files[0].path
+        file = living(row.files)
+        if file is not None and file.missing_since is None:
+            yield file.path
 
 
 def _print(report: DigestReport, *, as_json: bool, quiet: bool) -> None:

@@ -18,12 +18,12 @@ from mlib.cli.options import (
     open_for,
     open_or_create,
 )
+from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlib.db.library import Library
-    from mlib.db.opening import Mode
     from mlib.services.importing import ImportReport
 
 
@@ -56,7 +56,9 @@ def import_(
     map_: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", metavar="OLD=NEW", help="With an export: what lay below OLD lies below NEW here."
+            "--map",
+            metavar="OLD=NEW",
+            help="What lay below OLD on another machine lies below NEW here: of --from, else of what waits.",
         ),
     ] = None,
     sidecars: Annotated[
@@ -77,19 +79,21 @@ def import_(
     what is empty; ignore leaves both; delete drops the import. Empty never replaces what is there.
     """
     if sidecars:
+        if map_:
+            raise WrongUsage(
+                "bad_options", "--map is about paths of another machine, which sidecars have none of"
+            )
         report = _from_sidecars(
             ctx, library, ids, query, from_=from_, on_conflict=on_conflict, dry_run=dry_run
         )
         imported.write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
         raise typer.Exit(FINISHED_WITH_PROBLEMS if report.conflict or report.failed else 0)
     if query is not None:
-        from mlib.core.errors import WrongUsage
-
         raise WrongUsage("bad_options", "--query chooses models: it goes with --sidecars")
     from mlib.cli.recording import recorded
     from mlib.services.backing_up import needed
     from mlib.services.importing import ConflictStrategy, Failed, import_pending
-    from mlib.services.staging import is_export, stage_legacy
+    from mlib.services.staging import is_export, move_waiting, parse_move, stage_legacy
 
     if from_ is not None and is_export(from_):
         taken = _from_export(
@@ -97,21 +101,23 @@ def import_(
         )
         imported.write(taken, dry_run=dry_run, as_json=as_json, quiet=quiet)
         raise typer.Exit(FINISHED_WITH_PROBLEMS if taken.conflict or taken.failed else 0)
-    if map_:
-        from mlib.core.errors import WrongUsage
-
-        raise WrongUsage(
-            "bad_options", "--map is for an export of mlib or another library: name it with --from"
-        )
+    moves = [parse_move(text) for text in map_ or ()]
     wanted = None if not ids else _numbers(ids)
     if from_ is not None and not dry_run:
         opening = open_or_create(
             ctx, library, check=lambda empty: stage_legacy(empty, from_, keep_backup=False)
         )
     else:
-        opening = open_for(ctx, library, mode="rehearse" if dry_run else "write")
+        # A dry run of what would make the library may do without one.
+        opening = open_for(ctx, library, mode="write" if from_ is None else "rehearse")
     with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
-        staged = stage_legacy(opened, from_, keep_backup=not dry_run) if from_ is not None else None
+        staged, bad = None, []
+        if from_ is not None:
+            staged = stage_legacy(opened, from_, moves=moves, keep_backup=not dry_run)
+            bad = staged.bad
+        elif moves:
+            with opened.transaction():
+                bad = move_waiting(opened, moves, wanted)
         backup = staged.backup if staged is not None else None
         report = import_pending(
             opened,
@@ -120,8 +126,7 @@ def import_(
             keep_backup=not dry_run and backup is None,
         )
         report.backup = needed(opened, backup or report.backup)
-    if staged is not None:
-        report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in staged.bad]
+    report.failed += [Failed(None, each.path, each.code, each.message) for each in bad]
     imported.write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if quiet and wanted is not None:
         for entry in report.waiting:
@@ -142,7 +147,6 @@ def _from_sidecars(
 ) -> ImportReport:
     from mlib.cli.recording import recorded
     from mlib.cli.refs import chosen
-    from mlib.core.errors import WrongUsage
     from mlib.services.backing_up import needed
     from mlib.services.importing import ConflictStrategy, import_sidecars
 
@@ -150,9 +154,8 @@ def _from_sidecars(
         raise WrongUsage("bad_options", "--from and --sidecars are two sources: import one after the other")
     if on_conflict is OnConflict.delete:
         raise WrongUsage("bad_options", "there is nothing to delete: sidecars stay where they are")
-    mode: Mode = "rehearse" if dry_run else "write"
     with (
-        open_for(ctx, library, mode=mode) as opened,
+        open_for(ctx, library, mode="write") as opened,
         recorded(ctx, opened, dry_run=dry_run),
         opened.transaction_if(dry_run),
     ):
@@ -179,7 +182,6 @@ def _from_export(
     dry_run: bool,
 ) -> ImportReport:
     from mlib.cli.recording import recorded
-    from mlib.core.errors import WrongUsage
     from mlib.services.backing_up import needed
     from mlib.services.importing import ConflictStrategy, Failed, ImportReport, Waiting, import_pending
     from mlib.services.staging import check_export, import_export, parse_move
@@ -199,7 +201,14 @@ def _from_export(
     else:
         opening = open_or_create(ctx, library, check=lambda _: check_export(path))
     with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
-        taken = import_export(opened, path, importer=importer, moves=parsed, keep_backup=not dry_run)
+        taken = import_export(
+            opened,
+            path,
+            importer=importer,
+            moves=parsed,
+            keep_backup=not dry_run,
+            leave_known=on_conflict is OnConflict.ignore,
+        )
         report.backup = needed(opened, taken.backup)
     report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in taken.bad]
     report.waiting += [Waiting(pending_id, where) for pending_id, where in taken.waiting]
@@ -210,7 +219,6 @@ def _from_export(
 
 def _numbers(ids: list[str]) -> list[int]:
     from mlib.cli.refs import expanded
-    from mlib.core.errors import WrongUsage
 
     numbers = []
     for text in expanded(ids):

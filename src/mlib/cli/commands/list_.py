@@ -11,6 +11,7 @@ from mlib.cli.options import MOST, JsonOption, LibraryOption, QuietOption, open_
 from mlib.cli.words import QueryCommand
 from mlib.core import jsontext, times
 from mlib.core.errors import WrongUsage
+from mlib.core.standing import is_there, living_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -102,7 +103,7 @@ def _id(target: Target) -> str:
 
 def _paths(rows: Iterable[Listed]) -> Iterator[str]:
     for row in rows:
-        yield from (file.path for file in row.files if file.missing_since is None)
+        yield from (file.path for file in row.files if file.missing_since is None and is_there(file.path))
 
 
 def _table(
@@ -125,6 +126,7 @@ def _document(row: Listed, roots: Mapping[int | None, str]) -> dict[str, Any]:
     from mlib.cli.views import file_json
     from mlib.services.listing import loader_name
 
+    files, offline = living_first(row.files)
     document: dict[str, Any] = {
         "sha256": row.sha256,
         "name": row.name,
@@ -137,7 +139,7 @@ def _document(row: Listed, roots: Mapping[int | None, str]) -> dict[str, Any]:
         "present": any(file.missing_since is None for file in row.files),
         "created_at": times.iso(row.created_at),
         "updated_at": times.iso(row.updated_at),
-        "files": [file_json(file, loader_name(file, roots)) for file in row.files],
+        "files": [file_json(file, loader_name(file, roots), offline=file.path in offline) for file in files],
         "pending": row.pending_id is not None,
         "kind": row.kind or None,
         "format": row.format or None,

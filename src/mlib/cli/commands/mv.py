@@ -56,7 +56,7 @@ def mv(
     if not refs and query is None:
         raise WrongUsage("no_models", "say which model, and where to", hint="see `mlib mv --help`")
     with (
-        open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened,
+        open_for(ctx, library, mode="write") as opened,
         Progress(wanted=not quiet) as progress,
     ):
         meant = files_chosen(opened, refs, query)

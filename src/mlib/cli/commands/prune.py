@@ -35,7 +35,7 @@ def prune(
     from mlib.services.forgetting import prune as forget_gone
 
     span = duration(missing_for)
-    with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
+    with open_for(ctx, library, mode="write") as opened:
         report = forget_gone(opened, span, dry_run=True)
         if report.too_many and not (force and yes) and dry_run:
             output.note("without --yes --force this is refused: it is more than a tenth of the library")

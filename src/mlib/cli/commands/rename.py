@@ -33,7 +33,7 @@ def rename(
     from mlib.cli.meant import files_chosen
     from mlib.services.moving import rename as rename_file
 
-    with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
+    with open_for(ctx, library, mode="write") as opened:
         (meant,) = files_chosen(opened, [ref], None)
         way: Way = "reserved" if no_exclusive else "exclusive"
         report = rename_file(opened, meant, name, way=way, dry_run=dry_run)

@@ -117,7 +117,8 @@ def _exit_code(report: ScanReport) -> int:
         return INTERRUPTED if isinstance(report.interrupted, KeyboardInterrupt) else TERMINATED
     if report.guarded_roots:
         return REFUSED
-    return FINISHED_WITH_PROBLEMS if report.problems or report.offline_roots or report.conflicts else 0
+    is_wrong = report.problems or report.offline_roots or report.conflicts or report.serious
+    return FINISHED_WITH_PROBLEMS if is_wrong else 0
 
 
 def _document(report: ScanReport, *, dry_run: bool) -> dict[str, Any]:
@@ -175,6 +176,7 @@ def _summary(report: ScanReport, *, dry_run: bool) -> str:
 
 
 def _tell_found(report: ScanReport) -> None:
+    """What is good to know: what is serious is told with all that is wrong."""
     if report.passed_over:
         count = len(report.passed_over)
         more = "" if count == 1 else f" and {fmt.number(count - 1)} more"
@@ -182,16 +184,19 @@ def _tell_found(report: ScanReport) -> None:
             f"passed over: {fmt.plural(count, 'recycle bin or snapshot', 'recycle bins and snapshots')}"
             f" ({report.passed_over[0]}{more}); what lies there does not count as present"
         )
-    for path, finding in report.findings[:TOLD]:
+    found = [(path, finding) for path, finding in report.findings if not finding.serious]
+    for path, finding in found[:TOLD]:
         output.note(f"finding: {path}: {finding.message}")
-    if len(report.findings) > TOLD:
-        output.note(f"finding: and {fmt.number(len(report.findings) - TOLD)} more; --json lists them all")
+    if len(found) > TOLD:
+        output.note(f"finding: and {fmt.number(len(found) - TOLD)} more; --json lists them all")
 
 
 def _tell_wrong(report: ScanReport) -> None:
     """All that the exit code speaks of: a cron job that is quiet mails this and nothing else."""
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
+    for path, finding in report.serious:
+        output.note(f"serious: {path}: {finding.message}")
     if not (report.offline_roots or report.guarded_roots or report.conflicts):
         return
     from mlib.core.walk import topmost_missing

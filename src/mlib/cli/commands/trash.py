@@ -48,7 +48,7 @@ def trash(
     from mlib.services.trashing import plan_trash, rehearse, trashed_before
     from mlib.services.trashing import trash as trash_files
 
-    with open_for(ctx, library, mode="rehearse" if dry_run else "write") as opened:
+    with open_for(ctx, library, mode="write") as opened:
         before: list[TrashedBefore] = []
 
         def is_done(target: Target) -> bool:

@@ -311,11 +311,21 @@ def _names(name: str) -> Iterator[str]:
     """Names under which a file may lie in a bin: its own, then numbered ones, all short enough."""
     stem, extension = os.path.splitext(name)
     room = _LONGEST_NAME - len(_INFO) - len(os.fsencode(extension)) - 6
-    short = os.fsdecode(os.fsencode(stem)[: max(room, 1)])
+    short = _cut(stem, max(room, 1))
     if short == stem:
         yield name
     for number in range(2, _TRIES):
         yield f"{short}.{number}{extension}"
+
+
+def _cut(name: str, room: int) -> str:
+    """The beginning of a name that takes so many bytes, and ends with a whole character."""
+    raw = os.fsencode(name)
+    if len(raw) <= room:
+        return name
+    while room > 1 and raw[room] & 0xC0 == 0x80:  # within a character of UTF-8
+        room -= 1
+    return os.fsdecode(raw[:room])
 
 
 def _described(source: str, where: Bin) -> bytes:

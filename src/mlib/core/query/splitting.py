@@ -14,6 +14,8 @@ PLAIN, QUOTED, ESCAPED = "p", "q", "e"
 _QUOTES = "\"'"
 #: Behind these a value begins, and so may a quote; elsewhere it is an apostrophe, or inches.
 _BEFORE_VALUE = ":,=<>"
+#: What a backslash makes plain characters of, and at its beginning a whole word with a meaning.
+_ESCAPABLE = frozenset("\\\"'*,:=<>-.")
 
 
 class Word(NamedTuple):
@@ -57,14 +59,19 @@ def split(text: str) -> list[Word]:
 def _marked(text: str) -> Iterator[tuple[str, str]]:
     """Every character with its mark; an opening quote is an empty one, for there may be nothing within."""
     quote = ""
-    escaped = False
+    escaped = starts = False
     typed = ""  # the plain beginning of the term; behind anything else a space
     for character in text:
         if escaped:
+            # In the midst of a word, as in a path of Windows, it is a character itself.
+            if not (starts or character in _ESCAPABLE or character.isspace()):
+                yield "\\", ESCAPED
             escaped, typed = False, " "
             yield character, ESCAPED
         elif character == "\\":
             escaped = True
+            begins = typed in ("", "-") or typed[-1] in ",=<>" or typed.find(":") == len(typed) - 1
+            starts = begins and not quote
         elif quote:
             if character == quote:
                 quote = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.errors import NotFound
 from mlib.core.models import Content, KnownFile, Model, OtherHashes, Pending, Root
 from mlib.core.sidecars.beside import beside
+from mlib.core.standing import is_there, living_first
 from mlib.db import contents, files, hashes, models, pending, roots, tags
 from mlib.db.sidecars import Believed
 from mlib.services.sets import KnownSets
@@ -26,14 +27,22 @@ _AUTOV1 = 8  # digits
 
 
 class Place(NamedTuple):
-    """A file with the name a workflow gives it; None where its root is not known."""
+    """A file with the name a workflow gives it; None where its root is not known.
+
+    It is `offline` where no scan has found it missing and yet it is not there now.
+    """
 
     file: KnownFile
     loader_name: str | None
+    offline: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        return self.file.missing_since is None and not self.offline
 
 
 class Related(NamedTuple):
-    """Another model, and the path of one of its files if any is present."""
+    """Another model, and the path of one of its files if any is there now."""
 
     sha256: str
     name: str
@@ -75,25 +84,37 @@ class Detail(NamedTuple):
     def present(self) -> bool:
         return any(place.file.missing_since is None for place in self.places)
 
+    @property
+    def offline(self) -> bool:
+        """Whether it is known to be present, and none of its files is there now."""
+        return self.present and not any(place.is_there for place in self.places)
+
 
 def detail(library: Library, target: Target) -> Detail:
-    """Everything the library holds about a target, and what lies beside its files.
+    """Everything the library holds about a target, and what lies beside its files; what is there now first.
 
     Raises NotFound if it went away meanwhile.
     """
     held = _held(library, target)
-    present = [place.file for place in held.places if place.file.missing_since is None]
+    ordered, offline = living_first(place.file for place in held.places)
+    named = {place.file: place.loader_name for place in held.places}
+    held = held._replace(
+        places=tuple(Place(file, named[file], file.path in offline) for file in ordered),
+        trained_on=held.trained_on and _looked_for(library, held.trained_on),
+        same_weights=tuple(_looked_for(library, other) for other in held.same_weights),
+    )
+    present = [place.file for place in held.places if place.is_there]
     found: dict[str, None] = {}
     for file in present:
         found |= dict.fromkeys(os.path.join(file.directory, each.name) for each in beside(file.path))
     places = [(file.directory, file.name, file.sha256) for file in present]
     with library.reading():
         said = Believed(library).said(places)
-    named = [(place[0], each) for place in places for each in said.get(place, ())]
-    silent = (os.path.join(at, each.name) for at, each in named if each.sidecar.is_empty)
+    told = [(place[0], each) for place in places for each in said.get(place, ())]
+    silent = (os.path.join(at, each.name) for at, each in told if each.sidecar.is_empty)
     return held._replace(
         companions=tuple(found),
-        sidecars=tuple(each.sidecar for _, each in named if not each.sidecar.is_empty),
+        sidecars=tuple(each.sidecar for _, each in told if not each.sidecar.is_empty),
         silent=tuple(path for path in silent if path in found),
         sets=_sets(library, present),
     )
@@ -189,5 +210,10 @@ def _trained_on(library: Library, content: Content | None) -> Related | None:
 
 def _related(library: Library, sha256: str) -> Related:
     model = models.get(library, sha256)
-    present = [row for row in files.of_model(library, sha256) if row.missing_since is None]
-    return Related(sha256, model.name if model else "", present[0].path if present else None)
+    return Related(sha256, model.name if model else "", None)
+
+
+def _looked_for(library: Library, other: Related) -> Related:
+    """The same with its path: outside of the reading, for it looks at the disk."""
+    rows = (row for row in files.of_model(library, other.sha256) if row.missing_since is None)
+    return other._replace(path=next((row.path for row in rows if is_there(row.path)), None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import NotFound, WrongUsage
@@ -40,13 +41,24 @@ def resolve(library: Library, ref: str) -> Target:
     found = _by_hash(library, ref)
     if Target(sha256=ref.lower()) not in found:  # a whole SHA-256 stands for nothing else
         found |= _by_other_hash(library, ref)
-    found |= _by_name(library, ref)
-    found = found or _by_path(library, ref) or _by_file_name(library, ref)
+    spellings = _spellings(ref)
+    for spelling in spellings:
+        found |= _by_name(library, spelling)
+    for look_up in (_by_path, _by_file_name):
+        for spelling in () if found else spellings:
+            found |= look_up(library, spelling)
     if len(found) == 1:
         return found.popitem()[0]
     if found:
         raise _ambiguous(library, ref, found)
     raise _unknown(ref)
+
+
+def _spellings(ref: str) -> tuple[str, ...]:
+    """A name as typed, and in the other forms of Unicode: macOS and archives decompose, keyboards compose."""
+    if ref.isascii():
+        return (ref,)
+    return tuple(dict.fromkeys((ref, *(unicodedata.normalize(form, ref) for form in ("NFC", "NFD")))))
 
 
 def read_refs(raw: bytes) -> list[str]:

@@ -97,6 +97,13 @@ def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, re
     changed = result != existing
     if changed:
         _write(library, model, result)
+    if (
+        strategy is ConflictStrategy.IGNORE and not changed
+    ):  # the import says nothing that the model does not: it only goes
+        _attach(library, entry)
+        pending.remove(library, entry.id)
+        report.success.append(Imported(entry.id, entry.sha256, "unchanged"))
+        return
     changed |= _inherit(library, entry)
     _settle(library, entry, report, "updated" if changed else "unchanged")
 

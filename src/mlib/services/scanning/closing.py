@@ -11,7 +11,7 @@ from mlib.db import files, roots
 from mlib.services.scanning.left import forget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
@@ -47,6 +47,7 @@ def close(
     seen: Survey,
     ledger: Ledger,
     before: dict[int, int],
+    awaited: Container[str],
     request: ScanRequest,
     report: ScanReport,
 ) -> None:
@@ -64,7 +65,8 @@ def close(
         ids = (state.root.id, *state.others)
         rows = [row for at in ids for row in gone.pop(at, [])]
         known = sum(before.get(at or 0, 0) for at in ids)
-        verdict = _verdict(state, len(rows), known, request.accept_missing)
+        is_known = bool(known) or state.root.path in awaited
+        verdict = _verdict(state, len(rows), known, is_known, request.accept_missing)
         if verdict == "offline":
             report.offline_roots.append(state.root.path)
         elif verdict == "guarded":
@@ -86,11 +88,11 @@ def close(
             forget(library, ledger.left, judged)
 
 
-def _verdict(state: Seen, gone: int, known: int, accept_missing: bool) -> str:
+def _verdict(state: Seen, gone: int, known: int, is_known: bool, accept_missing: bool) -> str:
     """Whether what is gone from a root may be marked: `judged`, `offline`, `guarded`, or `nothing` to say."""
     if state.failed and not accept_missing:
         # A folder that never held anything and is no more (a type nobody uses) is no drive that is off.
-        return "offline" if known or os.path.lexists(state.root.path) else "nothing"
+        return "offline" if is_known or os.path.lexists(state.root.path) else "nothing"
     if not gone or accept_missing:
         return "judged"
     if _is_empty(state) or (gone > GUARD_FILES and gone > GUARD_PART * known):

@@ -88,9 +88,12 @@ def keep(
     found: list[tuple[str, Finding]] = []
     for each in looked.values():
         before = contents.get(library, each.content.sha256)
+        known = {
+            finding.code for path, finding in contents.findings(library, each.content.sha256) if path is None
+        }
         contents.put(library, each.content, header=each.header, findings=each.findings)
         fill_base_model(library, each.content, before)
-        found += [(where[each.content.sha256], finding) for finding in each.findings]
+        found += [(where[each.content.sha256], f) for f in each.findings if f.code not in known]
     return found + judge_places(library, rows, roots)
 
 

@@ -6,26 +6,31 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import MlibError, NotFound, WrongUsage
+from mlib.core.extra_paths import UNSEEN
 from mlib.core.models import Problem, Root
 from mlib.core.passed_over import is_passed_over
-from mlib.core.roots import EXTRA_PATHS, comfyui_roots, distinct, extra_paths_roots, root_option
+from mlib.core.roots import EXTRA_PATHS, RootsFound, comfyui_roots, distinct, extra_paths_roots, root_option
 from mlib.core.walk import Scope, is_within
 from mlib.db import files, roots
 from mlib.services.following import remember_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from mlib.db.library import Library
     from mlib.services.scanning.report import ScanRequest
 
 
 class Places(NamedTuple):
-    """`wanted`: the roots to walk. `known`: these and all others that are remembered."""
+    """`wanted`: the roots to walk. `known`: these and all others that are remembered.
+
+    `awaited` are the paths of wanted roots that are not there, and for which a drive may be off.
+    """
 
     wanted: tuple[Root, ...]
     known: tuple[Root, ...]
     problems: tuple[Problem, ...]
+    awaited: frozenset[str] = frozenset()
 
 
 def check_request(library: Library, request: ScanRequest) -> Places:
@@ -41,41 +46,44 @@ def choose_roots(library: Library, request: ScanRequest) -> Places:
     Without any given, the remembered ones, with what their ComfyUI folders and YAML files hold today.
     """
     remembered = roots.all_roots(library)
-    found: list[Root] = []
-    problems: list[Problem] = []
+    found = RootsFound(())
     if request.comfyui or request.extra_paths or request.roots:
-        found += [root_option(text) for text in request.roots]
-        _discover(request.comfyui, request.extra_paths, found, problems)
-        wanted = distinct(found)
+        found = RootsFound(tuple(root_option(text) for text in request.roots))
+        found = _discovered(found, request.comfyui, request.extra_paths)
+    elif remembered:
+        found = _rediscovered(remembered)
     else:
-        wanted = _rediscovered(remembered, problems)
-        if not wanted:
-            wanted = _first_time(request, problems)
+        found = _first_time(request)
+    wanted = distinct(found.roots)
     by_path = {root.path: root for root in remembered}
     wanted = tuple(
         root._replace(id=by_path[root.path].id) if root.path in by_path else root for root in wanted
     )
     wanted_paths = {root.path for root in wanted}
     others = [root for root in remembered if root.path not in wanted_paths]
-    return Places(wanted=wanted, known=distinct([*wanted, *others]), problems=tuple(problems))
+    # That no loader looks into a folder is told when the folder is new.
+    problems = tuple(each for each in found.problems if each.code != UNSEEN or each.path not in by_path)
+    return Places(wanted, distinct([*wanted, *others]), problems, found.awaited)
 
 
-def _discover(
-    comfyui: Iterable[str], extra_paths: Iterable[str], found: list[Root], problems: list[Problem]
-) -> None:
+def _discovered(found: RootsFound, comfyui: Iterable[str], extra_paths: Iterable[str]) -> RootsFound:
+    """What was `found`, and what these ComfyUI folders and YAML files list."""
     for directory in comfyui:
-        result = comfyui_roots(directory)
-        found += result.roots
-        problems += result.problems
+        more = comfyui_roots(directory)
+        found = RootsFound(
+            found.roots + more.roots, found.problems + more.problems, found.awaited | more.awaited
+        )
     for path in extra_paths:
-        result = extra_paths_roots(path, after=found)
-        found[:] = result.roots
-        problems += result.problems
+        more = extra_paths_roots(path, after=found.roots)
+        found = RootsFound(more.roots, found.problems + more.problems, found.awaited | more.awaited)
+    return found
 
 
-def _rediscovered(remembered: Sequence[Root], problems: list[Problem]) -> tuple[Root, ...]:
+def _rediscovered(remembered: Sequence[Root]) -> RootsFound:
     """The remembered roots, led by what their origins list now. An origin that is gone takes nothing away."""
-    current: list[Root] = []
+    current = RootsFound(())
+    read: set[str] = set()
+    problems: list[Problem] = []
     origins = [root.origin.partition(":") for root in remembered]
     checkouts = dict.fromkeys(place for kind, _, place in origins if kind == "comfyui")
     read_with_them = {os.path.join(place, EXTRA_PATHS) for place in checkouts}
@@ -84,16 +92,32 @@ def _rediscovered(remembered: Sequence[Root], problems: list[Problem]) -> tuple[
     for place in (*checkouts, *(yaml for yaml in yamls if yaml not in read_with_them)):
         try:
             if place in checkouts:
-                _discover([place], [], current, problems)
+                current = _discovered(current, [place], [])
+                read.add(os.path.join(place, EXTRA_PATHS))
             else:
-                _discover([], [place], current, problems)
+                current = _discovered(current, [], [place])
+                read.add(place)
         except MlibError as error:
             if os.path.lexists(place):
                 problems.append(Problem(place, error.code, error.message))
-    return distinct([*current, *remembered])
+    broken = {problem.path for problem in (*current.problems, *problems) if problem.code == "bad_yaml"}
+    problems += _unlisted(remembered, current.roots, read - broken)
+    return RootsFound((*current.roots, *remembered), (*current.problems, *problems), current.awaited)
 
 
-def _first_time(request: ScanRequest, problems: list[Problem]) -> tuple[Root, ...]:
+def _unlisted(
+    remembered: Sequence[Root], current: Sequence[Root], read: Collection[str]
+) -> Iterator[Problem]:
+    """The remembered roots that a YAML file listed once, and that it, still there, lists no more."""
+    listed = {root.path for root in current}
+    for root in remembered:
+        kind, _, place = root.origin.partition(":")
+        if kind == "extra" and place in read and root.path not in listed and os.path.isfile(place):
+            message = f"{place} no longer lists this folder; `mlib roots remove {root.id}` forgets it"
+            yield Problem(root.path, "unlisted_root", message)
+
+
+def _first_time(request: ScanRequest) -> RootsFound:
     directory = request.find_comfyui()
     if directory is None:
         raise MlibError(
@@ -101,9 +125,7 @@ def _first_time(request: ScanRequest, problems: list[Problem]) -> tuple[Root, ..
             "no folders to scan are known yet",
             hint="name your ComfyUI once with --comfyui DIR, or a folder with --root TYPE=DIR",
         )
-    found: list[Root] = []
-    _discover([directory], [], found, problems)
-    return distinct(found)
+    return comfyui_roots(directory)
 
 
 def choose_scopes(library: Library, places: Places, paths: Sequence[str]) -> list[Scope]:
@@ -167,8 +189,12 @@ def _roots_below(path: str, roots_: Sequence[Root]) -> list[Scope]:
 
 
 def remember(library: Library, places: Places) -> Places:
-    """Give every root its id. Roots that do not exist are remembered once they have been seen."""
-    wanted = [root for root in places.wanted if root.id is not None or os.path.isdir(root.path)]
+    """Give every root its id. One that is not there is remembered once it is seen, unless it is awaited."""
+    wanted = [
+        root
+        for root in places.wanted
+        if root.id is not None or root.path in places.awaited or os.path.isdir(root.path)
+    ]
     known = {root.path: root for root in roots.all_roots(library)}
     changed = [root for root in wanted if known.get(root.path) != root]
     if changed:

@@ -69,6 +69,11 @@ class ScanReport:
     interrupted: BaseException | None = None
 
     @property
+    def serious(self) -> list[tuple[str, Finding]]:
+        """The findings that say that a file cannot be used as it is; only news of them are in the report."""
+        return [(path, finding) for path, finding in self.findings if finding.serious]
+
+    @property
     def pending(self) -> int:
         """How much waits; in a dry run, how much would."""
         return len(self.pending_ids) or self.counts["pending"]

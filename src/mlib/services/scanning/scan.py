@@ -103,7 +103,7 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
                 _look_further(seen, ledger, scopes, retyped, request, report)
     report.conflicts = ledger.conflicts
     report.findings = ledger.findings
-    close(library, seen, ledger, before, request, report)
+    close(library, seen, ledger, before, places.awaited, request, report)
     if not request.dry_run and report.interrupted is None:
         _judge_sets(library, seen, scopes if request.reinspect else (), report)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
@@ -65,7 +67,7 @@ class _Group:
 def read_news(seen: Survey, ledger: Ledger, report: ScanReport) -> None:
     """Read what is new, directory by directory; what could not be read, or says nothing, is reported."""
     library = ledger.library
-    left = _left(ledger)
+    lain = _Lain(ledger)
     away = {row.path for row in seen.gone}
     stirred = _stirred(seen)
     waiting: list[_Group] = []
@@ -73,10 +75,10 @@ def read_news(seen: Survey, ledger: Ledger, report: ScanReport) -> None:
         for group in _groups(library, directory, beside, stirred.get(directory, ()), report):
             waiting.append(group)
             if len(waiting) >= BATCH:
-                _write(ledger, waiting, left, away)
+                _write(ledger, waiting, lain, away)
                 waiting.clear()
     if waiting:
-        _write(ledger, waiting, left, away)
+        _write(ledger, waiting, lain, away)
     gone = {directory: _gone(beside) for directory, beside in seen.beside.items()}
     if any(gone.values()):
         # After all else: what a sidecar gave to a model that moved is known by its old place.
@@ -98,14 +100,6 @@ def _stirred(seen: Survey) -> Mapping[str, Collection[str]]:
         if directory in seen.beside:
             stirred[directory].add(stem_of(name))
     return stirred
-
-
-def _left(ledger: Ledger) -> Mapping[str, Sequence[str]]:
-    """The paths that models moved away from in this scan, by SHA-256."""
-    left: defaultdict[str, list[str]] = defaultdict(list)
-    for path, sha256 in ledger.settled:
-        left[sha256].append(path)
-    return left
 
 
 def _groups(
@@ -180,8 +174,52 @@ def _read(
     return KnownSidecar(name, kind, size, mtime_ns, inode, said)
 
 
+class _Lain:
+    """Where models lay before this scan, and which sidecars are known beside a place.
+
+    The names of a directory are read once and kept in order: one directory may hold ten thousand.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._library = ledger.library
+        self._paths: defaultdict[str, list[str]] = defaultdict(list)
+        for path, sha256 in ledger.settled:
+            self._paths[sha256].append(path)
+        self._names: dict[str, list[tuple[str, str]]] = {}
+
+    def paths(self, sha256: str) -> Sequence[str]:
+        """The paths that a model moved away from in this scan."""
+        return self._paths.get(sha256, ())
+
+    def beside(self, directory: str, name: str) -> list[str]:
+        """The sidecars known of the model file `name`, the most trusted first."""
+        if directory not in self._names:
+            known = sidecars.in_directory(self._library, directory)
+            self._names[directory] = sorted((each.lower(), each) for each in known)
+        names, stem = self._names[directory], stem_of(name)
+        near: list[str] = []
+        for lowered, each in islice(names, bisect_left(names, (stem, "")), None):
+            if not lowered.startswith(stem):
+                break
+            near.append(each)
+        return [each.name for each in companions(name, near)]
+
+    def add(self, directory: str, names: Iterable[str]) -> None:
+        """Know these sidecars as well."""
+        known = self._names.get(directory)
+        if known is None:  # it is read when it is asked for
+            return
+        for entry in ((name.lower(), name) for name in names):
+            at = bisect_left(known, entry)
+            if known[at : at + 1] != [entry]:
+                known.insert(at, entry)
+
+
 def _write(
-    ledger: Ledger, groups: Sequence[_Group], left: Mapping[str, Sequence[str]], away: Collection[str]
+    ledger: Ledger,
+    groups: Sequence[_Group],
+    lain: _Lain,
+    away: Collection[str],
 ) -> None:
     """Keep what was read and fill what is empty, in one transaction; only then tell what is wrong.
 
@@ -194,6 +232,7 @@ def _write(
             names = [each.name for each in group.sidecars]
             before = _known(library, group.directory, names)
             sidecars.put(library, group.directory, group.read)
+            lain.add(group.directory, (each.name for each in group.read))
             now = _known(library, group.directory, names)
             rows = _present(library, group)
             there = [row for row in rows if row.path not in away]
@@ -206,10 +245,11 @@ def _write(
                 )
                 others = [(each.sha256, _hashes(library, each.sha256)) for each in there if each is not row]
                 is_new = row.sha256 in ledger.new
-                found_wrong = _compare(library, row, said, left, others, is_new=is_new)
+                found_wrong = _compare(library, row, said, lain, others, is_new=is_new)
                 wrong += [(row.path, finding) for finding in found_wrong]
                 if len(there) < len(rows):
                     stored_given.owe(library, row.directory, row.name)
+        tags.forget_unused(library)
     ledger.findings += wrong
 
 
@@ -248,7 +288,7 @@ def _compare(
     library: Library,
     row: KnownFile,
     said: _Said,
-    left: Mapping[str, Sequence[str]],
+    lain: _Lain,
     others: Sequence[tuple[str, OtherHashes]],
     *,
     is_new: bool,
@@ -271,9 +311,8 @@ def _compare(
             wrong.append(finding)
     contents.put_place_findings(library, row, wrong, codes=frozenset({MISMATCH}))
     places = files.of_model(library, row.sha256)
-    history = _history(
-        library, row, said.before, [*(each.path for each in places), *left.get(row.sha256, ())]
-    )
+    paths = [*(each.path for each in places), *lain.paths(row.sha256)]
+    history = _history(library, row, said.before, paths, lain)
     given: frozenset[str] = frozenset()
     filling = _offered(own, row.name)
     if filling.text or filling.tags:
@@ -286,7 +325,6 @@ def _compare(
         wanted = filled_tags(model, tags.of_model(library, row.sha256), filling, history=history)
         if wanted is not None:
             tags.set_of_model(library, row.sha256, wanted)
-            tags.forget_unused(library)
             given |= {TAGS}
         if given:
             # What is new is not updated by what lay beside it from the start.
@@ -295,7 +333,9 @@ def _compare(
     return wrong
 
 
-def _history(library: Library, row: KnownFile, before: Sequence[Named], places: Iterable[str]) -> History:
+def _history(
+    library: Library, row: KnownFile, before: Sequence[Named], places: Iterable[str], lain: _Lain
+) -> History:
     """What sidecars offered and gave to a model at these places, of which it has left some in this scan."""
     fillings = [_offered(before, row.name)]
     given: set[str] = set()
@@ -304,8 +344,7 @@ def _history(library: Library, row: KnownFile, before: Sequence[Named], places: 
         at_place = stored_given.get(library, directory, name, row.sha256)
         given |= at_place
         if at_place and path != row.path:
-            names = companions(name, sidecars.in_directory(library, directory).keys())
-            known = _known(library, directory, [each.name for each in names])
+            known = _known(library, directory, lain.beside(directory, name))
             fillings.append(_offered([*known.values()], name))
     return History(tuple(fillings), frozenset(given))
 

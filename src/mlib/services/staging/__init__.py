@@ -3,7 +3,7 @@
 from mlib.db.exported_files import is_export
 from mlib.services.staging.exports import ExportReport, check_export, import_export
 from mlib.services.staging.joining import BadRow
-from mlib.services.staging.legacy import StageReport, stage_legacy
+from mlib.services.staging.legacy import StageReport, move_waiting, stage_legacy
 from mlib.services.staging.moving import Move, parse_move
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "check_export",
     "import_export",
     "is_export",
+    "move_waiting",
     "parse_move",
     "stage_legacy",
 ]

@@ -64,14 +64,16 @@ def import_export(
     *,
     importer: Callable[[Library, Sequence[int]], _Outcome],
     moves: Sequence[Move] = (),
+    leave_known: bool = False,
     keep_backup: bool = True,
 ) -> ExportReport:
     """Take over an export, or another library: models by `importer`, what waited there waits here.
 
     The paths it names are kept as places where the model was seen last, each with its beginning changed as
-    `moves` says. Its roots are remembered by a library that has none. Each batch is one transaction. Twice
-    is the same as once. A line that cannot be used is told and passed over; where lines are missing at the
-    end, that is told too. Raises MlibError for a file that is no export, before the library is touched.
+    `moves` says. With `leave_known` models of this library stay as they are. Its roots are remembered by a
+    library that has none. Each batch is one transaction. Twice is the same as once. A line that cannot be
+    used is told and passed over; where lines are missing at the end, that is told too. Raises MlibError for
+    a file that is no export, before the library is touched.
     """
     report = ExportReport()
     if os.path.exists(library.path) and os.path.samefile(path, library.path):
@@ -85,7 +87,7 @@ def import_export(
         _take_roots(library, [moved_root(root, moves) for root in header.roots], report)
         exported = usable(numbered, header.records, report.bad)
         for batch in batches(moved_record(each, moves) for each in exported):
-            _take_over(library, batch, importer, path, report)
+            _take_over(library, batch, importer, path, report, leave_known=leave_known)
     return report
 
 
@@ -112,12 +114,19 @@ def _take_over(
     importer: Callable[[Library, Sequence[int]], _Outcome],
     path: str,
     report: ExportReport,
+    *,
+    leave_known: bool,
 ) -> None:
     with library.transaction():
         known = roots.all_roots(library)
         staged: dict[int, _Staged] = {}
+        left: set[str | None] = set()
         for exported in batch:
-            _keep_facts(library, exported)
+            sha256 = exported.record.sha256
+            if leave_known and sha256 is not None and models.get(library, sha256) is not None:
+                left.add(sha256)
+            else:
+                _keep_facts(library, exported)
             if isinstance(exported.record, Pending):
                 entry, _ = _put(library, exported.record, "", report)
                 report.waiting.append((entry, exported.record.path))
@@ -131,7 +140,7 @@ def _take_over(
         for each in staged.values():
             model = each.exported.record
             assert isinstance(model, Model)
-            if models.get(library, model.sha256) is None:
+            if model.sha256 in left or models.get(library, model.sha256) is None:
                 continue
             change = changes.get(each.pending_id)
             if change is not None:

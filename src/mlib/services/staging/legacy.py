@@ -16,8 +16,11 @@ from mlib.core.text import displayable
 from mlib.db import files, pending
 from mlib.db.legacy import LegacyRow, read_legacy
 from mlib.services.staging.joining import BadRow, joined
+from mlib.services.staging.moving import Move, moved
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlib.db.library import Library
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -34,8 +37,12 @@ class StageReport:
     backup: str | None = None
 
 
-def stage_legacy(library: Library, path: str, *, keep_backup: bool = True) -> StageReport:
+def stage_legacy(
+    library: Library, path: str, *, moves: Sequence[Move] = (), keep_backup: bool = True
+) -> StageReport:
     """Stage every row of an older manager's database, in one transaction; twice is the same as once.
+
+    The beginnings of its paths are changed as `moves` says.
 
     Raises MlibError for a file that is none (`empty_file`, ...), before the library is touched.
     """
@@ -52,12 +59,39 @@ def stage_legacy(library: Library, path: str, *, keep_backup: bool = True) -> St
             if isinstance(entry, BadRow):
                 report.bad.append(entry)
                 continue
+            entry = entry._replace(path=moved(entry.path, moves))
             entry, differs = joined(library, _completed(library, entry))
             report.ids.append(pending.put(library, entry))
             if differs:
                 message = f"{row.row}: what waits at this path already says otherwise: {', '.join(differs)}"
                 report.bad.append(BadRow(row.path, "differs", message))
     return report
+
+
+def move_waiting(library: Library, moves: Sequence[Move], ids: Sequence[int] | None = None) -> list[BadRow]:
+    """Look elsewhere for what waits, or for these, from now on; what could not be moved there.
+
+    What a scan of this machine has read stays where it was read. Part of a transaction.
+    """
+    bad: list[BadRow] = []
+    for pending_id in pending.ids(library) if ids is None else ids:
+        entry = pending.get(library, pending_id)
+        if entry is None or entry.observed is not None or moved(entry.path, moves) == entry.path:
+            continue
+        here = entry._replace(id=None, path=moved(entry.path, moves))
+        whole, differs = joined(library, here)
+        if differs:
+            message = f"pending:{pending_id}: what waits at {here.path} says otherwise: {', '.join(differs)}"
+            bad.append(BadRow(entry.path, "differs", message))
+            continue
+        if whole.id is not None:  # two rows about one file
+            pending.remove(library, whole.id)
+        whole = whole._replace(id=pending_id)
+        pending.put(library, whole)
+        complete, differs = joined(library, _completed(library, whole))
+        if complete.id == pending_id and not differs:
+            pending.put(library, complete)
+    return bad
 
 
 def pending_from(row: LegacyRow, *, source: str) -> Pending | BadRow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import WrongUsage
@@ -15,11 +16,20 @@ if TYPE_CHECKING:
     from mlib.core.models import Root
 
 
+#: A path of Windows: with a drive, of a share, or with backslashes only.
+_WINDOWS = re.compile(r"[A-Za-z]:|\\\\|[^/]*\\[^/]*$")
+
+
 class Move(NamedTuple):
-    """What lay below the directory `old` lies below `new`."""
+    """What lay below the directory `old` of another machine lies below `new` here.
+
+    `old` is as it is compared: of Windows (`is_windows`) with slashes and in lower case, for there neither
+    the kind of slash nor case tells paths apart.
+    """
 
     old: str
     new: str
+    is_windows: bool = False
 
 
 def parse_move(text: str) -> Move:
@@ -29,17 +39,20 @@ def parse_move(text: str) -> Move:
         raise WrongUsage(
             "bad_map", f"--map wants OLD=NEW, not '{text}'", hint="--map /old/models=/new/models"
         )
-    return Move(old.rstrip("/\\") or old, os.path.abspath(new))
+    is_windows = _WINDOWS.match(old) is not None
+    compared = old.replace("\\", "/").lower() if is_windows else old
+    return Move(compared.rstrip("/") or "/", os.path.abspath(os.path.expanduser(new)), is_windows)
 
 
 def moved(path: str, moves: Sequence[Move]) -> str:
     """`path` with its beginning changed by the move of the longest OLD that is a directory of it."""
     for move in sorted(moves, key=lambda each: len(each.old), reverse=True):
-        rest = path[len(move.old) :]
-        if path.startswith(move.old) and (not rest or rest[0] in "/\\" or move.old.endswith("/")):
-            if "\\" in move.old:
-                rest = rest.replace("\\", "/")
-            return os.path.normpath(f"{move.new}/{rest.lstrip('/')}") if rest.strip("/") else move.new
+        told = path.replace("\\", "/") if move.is_windows else path
+        compared = told.lower() if move.is_windows else told
+        above = move.old if move.old.endswith("/") else f"{move.old}/"
+        if compared == move.old or compared.startswith(above):
+            rest = told[len(above) :].lstrip("/")
+            return os.path.normpath(os.path.join(move.new, rest)) if rest else move.new
     return path
 
 
