@@ -13,7 +13,7 @@ import typer
 from mlib import __version__
 from mlib.cli import output, signals
 from mlib.cli.exit_codes import INTERRUPTED, TERMINATED
-from mlib.cli.options import LibraryOption, Settings
+from mlib.cli.options import LibraryOption, Settings, last_opened
 from mlib.cli.subcommands import Subcommands
 from mlib.core.errors import MlibError, Terminated, WrongUsage
 
@@ -105,6 +105,7 @@ def run(arguments: list[str]) -> int:
     as_json = "--json" in takewhile(lambda argument: argument != "--", arguments)
     output.prepare()
     signals.listen()
+    last_opened()
     try:
         code = app(args=arguments, prog_name="mlib", standalone_mode=False)
         output.flush()
@@ -129,10 +130,19 @@ def _ended(error: Exception, *, as_json: bool) -> int:
     That happens to one that comes in `__set_name__`, or in a function that C code calls.
     """
     interrupted = signals.exit_code()
-    if interrupted is None:
-        return _failed(_explained(error), as_json=as_json)
-    output.note(_KEPT)
-    return interrupted
+    if interrupted is not None:
+        output.note(_KEPT)
+        return interrupted
+    path = last_opened()
+    if path is not None:
+        from mlib.db.faults import damage_behind
+
+        # A value that was read from a damaged library may break what is made of it afterwards.
+        damaged = damage_behind(error, path)
+        if damaged is not None:
+            damaged.__cause__ = error
+            return _failed(damaged, as_json=as_json)
+    return _failed(_explained(error), as_json=as_json)
 
 
 def _failed(error: MlibError, *, as_json: bool) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import os
 import sqlite3
@@ -10,9 +9,9 @@ import time
 from contextlib import suppress
 
 from mlib.core.errors import MlibError
-from mlib.core.replacing import failed, placed_new, placed_over, sync_directory
+from mlib.core.replacing import placed_new, placed_over, sync_directory
 from mlib.db.connections import backup_directory, backups, connect
-from mlib.db.faults import explained
+from mlib.db.faults import FAILURES, bad_copy, copy_failed
 
 #: So many of those that a person asked for are kept, and so many of those that mlib makes by itself.
 BACKUPS_KEPT = 5
@@ -38,8 +37,8 @@ def make_backup(path: str, reason: str) -> str:
             os.fsync(copy.fileno())
         os.replace(partial, final)
         sync_directory(directory)
-    except sqlite3.Error as error:
-        raise explained(error, partial) from error
+    except FAILURES as error:
+        raise copy_failed(error, path, to=partial) from error
     except OSError as error:
         raise MlibError(
             "backup_failed", f"cannot back up to {directory}: {error.strerror or error}"
@@ -68,10 +67,8 @@ def copy_to(path: str, to: str, *, may_replace: bool) -> None:
     with (placed_over if may_replace else placed_new)(to) as partial:
         try:
             _copy(path, partial)
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
-                raise failed(to, OSError(errno.ENOSPC, "full")) from error  # not the library's own disk
-            raise explained(error, path) from error
+        except FAILURES as error:
+            raise copy_failed(error, path, to=to) from error
 
 
 def _is_by_hand(backup: str) -> bool:
@@ -92,7 +89,7 @@ def _copy(path: str, to: str) -> None:
     try:
         source.backup(target)
         if target.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise MlibError("library_corrupt", f"the library is damaged, no backup was made: {path}")
+            raise bad_copy(path, to=to)
     finally:
         target.close()
         source.close()

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sqlite3
 import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.core.replacing import failed, sync_directory
-from mlib.db.connections import backup_directory, backups, connect
-from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps
+from mlib.db.connections import BESIDE, backup_directory, backups, connect, strange_beside
+from mlib.db.faults import FAILURES
+from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, differences
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
 
 _NAME = re.compile(r"\.(\d{8}T\d{6}\.\d{6}Z)\.(.+)\.bak")
-#: What SQLite keeps beside a database.
-_BESIDE = ("-journal", "-wal", "-shm")
 
 
 class Backup(NamedTuple):
@@ -82,7 +81,7 @@ def check(path: str) -> None:
     try:
         with closing(connect(path, "ro")) as copy:
             _check(copy, path)
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise _bad(path, str(error)) from error
 
 
@@ -122,6 +121,7 @@ def restore(path: str, backup: str) -> Restored:
     fresh = f"{path}.restoring"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        _set_aside_what_is_no_file(path)
         _copy(backup, fresh)
         with _held(path):
             kept = _keep(path)
@@ -130,7 +130,7 @@ def restore(path: str, backup: str) -> Restored:
     except OSError as error:
         raise failed(path, error) from error
     finally:
-        for suffix in ("", *_BESIDE):
+        for suffix in ("", *BESIDE):
             with suppress(OSError):
                 os.unlink(fresh + suffix)
     return Restored(backup, kept)
@@ -150,6 +150,9 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise _bad(path, found)
+    wrong = differences(connection, applied)
+    if wrong:
+        raise _bad(path, str(wrong[0]))
 
 
 def _bad(path: str, reason: str) -> MlibError:
@@ -158,7 +161,7 @@ def _bad(path: str, reason: str) -> MlibError:
 
 def _copy(backup: str, fresh: str) -> None:
     """A checked copy of the backup that is on the disk."""
-    for suffix in ("", *_BESIDE):
+    for suffix in ("", *BESIDE):
         with suppress(FileNotFoundError):
             os.unlink(fresh + suffix)  # of a restore that was killed
     os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -166,7 +169,7 @@ def _copy(backup: str, fresh: str) -> None:
         with closing(connect(backup, "ro")) as source, closing(connect(fresh, "rw")) as target:
             source.backup(target)
             _check(target, fresh)
-    except sqlite3.Error as error:
+    except FAILURES as error:
         if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
             raise MlibError("disk_full", f"the disk or quota is full: {fresh}") from error
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_IOERR"):
@@ -190,7 +193,7 @@ def _held(path: str) -> Iterator[None]:
         return
     try:
         connection = connect(path, "rw")
-    except sqlite3.Error:
+    except FAILURES:
         yield
         return
     try:
@@ -198,7 +201,7 @@ def _held(path: str) -> Iterator[None]:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
+        except FAILURES as error:
             if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
                 raise LibraryBusy(
                     "library_busy",
@@ -220,7 +223,7 @@ def _keep(path: str) -> str | None:
         number += 1
         kept = f"{path}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{number}.replaced"
     _second_name(path, kept)
-    for suffix in _BESIDE:
+    for suffix in BESIDE:
         if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
             _second_name(path + suffix, kept + suffix)
     sync_directory(os.path.dirname(path))
@@ -239,9 +242,15 @@ def _second_name(path: str, name: str) -> None:
             os.fsync(copy.fileno())
 
 
+def _set_aside_what_is_no_file(path: str) -> None:
+    """A link that leads round in a circle, and what is not a file but has a journal's name."""
+    for other in ([path] if os.path.islink(path) else []) + strange_beside(path):
+        os.rename(other, f"{path}.{time.time_ns()}.replaced{other.removeprefix(path)}")
+
+
 def _set_aside_what_is_beside(path: str) -> None:
     """A journal without its library would be played back into the next one; one that is empty is none."""
-    for suffix in _BESIDE:
+    for suffix in BESIDE:
         if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
             os.replace(path + suffix, f"{path}.{time.time_ns()}.replaced{suffix}")
     _remove_what_is_beside(path)
@@ -249,7 +258,7 @@ def _set_aside_what_is_beside(path: str) -> None:
 
 def _remove_what_is_beside(path: str) -> None:
     removed = False
-    for suffix in _BESIDE:
+    for suffix in BESIDE:
         with suppress(FileNotFoundError):
             os.unlink(path + suffix)
             removed = True
