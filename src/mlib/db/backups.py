@@ -38,7 +38,10 @@ def make_backup(path: str, reason: str) -> str:
         os.replace(partial, final)
         sync_directory(directory)
     except FAILURES as error:
-        raise copy_failed(error, path, to=partial) from error
+        why = copy_failed(error, path, to=partial)
+        if why.code == "cannot_write":
+            why = MlibError("backup_failed", f"cannot back up to {directory}: {error}")
+        raise why from error
     except OSError as error:
         raise MlibError(
             "backup_failed", f"cannot back up to {directory}: {error.strerror or error}"
