@@ -26,7 +26,8 @@ def mlib_here(
     if library is not None:
         words = ["--library", os.fspath(library), *words]
     out, err = io.BytesIO(), io.BytesIO()
-    before = signal.getsignal(signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers], sys.unraisablehook
     try:
         with (
             mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
@@ -36,7 +37,9 @@ def mlib_here(
             result = run(words)
             stdout, stderr = out.getvalue(), err.getvalue()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        handlers, sys.unraisablehook = before
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
     assert b"Traceback" not in stderr, stderr.decode()
     assert code is None or result == code, f"exit code {result}, not {code}\n{stderr.decode()}"
     return Result(result, stdout, stderr)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.inprocess import mlib_here
 from tests.libraries import SHA, put_model
 from tests.terminal import on_terminal
-from tests.tools import MLIB, mlib
+from tests.tools import MLIB, mlib, safetensors, write_bytes, write_model
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -105,6 +107,107 @@ class TestOnlyAscii:
     def test_what_is_typed_is_understood(self, path: Path) -> None:
         mlib("update", SHA, "--notes", "角色", library=path, env={"LC_ALL": "C"})
         assert mlib("show", SHA, "--field", "notes", library=path).out == "角色\n"
+
+
+class TestNobodyReads:
+    """The reader of standard output went away before the first byte: the exit code is what it would be."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "--help",
+            "--version",
+            "help query",
+            "help scan",
+            "scan --help",
+            "list",
+            "list --json",
+            "list -q",
+            "stats",
+            "show broken --json",
+            "show broken",
+            "scan",
+            "scan --json",
+            "scan -q",
+            "verify --root loras={tree}",
+            "verify --json",
+            "hash {tree}",
+            "hash {tree} --json",
+            "inspect {tree}/bad.safetensors",
+            "inspect {tree}/bad.safetensors --json",
+            "doctor",
+            "doctor --json",
+            "duplicates",
+            "missing",
+            "unused {tree}",
+            "workflow check {tree}/flow.json",
+            "workflow check {tree}/flow.json --json",
+            "import",
+            "import --json",
+            "export",
+            "export --sidecars -n",
+            "log",
+            "undo -n",
+            "roots",
+            "tags",
+            "pending",
+            "clean-meta -n",
+            "update broken --tag x -n",
+            "prune -n",
+            "forget broken -n",
+            "trash broken -n",
+            "backup --list",
+        ],
+    )
+    def test_the_exit_code_is_kept(self, tmp_path: Path, library_path: Path, words: str) -> None:
+        tree = tmp_path / "loras"
+        write_model(tree / "good.safetensors")
+        write_bytes(tree / "bad.safetensors", safetensors("bad")[:20])
+        (tree / "gone.safetensors").symlink_to("nowhere")
+        (tree / "flow.json").write_text(
+            '{"1": {"class_type": "LoraLoader", "inputs": {"lora_name": "no.safetensors"}}}'
+        )
+        sha = write_model(tree / "broken.safetensors")
+        mlib_here("scan", "--root", f"loras={tree}", library=library_path, code=3)
+        with sqlite3.connect(library_path) as db:
+            db.execute("UPDATE models SET name = 'broken' WHERE sha256 = ?", [sha])
+        db.close()
+        arguments = words.format(tree=tree).split()
+        expected = mlib(*arguments, library=library_path, code=None)
+        alone = unread(*arguments, library=library_path)
+        assert alone.returncode == expected.code
+        assert b"Traceback" not in alone.stderr
+        assert not alone.stderr.startswith(b"error:") or expected.code in (1, 2, 4, 5)
+
+    def test_the_exit_codes_of_problems_are_among_them(self, tmp_path: Path, library_path: Path) -> None:
+        tree = tmp_path / "loras"
+        tree.mkdir()
+        (tree / "gone.safetensors").symlink_to("nowhere")
+        assert unread("scan", "--root", f"loras={tree}", library=library_path).returncode == 3
+        assert unread("--help", library=library_path).returncode == 0
+
+    def test_a_backup_that_nobody_took_is_an_error(self, path: Path) -> None:
+        done = unread("backup", "-", library=path)
+        assert done.returncode == 1
+        assert done.stderr == b"error: the backup is not whole: its reader went away\n"
+
+
+def unread(*words: str, library: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run the program with a standard output that nobody reads any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return subprocess.run(
+            [*MLIB, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "MLIB_LIBRARY": str(library)},
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
 
 
 class TestTerminal:

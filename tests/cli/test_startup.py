@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,20 +104,111 @@ def test_asking_about_the_program_needs_no_library(words: list[str], own_home: P
     assert list(own_home.iterdir()) == []
 
 
-#: Ctrl-C in the midst of what takes longest to load.
-INTERRUPTED_WHILE_LOADING = """
-import sys
-class Interrupt:
+#: Run the command line, and send a signal to itself at that call of a function, counted from `main` on.
+INTERRUPTED_AT_A_CALL = """
+import os, sys
+number, at = int(sys.argv[1]), int(sys.argv[2])
+sys.argv = ["mlib", *sys.argv[3:]]
+from mlib.__main__ import main
+calls = 0
+def count(frame, event, argument):
+    global calls
+    calls += 1
+    if calls == at:
+        sys.setprofile(None)
+        os.kill(os.getpid(), number)
+sys.setprofile(count)
+try:
+    main()
+finally:
+    if calls < at:
+        os._exit(99)
+"""
+SIGNALS = [pytest.param(signal.SIGINT, 130, id="Ctrl-C"), pytest.param(signal.SIGTERM, 143, id="SIGTERM")]
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_while_the_program_loads_is_no_traceback_and_no_fault(
+    library: Library, number: int, code: int
+) -> None:
+    """At many moments between the first line and the last, whatever is being imported then."""
+    put_model(library)
+    ended: dict[int, set[int]] = {}
+    for at in count(100, 4_000):
+        done = interrupted_at(at, number, "list", library=library.path)
+        if done.returncode == 99:
+            break
+        assert b"Traceback" not in done.stderr, (at, done.stderr.decode())
+        assert b"fault" not in done.stderr, (at, done.stderr.decode())
+        ended.setdefault(done.returncode, set()).add(at)
+    # A signal that comes when all is done changes nothing any more.
+    assert set(ended) <= {code, 0}
+    assert len(ended[code]) > 10
+    assert len(ended.get(0, ())) <= 1
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_that_python_would_drop_still_ends_the_command(number: int, code: int) -> None:
+    """In a weak reference's callback nothing can be raised: Python prints a traceback and goes on."""
+    script = f"""
+import os, sys, weakref
+class Gone: pass
+def slow(_):
+    os.kill(os.getpid(), {int(number)})
+    sum(range(10))
+class Finder:
     def find_spec(self, name, *rest):
-        if name == "typer":
-            raise KeyboardInterrupt
-sys.meta_path.insert(0, Interrupt())
+        if name == "mlib.cli.commands.help_":
+            gone = Gone()
+            self.kept = weakref.ref(gone, slow)
+            del gone
+            for _ in range(100_000_000):
+                pass
+sys.meta_path.insert(0, Finder())
+sys.argv = ["mlib", "help", "query"]
 from mlib.__main__ import main
 main()
 """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert done.stderr == b"interrupted: all that was finished is kept\n"
 
 
-def test_ctrl_c_while_the_program_loads_is_no_traceback() -> None:
-    command = [sys.executable, "-c", INTERRUPTED_WHILE_LOADING]
-    done = subprocess.run(command, capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_of_which_python_makes_another_error_keeps_its_exit_code(number: int, code: int) -> None:
+    script = f"""
+import os, sys
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == "mlib.cli.commands.help_":
+            try:
+                os.kill(os.getpid(), {int(number)})
+                sum(range(10))
+            except BaseException as error:
+                raise RuntimeError("Error calling __set_name__") from error
+sys.meta_path.insert(0, Finder())
+sys.argv = ["mlib", "help", "query"]
+from mlib.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert done.stderr == b"interrupted: all that was finished is kept\n"
+
+
+def interrupted_at(at: int, number: int, *words: str, library: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            INTERRUPTED_AT_A_CALL,
+            str(int(number)),
+            str(at),
+            "--library",
+            library,
+            *words,
+        ],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from itertools import takewhile
 from typing import Annotated, NoReturn
@@ -12,14 +11,15 @@ from typing import Annotated, NoReturn
 import typer
 
 from mlib import __version__
-from mlib.cli import output
+from mlib.cli import output, signals
 from mlib.cli.exit_codes import INTERRUPTED, TERMINATED
-from mlib.cli.options import LibraryOption, Settings
+from mlib.cli.options import LibraryOption, Settings, last_opened
 from mlib.cli.subcommands import Subcommands
 from mlib.core.errors import MlibError, Terminated, WrongUsage
 
 #: How a shell asks what a line may become; the line, up to where the cursor is, stands behind it.
 COMPLETE = "--complete-line"
+_KEPT = "interrupted: all that was finished is kept"
 
 app = typer.Typer(
     name="mlib",
@@ -88,6 +88,7 @@ def settings(
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     code = run(sys.argv[1:])
+    signals.listen_no_more()
     output.finish()
     # Nothing of what was loaded is garbage: looking for some at exit would take 10 ms.
     gc.freeze()
@@ -103,20 +104,45 @@ def run(arguments: list[str]) -> int:
         return 0
     as_json = "--json" in takewhile(lambda argument: argument != "--", arguments)
     output.prepare()
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.listen()
+    last_opened()
     try:
         code = app(args=arguments, prog_name="mlib", standalone_mode=False)
         output.flush()
         if code in (INTERRUPTED, TERMINATED):
-            output.note("interrupted: all that was finished is kept")
+            output.note(_KEPT)
         return code if isinstance(code, int) else 0
     except MlibError as error:
         return _failed(error, as_json=as_json)
+    except SystemExit:  # how Typer leaves when nobody reads its help any more
+        output.abandon()
+        return 0
     except (KeyboardInterrupt, Terminated) as interruption:
-        output.note("interrupted: all that was finished is kept")
+        output.note(_KEPT)
         return INTERRUPTED if isinstance(interruption, KeyboardInterrupt) else TERMINATED
     except Exception as error:  # noqa: BLE001 - a user gets a line, never a traceback
-        return _failed(_explained(error), as_json=as_json)
+        return _ended(error, as_json=as_json)
+
+
+def _ended(error: Exception, *, as_json: bool) -> int:
+    """The exit code where something broke, or where Python made another error of an interruption.
+
+    That happens to one that comes in `__set_name__`, or in a function that C code calls.
+    """
+    interrupted = signals.exit_code()
+    if interrupted is not None:
+        output.note(_KEPT)
+        return interrupted
+    path = last_opened()
+    if path is not None:
+        from mlib.db.faults import damage_behind
+
+        # A value that was read from a damaged library may break what is made of it afterwards.
+        damaged = damage_behind(error, path)
+        if damaged is not None:
+            damaged.__cause__ = error
+            return _failed(damaged, as_json=as_json)
+    return _failed(_explained(error), as_json=as_json)
 
 
 def _failed(error: MlibError, *, as_json: bool) -> int:
@@ -149,7 +175,3 @@ def _explained(error: Exception) -> MlibError:
     )
     fault.__cause__ = error
     return fault
-
-
-def _terminate(_signal: int, _frame: object) -> NoReturn:
-    raise Terminated

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: The largest number that SQLite takes.
 MOST = 2**63 - 1
+_opened: list[str] = []
 
 LibraryOption = Annotated[
     str | None,
@@ -63,7 +64,16 @@ def open_for(ctx: typer.Context, library: str | None, *, mode: Mode) -> Library:
     """The library that the options, MLIB_LIBRARY or the platform point to, opened."""
     from mlib.db.opening import open_library
 
-    return open_library(library_path(ctx, library), mode=mode)
+    path = library_path(ctx, library)
+    _opened.append(path)
+    return open_library(path, mode=mode)
+
+
+def last_opened() -> str | None:
+    """The library that this command opened; asked once, when it is over."""
+    path = _opened[-1] if _opened else None
+    _opened.clear()
+    return path
 
 
 def open_or_create(ctx: typer.Context, library: str | None, *, check: Callable[[Library], object]) -> Library:

@@ -7,8 +7,6 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from mlib.core import jsontext
 from mlib.core.text import exact, visible
 
@@ -19,10 +17,14 @@ if TYPE_CHECKING:
 
 #: Bytes of long output that are written at once.
 _PART = 1 << 18
+#: Whether the reader of standard output went away (`| head`), which is no error.
+_abandoned = False
 
 
 def prepare() -> None:
     """Make standard error able to say anything, whatever the locale."""
+    global _abandoned  # noqa: PLW0603 - standard output is one too
+    _abandoned = False
     reconfigure = getattr(sys.stderr, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -76,10 +78,15 @@ def write_json_lines(documents: Iterable[Any]) -> None:
 
 
 def write_bytes(parts: Iterable[bytes]) -> int:
-    """What a pipe or a file is to hold, a good many parts at a time; how many bytes it was."""
+    """What a pipe or a file is to hold, a good many parts at a time; how many bytes it was.
+
+    When the reader goes away the rest is not asked for, and the command goes on to its own exit code.
+    """
     waiting: list[bytes] = []
     size = total = 0
     for part in parts:
+        if _abandoned:
+            return total
         waiting.append(part)
         size += len(part)
         if size > _PART:
@@ -139,19 +146,30 @@ def finish() -> None:
                 _abandon(stream.fileno())
 
 
+def abandon() -> None:
+    """Write nothing more to standard output: nobody reads it."""
+    global _abandoned  # noqa: PLW0603
+    _abandoned = True
+    _abandon(1)
+
+
+def is_abandoned() -> bool:
+    """Whether the reader of standard output went away before the end."""
+    return _abandoned
+
+
 def _json(document: Any) -> str:
     return jsontext.tame(document)
 
 
 def _write(data: bytes) -> None:
-    if sys.stdout is None:
+    if sys.stdout is None or _abandoned:
         return
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        _abandon(1)  # the reader went away (`| head`), which is no error
-        raise typer.Exit from None
+        abandon()
 
 
 def _abandon(descriptor: int) -> None:

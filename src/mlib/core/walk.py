@@ -279,7 +279,7 @@ def _leads_outside(path: str, real_roots: Sequence[str]) -> bool:
 def topmost_missing(path: str) -> str | None:
     """The highest directory on the way to `path` that is not there; None if `path` is."""
     missing = None
-    while not os.path.lexists(path):
+    while path and not os.path.lexists(path):  # one that is not absolute is nowhere
         missing, path = path, os.path.dirname(path)
     return missing
 

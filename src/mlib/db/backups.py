@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sqlite3
 import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from mlib.core.disk.entries import Directory, unlink_own
-from mlib.core.disk.writing import failed, placed_new, placed_over
+from mlib.core.disk.writing import placed_new, placed_over
 from mlib.core.errors import MlibError
 from mlib.db.connections import backup_directory, backups, connect
-from mlib.db.faults import explained
+from mlib.db.faults import FAILURES, bad_copy, copy_failed
 
 if TYPE_CHECKING:
     from mlib.core.models import Stat
@@ -54,8 +52,12 @@ def _make(path: str, beginning: str, reason: str) -> str:
             with placed_new(final) as partial:
                 try:
                     _copy(path, partial)
-                except sqlite3.Error as error:
-                    raise explained(error, partial) from error
+                except FAILURES as error:
+                    why = copy_failed(error, path, to=partial)
+                    if why.code == "cannot_write":
+                        directory = os.path.dirname(final)
+                        why = MlibError("backup_failed", f"cannot back up to {directory}: {error}")
+                    raise why from error
         except MlibError as error:
             if isinstance(error.__cause__, OSError) and error.code != "file_exists":
                 raise error.__cause__ from None
@@ -87,10 +89,8 @@ def copy_to(path: str, to: str, *, replaces: Stat | None) -> None:
     with placed_new(to) if replaces is None else placed_over(to, was=replaces) as partial:
         try:
             _copy(path, partial)
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
-                raise failed(to, OSError(errno.ENOSPC, "full")) from error  # not the library's own disk
-            raise explained(error, path) from error
+        except FAILURES as error:
+            raise copy_failed(error, path, to=to) from error
 
 
 def _is_by_hand(backup: str) -> bool:
@@ -101,7 +101,7 @@ def _copy(path: str, to: str) -> None:
     with closing(connect(path, "ro")) as source, closing(connect(to, "rw")) as target:
         source.backup(target)
         if target.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise MlibError("library_corrupt", f"the library is damaged, no backup was made: {path}")
+            raise bad_copy(path, to=to)
 
 
 def _stamp() -> str:

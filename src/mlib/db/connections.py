@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from typing import Literal
 from urllib.parse import quote
 
 #: How long a command waits for another one's write to end.
 BUSY_SECONDS = 30.0
+#: What SQLite keeps beside a database.
+BESIDE = ("-journal", "-wal", "-shm")
 
 
 def connect(path: str, access: Literal["ro", "rw", "glance"]) -> sqlite3.Connection:
@@ -20,6 +23,21 @@ def connect(path: str, access: Literal["ro", "rw", "glance"]) -> sqlite3.Connect
     options = "mode=ro&immutable=1" if access == "glance" else f"mode={access}"
     uri = f"file:{quote(os.fsencode(path))}?{options}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
+
+
+def strange_beside(path: str) -> list[str]:
+    """What has a name that SQLite gives to its own files beside the one at `path`, and is no file.
+
+    SQLite would wait for ever for a pipe, and cannot use a folder.
+    """
+    return [beside for suffix in BESIDE if _is_strange(beside := path + suffix)]
+
+
+def _is_strange(path: str) -> bool:
+    try:
+        return not stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def backup_directory(path: str) -> str:

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from mlib.core.errors import LibraryBusy, MlibError, NotFound
-from mlib.db.connections import BUSY_SECONDS, backup_directory, backups
+from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
+from mlib.db.connections import BUSY_SECONDS, backup_directory, backups, connect, strange_beside
 
 if TYPE_CHECKING:
-    import sqlite3
+    from collections.abc import Sequence
+
+    from mlib.db.schema import Difference
+
+#: What the sqlite3 module raises at a damaged file. Not only its own errors: SQLite's message may quote bytes
+#: that are not UTF-8, and a length may be beyond all memory.
+FAILURES = (sqlite3.Error, UnicodeError, OverflowError, MemoryError)
+#: What a value that nobody wrote so makes the rest of the program raise.
+_CONSEQUENCES = (
+    *FAILURES,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
-def explained(error: sqlite3.Error, path: str) -> MlibError:
-    """The MlibError for an error of SQLite on the library at `path`."""
-    name = getattr(error, "sqlite_errorname", None) or ""
+def explained(error: Exception, path: str) -> MlibError:
+    """The MlibError for one of FAILURES on the library at `path`."""
+    name = _name(error)
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode to UTF-8"):
+        return corrupt(path, "text in it is not UTF-8")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         message = f"the library is locked by another program for over {BUSY_SECONDS:.0f} s: {path}"
         return LibraryBusy("library_busy", message, hint="try again when the other mlib has ended")
     # The first match wins: SQLITE_IOERR_WRITE is what a file size limit gives, its kin are the hardware.
     meanings = {
-        ("SQLITE_NOTADB", "SQLITE_CORRUPT"): ("library_corrupt", "is damaged or not SQLite", _restore_hint),
+        ("SQLITE_NOTADB", "SQLITE_CORRUPT"): ("library_corrupt", "is damaged or not SQLite", restore_hint),
         ("SQLITE_FULL", "SQLITE_IOERR_WRITE"): (
             "disk_full",
             "cannot grow, the disk or quota is full",
@@ -28,12 +51,48 @@ def explained(error: sqlite3.Error, path: str) -> MlibError:
         ),
         ("SQLITE_READONLY", "SQLITE_PERM"): ("library_read_only", "cannot be written", _permission_hint),
         ("SQLITE_CANTOPEN",): ("library_unreadable", "cannot be opened", _permission_hint),
-        ("SQLITE_IOERR",): ("library_io_error", f"cannot be read or written ({name})", _restore_hint),
+        ("SQLITE_IOERR",): ("library_io_error", f"cannot be read or written ({name})", _disk_hint),
     }
     for beginnings, (code, trouble, hint) in meanings.items():
         if name.startswith(beginnings):
             return MlibError(code, f"the library {trouble}: {path}", hint=hint(path))
     return MlibError("library_error", f"the library answers: {error} ({path})")
+
+
+def corrupt(path: str, why: str) -> MlibError:
+    """The MlibError for a library that can be opened, but not be read as a whole."""
+    said = " ".join(why.split())[:200]
+    return MlibError("library_corrupt", f"the library is damaged ({said}): {path}", hint=restore_hint(path))
+
+
+def damage_behind(error: BaseException, path: str) -> MlibError | None:
+    """The MlibError for what broke while the library at `path` was in use, if damage to it may be the cause.
+
+    A value that is not what was written may break anything that is done with it: only then, and if it is
+    no error in words already, the whole file is looked through.
+    """
+    if isinstance(error, MlibError):
+        if error.code != "library_error":
+            return None
+    elif not isinstance(error, _CONSEQUENCES):
+        return None
+    from mlib.db.health import first_damage
+
+    with suppress(MlibError):
+        found = first_damage(path)
+        return None if found is None else corrupt(path, found)
+    return None
+
+
+def altered(wrong: Sequence[Difference], path: str) -> Refused:
+    """The error where a library's tables, indexes, triggers and views are not those that mlib makes."""
+    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    hint = restore_hint(path)
+    if all(each.is_extra and each.type != "table" for each in wrong):
+        from mlib.core.shell import library_option
+
+        hint = f"`mlib doctor --fix {library_option(path)}` removes it; {hint}"
+    return Refused("library_altered", f"{wrong[0]}{more}: {path}", hint=hint)
 
 
 def no_library(path: str) -> NotFound:
@@ -44,7 +103,7 @@ def no_library(path: str) -> NotFound:
         hint = "`mlib scan --comfyui DIR` makes one"
         return NotFound("no_library", f"there is no library yet: {path}", hint=hint)
     kept = os.path.join(backup_directory(path), os.path.basename(path) + ".*.bak")
-    restore = "none of its backups is good" if newest_good(path) is None else _restore_hint(path)
+    restore = "none of its backups is good" if newest_good(path) is None else restore_hint(path)
     hint = f"{restore}; to start a new one, move {kept} elsewhere"
     return NotFound("no_library", f"the library is gone: {path}", hint=hint)
 
@@ -58,10 +117,19 @@ def expect_none_before(path: str) -> None:
         raise no_library(path)
 
 
-def copy_failed(error: sqlite3.Error, path: str) -> MlibError:
+def expect_nothing_strange(path: str) -> None:
+    """Raise MlibError (`library_unreadable`) where something other than a file has a journal's name."""
+    for beside in strange_beside(os.path.realpath(path)):
+        raise MlibError(
+            "library_unreadable",
+            f"the library cannot be opened while this, which is not a file, is beside it: {beside}",
+            hint="move it elsewhere, or let `mlib restore` do it",
+        )
+
+
+def snapshot_failed(error: sqlite3.Error, path: str) -> MlibError:
     """The MlibError for an error while the library at `path` was copied to a temporary file."""
-    name = getattr(error, "sqlite_errorname", None) or ""
-    if not name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_CANTOPEN", "SQLITE_READONLY")):
+    if not _is_full(error) and not _is_sound(path):
         return explained(error, path)
     return MlibError(
         "no_temporary_copy",
@@ -70,14 +138,67 @@ def copy_failed(error: sqlite3.Error, path: str) -> MlibError:
     )
 
 
-def _restore_hint(path: str) -> str:
+def copy_failed(error: Exception, path: str, *, to: str) -> MlibError:
+    """The MlibError for one of FAILURES while the library at `path` was copied to the file `to`.
+
+    SQLite does not say at which of the two: it is at the library only if that cannot be read by itself.
+    """
+    from mlib.core.disk.writing import failed
+
+    if _is_full(error):
+        return failed(to, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    if _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or not _is_sound(path):
+        return explained(error, path)
+    return failed(to, OSError(errno.EIO, str(error)))
+
+
+def bad_copy(path: str, *, to: str) -> MlibError:
+    """The MlibError where a copy of the library at `path` is not sound."""
+    if _is_sound(path):
+        return MlibError(
+            "cannot_write",
+            f"what was written to {to} is not what is read from it",
+            hint="the library is sound: write to another disk",
+        )
+    return corrupt(path, "no copy of it is sound, and none was kept")
+
+
+def restore_hint(path: str) -> str:
+    """What there is to do about a damaged library. That it may be left behind is said of no other."""
     from mlib.core.shell import library_option
     from mlib.db.restoring import newest_good
 
     good = newest_good(path)
-    if good is None:
-        return "no good backup of it is known; move the file aside to start a new library"
-    return f"its newest good backup is {good}: mlib restore --latest {library_option(path)}"
+    if good is not None:
+        return f"its newest good backup is {good}: mlib restore --latest {library_option(path)}"
+    hint = "no good backup of it is known; `sqlite3 FILE .recover` saves what can still be read"
+    return hint if _opens(path) else f"{hint}; with the file moved elsewhere, mlib scan starts a new library"
+
+
+def _disk_hint(path: str) -> str:
+    return f"look at its disk first (`dmesg` tells); {restore_hint(path)}"
+
+
+def _is_full(error: Exception) -> bool:
+    return _name(error).startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE"))
+
+
+def _name(error: Exception) -> str:
+    return getattr(error, "sqlite_errorname", None) or ""
+
+
+def _opens(path: str) -> bool:
+    """Whether SQLite knows what tables are in the file."""
+    with suppress(*FAILURES), closing(connect(path, "ro")) as connection:
+        return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    return False
+
+
+def _is_sound(path: str) -> bool:
+    """Whether every page of the library can be read and is as it should be."""
+    with suppress(*FAILURES), closing(connect(path, "ro")) as connection:
+        return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+    return False
 
 
 def _space_hint(_path: str) -> str:

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlib.core import jsontext
 from mlib.db.connections import connect
-from mlib.db.faults import explained
+from mlib.db.faults import FAILURES, expect_nothing_strange, explained
 from mlib.db.library import Library
 from mlib.db.rows import path_of
-from mlib.db.schema import APPLICATION_ID, MIGRATION_SET, STEP_NAMES
+from mlib.db.schema import APPLICATION_ID, MIGRATION_SET, STEP_NAMES, applied_steps, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from mlib.db.schema import Difference
 
 #: The version of SQLite that brought STRICT tables.
 OLDEST_SQLITE = (3, 37, 0)
 #: Of what is wrong no more is told than this.
 _MOST = 20
+#: Columns of JSON.
+_JSON = {
+    "model_meta": {"meta_json"},
+    "pending_import": {"meta_json"},
+    "contents": {"usage_json"},
+    "sidecars": {"sidecar_json"},
+    "changes": {"row_key", "before", "after"},
+}
+#: Sizes whose sum may be beyond what SQLite can count to.
+_NO_SIZE = f"size_bytes NOT BETWEEN 0 AND {1 << 60}"
+#: Stands for text that is not UTF-8, which it is not itself.
+_NOT_TEXT = "\udcff"
 #: Tables of facts about content, which lead nowhere once that is no model and waits no more.
 _FACTS = ("contents", "hashes", "headers", "findings", "given")
 _NOBODYS = (
@@ -57,9 +73,10 @@ def is_marked(path: str) -> bool:
 @contextmanager
 def opened(path: str) -> Iterator[Library]:
     """The file as it is: no step is applied, no setting changed. Raises MlibError where it cannot be."""
+    expect_nothing_strange(path)
     try:
         connection = connect(path, "rw")
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise explained(error, path) from error
     with closing(connection):
         yield Library(connection, path)
@@ -83,10 +100,85 @@ def _applied(library: Library) -> set[str]:
     return {name for (name,) in library.all(names, [MIGRATION_SET])}
 
 
-def damage(library: Library) -> list[str]:
-    """What SQLite finds wrong with the file; empty for a sound one."""
-    found = [text for (text,) in library.all(f"PRAGMA integrity_check({_MOST})")]
-    return [] if found == ["ok"] else found
+def damage(path: str) -> list[str]:
+    """What is wrong with the file, page by page and value by value; empty for a sound one.
+
+    Reads all of it. Raises MlibError where that cannot be done for another reason than damage.
+    """
+    found: list[str] = []
+    try:
+        with closing(connect(path, "rw")) as connection:
+            connection.text_factory = _text
+            checked = connection.execute(f"PRAGMA integrity_check({_MOST})").fetchall()
+            found += [str(text) for (text,) in checked if text != "ok"]
+            found += islice(_bad_values(connection), _MOST)
+    except FAILURES as error:
+        why = explained(error, path)
+        if why.code != "library_corrupt" and not found:
+            raise why from error
+        found.append(" ".join(str(error).split()))
+    return found
+
+
+def first_damage(path: str) -> str | None:
+    """The first thing wrong with the file: damage, or rows that lead nowhere. Raises as `damage`."""
+    for found in damage(path):
+        return found
+    with opened(path) as library:
+        for table in broken_links(library):
+            return f"rows of {table} lead nowhere"
+        if _count(library, f"files WHERE (size_bytes IS NULL) != (mtime_ns IS NULL) OR {_NO_SIZE}"):
+            return "files.size_bytes is not a size"
+    return None
+
+
+def altered(path: str) -> list[Difference]:
+    """How the tables, indexes, triggers and views of a library differ from those that its steps make.
+
+    Raises MlibError where they cannot be read.
+    """
+    try:
+        with closing(connect(path, "rw")) as connection:
+            return differences(connection, applied_steps(connection))
+    except FAILURES as error:
+        raise explained(error, path) from error
+
+
+def remove(library: Library, differences: Iterable[Difference]) -> None:
+    """Drop indexes, triggers and views that mlib did not make."""
+    with library.transaction():
+        for each in differences:
+            name = each.name.replace('"', '""')
+            library.execute(f'DROP {each.type} IF EXISTS "{name}"')
+
+
+def _bad_values(connection: sqlite3.Connection) -> Iterator[str]:
+    """Values that nobody can have written: text that is not UTF-8, and JSON that is not JSON."""
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE TABLE %'"
+    for (table,) in connection.execute(tables).fetchall():
+        if not table.isidentifier():
+            continue  # none of ours
+        rows = connection.execute(f"SELECT * FROM {table}")
+        names = [name for name, *_ in rows.description]
+        for row in rows:
+            if _NOT_TEXT in row:
+                yield f"{table}.{names[row.index(_NOT_TEXT)]} is not text"
+        for name in set(names) & _JSON.get(table, set()):
+            # SQLite's JSON knows no NaN and no Infinity, which ours does.
+            is_json = f"json_valid({name}) AND substr({name}, 1, 1) IN ('{{', '[')"
+            doubtful = f"SELECT {name} FROM {table} WHERE {name} IS NOT NULL AND NOT ({is_json})"
+            for (text,) in connection.execute(doubtful):
+                with suppress(jsontext.NotJson):
+                    if isinstance(jsontext.parse(str(text)), (dict, list)):
+                        continue
+                yield f"{table}.{name} is not JSON"
+
+
+def _text(stored: bytes) -> str:
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return _NOT_TEXT
 
 
 def broken_links(library: Library) -> dict[str, int]:

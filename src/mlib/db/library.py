@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlib.core.errors import MlibError
 from mlib.db.backups import make_backup
-from mlib.db.faults import copy_failed, explained
+from mlib.db.faults import damage_behind, explained, snapshot_failed
 from mlib.db.schema import APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Library:
         """Every row at once: a half-read cursor would keep all writers out."""
         try:
             return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise explained(error, self.path) from error
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
@@ -129,8 +129,12 @@ class Library:
     def __enter__(self) -> Library:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Close it. An error that damage to the file is behind becomes MlibError (`library_corrupt`)."""
         self.close()
+        damaged = damage_behind(error, self.path) if error is not None else None
+        if damaged is not None:
+            raise damaged from error
 
     @contextmanager
     def _locked(self, *, keep: bool) -> Iterator[None]:
@@ -163,7 +167,7 @@ class Library:
                     # In parts, with a word of Python between: Ctrl-C comes through there.
                     self._connection.backup(copy, pages=_PART, progress=lambda *_: None)
                 except sqlite3.Error as error:
-                    raise copy_failed(error, self.path) from error
+                    raise snapshot_failed(error, self.path) from error
         except BaseException:  # nobody else could close it
             copy.close()
             raise

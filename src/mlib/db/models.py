@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlib.core import jsontext
+from mlib.db.faults import corrupt
 from mlib.db.rows import MODEL_COLUMNS, model_of, model_row
 from mlib.db.writing import upsert
 
@@ -60,9 +62,18 @@ def put(library: Library, models: Iterable[Model]) -> None:
 
 
 def meta(library: Library, sha256: str) -> str | None:
-    """A model's free metadata as the JSON text that is kept."""
+    """A model's free metadata as the JSON text that is kept. Raises MlibError (`library_corrupt`)."""
     row = library.one("SELECT meta_json FROM model_meta WHERE sha256 = ?", [sha256])
-    return None if row is None else row[0]
+    return None if row is None else sound_json(library, row[0])
+
+
+def sound_json(library: Library, text: str | None) -> str | None:
+    """A kept JSON text, which is handed out as it is. Raises MlibError (`library_corrupt`) if it is none."""
+    try:
+        jsontext.parse(text or "{}")
+    except (jsontext.NotJson, TypeError) as error:
+        raise corrupt(library.path, "metadata in it is not JSON") from error
+    return text
 
 
 def put_meta(library: Library, sha256: str, meta_json: str | None) -> None:

@@ -10,9 +10,17 @@ from typing import Literal
 
 from mlib.core.errors import MlibError, Refused
 from mlib.db.connections import connect
-from mlib.db.faults import expect_none_before, explained, no_library
+from mlib.db.faults import (
+    FAILURES,
+    altered,
+    expect_none_before,
+    expect_nothing_strange,
+    explained,
+    no_library,
+    restore_hint,
+)
 from mlib.db.library import Library
-from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, migrations
+from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, differences, migrations
 
 #: `read` and `write` want a library that exists, `create` makes one, `rehearse` reads one or makes none.
 Mode = Literal["read", "write", "create", "rehearse"]
@@ -22,7 +30,7 @@ def open_library(path: str, *, mode: Mode) -> Library:
     """Open the library at `path`, bringing its tables up to date first.
 
     None is made where backups tell of one that is gone. Raises NotFound (`no_library`), Refused
-    (`library_too_new`), LibraryBusy, MlibError (`not_a_library`, `library_corrupt`, ...).
+    (`library_too_new`, `library_altered`), LibraryBusy, MlibError (`not_a_library`, `library_corrupt`, ...).
     """
     path = os.path.abspath(path)
     exists = _is_library_file(path)
@@ -34,11 +42,12 @@ def open_library(path: str, *, mode: Mode) -> Library:
         raise no_library(path)
     if not exists:
         _create(path)
+    expect_nothing_strange(path)
     try:
-        with suppress(sqlite3.Error), closing(connect(path, "glance")) as glance:
+        with suppress(*FAILURES), closing(connect(path, "glance")) as glance:
             _refuse_stranger(glance, path)
         connection = connect(path, "rw")
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise explained(error, path) from error
     library = Library(connection, path)
     try:
@@ -66,12 +75,14 @@ def _prepare(library: Library, connection: sqlite3.Connection, *, read_only: boo
         if not read_only or not applied.issuperset(STEP_NAMES):
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute("PRAGMA synchronous = FULL")
-        if not applied.issuperset(STEP_NAMES):
+        if applied.issuperset(STEP_NAMES):
+            _refuse_altered(connection, path)
+        else:
             _migrate(library, connection)
         connection.execute("PRAGMA foreign_keys = ON")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise explained(error, path) from error
 
 
@@ -86,7 +97,12 @@ def _migrate(library: Library, connection: sqlite3.Connection) -> None:
             library.backup("before-upgrade")
         migrations().apply(library.database)
         if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-            raise MlibError("library_corrupt", f"the library holds rows that lead nowhere: {library.path}")
+            raise MlibError(
+                "library_corrupt",
+                f"the library holds rows that lead nowhere: {library.path}",
+                hint=restore_hint(library.path),
+            )
+        _refuse_altered(connection, library.path)
 
 
 def _refuse_stranger(connection: sqlite3.Connection, path: str) -> None:
@@ -106,6 +122,13 @@ def _refuse_newer(applied: set[str], path: str) -> None:
             f"the library was made by a newer mlib ({unknown[-1]}) and is left untouched: {path}",
             hint="upgrade mlib, or use another library with --library",
         )
+
+
+def _refuse_altered(connection: sqlite3.Connection, path: str) -> None:
+    """Tell a library with triggers or views of a stranger: they would change what nobody asked to change."""
+    wrong = differences(connection, STEP_NAMES)
+    if wrong:
+        raise altered(wrong, path)
 
 
 def _is_library_file(path: str) -> bool:

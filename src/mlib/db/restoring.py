@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sqlite3
 import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,23 +16,24 @@ from mlib.core.disk.entries import (
     link_new,
     make_temporary,
     remove_own,
+    rename_new,
     rename_reserved,
     replace,
     unlink_own,
 )
 from mlib.core.disk.writing import changed_since, failed, looked_at, placed_new
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
-from mlib.db.connections import backup_directory, backups, connect
-from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps
+from mlib.db.connections import BESIDE, backup_directory, backups, connect, strange_beside
+from mlib.db.faults import FAILURES
+from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, differences
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
 
     from mlib.core.models import Stat
 
 _NAME = re.compile(r"\.(\d{8}T\d{6}\.\d{6}Z)\.(.+)\.bak")
-#: What SQLite keeps beside a database.
-_BESIDE = ("-journal", "-wal", "-shm")
 
 
 class Backup(NamedTuple):
@@ -95,7 +95,7 @@ def check(path: str) -> None:
     try:
         with closing(connect(path, "ro")) as copy:
             _check(copy, path)
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise _bad(path, str(error)) from error
 
 
@@ -134,6 +134,7 @@ def restore(path: str, backup: str) -> Restored:
     check_place(path, backup)
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        _set_aside_what_is_no_file(path)
         kept = _put(backup, path)
     except OSError as error:
         raise failed(path, error) from error
@@ -185,6 +186,9 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise _bad(path, found)
+    wrong = differences(connection, applied)
+    if wrong:
+        raise _bad(path, str(wrong[0]))
 
 
 def _bad(path: str, reason: str) -> MlibError:
@@ -197,7 +201,7 @@ def _copy(backup: str, fresh: str) -> None:
         with closing(connect(backup, "ro")) as source, closing(connect(fresh, "rw")) as target:
             source.backup(target)
             _check(target, fresh)
-    except sqlite3.Error as error:
+    except FAILURES as error:
         if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
             raise MlibError("disk_full", f"the disk or quota is full: {fresh}") from error
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_IOERR"):
@@ -220,7 +224,7 @@ def _held(path: str) -> Iterator[tuple[int, int] | None]:
         return
     try:
         connection = connect(path, "rw")
-    except sqlite3.Error:
+    except FAILURES:
         yield before
         return
     try:
@@ -228,7 +232,7 @@ def _held(path: str) -> Iterator[tuple[int, int] | None]:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
+        except FAILURES as error:
             if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
                 raise LibraryBusy(
                     "library_busy",
@@ -247,7 +251,7 @@ def _identity(was: Stat | None) -> tuple[int, int] | None:
 def _keep(directory: Directory, name: str) -> str:
     """Give what is there a second name, and its journals with it; the name."""
     kept = _second_name(directory, name, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-    for suffix in _BESIDE:
+    for suffix in BESIDE:
         if directory.has(name + suffix) and directory.stat(name + suffix).st_size:
             _link_or_copy(directory, name + suffix, kept + suffix)
     directory.sync()
@@ -281,11 +285,20 @@ def _link_or_copy(directory: Directory, name: str, kept: str) -> None:
             shutil.copyfileobj(source, target)
 
 
+def _set_aside_what_is_no_file(path: str) -> None:
+    """A link that leads round in a circle, and what is not a file but has a journal's name."""
+    folder, name = os.path.split(path)
+    with Directory(folder) as directory:
+        for other in ([path] if os.path.islink(path) else []) + strange_beside(path):
+            suffix = other.removeprefix(path)
+            rename_new(directory, name + suffix, directory, f"{name}.{time.time_ns()}.replaced{suffix}")
+
+
 def _set_aside_what_is_beside(path: str) -> None:
     """A journal without its library would be played back into the next one; one that is empty is none."""
     folder, name = os.path.split(path)
     with Directory(folder) as directory:
-        for suffix in _BESIDE:
+        for suffix in BESIDE:
             if directory.has(name + suffix) and directory.stat(name + suffix).st_size:
                 aside = f"{name}.{time.time_ns()}.replaced{suffix}"
                 rename_reserved(directory, name + suffix, directory, aside)
@@ -293,7 +306,7 @@ def _set_aside_what_is_beside(path: str) -> None:
 
 
 def _remove_what_is_beside(directory: Directory, name: str) -> None:
-    for suffix in _BESIDE:
+    for suffix in BESIDE:
         with suppress(FileNotFoundError):
             unlink_own(directory, name + suffix)
     directory.sync()  # or a journal could come back with the power, and be played into another library

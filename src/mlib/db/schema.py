@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
+from contextlib import closing, suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    import sqlite3
+    from collections.abc import Iterable
 
     from sqlite_utils import Database, Migrations
 
@@ -275,6 +278,32 @@ STEPS = (
 )
 #: What a library must have applied, and all that this version understands.
 STEP_NAMES = tuple(step.__name__ for step in STEPS)
+#: The digest of the schema that all steps make (`digest`), so that opening a library makes none to compare
+#: with. Where it is wrong everything works, slowly; a test says what it must be.
+SCHEMA_DIGEST = "fc79132d253ce81754a21588d7c08adc582b557c53e3e7e21c2ccbc25996c47a"
+#: What sqlite-utils makes to remember the steps, and SQLite for AUTOINCREMENT and ANALYZE: their wording is
+#: not ours.
+_NOT_OURS = {
+    "_sqlite_migrations": "CREATE TABLE ",
+    "idx__sqlite_migrations_migration_set_name": "CREATE UNIQUE INDEX ",
+    "sqlite_sequence": "CREATE TABLE ",
+    "sqlite_stat1": "CREATE TABLE ",
+    "sqlite_stat4": "CREATE TABLE ",
+}
+
+
+class Difference(NamedTuple):
+    """A table, index, trigger or view that is not as the steps make it; `is_extra` where they make none."""
+
+    type: str
+    name: str
+    table: str
+    what: str
+    is_extra: bool
+
+    def __str__(self) -> str:
+        on = f" on {self.table}" if self.table != self.name else ""
+        return f"the {self.type} {self.name}{on} {self.what}"
 
 
 def migrations() -> Migrations:
@@ -294,3 +323,59 @@ def applied_steps(connection: sqlite3.Connection) -> set[str]:
         return set()
     names = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
     return {name for (name,) in connection.execute(names, [MIGRATION_SET]).fetchall()}
+
+
+def schema_of(connection: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, str]]:
+    """What a library consists of: (type, name) to (table, SQL). Raises sqlite3.Error and UnicodeError."""
+    rows = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master").fetchall()
+    return {
+        (kind, name): (table, " ".join(sql.split()))
+        for kind, name, table, sql in rows
+        if not (name in _NOT_OURS and sql.startswith(_NOT_OURS[name]))
+        and not (kind == "index" and not sql)  # of a UNIQUE or PRIMARY KEY: the table's SQL says so
+    }
+
+
+def digest(schema: dict[tuple[str, str], tuple[str, str]]) -> str:
+    """The SHA-256 of a schema, in hex digits."""
+    lines = sorted("\0".join((*key, *value)) for key, value in schema.items())
+    return str(_sha256()("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest())
+
+
+def differences(connection: sqlite3.Connection, applied: Iterable[str]) -> list[Difference]:
+    """How a library that has seen the steps `applied` differs from what they make; empty if it does not.
+
+    Cheap where all were applied and nothing differs. Raises as `schema_of` does.
+    """
+    found = schema_of(connection)
+    applied = set(applied)
+    if applied.issuperset(STEP_NAMES) and digest(found) == SCHEMA_DIGEST:
+        return []
+    expected = _made_by(applied)
+    wrong = [
+        Difference(*key, found[key][0], "was not made by mlib" if extra else "is not as mlib makes it", extra)
+        for key in sorted(found)
+        if (extra := key not in expected) or found[key] != expected[key]
+    ]
+    return wrong + [
+        Difference(*key, expected[key][0], "is missing", False) for key in sorted(expected.keys() - found)
+    ]
+
+
+def _made_by(applied: set[str]) -> dict[tuple[str, str], tuple[str, str]]:
+    from sqlite_utils import Database
+
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        database = Database(connection, execute_plugins=False)
+        for step in STEPS:
+            if step.__name__ in applied:
+                step(database)
+        return schema_of(connection)
+
+
+def _sha256() -> Any:
+    # `hashlib` loads OpenSSL, 2 ms for each command: as in CPython's random.py, the lean module first.
+    for name in ("_sha2", "_sha256"):
+        with suppress(ImportError):
+            return import_module(name).sha256
+    return import_module("hashlib").sha256

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
 from mlib.core.errors import MlibError, NotFound, Terminated
+from mlib.db.faults import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -27,8 +28,6 @@ _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _CHUNK = 1024 * 1024
 # Virtual machine steps between two looks at the clock.
 _STEPS = 200
-# The sqlite3 module raises more than its own errors: for messages that are no UTF-8, or for want of memory.
-_FAILURES = (sqlite3.Error, UnicodeError, OverflowError, MemoryError)
 _SETTINGS = (
     "PRAGMA trusted_schema=OFF",
     "PRAGMA cell_size_check=ON",
@@ -89,7 +88,7 @@ def open_untrusted(path: str, *, deadline_seconds: float) -> Iterator[sqlite3.Co
                 if not beside:
                     _refuse_cut_short(path, db, before[0])
                 yield db
-        except (MlibError, *_FAILURES) as error:
+        except (MlibError, *FAILURES) as error:
             if stops:
                 raise stops[0] from None
             if not beside and _fingerprint(real) != before:

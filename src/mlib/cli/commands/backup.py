@@ -12,7 +12,7 @@ from mlib.cli import output
 from mlib.cli.confirming import YesOption, confirm
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, library_path, open_for
 from mlib.core import times
-from mlib.core.errors import WrongUsage
+from mlib.core.errors import MlibError, WrongUsage
 
 
 def backup(
@@ -49,7 +49,10 @@ def backup(
             if dry_run:
                 output.note("would back up into standard output")
             else:
-                output.note(f"backed up: {fmt.size(output.write_bytes(backed_up(opened)))}, checked")
+                written = output.write_bytes(backed_up(opened))
+                if output.is_abandoned():
+                    raise MlibError("output_failed", "the backup is not whole: its reader went away")
+                output.note(f"backed up: {fmt.size(written)}, checked")
         return
     made = None
     with open_for(ctx, library, mode="read") as opened:

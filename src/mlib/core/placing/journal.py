@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import stat
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from mlib.core import times
 from mlib.core.disk.entries import HALF_MOVED
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
 
 #: How much of the end of a journal is looked at for what was cut off.
 _TAIL = 4 << 20
+#: No line of ours is longer: a model of 10,000 files would have one of a quarter of it.
+_LONGEST = 16 << 20
+#: What an entry is called: when in nanoseconds, in hex, and what tells runs apart.
+_ID = re.compile("[0-9a-f]{1,16}-[0-9a-zA-Z_]{1,64}")
+_STATES = ("begun", "done", "undone", "half")
+#: How every line of ours begins; the rest of one may be lost with the power.
+_BEGINNING = b'{"id": "'
 
 
 class Deed(NamedTuple):
@@ -30,6 +39,16 @@ class Deed(NamedTuple):
     sha256: str
     moves: tuple[tuple[str, str], ...]
     others: int = 0
+
+
+class _Entry(NamedTuple):
+    """A line of a journal: what begins, or how it ended; `moves` of an end are to the trash."""
+
+    id: str
+    state: str
+    command: str
+    sha256: str
+    moves: tuple[tuple[str, str], ...]
 
 
 def journal_path(library_path: str) -> str:
@@ -69,12 +88,11 @@ def cut_off(library_path: str) -> set[tuple[str, str]]:
     """The moves (from, to) that may have been done in part, and not been done since."""
     open_: dict[str, set[tuple[str, str]]] = {}
     for entry in _tail(journal_path(library_path)):
-        identifier, state = str(entry.get("id")), entry.get("state")
-        if state == "begun":
-            open_[identifier] = {(move["from"], move["to"]) for move in entry["moves"]}
-        elif state != "half":
-            ended = open_.pop(identifier, set())
-            if state == "done":
+        if entry.state == "begun":
+            open_[entry.id] = set(entry.moves)
+        elif entry.state != "half":
+            ended = open_.pop(entry.id, set())
+            if entry.state == "done":
                 open_ = {key: moves - ended for key, moves in open_.items()}
     return set().union(*open_.values())
 
@@ -83,37 +101,55 @@ def gone_to_trash(library_path: str) -> dict[str, str]:
     """Where what was moved to the trash was put, by the path that it had; the last time counts."""
     found: dict[str, str] = {}
     for entry in _tail(journal_path(library_path)):
-        trashed = entry.get("trashed") if entry.get("state") == "done" else None
-        for each in trashed if isinstance(trashed, list) else ():
-            with suppress(KeyError, TypeError):
-                found[each["from"]] = each["to"]
+        if entry.state == "done":  # only what went to the trash has moves at its end
+            found.update(entry.moves)
     return found
 
 
 def last_deed(library_path: str) -> Deed | None:
     """The last that was done to files, at its end; `to` is where things lie now, in the trash too."""
-    begun: dict[str, dict[str, Any]] = {}
+    begun: dict[str, _Entry] = {}
     last = None
     run: tuple[str, str] | None = None
     others = 0
     for entry in _tail(journal_path(library_path)):
-        identifier = str(entry.get("id"))
-        if entry.get("state") == "begun":
-            begun[identifier] = entry
-        elif entry.get("state") == "done" and identifier in begun:
-            last = begun[identifier], entry
-            this = identifier.partition("-")[2], str(last[0].get("command"))
+        if entry.state == "begun":
+            begun[entry.id] = entry
+        elif entry.state == "done" and entry.id in begun:
+            last = begun[entry.id], entry
+            this = entry.id.partition("-")[2], last[0].command
             others = others + 1 if this == run else 0
             run = this
     if last is None:
         return None
     beginning, end = last
+    nanoseconds = int(beginning.id.partition("-")[0], 16)
+    return Deed(
+        nanoseconds // 1_000_000, beginning.command, beginning.sha256, end.moves or beginning.moves, others
+    )
+
+
+def foreign_lines(library_path: str) -> list[int]:
+    """The numbers of the lines of a journal that are not understood, of all of it.
+
+    They are of a newer mlib, or of no mlib at all, and are passed over. What a line that was cut off left is
+    none of them.
+    """
+    found = []
     try:
-        moves = tuple((move["from"], move["to"]) for move in end.get("trashed") or beginning["moves"])
-        nanoseconds = int(beginning["id"].partition("-")[0], 16)
-        return Deed(nanoseconds // 1_000_000, beginning["command"], beginning["sha256"], moves, others)
-    except (KeyError, TypeError, ValueError):  # somebody else wrote into it
-        return None
+        with _opened(journal_path(library_path)) as file:
+            number = 0
+            while line := file.readline(_LONGEST):
+                number += 1
+                whole = line.endswith(b"\n")
+                while not whole and (rest := file.readline(_LONGEST)):
+                    whole = rest.endswith(b"\n")
+                    line = b"-"  # whatever it is, it is too long
+                if _entry_of(line) is None and not _is_cut_off(line.strip(b"\0 \r\n")):
+                    found.append(number)
+    except OSError:
+        return []
+    return found
 
 
 def _append(path: str, entry: Mapping[str, Any]) -> None:
@@ -137,17 +173,75 @@ def _append(path: str, entry: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _tail(path: str) -> Iterator[dict[str, Any]]:
+def _tail(path: str) -> Iterator[_Entry]:
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
-            lines = file.read().split(b"\n")
+            lines = file.read(_TAIL).split(b"\n")
     except OSError:
         return
     for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
+        entry = _entry_of(line)
+        if entry is not None:
             yield entry
+
+
+def _opened(path: str) -> BinaryIO:
+    """The journal for reading. Raises OSError where it is no file: to wait for a pipe would be for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"this is not a file: {path}")
+    return os.fdopen(descriptor, "rb")
+
+
+def _entry_of(line: bytes) -> _Entry | None:
+    """The entry that a line is; None for what no mlib wrote, or a newer one: nothing in it is relied on."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    identifier, state = found.get("id"), found.get("state")
+    if not (isinstance(identifier, str) and _ID.fullmatch(identifier) and state in _STATES):
+        return None
+    command, sha256 = found.get("command", ""), found.get("sha256", "")
+    moves = _moves(found.get("moves", []) if state == "begun" else found.get("trashed") or [])
+    if moves is None or not (isinstance(command, str) and isinstance(sha256, str)):
+        return None
+    if state == "begun" and not (command and sha256 and moves):
+        return None
+    return _Entry(identifier, state, command, sha256, moves)
+
+
+def _is_cut_off(line: bytes) -> bool:
+    """Whether a line is what is left of one of ours: its beginning, or nothing at all."""
+    if not line.startswith(_BEGINNING):
+        return _BEGINNING.startswith(line)
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _moves(found: object) -> tuple[tuple[str, str], ...] | None:
+    if not isinstance(found, list):
+        return None
+    moves: list[tuple[Any, Any]] = [
+        (each.get("from"), each.get("to")) for each in found if isinstance(each, dict)
+    ]
+    if len(moves) != len(found) or not all(_may_be_path(path) for pair in moves for path in pair):
+        return None
+    return tuple(moves)
+
+
+def _may_be_path(value: object) -> bool:
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return False
+    return bool(value)

@@ -171,7 +171,7 @@ def _pending_detail(library: Library, pending_id: int) -> Detail:
     return Detail(
         model=model,
         tags=entry.tags,
-        meta_json=entry.meta_json,
+        meta_json=models.sound_json(library, entry.meta_json),
         places=_places(library, [entry.observed] if entry.observed else []),
         content=content,
         findings=tuple(contents.findings(library, entry.sha256, staged_at=seen)) if entry.sha256 else (),

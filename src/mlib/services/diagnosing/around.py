@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.disk.leftovers import discard, leftovers
 from mlib.core.errors import MlibError
+from mlib.core.placing.journal import foreign_lines, journal_path
 from mlib.core.shell import library_option, quoted
 from mlib.core.storage import NETWORK, file_system
 from mlib.db import health, restoring
@@ -113,6 +114,20 @@ def _left_behind(path: str) -> Iterator[Leftover]:
     for directory in (os.path.dirname(path), backup_directory(path)):
         with suppress(OSError):
             yield from leftovers(directory, library=os.path.basename(path))
+
+
+def journal_of_files(path: str) -> Iterator[Check]:
+    """Lines in the journal of what was done to files that no mlib of this age wrote: they are passed over."""
+    place = journal_path(path)
+    numbers = foreign_lines(path)
+    if os.path.lexists(place) and not os.path.isfile(place):
+        yield Check("files_journal", "error", f"this is not a file: {place}", "move it aside")
+    elif numbers:
+        more = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
+        message = f"not of this mlib, and passed over: {place}, line {numbers[0]}{more}"
+        yield Check("files_journal", "warning", message, f"sed -n {numbers[0]}p {quoted(place)}")
+    else:
+        yield Check("files_journal", "ok", "every line of what was done to files is understood")
 
 
 def kept_backups(path: str) -> Iterator[Check]:

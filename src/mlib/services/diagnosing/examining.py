@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from mlib.core.errors import MlibError
 from mlib.db import health
 from mlib.db.faults import no_library
-from mlib.services.diagnosing.around import kept_backups, permissions, replaced, sqlite, storage, unfinished
-from mlib.services.diagnosing.checks import Diagnosis, broken
+from mlib.services.diagnosing.around import (
+    journal_of_files,
+    kept_backups,
+    permissions,
+    replaced,
+    sqlite,
+    storage,
+    unfinished,
+)
+from mlib.services.diagnosing.checks import Diagnosis, broken, restoring_command
 from mlib.services.diagnosing.within import inside
 
 
@@ -19,7 +28,14 @@ def examine(path: str, *, fix: bool = False) -> Diagnosis:
     LibraryBusy while another program keeps it from being read.
     """
     path = os.path.abspath(path)
-    if not os.path.lexists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise no_library(path) from None
+    except OSError as error:  # a link that leads round in a circle
+        message = f"the library cannot be opened: {error.strerror}: {path}"
+        raise MlibError("library_unreadable", message, hint=restoring_command(path)) from error
+    if stat.S_ISREG(status.st_mode) and not status.st_size:
         raise no_library(path)  # an empty file is what a library begins as
     diagnosis = Diagnosis(path)
     add = diagnosis.checks.extend
@@ -27,6 +43,7 @@ def examine(path: str, *, fix: bool = False) -> Diagnosis:
     add(storage(path))
     add(sqlite())
     add(unfinished(path, fix))
+    add(journal_of_files(path))
     try:
         with health.opened(path) as library:
             add(inside(library, path, fix))

@@ -14,6 +14,7 @@ from mlib.core.shell import library_option, quoted
 from mlib.core.standing import standing
 from mlib.core.walk import is_within
 from mlib.db import health, roots, tags
+from mlib.db.faults import damage_behind
 from mlib.services.diagnosing.checks import Check, broken, done, restoring_command
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def inside(library: Library, path: str, fix: bool) -> Iterator[Check]:
         yield Check("identity", "warning", f"made by an older mlib: lacks {identity.lacking[0]}", mend)
     else:
         yield Check("identity", "ok", "a library of this mlib")
-    damage = health.damage(library)
+    yield from _schema(library, path, fix)
+    damage = health.damage(path)
     if damage:
         yield Check("integrity", "error", f"damaged: {damage[0]}", restoring_command(path))
     else:
@@ -68,6 +70,24 @@ def inside(library: Library, path: str, fix: bool) -> Iterator[Check]:
             yield from check()
         except MlibError as error:
             yield broken(name, error, path)
+        except Exception as error:
+            why = damage_behind(error, path)
+            if why is None:
+                raise
+            yield broken(name, why, path)
+
+
+def _schema(library: Library, path: str, fix: bool) -> Iterator[Check]:
+    """What is not as mlib makes it: a stranger's trigger changes what nobody asked to change."""
+    wrong = health.altered(path)
+    for each in wrong:
+        if not each.is_extra or each.type == "table":
+            yield Check("schema", "error", str(each), restoring_command(path))
+            continue
+        check = Check("schema", "error", str(each), f"mlib doctor --fix {library_option(path)}")
+        yield done(check, partial(health.remove, library, [each]), fix)
+    if not wrong:
+        yield Check("schema", "ok", "all tables, indexes and triggers are those that mlib makes")
 
 
 def _links(library: Library, path: str) -> Iterator[Check]:

@@ -1,0 +1,65 @@
+"""Ctrl-C and SIGTERM: whatever they interrupt, the command ends with their exit code and no traceback."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from mlib.cli.exit_codes import INTERRUPTED, TERMINATED
+from mlib.core.errors import Terminated
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_CODES: dict[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+#: After so many seconds an interruption that Python dropped is raised again.
+_SOON = 0.001
+
+_arrived: list[int] = []
+
+
+def listen() -> None:
+    """Raise KeyboardInterrupt at Ctrl-C and Terminated at SIGTERM from now on; none has arrived yet.
+
+    A signal that whoever started the command ignores (`nohup`, `&` in a script) stays ignored.
+    """
+    _arrived.clear()
+    sys.unraisablehook = _raise_again
+    for number in _CODES:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def listen_no_more() -> None:
+    """Ignore both from now on: the work is done, and its exit code stands."""
+    for number in _CODES:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def exit_code() -> int | None:
+    """The exit code of the signal that arrived, if one did."""
+    return _CODES[_arrived[0]] if _arrived else None
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    _arrived.append(number)
+    _raise(number)
+
+
+def _raise(number: int) -> NoReturn:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise Terminated
+
+
+def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Keep an interruption that came where Python can raise nothing: a callback of an import, a `__del__`.
+
+    Python would print a traceback, drop it, and let the command run on.
+    """
+    if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
+        sys.__unraisablehook__(unraisable)
+        return
+    signal.signal(signal.SIGALRM, lambda *_: _raise(_arrived[0]))
+    signal.setitimer(signal.ITIMER_REAL, _SOON)
