@@ -83,9 +83,9 @@ def test_show_says_of_which_set_a_file_is(path: Path, loras: Path, parts: list[P
 
 def test_a_missing_part_is_told_by_scan_list_and_verify(path: Path, parts: list[Path]) -> None:
     parts[1].unlink()
-    scanned = mlib("scan", library=path)
+    scanned = mlib("scan", library=path, code=3)
     said = f"1 of 2 parts of this model is missing: {parts[1].name}"
-    assert f"finding: {parts[0]}: {said}" in scanned.err
+    assert f"serious: {parts[0]}: {said}" in scanned.err
     assert mlib_here("list", "finding:incomplete_set", "-q", library=path).out.count("\n") == 1
     verified = mlib_here("verify", "--json", library=path, code=3).json
     assert [(each["path"], each["message"]) for each in verified["incomplete"]] == [(str(parts[0]), said)]

@@ -86,7 +86,7 @@ def test_show_list_columns_format_json_and_csv_agree(library: Library, shas: dic
     assert dict(rows) == joined
     lines = run("list", "--format", "{sha256}={trigger_words}").splitlines()
     assert dict(line.split("=") for line in lines) == joined
-    table = csv.DictReader(io.StringIO(run("export", "--format", "csv")))
+    table = csv.DictReader(io.StringIO(run("export", "--format", "csv", "--no-bom")))
     assert {row["sha256"]: row["trigger_words"] for row in table} == joined
 
 

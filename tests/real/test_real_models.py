@@ -32,6 +32,10 @@ def comfyui(real_models: Path, tmp_path: Path) -> Path:
     return directory
 
 
+#: One of the files imports what mlib does not know (omegaconf): a serious finding, when it is new.
+UNKNOWN_CODE = 3
+
+
 def scan(library: Path, *arguments: str | Path, code: int = 0) -> Any:
     return mlib("scan", *arguments, "--json", library=library, code=code).json
 
@@ -43,7 +47,7 @@ def show(library: Path, ref: str) -> Any:
 def test_each_file_is_catalogued_with_its_hash_and_empty_ones_are_left_alone(
     comfyui: Path, library_path: Path
 ) -> None:
-    report = scan(library_path, "--comfyui", comfyui)
+    report = scan(library_path, "--comfyui", comfyui, code=UNKNOWN_CODE)
     assert (report["added"], report["skipped"], report["problems"]) == (len(WHOLE), len(EMPTY), [])
     assert report["hashed_bytes"] == sum(file.size for file in WHOLE)
     for file in WHOLE:
@@ -57,14 +61,14 @@ def test_each_file_is_catalogued_with_its_hash_and_empty_ones_are_left_alone(
 
 
 def test_an_unchanged_library_is_not_read_again(comfyui: Path, library_path: Path) -> None:
-    scan(library_path, "--comfyui", comfyui)
+    scan(library_path, "--comfyui", comfyui, code=UNKNOWN_CODE)
     again = scan(library_path)
     assert (again["unchanged"], again["hashed_bytes"]) == (len(WHOLE), 0)
 
 
 def test_notes_and_tags_follow_a_moved_file_without_reading_it(comfyui: Path, library_path: Path) -> None:
     """Promise 3."""
-    scan(library_path, "--comfyui", comfyui)
+    scan(library_path, "--comfyui", comfyui, code=UNKNOWN_CODE)
     note(library_path, LORA)
     (comfyui / "models/loras/pitch").mkdir(parents=True)
     (comfyui / "models" / LORA.path).rename(comfyui / "models/loras/pitch/mono.ckpt")
@@ -77,7 +81,7 @@ def test_notes_and_tags_follow_a_moved_file_without_reading_it(comfyui: Path, li
 
 def test_a_copy_is_another_file_and_a_replaced_file_another_model(comfyui: Path, library_path: Path) -> None:
     """Promises 4 and 7."""
-    scan(library_path, "--comfyui", comfyui)
+    scan(library_path, "--comfyui", comfyui, code=UNKNOWN_CODE)
     note(library_path, LORA)
     shutil.copy2(comfyui / "models" / GGUF.path, comfyui / "models" / LORA.path)
     report = scan(library_path)
@@ -89,7 +93,7 @@ def test_a_copy_is_another_file_and_a_replaced_file_another_model(comfyui: Path,
 
 def test_an_unplugged_disk_loses_nothing(comfyui: Path, library_path: Path) -> None:
     """Promise 5."""
-    scan(library_path, "--comfyui", comfyui)
+    scan(library_path, "--comfyui", comfyui, code=UNKNOWN_CODE)
     note(library_path, LORA)
     comfyui.rename(comfyui.with_name("off"))
     report = scan(library_path, code=3)
@@ -117,7 +121,7 @@ def test_an_older_database_brings_its_notes_to_the_real_files(
             {"path": str(comfyui / "models" / LORA.path), "hash_hex": "", "tags": ["by path"]},
         ],
     )
-    scan(library_path, "--comfyui", comfyui)
+    scan(library_path, "--comfyui", comfyui, code=UNKNOWN_CODE)
     first = mlib("import", "--from", path, "--json", library=library_path).json
     assert (len(first["success"]), first["conflict"], first["failed"]) == (2, [], [])
     again = mlib("import", "--from", path, "--json", library=library_path).json
@@ -149,6 +153,7 @@ def test_every_command_speaks_json(comfyui: Path, library_path: Path) -> None:
         ["clean-meta"],
     ]
     for run in runs:
-        output = mlib(*run, "--json", library=library_path).stdout
+        code = UNKNOWN_CODE if run[0] == "scan" else 0
+        output = mlib(*run, "--json", library=library_path, code=code).stdout
         assert isinstance(json.loads(output), dict)
         assert output.count(b"\n") == 1

@@ -107,7 +107,8 @@ def test_what_is_no_json_object_is_left_alone(library: Library, odd: str) -> Non
     put_model(library, meta_json=odd)
     put_model(library, OTHER, meta_json=DIRTY)
     assert clean_meta(library).cleaned == 1
-    assert models.meta(library, SHA) == odd
+    row = library.one("SELECT meta_json FROM model_meta WHERE sha256 = ?", [SHA])
+    assert row == (odd,)
 
 
 def test_more_rows_than_a_batch_holds(library: Library) -> None:

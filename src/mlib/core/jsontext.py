@@ -50,7 +50,11 @@ class Members(list[tuple[str, Json]]):
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: Characters that JSON allows as they are and a terminal may obey; they can only stand inside of texts.
-_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+#: Those that show nothing are among them, as in `text.visible`: words could be hidden in them.
+_STEERING = re.compile(
+    "[\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -119,7 +123,8 @@ def dump(value: Json) -> str:
 
 def tame(value: Json) -> str:
     """Like `dump`, with every character that could steer a terminal escaped: one line, whatever is in it."""
-    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", dump(value))
+    # Beyond the first 65,536 characters JSON has two escapes for one (RFC 8259, section 7).
+    return _STEERING.sub(lambda match: json.dumps(match[0])[1:-1], dump(value))
 
 
 def _write(value: Json, out: list[str]) -> None:
