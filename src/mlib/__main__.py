@@ -19,7 +19,7 @@ def main() -> None:
         from mlib.cli.app import main as run
 
         run()
-    except BaseException:
+    except BaseException:  # a signal may surface as any exception while modules load
         code = signals.exit_code()
         if code is None:
             raise

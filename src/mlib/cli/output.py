@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Bytes of long output that are written at once.
 _PART = 1 << 18
-#: Whether the reader of standard output went away (`| head`), which is no error.
+#: Whether the reader of standard output has closed it (`| head`); that is not an error.
 _abandoned = False
 
 
@@ -154,7 +154,7 @@ def abandon() -> None:
 
 
 def is_abandoned() -> bool:
-    """Whether the reader of standard output went away before the end."""
+    """Whether the reader of standard output closed it before the end."""
     return _abandoned
 
 

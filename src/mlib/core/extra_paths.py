@@ -143,7 +143,7 @@ def _type_of(key: str) -> str:
 
 
 def _is_foreign(text: str, path: str) -> bool:
-    """Whether a path of Windows is asked for where none can be, and by bad luck none lies."""
+    """Whether this is a Windows path that does not exist here, on a system that has none."""
     return os.name != "nt" and _WINDOWS_PATH.match(text) is not None and not os.path.lexists(path)
 
 
@@ -192,7 +192,7 @@ def judge(yaml_path: str, entries: Sequence[Entry]) -> Judged:
 
 
 def _slip(path: str, listed: Collection[str]) -> tuple[str, str] | None:
-    """What of a path is not there, and what is there called almost the same; numbers are no slip."""
+    """The missing part of a path and a close match that exists; names that differ by numbers do not count."""
     missing = topmost_missing(path)
     if missing is None:
         return None

@@ -77,7 +77,7 @@ def holds_copies(name: str) -> bool:
 
 
 def is_passed_over(directory: str, root: str | None) -> bool:
-    """Whether a scan of `root` would not come by `directory`, which lies at or below it.
+    """Whether a scan of `root` skips `directory`, which is the root or below it.
 
     A root may lie in such a folder itself: it was named, so it is wanted. Outside of all roots (None) only
     bins, snapshots and versions count.

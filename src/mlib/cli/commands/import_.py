@@ -58,7 +58,7 @@ def import_(
         typer.Option(
             "--map",
             metavar="OLD=NEW",
-            help="What lay below OLD on another machine lies below NEW here: of --from, else of what waits.",
+            help="Read paths below OLD (on another machine) as NEW: of --from, or of pending imports.",
         ),
     ] = None,
     sidecars: Annotated[

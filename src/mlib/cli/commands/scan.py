@@ -176,7 +176,7 @@ def _summary(report: ScanReport, *, dry_run: bool) -> str:
 
 
 def _tell_found(report: ScanReport) -> None:
-    """What is good to know: what is serious is told with all that is wrong."""
+    """Print the findings that are not serious; `_tell_wrong` prints the others."""
     if report.passed_over:
         count = len(report.passed_over)
         more = "" if count == 1 else f" and {fmt.number(count - 1)} more"

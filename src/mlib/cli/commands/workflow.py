@@ -68,7 +68,7 @@ def check(
             report = check_workflows(opened, files, with_bypassed=bypassed)
     else:
         report = check_workflows(None, files, with_bypassed=bypassed)
-        output.note(f"there is no library at {path}: only what is needed is told, not what is there")
+        output.note(f"there is no library at {path}: listing what the workflow needs without looking it up")
     if as_json:
         output.write_json(_document(report))
     elif quiet:

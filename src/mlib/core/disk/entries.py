@@ -209,7 +209,7 @@ def make_temporary(
                 return temporary, descriptor
         except FileNotFoundError:  # swept before it was locked
             pass
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else could close it
             os.close(descriptor)
             raise
         os.close(descriptor)
@@ -300,7 +300,7 @@ def rename_reserved(source: Directory, name: str, target: Directory, new_name: s
     try:
         _expect_reserved(target, new_name, descriptor)
         _rename(source, name, target, new_name)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the reserved name is given up
         if os.fstat(descriptor).st_size == 0:
             remove_own(target, new_name, descriptor)
         raise
@@ -447,7 +447,7 @@ def _replace_in_steps(
     try:
         _expect(is_right(old, directory, aside), old.path)
         rename_reserved(directory, new, directory, name)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the old file goes back
         _give_back(directory, aside, directory, name)
         raise
     os.unlink(aside, dir_fd=directory.descriptor)

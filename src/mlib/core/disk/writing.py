@@ -32,7 +32,7 @@ _CHUNK = 1 << 20
 
 
 def looked_at(path: str) -> Stat | None:
-    """What lies at a path, links followed, to be given to `write_over` or `placed_over`; None if nothing.
+    """Stat a path, following links, for `write_over` or `placed_over`; None if nothing is there.
 
     Raises Refused (`not_a_file`) and MlibError (`cannot_write`).
     """

@@ -53,7 +53,7 @@ def outline(tensors: Sequence[Tensor]) -> Outline:
         if len(changed.lines) == len(some):
             lines += changed.lines
             blocks.append(changed.blocks)
-        else:  # a name of several lines is no real one
+        else:  # no real tensor name has line breaks
             alone = [_change(name) for name in some]
             lines += ["\n".join(each.lines) for each in alone]
             blocks += [each.blocks for each in alone if len(each.lines) == 1]

@@ -208,7 +208,7 @@ class _Names:
         return None
 
     def stems(self, prefix: str) -> frozenset[str]:
-        """What the names under `prefix` begin with, up to their first dot; nothing if there are no names."""
+        """The first parts, up to a dot, of the names under `prefix`; empty if there are none."""
         if prefix not in self._stems:
             under: Iterable[str] = self.shapes
             if "." in prefix and prefix.partition(".")[0] not in self.stems(""):

@@ -30,7 +30,7 @@ _PLAIN_FOLDERS = frozenset(
 
 
 def captions_by_folder(metadata: Mapping[str, str]) -> Mapping[str, Json]:
-    """`ss_tag_frequency`, a JSON text of the form {folder: {caption: count}}; empty if it is no object."""
+    """`ss_tag_frequency`, JSON of the form {folder: {caption: count}}; empty if it is not an object."""
     folders = _json(metadata, "ss_tag_frequency")
     return folders if isinstance(folders, dict) else {}
 

@@ -187,7 +187,7 @@ def _tail(path: str) -> Iterator[_Entry]:
 
 
 def _opened(path: str) -> BinaryIO:
-    """The journal for reading. Raises OSError where it is no file: to wait for a pipe would be for ever."""
+    """Open the journal for reading. Raises OSError for anything but a regular file: a pipe would block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

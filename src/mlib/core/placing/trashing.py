@@ -263,7 +263,7 @@ def _make_info(infos: Directory, name: str, content: bytes) -> int | None:
             file.write(content)
         os.fsync(descriptor)
         rename_reserved(infos, temporary, infos, name)
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C too: no half description stays
         remove_own(infos, temporary, descriptor)
         remove_own(infos, name, descriptor)
         os.close(descriptor)
