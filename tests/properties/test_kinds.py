@@ -11,9 +11,8 @@ from tests.core.kinds.tensors import Minimal, judged, minimal_headers, used
 from mlib.core.formats.header import Tensor
 from mlib.core.kinds import witness
 from mlib.core.kinds.bases import takes_in
-from mlib.core.kinds.placement import belongs_in
+from mlib.core.kinds.placement import UNKNOWN, belongs_in
 from mlib.core.kinds.rulebook import shipped_rules
-from mlib.core.kinds.rules import UNKNOWN
 
 if TYPE_CHECKING:
     from random import Random

@@ -12,8 +12,7 @@ from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.read import name_findings, read_header
 from mlib.core.kinds.layouts import remembered
 from mlib.core.kinds.outline import outline
-from mlib.core.kinds.placement import belongs_in, is_misplaced
-from mlib.core.kinds.rules import UNKNOWN, Verdict, classify
+from mlib.core.kinds.placement import UNKNOWN, belongs_in, is_misplaced
 from mlib.core.kinds.usage import Figures, Usage, figures, how_to_use
 from mlib.core.kinds.witness import compare, testify
 from mlib.core.opening import open_for_reading
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from mlib.core.formats.header import Tensor
+    from mlib.core.kinds.rules import Verdict
     from mlib.core.models import Stat
 
 
@@ -90,6 +90,8 @@ def conclude(header: Header) -> Inspection:
 @remembered
 def _shown(tensors: Sequence[Tensor]) -> tuple[Verdict, Figures]:
     """What the tensors alone tell."""
+    from mlib.core.kinds.rules import classify  # and all the rules: what inspects nothing does without
+
     outlined = outline(tensors)
     return classify(outlined), figures(outlined)
 

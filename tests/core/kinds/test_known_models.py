@@ -21,7 +21,7 @@ from tests.core.kinds.tensors import judged, tensors
 
 from mlib.core.formats.header import Tensor
 from mlib.core.kinds.bases import agreeing
-from mlib.core.kinds.rules import UNKNOWN
+from mlib.core.kinds.placement import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

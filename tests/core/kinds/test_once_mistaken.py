@@ -6,7 +6,7 @@ import pytest
 from tests.core.kinds.tensors import judged, tensors
 
 from mlib.core.formats.header import Tensor
-from mlib.core.kinds.rules import UNKNOWN
+from mlib.core.kinds.placement import UNKNOWN
 
 KLEIN = "diffusion_model.single_blocks.0.linear2.lora_A.weight"
 LTX2 = "diffusion_model.transformer_blocks.0.audio_to_video_attn.to_k.lora_A.weight"
@@ -135,3 +135,39 @@ def test_how_many_blocks_there_are_tells_models_of_one_layout_apart(
     ]
     verdict = judged(tensors(*(f"{name} 8,{15360 if 'linear2' in name else 3072}" for name in lora)))
     assert verdict.bases == bases
+
+
+WHOLE = ("input_blocks_1", "output_blocks_4")
+
+
+@pytest.mark.parametrize(
+    ("header", "bases"),
+    [
+        # One layer of a model for video is that of the model for images it was made from.
+        (
+            [f"lora_unet_{WHOLE[0]}_1_transformer_blocks_0_attn1_to_q.lora_down.weight 8,320"],
+            "SD 1.5 / SD 2 / SVD",
+        ),
+        (
+            [f"lora_unet_{each}_1_transformer_blocks_0_attn1_to_q.lora_down.weight 8,640" for each in WHOLE],
+            "SD 1.5 / SD 2 / SDXL",
+        ),
+        # IA3 shows no sizes.
+        (
+            [
+                "diffusion_model.transformer.layers.23.cross_attn.to_q.on_input 1",
+                "diffusion_model.transformer.layers.23.cross_attn.to_q.weight 8",
+            ],
+            "ACE-Step 1.5 / ACE-Step 1.5 XL / Stable Audio",
+        ),
+        # The decoder of HiDream-O1 is that of a language model, which nobody adapts under these names.
+        (["diffusion_model.language_model.layers.0.self_attn.q_proj.lora_A.weight 8,4096"], "HiDream-O1"),
+        (["lora_unet_model_language_model_layers_0_mlp_up_proj.lora_down.weight 8,4096"], "HiDream-O1"),
+        (["base_model.model.model.language_model.layers.0.self_attn.q_proj.lora_A.weight 8,4096"], ""),
+        (["model.language_model.layers.0.self_attn.q_proj.lora_A.weight 8,4096"], ""),
+    ],
+    ids=lambda each: str(each)[:90],
+)
+def test_of_few_layers_every_model_that_has_them_is_told(header: list[str], bases: str) -> None:
+    verdict = judged(tensors(*header))
+    assert (verdict.kind, verdict.base) == ("lora", bases)

@@ -7,8 +7,9 @@ import pytest
 from tests.core.kinds.tensors import Minimal, judged, minimal, minimal_headers, tensors
 
 from mlib.core.formats.header import Tensor
+from mlib.core.kinds.placement import UNKNOWN
 from mlib.core.kinds.rulebook import FILES, Name, shipped_rules, spellings
-from mlib.core.kinds.rules import UNKNOWN, Verdict
+from mlib.core.kinds.rules import Verdict
 
 ANSWERS = [answer for group in shipped_rules() for answer in group.answers]
 
@@ -38,7 +39,7 @@ def test_a_rule_is_written_with_known_words_only() -> None:
                 *("models", "undecided"),
             }
             for model in group.get("models", ()):
-                assert set(model) <= answer | {"source", "layers", "last", "has", "lacks"}
+                assert set(model) <= answer | {"source", "layers", "last", "has", "lacks", "under"}
             for rule in group.get("rules", ()):
                 assert set(rule) <= answer | condition
                 asked = [rule, *rule.get("any", ())]
@@ -166,7 +167,7 @@ def test_the_spelling_of_the_trainer_does_not_matter(names: tuple[str, str, str]
     form, down, up = names
     if form.startswith("lora_unet_"):
         block = block.replace(".", "_")
-    for inputs, base in ((768, "SD 1.5"), (1024, "SD 2"), (2048, "SDXL")):
+    for inputs, base in ((768, "SD 1.5"), (1024, "SD 2 / SVD"), (2048, "SDXL")):
         lora = [
             Tensor(form.format(block, down), "F16", (8, inputs)),
             Tensor(form.format(block, up), "F16", (1280 if block.startswith("mid") else 640, 8)),
@@ -248,8 +249,9 @@ def test_a_size_is_asked_only_of_an_axis_that_is_there() -> None:
 
 def test_evidence_names_what_was_found_and_what_was_not() -> None:
     assert judged(minimal("flux-schnell")).evidence == (
-        "double_blocks.0.img_attn.norm.key_norm.scale; img_in.weight; vector_in.in_layer.weight; "
-        "no guidance_in.* → diffusion_model, Flux.1 schnell"
+        "double_blocks.0.img_attn.norm.key_norm.scale; img_in.weight; time_in.in_layer.bias; "
+        "time_in.out_layer.bias; vector_in.in_layer.weight; vector_in.out_layer.bias; "
+        "double_blocks up to 18; single_blocks up to 37; no guidance_in.* → diffusion_model, Flux.1 schnell"
     )
     assert judged(minimal("flux-fill")).evidence.startswith("img_in.weight[1] = 384; ")
 

@@ -5,7 +5,8 @@ from tests.core.kinds.tensors import judged, minimal, tensors
 
 from mlib.core.kinds import witness
 from mlib.core.kinds.bases import agreeing, takes_in
-from mlib.core.kinds.rules import UNKNOWN, Verdict
+from mlib.core.kinds.placement import UNKNOWN
+from mlib.core.kinds.rules import Verdict
 
 
 @pytest.mark.parametrize(

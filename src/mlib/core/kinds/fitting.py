@@ -27,11 +27,12 @@ class Fitting(NamedTuple):
 
 
 def fitting_models(
-    group: Group, layers: Mapping[str, Layer], blocks: Mapping[str, frozenset[int]]
+    group: Group, layers: Mapping[str, Layer], blocks: Mapping[str, frozenset[int]], *, names: Collection[str]
 ) -> Fitting | None:
     """The group's models that have these layers and blocks; None if no layer is one of any of them.
 
-    `layers` are those of adapted_layers, `blocks` the numbers seen by the names of layers before them.
+    `layers` are those of adapted_layers, `blocks` the numbers seen by the names of layers before them, and
+    `names` what the tensors are called.
     """
     models, counts = group.known()
     known: defaultdict[str, list[str]] = defaultdict(list)
@@ -48,8 +49,9 @@ def fitting_models(
         if seen.keys() <= model.layers.keys()
         and all(blocks.get(name, _NONE) <= _range(last) for name, last in model.last.items())
         and all(_fits(layer, model.layers[key]) for key, layer in seen.items())
-        and all(_is_there(names, layers) for names in model.has)
-        and not any(_is_there(names, layers) for names in model.lacks)
+        and all(_is_there(spellings, layers) for spellings in model.has)
+        and not any(_is_there(spellings, layers) for spellings in model.lacks)
+        and (not model.under or any(name.startswith(model.under) for name in names))
     ]
     whole = [model for model in left if _is_whole(model, blocks)]
     chosen = tuple(whole or left)

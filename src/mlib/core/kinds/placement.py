@@ -6,6 +6,9 @@ from types import MappingProxyType
 
 from mlib.core.comfyui import TYPE_FOLDERS, canonical_type
 
+#: The kind of what no rule knows: it belongs nowhere.
+UNKNOWN = "unknown"
+
 #: By kind, the types whose loaders take it. The types that ComfyUI itself does not know come from the custom
 #: nodes that load such files: ComfyUI-GGUF, IPAdapter Plus, AnimateDiff-Evolved, face restoration.
 _TYPES = MappingProxyType(

@@ -30,10 +30,13 @@ A group:  adapters   its rules see the layers that LoRA and its kin adapt, not t
           undecided  the id that is stored where several of the models fit, or none
 
 A model:  id, base, like, called, source  as above
-          layers   name_of_layer, with # for every number, and [inputs, outputs], or a list of such pairs
+          layers   name_of_layer, with # for every number, and [inputs, outputs], or a list of such pairs;
+                   or the id of a model that has the same layers
           last     the highest number of its blocks, by the name before the number
           has      names of layers, written as those of rules are, without which it is not looked for
           lacks    names of layers that it does not have
+          under    prefixes of which the tensors must have one, where the layers are also those of a model
+                   that no image is made with
 Of all models of a group those are left that fit every layer seen which any of them has. If the file has every
 block of some of these, it is those.
 
@@ -44,9 +47,9 @@ rules that are more general, and add the smallest header that shows it to tests/
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -58,8 +61,7 @@ FILES = ("controls", "adapters", "diffusion", "vae", "vision", "text_encoders", 
 _INNERMOST = re.compile(r"\{([^{}]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """One way to write a tensor's name: `parts` are what its stars stand between; without stars, one part."""
 
     parts: tuple[str, ...]
@@ -84,8 +86,7 @@ class Name:
         return at <= end if len(self.parts) > 1 else at == end
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """Lengths that an axis of these names may have; `axis` is its number, `axes` for how many there are,
     or `in` for the inputs of an adapted layer."""
 
@@ -94,8 +95,7 @@ class Size:
     lengths: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Last:
+class Last(NamedTuple):
     """Between what the highest number of the blocks that are called one of `names` may lie."""
 
     names: tuple[str, ...]
@@ -103,8 +103,7 @@ class Last:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """What must hold of a file's names; each of `has` and `lacks` is one name in its several spellings."""
 
     has: tuple[tuple[Name, ...], ...] = ()
@@ -115,8 +114,7 @@ class Condition:
     any: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a rule or a model stands for."""
 
     id: str
@@ -126,21 +124,29 @@ class Answer:
     called: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Rule:
-    """An answer, and when it is given.
+    """An answer, and when it is given. What it asks is read when it is first tried: most rules never are.
 
     Some name must begin with one of `stems`, up to its first dot, or the rule cannot hold: who asks that
     first is done with most rules. None if the rule does not say so much.
     """
 
-    answer: Answer
-    asks: Condition
-    stems: frozenset[str] | None
+    def __init__(self, written: Mapping[str, Any], kind: str) -> None:
+        self._written = written
+        self._kind = kind
+        asked = (*written.get("has", ()), *(key.rpartition("[")[0] for key in written.get("size", ())))
+        self.stems = next(filter(None, map(_stems, asked)), None)
+
+    @functools.cached_property
+    def answer(self) -> Answer:
+        return _answer(self._written, self._kind)
+
+    @functools.cached_property
+    def asks(self) -> Condition:
+        return _condition(self._written)
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """A base model by the layers that adapters change: pairs of inputs and outputs by a layer's name, and the
     highest number of its blocks by the name before it."""
 
@@ -149,6 +155,7 @@ class Model:
     last: Mapping[str, int]
     has: tuple[tuple[Name, ...], ...]
     lacks: tuple[tuple[Name, ...], ...]
+    under: tuple[str, ...]
 
 
 class Known(NamedTuple):
@@ -158,8 +165,7 @@ class Known(NamedTuple):
     layers: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Rules that are tried one after another, on tensors or on adapted layers; or models to be told apart,
     which are made only when an adapter asks for them."""
 
@@ -182,17 +188,23 @@ class Group:
 @functools.cache
 def shipped_rules() -> tuple[Group, ...]:
     """The rules that come with this program, in the order they are to be tried."""
-    import json
-    from importlib.resources import files
+    return read_groups(group for name in FILES for group in shipped(name)["groups"])
 
-    folder = files("mlib.core.kinds").joinpath("rules")
-    texts = (folder.joinpath(f"{name}.json").read_text(encoding="utf-8") for name in FILES)
-    return read_groups(group for text in texts for group in json.loads(text)["groups"])
+
+def shipped(name: str) -> Any:
+    """What is written in `rules/NAME.json`. Its path is made here: importlib.resources loads 30 modules."""
+    import json
+
+    path = os.path.join(os.path.dirname(__file__), "rules", f"{name}.json")
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 def read_groups(groups: Iterable[Mapping[str, Any]]) -> tuple[Group, ...]:
     """Groups as they are written in the files."""
-    return tuple(_group(group) for group in groups)
+    written = tuple(groups)
+    layers = {model["id"]: model["layers"] for group in written for model in group.get("models", ())}
+    return tuple(_group(group, layers) for group in written)
 
 
 def spellings(text: str) -> Iterator[str]:
@@ -205,18 +217,18 @@ def spellings(text: str) -> Iterator[str]:
         yield from spellings(text[: braces.start()] + choice + text[braces.end() :])
 
 
-def _group(group: Mapping[str, Any]) -> Group:
+def _group(group: Mapping[str, Any], layers: Mapping[str, Any]) -> Group:
     bundle = group.get("bundle", {})
     kind = group["kind"]
 
     @functools.cache
     def known() -> Known:
-        models = tuple(_model(model, kind) for model in group.get("models", ()))
+        models = tuple(_model(model, kind, layers) for model in group.get("models", ()))
         return Known(models, Counter(name for model in models for name in model.layers))
 
     return Group(
         kind=kind,
-        rules=tuple(_rule(rule, kind) for rule in group.get("rules", ())),
+        rules=tuple(Rule(rule, kind) for rule in group.get("rules", ())),
         known=known,
         tells_models_apart="models" in group,
         undecided=group.get("undecided", ""),
@@ -228,16 +240,13 @@ def _group(group: Mapping[str, Any]) -> Group:
     )
 
 
-def _rule(rule: Mapping[str, Any], kind: str) -> Rule:
-    asks = _condition(rule)
-    asked = (*asks.has, *(size.names for size in asks.sizes))
-    return Rule(_answer(rule, kind), asks, next(filter(None, map(_stems, asked)), None))
-
-
-def _stems(names: tuple[Name, ...]) -> frozenset[str] | None:
-    """What a name must begin with to be one of these; None if one of them may begin with anything."""
-    heads = [name.parts[0] for name in names if name.is_exact or "." in name.parts[0]]
-    return frozenset(head.partition(".")[0] for head in heads) if len(heads) == len(names) else None
+def _stems(text: str) -> frozenset[str] | None:
+    """What a name must begin with to be `text`, however it is spelled; None if with anything."""
+    stem = text.partition(".")[0]
+    if "{" not in stem and "*" not in stem:
+        return frozenset([stem])
+    heads = [name.parts[0] for name in _names(text) if name.is_exact or "." in name.parts[0]]
+    return frozenset(head.partition(".")[0] for head in heads) if len(heads) == len(_names(text)) else None
 
 
 def _answer(rule: Mapping[str, Any], kind: str) -> Answer:
@@ -262,17 +271,19 @@ def _condition(asked: Mapping[str, Any]) -> Condition:
     )
 
 
-def _model(model: Mapping[str, Any], kind: str) -> Model:
+def _model(model: Mapping[str, Any], kind: str, all_layers: Mapping[str, Any]) -> Model:
+    layers = model["layers"]
     return Model(
         answer=_answer(model, kind),
         layers={
             name: frozenset((inputs, outputs) for inputs, outputs in _pairs(sizes))
-            for names, sizes in model["layers"].items()
+            for names, sizes in (all_layers[layers] if isinstance(layers, str) else layers).items()
             for name in spellings(names)
         },
         last={name: last for names, last in model.get("last", {}).items() for name in spellings(names)},
         has=tuple(_names(name) for name in model.get("has", ())),
         lacks=tuple(_names(name) for name in model.get("lacks", ())),
+        under=tuple(model.get("under", ())),
     )
 
 
@@ -280,6 +291,7 @@ def _pairs(sizes: list[Any]) -> list[Any]:
     return [sizes] if isinstance(sizes[0], int) else sizes
 
 
+@functools.cache
 def _names(text: str) -> tuple[Name, ...]:
     return tuple(Name(tuple(spelling.split("*"))) for spelling in dict.fromkeys(spellings(text)))
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.kinds.adapters import adapted_layers, adapted_name
 from mlib.core.kinds.fitting import fitting_models
+from mlib.core.kinds.placement import UNKNOWN
 from mlib.core.kinds.rulebook import shipped_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlib.core.formats.header import Tensor
     from mlib.core.kinds.adapters import Layer
     from mlib.core.kinds.outline import Outline
     from mlib.core.kinds.rulebook import Answer, Condition, Group, Name, Size
-
-UNKNOWN = "unknown"
 
 #: Types whose shapes are those of packed numbers, not of the layer: 4-bit weights of bitsandbytes, NVFP4.
 _PACKED = frozenset({"U8", "I32"})
@@ -26,8 +24,7 @@ _MAX_SHOWN = 120
 _MAX_ALTERNATIVES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the tensors say. `kind` is checkpoint, diffusion_model, lora, vae, ... or unknown.
 
     `bases` are the base models they fit, none if that is not known; `like` are others that cannot be told
@@ -74,7 +71,7 @@ def _judge(group: Group, tensors: _Names, outlined: Outline, prefixes: Sequence[
             return None
         blocks = _adapted_blocks(outlined.blocks, prefixes)
         if group.tells_models_apart:
-            return _judge_models(group, layers, blocks)
+            return _judge_models(group, layers, blocks, tensors.shapes)
         names, prefixes = _Names(_inputs(layers), blocks), ("",)
     for prefix in prefixes:
         stems = names.stems(prefix)
@@ -113,10 +110,10 @@ def _stated(
 
 
 def _judge_models(
-    group: Group, layers: Mapping[str, Layer], blocks: Mapping[str, frozenset[int]]
+    group: Group, layers: Mapping[str, Layer], blocks: Mapping[str, frozenset[int]], names: Collection[str]
 ) -> Verdict | None:
     """Which of the group's models an adapter of these layers fits; None if none of them has such layers."""
-    fitting = fitting_models(group, layers, blocks)
+    fitting = fitting_models(group, layers, blocks, names=names)
     if fitting is None:
         return None
     answers = [model.answer for model in fitting.models]

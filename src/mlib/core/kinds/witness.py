@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.air import parse_air
 from mlib.core.kinds.bases import agreeing
-from mlib.core.kinds.rules import UNKNOWN
+from mlib.core.kinds.placement import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,8 +51,7 @@ _BUILT_LIKE = MappingProxyType(
 _SAME_KIND = frozenset({"checkpoint", "diffusion_model"})
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One key of the metadata, what it holds, and what that means; `kind` is unknown and `bases` are none
     if it says nothing of them."""
 
@@ -67,8 +65,7 @@ class Statement:
         return " or ".join(self.bases)
 
 
-@dataclass(frozen=True, slots=True)
-class Testimony:
+class Testimony(NamedTuple):
     """All that the metadata says of kind and base model, the most trusted key first."""
 
     statements: tuple[Statement, ...] = ()
@@ -82,8 +79,7 @@ class Testimony:
         return next((said.base for said in self.statements if said.bases), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
+class Conclusion(NamedTuple):
     """What both witnesses together say; `disagreements` are lines that name what contradicts the tensors,
     or, where those say nothing, the key that comes first."""
 
@@ -146,11 +142,9 @@ class _Words(NamedTuple):
 
 @functools.cache
 def _words() -> _Words:
-    import json
-    from importlib.resources import files
+    from mlib.core.kinds.rulebook import shipped
 
-    text = files("mlib.core.kinds").joinpath("rules", "words.json").read_text(encoding="utf-8")
-    words = json.loads(text)
+    words = shipped("words")
     return _Words(
         models={word: _several(bases) for word, bases in words["models"].items()},
         network_modules={word: _several(bases) for word, bases in words["network_modules"].items()},
