@@ -98,7 +98,7 @@ class Model(NamedTuple):
 
 #: The version of all that is read off headers and sidecars: raised whenever the same bytes tell more, or
 #: something else, than before. The next scan then judges anew what an older one has kept, and hashes nothing.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 
 class Content(NamedTuple):
