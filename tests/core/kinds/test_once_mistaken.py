@@ -104,6 +104,7 @@ def test_a_deciding_tensor_that_is_packed_narrows_nothing() -> None:
         ("oft_R.weight",),
         ("a1.weight", "a2.weight", "b1.weight", "b2.weight"),
         ("on_input", "weight"),
+        ("ia3_l",),
         ("diff", "diff_b"),
         ("lora_down.weight", "lora_up.weight", "dora_scale"),
     ],

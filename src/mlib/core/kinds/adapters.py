@@ -46,6 +46,7 @@ _OTHER_PARTS = (
     *(".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight"),
     *(".lora_magnitude_vector.default.weight", ".oft_blocks", ".oft_R.weight", ".oft_r", ".on_input"),
     *(".diff", ".diff_b", ".set_weight", ".w_norm", ".b_norm"),
+    *(".ia3_l", ".ia3_l.default", ".vera_lambda_b", ".vera_lambda_d"),
 )
 _FOUR_ALONE = frozenset(_FOUR)
 _FACTORS_ALONE = frozenset(_FACTORS)

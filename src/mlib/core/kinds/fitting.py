@@ -86,17 +86,22 @@ def _united(layers: Sequence[Layer]) -> Layer:
     )
 
 
-def _fits(layer: Layer, pairs: Collection[tuple[int, int]]) -> bool:
+def _fits(layer: Layer, pairs: frozenset[tuple[int, int]]) -> bool:
     """Whether every size seen of the layer is one that it has."""
     inputs, outputs = layer
     if len(inputs) == len(outputs) == 1:
         (one,), (other,) = inputs, outputs
         return any(pair[0] in one and pair[1] in other for pair in pairs)
-    return _agree(inputs, {pair[0] for pair in pairs}) and _agree(outputs, {pair[1] for pair in pairs})
+    all_inputs, all_outputs = _sides(pairs)
+    for choice in inputs:
+        if choice.isdisjoint(all_inputs):
+            return False
+    return all(not choice.isdisjoint(all_outputs) for choice in outputs)
 
 
-def _agree(seen: Iterable[frozenset[int]], lengths: set[int]) -> bool:
-    return all(not choice.isdisjoint(lengths) for choice in seen)
+@functools.cache
+def _sides(pairs: frozenset[tuple[int, int]]) -> tuple[frozenset[int], frozenset[int]]:
+    return frozenset(pair[0] for pair in pairs), frozenset(pair[1] for pair in pairs)
 
 
 def _is_whole(model: Model, blocks: Mapping[str, frozenset[int]]) -> bool:
