@@ -153,6 +153,20 @@ WHOLE = ("input_blocks_1", "output_blocks_4")
             [f"lora_unet_{each}_1_transformer_blocks_0_attn1_to_q.lora_down.weight 8,640" for each in WHOLE],
             "SD 1.5 / SD 2 / SDXL",
         ),
+        # LyCORIS writes a convolution's kernel into its inputs: here 16 of them, and 2x2.
+        (
+            ["lycoris_patch_embedding.hada_w1_a 5120,4", "lycoris_patch_embedding.hada_w1_b 4,64"],
+            "Wan 2.1 14B / Wan 2.2 A14B",
+        ),
+        (
+            [
+                "lycoris_down_blocks_0_resnets_0_conv1.hada_w1_a 320,4",
+                "lycoris_down_blocks_0_resnets_0_conv1.hada_w1_b 4,2880",
+                "lycoris_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.hada_w1_a 320,4",
+                "lycoris_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.hada_w1_b 4,768",
+            ],
+            "SD 1.5",
+        ),
         # IA3 shows no sizes.
         (
             [

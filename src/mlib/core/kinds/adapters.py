@@ -48,6 +48,8 @@ _OTHER_PARTS = (
     *(".diff", ".diff_b", ".set_weight", ".w_norm", ".b_norm"),
     *(".ia3_l", ".ia3_l.default", ".vera_lambda_b", ".vera_lambda_d"),
 )
+#: LyCORIS writes the input side of these as a matrix, also for convolutions.
+_FLAT = frozenset({".hada_w1_b", ".hada_w2_b", ".lokr_w1_b", ".lokr_w2_b"})
 _FOUR_ALONE = frozenset(_FOUR)
 _FACTORS_ALONE = frozenset(_FACTORS)
 _PARTS = _INPUT_SIDE + _OUTPUT_SIDE + _FACTORS + _FOUR + _OTHER_PARTS
@@ -64,11 +66,13 @@ _MAX_PREFIXES = 4
 class Layer(NamedTuple):
     """How many inputs and outputs were seen of an adapted layer, or of several that are called alike.
 
-    Each is a set of numbers of which one is right: more than one where the shapes leave a choice.
+    Each is a set of numbers of which one is right: more than one where the shapes leave a choice. If the
+    layer `may_be_flat`, they count inputs times the size of a convolution's kernel, if it is a convolution.
     """
 
     inputs: frozenset[frozenset[int]] = frozenset()
     outputs: frozenset[frozenset[int]] = frozenset()
+    may_be_flat: bool = False
 
 
 def ranks(alike: Mapping[tuple[str, str, Shape], int]) -> Iterator[tuple[int, int]]:
@@ -136,7 +140,7 @@ def _layer(parts: Mapping[str, Iterable[Shape]]) -> Layer:
     if not _FACTORS_ALONE.isdisjoint(parts):
         inputs.update(_products(parts, (".lokr_w1", ".lokr_w1_b"), (".lokr_w2", ".lokr_w2_b"), axis=1))
         outputs.update(_products(parts, (".lokr_w1", ".lokr_w1_a"), (".lokr_w2", ".lokr_w2_a"), axis=0))
-    return Layer(frozenset(inputs), frozenset(outputs))
+    return Layer(frozenset(inputs), frozenset(outputs), not _FLAT.isdisjoint(parts))
 
 
 @functools.lru_cache(maxsize=_LINES)

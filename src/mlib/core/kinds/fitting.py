@@ -60,6 +60,8 @@ def fitting_models(
 
 
 _NONE: frozenset[int] = frozenset()
+#: None, 2x2 or 1x2x2, 3x3: what the models of images and videos have.
+_KERNELS = (1, 4, 9)
 
 
 @functools.lru_cache(maxsize=_NAMES)
@@ -83,12 +85,27 @@ def _united(layers: Sequence[Layer]) -> Layer:
     return Layer(
         frozenset().union(*(layer.inputs for layer in layers)),
         frozenset().union(*(layer.outputs for layer in layers)),
+        any(layer.may_be_flat for layer in layers),
     )
 
 
 def _fits(layer: Layer, pairs: frozenset[tuple[int, int]]) -> bool:
     """Whether every size seen of the layer is one that it has."""
-    inputs, outputs = layer
+    if _agree(layer.inputs, layer.outputs, pairs):
+        return True
+    return layer.may_be_flat and _agree(frozenset(map(_unflat, layer.inputs)), layer.outputs, pairs)
+
+
+def _unflat(lengths: frozenset[int]) -> frozenset[int]:
+    """The inputs that these may stand for in a convolution."""
+    return frozenset(length // kernel for length in lengths for kernel in _KERNELS if length % kernel == 0)
+
+
+def _agree(
+    inputs: frozenset[frozenset[int]],
+    outputs: frozenset[frozenset[int]],
+    pairs: frozenset[tuple[int, int]],
+) -> bool:
     if len(inputs) == len(outputs) == 1:
         (one,), (other,) = inputs, outputs
         return any(pair[0] in one and pair[1] in other for pair in pairs)
