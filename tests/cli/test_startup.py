@@ -98,6 +98,25 @@ def test_a_scan_in_cron_draws_nothing(library: Library, tmp_path: Path) -> None:
     assert modules & {"rich", "yaml", "pydantic", "numpy", "asyncio"} == set()
 
 
+@pytest.mark.parametrize(
+    "words", [["scan"], ["list"], ["roots"], ["verify"], ["duplicates"], ["show", SHA]], ids=" ".join
+)
+def test_what_inspects_no_new_file_reads_no_rules(library: Library, tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "r").mkdir()
+    put_model(library)
+    run("scan", "--root", f"loras={tmp_path}/r", library=library.path)
+    modules = run(*words, library=library.path)
+    assert modules & {"mlib.core.kinds.rules", "mlib.core.kinds.rulebook", "mlib.core.kinds.fitting"} == set()
+
+
+def test_an_inspection_finds_its_rules_without_the_machinery_for_resources(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    modules = run("inspect", str(path))
+    assert "mlib.core.kinds.rulebook" in modules
+    assert "importlib.resources" not in modules
+
+
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["show", "--help"]], ids=" ".join)
 def test_asking_about_the_program_needs_no_library(words: list[str], own_home: Path) -> None:
     mlib(*words)

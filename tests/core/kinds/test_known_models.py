@@ -143,6 +143,30 @@ def test_a_model_that_lost_tensors_is_told_less_exactly_but_not_as_another(seed:
         assert not model.is_wrong(judged(kept)), (model.name, told(kept))
 
 
+#: What is left of these without one part is all there is of the other: nothing can tell.
+_ALIKE_WITHOUT_A_PART = frozenset(
+    {
+        ("Flux.1 dev", "Flux.1 schnell"),
+        ("Wan 2.1 I2V", "Wan 2.2 I2V A14B"),
+        ("Wan Camera", "Wan 2.2 I2V A14B"),
+        ("Wan HuMo", "Wan 2.2 I2V A14B"),
+    }
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_that_lost_all_tensors_of_some_layers_is_not_told_as_another_base(seed: int) -> None:
+    chance = random.Random(100 + seed)
+    for model in models():
+        layers = sorted({re.sub(r"\.\d+(?=\.)", "", tensor.name) for tensor in model.tensors})
+        lost = set(chance.sample(layers, k=max(1, len(layers) // (2, 4, 20)[seed])))
+        kept = [each for each in model.tensors if re.sub(r"\.\d+(?=\.)", "", each.name) not in lost]
+        verdict = judged(kept)
+        if verdict.kind == model.kind and model.is_wrong(verdict):
+            alike = {(ours, theirs) for ours in model.bases for theirs in verdict.bases}
+            assert alike <= _ALIKE_WITHOUT_A_PART, (model.name, told(kept))
+
+
 def test_a_model_with_tensors_that_nobody_knows_is_told_the_same() -> None:
     more = tuple(Tensor(name, "F16", shape) for name, shape in (("_zz.extra", (3,)), ("zz_9.other", (4, 8))))
     for model in models():
