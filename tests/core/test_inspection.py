@@ -215,3 +215,11 @@ class TestPlace:
     @given(st.text(), st.text(), st.text(), st.none() | st.text())
     def test_any_words_can_be_judged(self, format_: str, kind: str, name: str, folder: str | None) -> None:
         assert {f.code for f in place_findings(format_, kind, name=name, folder_type=folder)} <= PLACE_CODES
+
+
+@pytest.mark.parametrize(
+    ("format_", "where"), [("safetensors", "text_encoders"), ("gguf", "clip_gguf or text_encoders")]
+)
+def test_a_misplaced_file_is_sent_where_its_format_is_loaded(format_: str, where: str) -> None:
+    (finding,) = place_findings(format_, "text_encoder", name=f"x.{format_}", folder_type="loras")
+    assert finding.message.endswith(f"its loaders look in {where}")

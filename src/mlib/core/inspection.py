@@ -100,7 +100,10 @@ def place_findings(format_: str, kind: str, *, name: str, folder_type: str | Non
     """What is wrong with the place of a file: its name, and the folder of this type that it lies in."""
     findings = list(name_findings(format_, name))
     if folder_type is not None and is_misplaced(kind, folder_type):
-        where = " or ".join(sorted(belongs_in(kind)))
+        types = sorted(belongs_in(kind))
+        if format_ != "gguf":  # what is for those alone helps nobody else
+            types = [each for each in types if not each.endswith("_gguf")]
+        where = " or ".join(types)
         message = f"a file of the kind {kind} lies in {folder_type}, its loaders look in {where}"
         findings.append(Finding("misplaced", message))
     return tuple(findings)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.core.kinds.tensors import judged, minimal
 
 from mlib.core.comfyui import TYPE_FOLDERS
 from mlib.core.kinds.placement import belongs_in, is_misplaced
@@ -68,3 +69,24 @@ def test_unknown_kinds_and_unknown_types_are_never_misplaced() -> None:
         assert not is_misplaced(kind, "my own folder")
         assert not is_misplaced(kind, "")
     assert belongs_in("unknown") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("rule", "folder"),
+    [
+        *(("hidream-o1", "checkpoints"), ("sensenova", "checkpoints"), ("sam31", "checkpoints")),
+        *(("rt-detr", "diffusion_models"), ("seedvr2-3b", "diffusion_models"), ("pid", "diffusion_models")),
+        *(("triposplat", "diffusion_models"), ("minimax-music3", "diffusion_models")),
+        *(("patch-zimage-fun", "model_patches"), ("patch-qwen-diffsynth", "model_patches")),
+        *(("patch-anima-lllite", "model_patches"), ("patch-minimax-fun", "model_patches")),
+        *(("cn-qwen-instantx", "controlnet"), ("cn-qwen-fun", "controlnet"), ("cn-sd35", "controlnet")),
+        *(("birefnet", "background_removal"), ("film", "frame_interpolation"), ("raft", "optical_flow")),
+        *(("moge", "geometry_estimation"), ("depth-anything-3", "geometry_estimation")),
+        *(("latent-hv15-1080", "latent_upscale_models"), ("redux", "style_models")),
+        *(("dinov3-large", "clip_vision"), ("audio-whisper", "audio_encoders")),
+        *(("vae-seedvr2", "vae"), ("vae-trellis2-shape", "vae"), ("vae-minimax-audio", "vae")),
+        *(("te-jina-clip", "text_encoders"), ("te-ministral3", "text_encoders")),
+    ],
+)
+def test_a_model_belongs_where_the_official_workflow_templates_put_it(rule: str, folder: str) -> None:
+    assert folder in belongs_in(judged(minimal(rule)).kind)
