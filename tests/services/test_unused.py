@@ -156,6 +156,8 @@ def test_what_rgthree_would_take_at_last_is_used(shelf: Shelf, tmp_path: Path, m
         ("SomeLoader", "LLM/Florence-2-large", "LLM/Florence-2-large"),
         ("SomeLoader", "models\\LLM\\florence-2-large\\", "LLM/Florence-2-large"),
         ("SomeLoader", "one\nFlorence-2-large", "LLM/Florence-2-large"),
+        ("SomeLoader", "sub/florence-2-LARGE", "LLM/sub/Florence-2-large"),
+        ("SomeLoader", "./Florence-2-large/", "LLM/sub/Florence-2-large"),
         ("Note", "put it into models/LLM/Florence-2-large and restart", "LLM/Florence-2-large"),
         (
             "MarkdownNote",
@@ -171,6 +173,23 @@ def test_a_folder_that_is_named_uses_every_file_in_it(
     add(shelf, models, f"{folder}/model.safetensors", f"{folder}/text/pytorch_model.bin")
     assert left(shelf, tmp_path, canvas(node(1, kind, value, "fp16"))) == [SPARE]
     assert left(shelf, tmp_path, prompt(n1=(kind, {"a": value}))) == [SPARE]
+
+
+@pytest.mark.parametrize("value", ["large", "model.bin", "", "../LLM", "microsoft/Florence-2"])
+def test_another_folder_than_is_named_is_unused(
+    shelf: Shelf, tmp_path: Path, models: Path, value: str
+) -> None:
+    add(shelf, models, "LLM/Florence-2-large/model.safetensors")
+    assert left(shelf, tmp_path, canvas(node(1, "SomeLoader", value))) == ["model.safetensors", SPARE]
+
+
+@pytest.mark.parametrize(
+    "text", ["embedding:bad_hands", "ugly,(EMBEDDING:neg\\bad_hands:1.2)", "Embedding:bad_hands."]
+)
+def test_an_embedding_in_any_letters_is_used(shelf: Shelf, tmp_path: Path, models: Path, text: str) -> None:
+    add(shelf, models, "embeddings/neg/bad_hands.pt")
+    assert left(shelf, tmp_path, canvas(node(1, "CLIPTextEncode", text))) == [SPARE]
+    assert left(shelf, tmp_path, prompt(n1=("CLIPTextEncode", {"text": text}))) == [SPARE]
 
 
 def test_the_type_of_a_text_encoder_is_not_a_folder(shelf: Shelf, tmp_path: Path, models: Path) -> None:

@@ -303,6 +303,48 @@ def test_an_embedding_is_found_in_any_subfolder_and_by_comfyuis_order_of_extensi
     assert (found.match.state, len(found.match.places)) == ("ambiguous", 2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "folder", "name", "lists_it"),
+    [
+        ("UNETLoader", "diffusion_models", "flux-Q4.gguf", False),
+        ("UnetLoaderGGUF", "diffusion_models", "flux-Q4.GGUF", True),
+        ("UnetLoaderGGUFDisTorchMultiGPU", "diffusion_models", "flux-Q4.gguf", True),
+        ("UnetLoaderGGUF", "diffusion_models", "flux.safetensors", False),
+        ("DiffusionModelLoaderKJ", "diffusion_models", "flux-Q4.gguf", False),
+        ("GGUFLoaderKJ", "diffusion_models", "flux-Q4.gguf", True),
+        ("WanVideoModelLoader", "diffusion_models", "wan-Q4.gguf", True),
+        ("CLIPLoader", "text_encoders", "t5-Q4.gguf", False),
+        ("DualCLIPLoader", "text_encoders", "t5-Q4.gguf", False),
+        ("DualCLIPLoaderGGUF", "text_encoders", "t5-Q4.gguf", True),
+        ("DualCLIPLoaderGGUF", "text_encoders", "t5.safetensors", True),
+        ("LoraLoader", "loras", "ink.onnx", False),
+        ("VAELoader", "vae", "ae.gguf", False),
+        ("ONNXDetectorProvider", "onnx", "face.onnx", True),
+        ("NobodyKnows", "diffusion_models", "flux-Q4.gguf", True),
+    ],
+)
+def test_a_loader_finds_only_the_extensions_that_it_lists(
+    shelf: Shelf, tmp_path: Path, kind: str, folder: str, name: str, lists_it: bool
+) -> None:
+    sha256 = write_model(tmp_path / "ComfyUI" / "models" / folder / name)
+    shelf.scan(comfyui=[str(tmp_path / "ComfyUI")])
+    found = answer(shelf, tmp_path, node(1, kind, name, "default"))
+    assert found.need.listed is lists_it
+    assert found.match.state == ("found" if lists_it else "missing")
+    assert [each.place.sha256 for each in found.suggestions] == ([] if lists_it else [sha256])
+    assert not unused(shelf.library, [str(tmp_path)]).models
+
+
+def test_one_file_may_be_listed_by_one_node_and_not_by_another(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(tmp_path / "ComfyUI" / "models" / "unet" / "flux-Q4.gguf")
+    shelf.scan(comfyui=[str(tmp_path / "ComfyUI")])
+    nodes = (node(1, "UNETLoader", "flux-Q4.gguf"), node(2, "UnetLoaderGGUF", "flux-Q4.gguf"))
+    report = check(shelf.library, [save(tmp_path, *nodes)])
+    assert [(each.match.state, each.need.nodes) for each in report.answers] == [
+        ("missing", ("1",)), ("found", ("2",)),
+    ]  # fmt: skip
+
+
 def test_the_folders_of_node_packs_are_searched(shelf: Shelf, tmp_path: Path) -> None:
     xlabs = tmp_path / "ComfyUI" / "models" / "xlabs"
     write_model(xlabs / "loras" / "furry.safetensors")

@@ -254,7 +254,7 @@ def test_rows_of_rgthree_and_lora_manager_say_which_are_on() -> None:
 
 def test_embeddings_in_a_prompt_are_needed_and_lora_tags_where_a_node_reads_them() -> None:
     text = (
-        "a cat, (embedding:bad\\hands:1.2), embedding:easy.pt, <lora:ink:0.8>. Embedding:x. not-embedding:y"
+        "a cat, (embedding:bad\\hands:1.2), embedding:easy.pt, <lora:ink:0.8>. embedding:x. not-embedding:y"
     )
     found = [
         (r"bad\hands", "embeddings", "stem"),
@@ -264,6 +264,33 @@ def test_embeddings_in_a_prompt_are_needed_and_lora_tags_where_a_node_reads_them
     assert [need[:3] for need in needs(canvas(node(1, "CLIPTextEncode", text)))] == found
     tagged = needs(prompt(n1=("ImpactWildcardEncode", {"text": text})))
     assert [need[:3] for need in tagged] == [*found, ("ink", "loras", "stem")]
+
+
+@pytest.mark.parametrize("text", ["Embedding:x", "a cat, (EMBEDDING:x.pt:1.2)", "Lembedding:x"])
+def test_an_embedding_in_other_letters_is_words_to_comfyui(text: str) -> None:
+    """It splits a prompt at `embedding:` as it stands (sd1_clip.py, `tokenize_with_weights`)."""
+    assert needs(canvas(node(1, "CLIPTextEncode", text))) == ()
+
+
+def test_files_of_the_approximate_vaes_are_looked_for_where_comfyui_does() -> None:
+    for kind in ("VAELoader", "VAELoaderKJ"):
+        assert named(canvas(node(1, kind, "lighttaew2_1.safetensors"))) == [
+            ("lighttaew2_1.safetensors", "vae_approx")
+        ]
+        assert named(canvas(node(1, kind, "taehv1_5.safetensors"))) == [("taehv1_5.safetensors", "vae")]
+
+
+def test_what_a_subgraph_or_group_is_given_is_listed_or_not_by_the_node_within() -> None:
+    inner = node(7, "UNETLoader", "a.pt", inputs=[{"name": "u", "link": 1, "widget": {"name": "unet_name"}}])
+    inner["widgets_values_named"] = {"unet_name": "a.pt"}
+    part = subgraph(inner, inputs=[{"name": "model", "linkIds": [1]}])
+    outer = node(1, SUBGRAPH, "a.gguf", widgets_values_named={"model": "a.gguf"})
+    assert [(*need[:2], need.listed) for need in needs(canvas(outer, subgraphs=[part]))] == [
+        ("a.gguf", "diffusion_models", False),
+    ]  # fmt: skip
+    group = {"nodes": [node(0, "UNETLoader", "a.pt")]}
+    document = canvas(node(1, "workflow>one", "a.gguf"), extra={"groupNodes": {"one": group}})
+    assert [(need.type, need.listed) for need in needs(document)] == [("diffusion_models", False)]
 
 
 @pytest.mark.parametrize("node_class", ["CLIPTextEncode", "ImpactWildcardEncode"])

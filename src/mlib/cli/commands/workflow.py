@@ -138,6 +138,8 @@ def _cells(answer: Answer) -> tuple[str, str, str, str]:
         where = "" if where == need.name else where
         if answer.is_as_meant is False:
             where = "another file than the workflow means"
+    elif not need.listed:
+        where = f"its node lists no {os.path.splitext(need.name)[1]} files"
     elif answer.suggestions:
         first = answer.suggestions[0]
         where = f"{_WHY[first.why]}: {_short(first, need.type)}"
@@ -212,4 +214,5 @@ def _need(answer: Answer) -> dict[str, Any]:
         "nodes": list(need.nodes),
         "classes": list(need.classes),
         "bypassed": need.bypassed,
+        "listed": need.listed,
     }

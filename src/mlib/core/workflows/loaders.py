@@ -7,11 +7,12 @@ for in every folder.
 
 from __future__ import annotations
 
+import os
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.comfyui import canonical_type
+from mlib.core.comfyui import LISTED_EXTENSIONS, TYPE_FOLDERS, canonical_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,6 +208,14 @@ _WHERE_TO = frozenset({"filename_prefix", "output_path", "save_path", "output_di
 
 #: The built-in choices of the VAE loader that stand for files of `vae_approx`: their encoder and decoder.
 APPROXIMATE_VAES = frozenset({"taesd", "taesdxl", "taesd3", "taef1"})
+#: Files of `vae_approx` that it reads too (`video_taes` in ComfyUI's and KJNodes' nodes.py), by their stems.
+_APPROXIMATE_FILES = frozenset({"taehv", "lighttaew2_1", "lighttaew2_2", "lighttaehy1_5"})
+
+#: Nodes that list GGUF files of ComfyUI's folder types, which its own do not: city96/ComfyUI-GGUF
+#: (`unet_gguf`, `clip_gguf`) and what builds upon it (KJNodes, WanVideoWrapper, LoRA Manager, MultiGPU).
+_LISTING_GGUF = re.compile(r"gguf|^WanVideo\w*Model(?:Loader|Select)$|\(LoraManager\)$", re.IGNORECASE)
+#: Of these, the ones that list nothing else.
+_LISTING_ONLY_GGUF = re.compile(r"UnetLoaderGGUF(?:Advanced)?$")
 
 
 def folder_type(node_class: str, widget: str | int) -> str | None:
@@ -218,6 +227,26 @@ def folder_type(node_class: str, widget: str | int) -> str | None:
         if widget in (name, place):
             return kind
     return None
+
+
+def type_of_file(node_class: str, widget: str | int, name: str) -> str | None:
+    """The folder type that a node reads the file of this name from, which is given to this input."""
+    kind = folder_type(node_class, widget)
+    return "vae_approx" if kind == "vae" and os.path.splitext(name)[0] in _APPROXIMATE_FILES else kind
+
+
+def lists(node_class: str, kind: str | None, name: str) -> bool:
+    """Whether a node lists a file of this name among those of the folder type, going by its extension.
+
+    Node packs list what they like in folders of their own.
+    """
+    if kind not in TYPE_FOLDERS:
+        return True
+    node_class = _plain(node_class)
+    extension = os.path.splitext(name)[1].lower()
+    if extension == ".gguf":
+        return bool(_LISTING_GGUF.search(node_class))
+    return extension in LISTED_EXTENSIONS and not _LISTING_ONLY_GGUF.match(node_class)
 
 
 def folders_named(node_class: str, widget: str | int | None) -> tuple[str, ...]:

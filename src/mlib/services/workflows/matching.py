@@ -180,6 +180,8 @@ def _file(shelves: Shelves, need: Need) -> Match:
 
 def _taken(shelves: Shelves, rows: list[placed.Placed], need: Need) -> list[placed.Placed]:
     """Those of the rows that the node would take: the first way to read the name that leads to any."""
+    if not need.listed:
+        return []
     places = [(row, shelves.place(row)) for row in rows if row.present]
     for leads_to in _ways(need):
         found = [row for row, place in places if leads_to(place)]
