@@ -303,6 +303,22 @@ def test_an_embedding_is_found_in_any_subfolder_and_by_comfyuis_order_of_extensi
     assert (found.match.state, len(found.match.places)) == ("ambiguous", 2)
 
 
+def test_the_folders_of_node_packs_may_be_roots_of_their_own(shelf: Shelf, tmp_path: Path) -> None:
+    """As an extra_model_paths.yaml gives them, or a root that is named: the node puts `bbox/` before."""
+    shelf.add_root("ultralytics_bbox", tmp_path / "detectors")
+    shelf.add_root("xlabs_loras", tmp_path / "xlabs")
+    write_model(tmp_path / "detectors" / "face.pt")
+    write_model(tmp_path / "xlabs" / "furry.safetensors", "furry")
+    shelf.scan()
+    for kind, name, state in (
+        ("UltralyticsDetectorProvider", "bbox/face.pt", "found"),
+        ("UltralyticsDetectorProvider", "segm/face.pt", "missing"),
+        ("UltralyticsDetectorProvider", "face.pt", "missing"),
+        ("FluxLoraLoader", "furry.safetensors", "found"),
+    ):
+        assert answer(shelf, tmp_path, node(1, kind, name)).match.state == state
+
+
 @pytest.mark.parametrize(
     ("kind", "folder", "name", "lists_it"),
     [

@@ -266,6 +266,13 @@ def test_embeddings_in_a_prompt_are_needed_and_lora_tags_where_a_node_reads_them
     assert [need[:3] for need in tagged] == [*found, ("ink", "loras", "stem")]
 
 
+def test_a_lora_tag_may_give_the_weight_of_every_block() -> None:
+    """Impact's wildcards.py, `extract_lora_values`."""
+    blocks = ",".join(["0.123456"] * 26)
+    text = f"<lora:sub/ink:1.0:0.8:LBW={blocks};A=4.0;B=1.0;><lora:pen:1>"
+    assert [need.name for need in needs(canvas(node(1, "ImpactWildcardEncode", text)))] == ["sub/ink", "pen"]
+
+
 @pytest.mark.parametrize("text", ["Embedding:x", "a cat, (EMBEDDING:x.pt:1.2)", "Lembedding:x"])
 def test_an_embedding_in_other_letters_is_words_to_comfyui(text: str) -> None:
     """It splits a prompt at `embedding:` as it stands (sd1_clip.py, `tokenize_with_weights`)."""
@@ -640,7 +647,11 @@ def test_a_folder_that_a_node_names_is_a_need(kind: str, values: list[Any], need
 
 
 @pytest.mark.parametrize(
-    "kind", ["RIFE VFI", "DWPreprocessor", "DepthAnythingPreprocessor", "DownloadAndLoadSAM2Model"]
+    "kind",
+    [
+        *("RIFE VFI", "DWPreprocessor", "DepthAnythingPreprocessor", "DownloadAndLoadSAM2Model"),
+        "DWPreprocessor_Provider_for_SEGS //Inspire",
+    ],
 )
 def test_what_a_node_downloads_by_itself_is_marked(kind: str) -> None:
     assert [need.automatic for need in needs(canvas(node(1, kind, "a.pth")))] == [True]

@@ -25,6 +25,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
         "CheckpointLoader|pysssss", "Checkpoint Loader", "CheckpointLoaderNF4", "CR Load Checkpoint",
         "Checkpoint Selector", "CheckpointLoaderSimpleWithNoiseSelect",
         "CheckpointLoaderKJ", "CheckpointLoaderSimpleShared //Inspire", "Checkpoint Loader (LoraManager)",
+        "LowVRAMCheckpointLoader", "LowVRAMAudioVAELoader", "GemmaAPITextEncode",
         "StableCascade_CheckpointLoader //Inspire",
     ),
     "loras": (
@@ -37,7 +38,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
         "Lora Loader (LoraManager)", "Lora Stacker (LoraManager)", "LoRA Text Loader (LoraManager)",
         "WanVideo Lora Select (LoraManager)", "Create Hook LoRA (LoraManager)", "LoraBlockInfo //Inspire",
         "XY Input: Lora Block Weight //Inspire",
-        "LoraLoaderVanilla",
+        "LoraLoaderVanilla", "LTXICLoRALoaderModelOnly",
     ),
     "vae": (
         "VAELoader", "VAELoaderKJ", "WanVideoVAELoader", "HyVideoVAELoader", "CR Load VAE",
@@ -67,7 +68,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "gligen": ("GLIGENLoader", "GLIGENLoaderModel"),
     "hypernetworks": ("HypernetworkLoader",),
     "upscale_models": ("UpscaleModelLoader", "Upscale Model Loader", "CR Upscale Image"),
-    "latent_upscale_models": ("LatentUpscaleModelLoader",),
+    "latent_upscale_models": ("LatentUpscaleModelLoader", "LowVRAMLatentUpscaleModelLoader"),
     "photomaker": ("PhotoMakerLoader",),
     "audio_encoders": ("AudioEncoderLoader",),
     "model_patches": ("ModelPatchLoader",),
@@ -97,6 +98,8 @@ _BY_INPUT: Mapping[str, tuple[tuple[str, int | None, str], ...]] = {
     # The input is spelled so.
     "LoadFluxIPAdapter": (("ipadatper", 0, "xlabs_ipadapters"), ("clip_vision", 1, "clip_vision")),
     "LTXAVTextEncoderLoader": (("text_encoder", 0, "text_encoders"), ("ckpt_name", 1, "checkpoints")),
+    "LTXVGemmaCLIPModelLoader": (("gemma_path", 0, "text_encoders"), ("ltxv_path", 1, "checkpoints")),
+    "NunchakuPuLIDLoaderV2": (("pulid_file", 0, "pulid"), ("eva_clip_file", 1, "text_encoders")),
     "Efficient Loader": (
         ("ckpt_name", 0, "checkpoints"), ("vae_name", 1, "vae"), ("lora_name", 3, "loras"),
     ),
@@ -135,7 +138,7 @@ _FOLDERS: Mapping[str, tuple[str, int, tuple[str, ...]]] = {
 #: Fannovel16/comfyui_controlnet_aux (…Preprocessor), storyicon/comfyui_segment_anything,
 #: numz/ComfyUI-SeedVR2_VideoUpscaler, pythongosssss' ComfyUI-WD14-Tagger.
 _FETCHING = re.compile(
-    r"DownloadAndLoad|\(Down\)load|\w.* VFI$|[\w-]*Preprocessor(?:Provider|_Provider_for_SEGS)?$"
+    r"DownloadAndLoad|\(Down\)load|\w.* VFI$|[\w-]*Preprocessor(?:Provider|_?Provider_for_SEGS //Inspire)?$"
     r"|\w+ModelLoader \(segment anything\)$|SeedVR2|WD14Tagger|(?:Qwen[23]|Qwen2_5)_?VQA$",
     re.IGNORECASE,
 )

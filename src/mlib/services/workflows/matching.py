@@ -280,10 +280,15 @@ def _name_at(place: Place, need: Need) -> str | None:
     if name is None:
         return None
     if need.type is not None and need.type != place.type:
+        # One of them may be the folder of a node pack that lies within the other's.
         folder, _, inner = PACK_FOLDERS.get(need.type, need.type).partition("/")
-        if folder != place.type or not inner or not name.startswith(inner + os.sep):
+        own_folder, _, own_inner = PACK_FOLDERS.get(place.type or "", "").partition("/")
+        if own_inner and own_folder == need.type:
+            name = os.path.join(own_inner, name)
+        elif inner and folder == place.type and name.startswith(inner + os.sep):
+            name = name[len(inner) + 1 :]
+        else:
             return None
-        name = name[len(inner) + 1 :]
     return _named(name, stem=need.form == "stem")
 
 
