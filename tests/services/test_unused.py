@@ -272,6 +272,23 @@ def test_what_holds_no_workflow_is_counted_by_kind_and_is_no_failure(
     assert report.models == []
 
 
+def test_of_the_paths_of_a_model_those_come_first_that_are_there(
+    shelf: Shelf, tmp_path: Path, models: Path
+) -> None:
+    for place in ("diffusion_models/a.safetensors", "loras/b.safetensors"):
+        write_model(models / place, "one content")
+    shelf.scan(comfyui=[str(models.parent)])
+    gone = models / "diffusion_models"
+    gone.rename(tmp_path / "unplugged")
+    [model] = [
+        each
+        for each in report_of(shelf, tmp_path, encoded(canvas(node(1, "LoraLoader", SPARE)))).models
+        if each.name != SPARE
+    ]
+    away = str(gone / "a.safetensors")
+    assert (model.paths, model.offline) == ((str(models / "loras" / "b.safetensors"), away), (away,))
+
+
 def test_videos_and_sounds_count_as_workflows(shelf: Shelf, tmp_path: Path, models: Path) -> None:
     add(shelf, models, "loras/ink.safetensors")
     video = mp4(workflow=canvas(node(1, "LoraLoader", "ink.safetensors")))

@@ -12,6 +12,7 @@ from mlib.core.comfyui import TYPE_FOLDERS
 from mlib.core.errors import Refused
 from mlib.core.events import Emit, Walking, silent
 from mlib.core.models import Problem
+from mlib.core.standing import is_there
 from mlib.core.walk import is_within
 from mlib.core.workflows.mentions import Mentions
 from mlib.core.workflows.need import last_part
@@ -37,7 +38,8 @@ _SHORTEST_TYPE = 4
 
 class Unused(NamedTuple):
     """A model that no workflow names. `size_bytes` is that of its content, `disk_bytes` of all its copies
-    (hard links count once). `set_name` is the same for all that can only go together, None for one file."""
+    (hard links count once). Of its `paths` those come first that are there now; the others are `offline`.
+    `set_name` is the same for all that can only go together, None for one file."""
 
     sha256: str
     name: str
@@ -45,6 +47,7 @@ class Unused(NamedTuple):
     size_bytes: int
     disk_bytes: int
     paths: tuple[str, ...]
+    offline: tuple[str, ...] = ()
     set_name: str | None = None
 
 
@@ -275,11 +278,15 @@ def _with_files(models: dict[str, placed.Sized], held: list[placed.Held]) -> Ite
     for sha256, own in files.items():
         model = models[sha256]
         size = model.size_bytes or 0
+        paths = [os.path.join(file.directory, file.name) for file in own]
+        there = [path for path in paths if is_there(path)]
+        offline = sorted(set(paths).difference(there))
         yield Unused(
             sha256=sha256,
             name=model.name,
             type=model.type,
             size_bytes=size,
             disk_bytes=size * len({file.identity for file in own}),
-            paths=tuple(os.path.join(file.directory, file.name) for file in own),
+            paths=(*there, *offline),
+            offline=tuple(offline),
         )
