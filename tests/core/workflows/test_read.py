@@ -279,6 +279,35 @@ def test_an_embedding_in_other_letters_is_words_to_comfyui(text: str) -> None:
     assert needs(canvas(node(1, "CLIPTextEncode", text))) == ()
 
 
+def test_a_list_of_two_folders_may_mean_either() -> None:
+    """KJNodes' model_optimization_nodes.py lists connectors of `text_encoders` beside diffusion models."""
+    connector = "ltx-2_connector.safetensors"
+    assert named(canvas(node(1, "DiffusionModelSelector", connector))) == [(connector, None)]
+    assert named(canvas(node(1, "GGUFLoaderKJ", "a.gguf", connector, "default"))) == [
+        ("a.gguf", "diffusion_models"), (connector, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [
+        ("NunchakuFluxLoraStack", "loras"),
+        ("XY Input: LoRA", "loras"),
+        ("easy controlnetLoaderADV", "controlnet"),
+        ("Tiled Upscaler Script", "controlnet"),
+        ("WanVideoUni3C_ControlnetLoader", "controlnet"),
+        ("WanVideoTinyVAELoader", "vae_approx"),
+        ("easy hiresFix", "upscale_models"),
+        ("easy samLoaderPipe", "sams"),
+        ("easy ultralyticsDetectorPipe", "ultralytics"),
+        ("CheckpointLoaderAdvancedMultiGPU", "checkpoints"),
+        ("LTXVLoadConditioning", "embeddings"),
+    ],
+)
+def test_nodes_of_widespread_packs_name_their_folder(kind: str, type_: str) -> None:
+    assert named(canvas(node(1, kind, "a.pt"))) == [("a.pt", type_)]
+
+
 def test_files_of_the_approximate_vaes_are_looked_for_where_comfyui_does() -> None:
     for kind in ("VAELoader", "VAELoaderKJ"):
         assert named(canvas(node(1, kind, "lighttaew2_1.safetensors"))) == [
