@@ -145,6 +145,15 @@ def test_what_rgthree_would_take_at_last_is_used(shelf: Shelf, tmp_path: Path, m
     assert left(shelf, tmp_path, canvas(node(1, "Power Prompt (rgthree)", "<lora:Tile:1>"))) == [SPARE]
 
 
+def test_what_a_node_takes_by_its_stem_is_used(shelf: Shelf, tmp_path: Path, models: Path) -> None:
+    add(shelf, models, "loras/sub/tile.pt", "vae/tile.ckpt")
+    by_stem = node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "tile.safetensors"})
+    assert left(shelf, tmp_path, canvas(by_stem)) == ["tile.ckpt", SPARE]
+    by_name = node(2, "LoraLoader", "tile.safetensors", 1, 1)
+    assert left(shelf, tmp_path, canvas(by_stem, by_name)) == ["tile.ckpt", SPARE]
+    assert left(shelf, tmp_path, canvas(by_name)) == ["tile.ckpt", "tile.pt", SPARE]
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "folder"),
     [

@@ -274,6 +274,32 @@ def test_a_name_in_a_lora_tag_is_found_by_its_end(shelf: Shelf, tmp_path: Path) 
     assert [place.sha256 for place in found.match.places] == [other]
 
 
+def test_nodes_that_go_by_the_stem_take_another_extension(shelf: Shelf, tmp_path: Path) -> None:
+    """rgthree's power_prompt_utils.py `get_lora_by_filename`, LoRA Manager's utils.py `get_lora_info`."""
+    at_the_top = write_model(shelf.loras / "ink.pt", "top")
+    below = write_model(shelf.loras / "wan" / "ink.safetensors", "below")
+    only = write_model(shelf.loras / "wan" / "pen.ckpt", "only")
+    shelf.scan()
+    row = {"name": "pen.safetensors", "active": True}
+    for each, sha256 in (
+        (node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "ink.safetensors"}), at_the_top),
+        (node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "wan/ink.pt"}), below),
+        (node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "old/pen.safetensors"}), only),
+        (node(1, "Power Prompt (rgthree)", "<lora:pen.safetensors:1>"), only),
+        (node(1, "Lora Loader (LoraManager)", "", [row]), only),
+    ):
+        found = answer(shelf, tmp_path, each)
+        assert (found.match.state, [place.sha256 for place in found.match.places]) == ("found", [sha256])
+    missing = (
+        lora("ink.safetensors"),
+        node(1, "Lora Loader Stack (rgthree)", "pen.safetensors", 1),
+        node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "INK.safetensors"}),
+        node(1, "ImpactWildcardEncode", "<lora:pen.safetensors:1>"),
+    )
+    for each in missing:
+        assert answer(shelf, tmp_path, each).match.state == "missing"
+
+
 def test_an_embedding_is_found_in_any_subfolder_and_by_comfyuis_order_of_extensions(
     shelf: Shelf, tmp_path: Path
 ) -> None:

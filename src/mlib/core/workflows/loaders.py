@@ -154,8 +154,9 @@ _FETCHING = re.compile(
     re.IGNORECASE,
 )
 
-#: Nodes that look a name up by its end, in subfolders too, when it is not the whole name: LoRA Manager
-#: (py/utils/utils.py `get_lora_info`) and rgthree (py/power_prompt_utils.py `get_lora_by_filename`).
+#: Nodes that look a name up by its end, in subfolders and with another extension too, when it is not the
+#: whole name: LoRA Manager (py/utils/utils.py `get_lora_info`), rgthree (py/power_prompt_utils.py
+#: `get_lora_by_filename`).
 _BY_END = re.compile(r"\(LoraManager\)$|^(?:SDXL )?Power (?:Lora Loader|Prompt)\b.*\(rgthree\)$")
 
 #: Where node packs keep what they list under a name of their own: the folder below models/.
@@ -284,7 +285,7 @@ def names_nothing(node_class: str, widget: str | int) -> bool:
 
 
 def looks_by_end(node_class: str) -> bool:
-    """Whether a node goes by the last part of a name, whatever folder is written before it."""
+    """Whether a node goes by the last part of a name, whatever folder and extension are written with it."""
     return bool(_BY_END.search(node_class))
 
 

@@ -169,11 +169,12 @@ def _file(shelves: Shelves, need: Need) -> Match:
     if os.path.isabs(need.name):
         rows = [shelves.row_of(row) for row in files.at_path(shelves.library, os.path.normpath(need.name))]
         return _match(shelves, [row for row in rows if row.present], rows, need)
-    stem = need.form == "stem"
+    stem = need.form == "stem" or _goes_by_stem(need)
     rows = [] if stem else shelves.named(os.path.basename(need.name))
     found = _taken(shelves, rows, need)
     if not found:
-        rows = shelves.alike(last_part(need.name), stem=stem)
+        last = last_part(need.name)
+        rows = shelves.alike(last if need.form == "stem" or not stem else _stem(last), stem=stem)
         found = _taken(shelves, rows, need)
     return _match(shelves, found, rows, need)
 
@@ -198,10 +199,20 @@ def _ways(need: Need) -> Iterator[Callable[[Place], bool]]:
     if need.type is None:
         yield lambda place: _ends(_named(place.path, stem=need.form == "stem"), need.name)
     elif need.by_end:
+        by_stem = need.form == "file" and _goes_by_stem(need)
+        if by_stem:
+            yield lambda place: _stem(_name_at(place, need) or "") == _stem(need.name)
         yield lambda place: _ends(_name_at(place, need), need.name)
-        if all(map(looks_by_end, need.classes)):
+        if _goes_by_stem(need):
             last = os.path.basename(need.name)
             yield lambda place: os.path.basename(_name_at(place, need) or "") == last
+        if by_stem:
+            yield lambda place: os.path.basename(_stem(_name_at(place, need) or "")) == _stem(last)
+
+
+def _goes_by_stem(need: Need) -> bool:
+    """Whether all nodes that name it look it up by themselves: with another extension too, in any folder."""
+    return need.by_end and all(map(looks_by_end, need.classes))
 
 
 def _is_embedding_in_text(need: Need) -> bool:
@@ -293,4 +304,8 @@ def _name_at(place: Place, need: Need) -> str | None:
 
 
 def _named(name: str, *, stem: bool) -> str:
-    return os.path.splitext(name)[0] if stem else name
+    return _stem(name) if stem else name
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]

@@ -14,6 +14,7 @@ from mlib.core.events import Emit, Walking, silent
 from mlib.core.models import Problem
 from mlib.core.standing import is_there
 from mlib.core.walk import is_within
+from mlib.core.workflows.loaders import looks_by_end
 from mlib.core.workflows.mentions import Mentions
 from mlib.core.workflows.need import last_part
 from mlib.db import placed
@@ -160,9 +161,13 @@ def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, files: Sequen
     """The SHA-256s of all that is used. What a used file draws with it (the parts of a set) belongs here."""
     used: set[str] = set()
     anywhere: set[str] = set()
+    stems: set[str] = set()
     for need in needs:
         found = match(shelves, need)
         used.update(_named(need, found))
+        if need.type == "loras" and any(map(looks_by_end, need.classes)):
+            # Others name it too, who are stricter.
+            stems.add(os.path.splitext(last_part(folded(need.name)))[0])
         if need.type == "loras" and not found.places and any("(rgthree)" in each for each in need.classes):
             anywhere.add(folded(need.name))
     names = _Names(said)
@@ -176,6 +181,7 @@ def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, files: Sequen
             or names.a_folder_of(kind, inner)
             or names.content(file.sha256)
             or chosen.takes(kind, file)
+            or (kind == "loras" and os.path.splitext(folded(file.name))[0] in stems)
             # rgthree's last resort is a LoRA in whose path the name stands anywhere.
             or (kind == "loras" and _holds_any(os.path.join(inner, file.name), anywhere))
         ):
