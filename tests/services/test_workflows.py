@@ -329,6 +329,28 @@ def test_an_embedding_is_found_in_any_subfolder_and_by_comfyuis_order_of_extensi
     assert (found.match.state, len(found.match.places)) == ("ambiguous", 2)
 
 
+def test_a_root_within_another_is_listed_by_both(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = write_model(shelf.loras / "wan" / "deep" / "w.safetensors")
+    write_model(shelf.loras / "top.safetensors", "top")
+    shelf.add_root("loras", shelf.loras / "wan")
+    shelf.add_root("checkpoints", shelf.loras / "wan" / "deep")
+    shelf.scan()
+    for each in (
+        lora("wan/deep/w.safetensors"),
+        lora("deep/w.safetensors"),
+        node(1, "CheckpointLoaderSimple", "w.safetensors"),
+        node(1, "NobodyKnows", "w.safetensors"),
+    ):
+        found = answer(shelf, tmp_path, each)
+        assert (found.match.state, [place.sha256 for place in found.match.places]) == ("found", [sha256])
+    assert found.match.places[0].path == str(shelf.loras / "wan" / "deep" / "w.safetensors")
+    missing = answer(shelf, tmp_path, lora("w.safetensors"))
+    assert (missing.match.state, missing.suggestions[0].place.type) == ("missing", "loras")
+    assert (
+        answer(shelf, tmp_path, node(1, "CheckpointLoaderSimple", "top.safetensors")).match.state == "missing"
+    )
+
+
 def test_the_folders_of_node_packs_may_be_roots_of_their_own(shelf: Shelf, tmp_path: Path) -> None:
     """As an extra_model_paths.yaml gives them, or a root that is named: the node puts `bbox/` before."""
     shelf.add_root("ultralytics_bbox", tmp_path / "detectors")

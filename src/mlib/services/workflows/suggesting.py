@@ -91,7 +91,7 @@ def _same_weights(shelves: Shelves, sha256: str) -> list[str]:
 
 def _named(shelves: Shelves, names: Iterable[str], why: str, need: Need) -> Iterator[Suggestion]:
     for name in names:
-        places = [shelves.place(row) for row in shelves.named(name) if row.present]
+        places = [shelves.place(row, need.type) for row in shelves.named(name) if row.present]
         for place in sorted(places, key=lambda place: place.type != need.type):
             if why != "similar" or need.type in (None, place.type):
                 yield Suggestion(place, why)
