@@ -468,6 +468,42 @@ def test_without_a_library_is_told_what_is_needed(tmp_path: Path) -> None:
     assert check(None, [save(tmp_path, node(1, "Note", "x"), node(2, "RIFE VFI", "x.pth"))]).is_complete
 
 
+def test_what_no_scan_has_seen_yet_is_found_where_the_loader_lists_it(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "known.safetensors")
+    shelf.scan()
+    write_model(shelf.loras / "sub" / "new.safetensors", "new")
+    (shelf.loras / "folder.safetensors").mkdir()
+    (shelf.loras / "link.safetensors").symlink_to(tmp_path / "nowhere")
+    (shelf.loras / "empty.safetensors").touch()
+    found = answer(shelf, tmp_path, lora("sub/new.safetensors"))
+    assert (found.match.state, found.is_as_meant, found.suggestions) == ("found", None, ())
+    [place] = found.match.places
+    assert (place.path, place.sha256) == (str(shelf.loras / "sub" / "new.safetensors"), "")
+    for each in (
+        lora("Sub/new.safetensors"),
+        lora("new.safetensors"),
+        lora("./sub/new.safetensors"),
+        lora("../loras/sub/new.safetensors"),
+        lora("folder.safetensors"),
+        lora("link.safetensors"),
+        lora("empty.safetensors"),
+        node(1, "VAELoader", "sub/new.safetensors"),
+    ):
+        assert answer(shelf, tmp_path, each).match.state == "missing"
+
+
+def test_a_folder_that_two_links_lead_to_is_listed_by_both(shelf: Shelf, tmp_path: Path) -> None:
+    """A scan goes through it once, a loader each time."""
+    sha256 = write_model(tmp_path / "store" / "n.safetensors")
+    (shelf.loras / "a").symlink_to(tmp_path / "store")
+    (shelf.loras / "b").symlink_to(tmp_path / "store")
+    shelf.scan()
+    for name in ("a/n.safetensors", "b/n.safetensors"):
+        found = answer(shelf, tmp_path, lora(name))
+        assert (found.match.state, [place.sha256 for place in found.match.places]) == ("found", [sha256])
+        assert found.match.places[0].path == str(shelf.loras / name)
+
+
 def test_a_missing_file_is_not_found(shelf: Shelf, tmp_path: Path) -> None:
     path = shelf.loras / "ink.safetensors"
     write_model(path)

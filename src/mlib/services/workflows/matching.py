@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import unicodedata
 from functools import cached_property
@@ -31,7 +32,8 @@ _EMBEDDING_EXTENSIONS = (".safetensors", ".pt", ".bin")
 class Place(NamedTuple):
     """A present file by the name its loader knows it by; both None where no remembered root holds it.
 
-    `turn` is the place of that root among all: ComfyUI searches them in this order.
+    `sha256` is "" where no scan has seen it yet. `turn` is the place of that root among all: ComfyUI searches
+    them in this order.
     """
 
     path: str
@@ -254,6 +256,40 @@ def _match(shelves: Shelves, found: list[Place], rows: list[placed.Placed], need
     ]
     kin = _in_order(shelves.place(row, need.type) for row in rows if row.present)
     return _answer(need, (), kin=tuple(kin), gone=gone)
+
+
+def unscanned(shelves: Shelves, need: Need) -> Iterator[Place]:
+    """Where the loader of a need would list its file, if the disk has one there now; the first first.
+
+    For what the library does not know there: newer than the last scan, or below a second link to a folder
+    that a scan has gone through already. Their `sha256` is left empty.
+    """
+    if need.type is None or need.form != "file" or not need.listed or not _is_below(need.name):
+        return
+    folder, _, inner = PACK_FOLDERS.get(need.type, need.type).partition("/")
+    for turn, root in enumerate(shelves.roots):
+        name = need.name if type_of(root) == need.type else os.path.join(inner, need.name)
+        if type_of(root) in (need.type, folder) and _is_listed(root.path, name):
+            yield Place(os.path.join(root.path, name), "", type_of(root), name, turn)
+
+
+def _is_below(name: str) -> bool:
+    """Whether a name is a path as a list of files has it."""
+    return os.path.normpath(name) == name and not name.startswith((os.sep, os.pardir + os.sep))
+
+
+def _is_listed(directory: str, name: str) -> bool:
+    """Whether there is a file with something in it, in these very letters: some disks find it in others."""
+    at = directory
+    try:
+        for part in name.split(os.sep):
+            if part not in os.listdir(at):
+                return False
+            at = os.path.join(at, part)
+        status = os.stat(at)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def _folder(shelves: Shelves, need: Need) -> Match:
