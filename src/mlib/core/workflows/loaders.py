@@ -80,7 +80,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "photomaker": ("PhotoMakerLoader",),
     "audio_encoders": ("AudioEncoderLoader",),
     "model_patches": ("ModelPatchLoader",),
-    "embeddings": ("LTXVLoadConditioning",),
+    "embeddings": ("ConditioningLoader", "LTXVLoadConditioning"),
     "vae_approx": ("WanVideoTinyVAELoader", "ModelPreviewOverrideKJ"),
     "background_removal": ("LoadBackgroundRemovalModel",),
     "frame_interpolation": ("FrameInterpolationModelLoader",),
