@@ -89,7 +89,7 @@ def test_the_document_says_all(path: Path, tmp_path: Path, models: tuple[str, st
         "name": "ink.safetensors", "type": "loras", "form": "file", "state": "found", "sha256": models[0],
         "path": str(tmp_path / "loras/ink.safetensors"), "paths": [str(tmp_path / "loras/ink.safetensors")],
         "hash": None, "hash_matches": None, "suggestions": [], "url": None, "nodes": ["3"],
-        "classes": ["LoraLoader"], "bypassed": False,
+        "classes": ["LoraLoader"], "bypassed": False, "listed": True,
     }  # fmt: skip
     assert (missing["state"], missing["sha256"], missing["path"], missing["url"]) == (
         "missing",
@@ -181,7 +181,7 @@ def test_unused_models_come_as_rows_ids_and_a_document(
         "models": [
             {
                 "sha256": models[1], "name": "paper.safetensors", "type": "loras", "size_bytes": size,
-                "disk_bytes": size, "paths": [str(paper)], "set": None,
+                "disk_bytes": size, "paths": [str(paper)], "offline": [], "set": None,
             },
         ],
         "unused": 1, "examined": 2, "disk_bytes": size, "workflows": 1, "others": 0, "others_by_kind": {},

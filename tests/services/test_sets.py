@@ -21,7 +21,6 @@ from mlib.services.catalog.detail import detail
 from mlib.services.duplicating import carry_out, choose, find_duplicates, spare_needed
 from mlib.services.forgetting import forget
 from mlib.services.moving import move, rename
-from mlib.services.sets import files_of_folder
 from mlib.services.targets import Target
 from mlib.services.trashing import TrashReport, plan_trash, trash
 from mlib.services.verifying import VerifyRequest, verify
@@ -452,29 +451,6 @@ def test_a_model_tells_which_set_it_is_part_of(shelf: Shelf) -> None:
     (whole,) = detail(shelf.library, Target(sha256=shelf.at(first))).sets
     assert (whole.kind, whole.name) == ("parts", str(shelf.loras / "wan-*-of-00003.safetensors"))
     assert (whole.parts, whole.missing) == ((str(first), str(second)), (str(third),))
-
-
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("Florence-2-large", True),
-        ("microsoft/Florence-2-large", True),
-        ("sub/florence-2-LARGE", True),
-        ("large", False),
-        ("model.safetensors", False),
-        ("", False),
-        ("../LLM", False),
-    ],
-)
-def test_the_files_of_a_folder_are_found_by_what_nodes_call_it(shelf: Shelf, name: str, found: bool) -> None:
-    llm = shelf.loras.parent / "LLM"
-    shelf.add_root("LLM", llm)
-    parts = write_folder(llm / "sub" / "Florence-2-large")
-    write_model(llm / "beside.safetensors")
-    shelf.scan()
-    paths = {row.path for row in files_of_folder(shelf.library, name)}
-    assert paths == ({str(part) for part in parts} if found else set())
-    assert not files_of_folder(shelf.library, name, "loras")
 
 
 def write_gguf(path: Path, number: int, *, of: int) -> None:

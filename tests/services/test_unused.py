@@ -145,6 +145,15 @@ def test_what_rgthree_would_take_at_last_is_used(shelf: Shelf, tmp_path: Path, m
     assert left(shelf, tmp_path, canvas(node(1, "Power Prompt (rgthree)", "<lora:Tile:1>"))) == [SPARE]
 
 
+def test_what_a_node_takes_by_its_stem_is_used(shelf: Shelf, tmp_path: Path, models: Path) -> None:
+    add(shelf, models, "loras/sub/tile.pt", "vae/tile.ckpt")
+    by_stem = node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "tile.safetensors"})
+    assert left(shelf, tmp_path, canvas(by_stem)) == ["tile.ckpt", SPARE]
+    by_name = node(2, "LoraLoader", "tile.safetensors", 1, 1)
+    assert left(shelf, tmp_path, canvas(by_stem, by_name)) == ["tile.ckpt", SPARE]
+    assert left(shelf, tmp_path, canvas(by_name)) == ["tile.ckpt", "tile.pt", SPARE]
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "folder"),
     [
@@ -156,6 +165,8 @@ def test_what_rgthree_would_take_at_last_is_used(shelf: Shelf, tmp_path: Path, m
         ("SomeLoader", "LLM/Florence-2-large", "LLM/Florence-2-large"),
         ("SomeLoader", "models\\LLM\\florence-2-large\\", "LLM/Florence-2-large"),
         ("SomeLoader", "one\nFlorence-2-large", "LLM/Florence-2-large"),
+        ("SomeLoader", "sub/florence-2-LARGE", "LLM/sub/Florence-2-large"),
+        ("SomeLoader", "./Florence-2-large/", "LLM/sub/Florence-2-large"),
         ("Note", "put it into models/LLM/Florence-2-large and restart", "LLM/Florence-2-large"),
         (
             "MarkdownNote",
@@ -171,6 +182,23 @@ def test_a_folder_that_is_named_uses_every_file_in_it(
     add(shelf, models, f"{folder}/model.safetensors", f"{folder}/text/pytorch_model.bin")
     assert left(shelf, tmp_path, canvas(node(1, kind, value, "fp16"))) == [SPARE]
     assert left(shelf, tmp_path, prompt(n1=(kind, {"a": value}))) == [SPARE]
+
+
+@pytest.mark.parametrize("value", ["large", "model.bin", "", "../LLM", "microsoft/Florence-2"])
+def test_another_folder_than_is_named_is_unused(
+    shelf: Shelf, tmp_path: Path, models: Path, value: str
+) -> None:
+    add(shelf, models, "LLM/Florence-2-large/model.safetensors")
+    assert left(shelf, tmp_path, canvas(node(1, "SomeLoader", value))) == ["model.safetensors", SPARE]
+
+
+@pytest.mark.parametrize(
+    "text", ["embedding:bad_hands", "ugly,(EMBEDDING:neg\\bad_hands:1.2)", "Embedding:bad_hands."]
+)
+def test_an_embedding_in_any_letters_is_used(shelf: Shelf, tmp_path: Path, models: Path, text: str) -> None:
+    add(shelf, models, "embeddings/neg/bad_hands.pt")
+    assert left(shelf, tmp_path, canvas(node(1, "CLIPTextEncode", text))) == [SPARE]
+    assert left(shelf, tmp_path, prompt(n1=("CLIPTextEncode", {"text": text}))) == [SPARE]
 
 
 def test_the_type_of_a_text_encoder_is_not_a_folder(shelf: Shelf, tmp_path: Path, models: Path) -> None:
@@ -251,6 +279,23 @@ def test_what_holds_no_workflow_is_counted_by_kind_and_is_no_failure(
         "no extension": 1,
     }  # fmt: skip
     assert report.models == []
+
+
+def test_of_the_paths_of_a_model_those_come_first_that_are_there(
+    shelf: Shelf, tmp_path: Path, models: Path
+) -> None:
+    for place in ("diffusion_models/a.safetensors", "loras/b.safetensors"):
+        write_model(models / place, "one content")
+    shelf.scan(comfyui=[str(models.parent)])
+    gone = models / "diffusion_models"
+    gone.rename(tmp_path / "unplugged")
+    [model] = [
+        each
+        for each in report_of(shelf, tmp_path, encoded(canvas(node(1, "LoraLoader", SPARE)))).models
+        if each.name != SPARE
+    ]
+    away = str(gone / "a.safetensors")
+    assert (model.paths, model.offline) == ((str(models / "loras" / "b.safetensors"), away), (away,))
 
 
 def test_videos_and_sounds_count_as_workflows(shelf: Shelf, tmp_path: Path, models: Path) -> None:

@@ -274,6 +274,32 @@ def test_a_name_in_a_lora_tag_is_found_by_its_end(shelf: Shelf, tmp_path: Path) 
     assert [place.sha256 for place in found.match.places] == [other]
 
 
+def test_nodes_that_go_by_the_stem_take_another_extension(shelf: Shelf, tmp_path: Path) -> None:
+    """rgthree's power_prompt_utils.py `get_lora_by_filename`, LoRA Manager's utils.py `get_lora_info`."""
+    at_the_top = write_model(shelf.loras / "ink.pt", "top")
+    below = write_model(shelf.loras / "wan" / "ink.safetensors", "below")
+    only = write_model(shelf.loras / "wan" / "pen.ckpt", "only")
+    shelf.scan()
+    row = {"name": "pen.safetensors", "active": True}
+    for each, sha256 in (
+        (node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "ink.safetensors"}), at_the_top),
+        (node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "wan/ink.pt"}), below),
+        (node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "old/pen.safetensors"}), only),
+        (node(1, "Power Prompt (rgthree)", "<lora:pen.safetensors:1>"), only),
+        (node(1, "Lora Loader (LoraManager)", "", [row]), only),
+    ):
+        found = answer(shelf, tmp_path, each)
+        assert (found.match.state, [place.sha256 for place in found.match.places]) == ("found", [sha256])
+    missing = (
+        lora("ink.safetensors"),
+        node(1, "Lora Loader Stack (rgthree)", "pen.safetensors", 1),
+        node(1, "Power Lora Loader (rgthree)", {"on": True, "lora": "INK.safetensors"}),
+        node(1, "ImpactWildcardEncode", "<lora:pen.safetensors:1>"),
+    )
+    for each in missing:
+        assert answer(shelf, tmp_path, each).match.state == "missing"
+
+
 def test_an_embedding_is_found_in_any_subfolder_and_by_comfyuis_order_of_extensions(
     shelf: Shelf, tmp_path: Path
 ) -> None:
@@ -301,6 +327,86 @@ def test_an_embedding_is_found_in_any_subfolder_and_by_comfyuis_order_of_extensi
     shelf.scan()
     found = answer(shelf, tmp_path, node(1, "CLIPTextEncode", "embedding:bad_pictures"))
     assert (found.match.state, len(found.match.places)) == ("ambiguous", 2)
+
+
+def test_a_root_within_another_is_listed_by_both(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = write_model(shelf.loras / "wan" / "deep" / "w.safetensors")
+    write_model(shelf.loras / "top.safetensors", "top")
+    shelf.add_root("loras", shelf.loras / "wan")
+    shelf.add_root("checkpoints", shelf.loras / "wan" / "deep")
+    shelf.scan()
+    for each in (
+        lora("wan/deep/w.safetensors"),
+        lora("deep/w.safetensors"),
+        node(1, "CheckpointLoaderSimple", "w.safetensors"),
+        node(1, "NobodyKnows", "w.safetensors"),
+    ):
+        found = answer(shelf, tmp_path, each)
+        assert (found.match.state, [place.sha256 for place in found.match.places]) == ("found", [sha256])
+    assert found.match.places[0].path == str(shelf.loras / "wan" / "deep" / "w.safetensors")
+    missing = answer(shelf, tmp_path, lora("w.safetensors"))
+    assert (missing.match.state, missing.suggestions[0].place.type) == ("missing", "loras")
+    assert (
+        answer(shelf, tmp_path, node(1, "CheckpointLoaderSimple", "top.safetensors")).match.state == "missing"
+    )
+
+
+def test_the_folders_of_node_packs_may_be_roots_of_their_own(shelf: Shelf, tmp_path: Path) -> None:
+    """As an extra_model_paths.yaml gives them, or a root that is named: the node puts `bbox/` before."""
+    shelf.add_root("ultralytics_bbox", tmp_path / "detectors")
+    shelf.add_root("xlabs_loras", tmp_path / "xlabs")
+    write_model(tmp_path / "detectors" / "face.pt")
+    write_model(tmp_path / "xlabs" / "furry.safetensors", "furry")
+    shelf.scan()
+    for kind, name, state in (
+        ("UltralyticsDetectorProvider", "bbox/face.pt", "found"),
+        ("UltralyticsDetectorProvider", "segm/face.pt", "missing"),
+        ("UltralyticsDetectorProvider", "face.pt", "missing"),
+        ("FluxLoraLoader", "furry.safetensors", "found"),
+    ):
+        assert answer(shelf, tmp_path, node(1, kind, name)).match.state == state
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "name", "lists_it"),
+    [
+        ("UNETLoader", "diffusion_models", "flux-Q4.gguf", False),
+        ("UnetLoaderGGUF", "diffusion_models", "flux-Q4.GGUF", True),
+        ("UnetLoaderGGUFDisTorchMultiGPU", "diffusion_models", "flux-Q4.gguf", True),
+        ("UnetLoaderGGUF", "diffusion_models", "flux.safetensors", False),
+        ("DiffusionModelLoaderKJ", "diffusion_models", "flux-Q4.gguf", False),
+        ("GGUFLoaderKJ", "diffusion_models", "flux-Q4.gguf", True),
+        ("WanVideoModelLoader", "diffusion_models", "wan-Q4.gguf", True),
+        ("CLIPLoader", "text_encoders", "t5-Q4.gguf", False),
+        ("DualCLIPLoader", "text_encoders", "t5-Q4.gguf", False),
+        ("DualCLIPLoaderGGUF", "text_encoders", "t5-Q4.gguf", True),
+        ("DualCLIPLoaderGGUF", "text_encoders", "t5.safetensors", True),
+        ("LoraLoader", "loras", "ink.onnx", False),
+        ("VAELoader", "vae", "ae.gguf", False),
+        ("ONNXDetectorProvider", "onnx", "face.onnx", True),
+        ("NobodyKnows", "diffusion_models", "flux-Q4.gguf", True),
+    ],
+)
+def test_a_loader_finds_only_the_extensions_that_it_lists(
+    shelf: Shelf, tmp_path: Path, kind: str, folder: str, name: str, lists_it: bool
+) -> None:
+    sha256 = write_model(tmp_path / "ComfyUI" / "models" / folder / name)
+    shelf.scan(comfyui=[str(tmp_path / "ComfyUI")])
+    found = answer(shelf, tmp_path, node(1, kind, name, "default"))
+    assert found.need.listed is lists_it
+    assert found.match.state == ("found" if lists_it else "missing")
+    assert [each.place.sha256 for each in found.suggestions] == ([] if lists_it else [sha256])
+    assert not unused(shelf.library, [str(tmp_path)]).models
+
+
+def test_one_file_may_be_listed_by_one_node_and_not_by_another(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(tmp_path / "ComfyUI" / "models" / "unet" / "flux-Q4.gguf")
+    shelf.scan(comfyui=[str(tmp_path / "ComfyUI")])
+    nodes = (node(1, "UNETLoader", "flux-Q4.gguf"), node(2, "UnetLoaderGGUF", "flux-Q4.gguf"))
+    report = check(shelf.library, [save(tmp_path, *nodes)])
+    assert [(each.match.state, each.need.nodes) for each in report.answers] == [
+        ("missing", ("1",)), ("found", ("2",)),
+    ]  # fmt: skip
 
 
 def test_the_folders_of_node_packs_are_searched(shelf: Shelf, tmp_path: Path) -> None:
@@ -360,6 +466,42 @@ def test_without_a_library_is_told_what_is_needed(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert not report.is_complete
     assert check(None, [save(tmp_path, node(1, "Note", "x"), node(2, "RIFE VFI", "x.pth"))]).is_complete
+
+
+def test_what_no_scan_has_seen_yet_is_found_where_the_loader_lists_it(shelf: Shelf, tmp_path: Path) -> None:
+    write_model(shelf.loras / "known.safetensors")
+    shelf.scan()
+    write_model(shelf.loras / "sub" / "new.safetensors", "new")
+    (shelf.loras / "folder.safetensors").mkdir()
+    (shelf.loras / "link.safetensors").symlink_to(tmp_path / "nowhere")
+    (shelf.loras / "empty.safetensors").touch()
+    found = answer(shelf, tmp_path, lora("sub/new.safetensors"))
+    assert (found.match.state, found.is_as_meant, found.suggestions) == ("found", None, ())
+    [place] = found.match.places
+    assert (place.path, place.sha256) == (str(shelf.loras / "sub" / "new.safetensors"), "")
+    for each in (
+        lora("Sub/new.safetensors"),
+        lora("new.safetensors"),
+        lora("./sub/new.safetensors"),
+        lora("../loras/sub/new.safetensors"),
+        lora("folder.safetensors"),
+        lora("link.safetensors"),
+        lora("empty.safetensors"),
+        node(1, "VAELoader", "sub/new.safetensors"),
+    ):
+        assert answer(shelf, tmp_path, each).match.state == "missing"
+
+
+def test_a_folder_that_two_links_lead_to_is_listed_by_both(shelf: Shelf, tmp_path: Path) -> None:
+    """A scan goes through it once, a loader each time."""
+    sha256 = write_model(tmp_path / "store" / "n.safetensors")
+    (shelf.loras / "a").symlink_to(tmp_path / "store")
+    (shelf.loras / "b").symlink_to(tmp_path / "store")
+    shelf.scan()
+    for name in ("a/n.safetensors", "b/n.safetensors"):
+        found = answer(shelf, tmp_path, lora(name))
+        assert (found.match.state, [place.sha256 for place in found.match.places]) == ("found", [sha256])
+        assert found.match.places[0].path == str(shelf.loras / name)
 
 
 def test_a_missing_file_is_not_found(shelf: Shelf, tmp_path: Path) -> None:

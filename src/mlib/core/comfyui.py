@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-#: What ComfyUI's own loaders list (`supported_pt_extensions` in its folder_paths.py), and the two formats
-#: that custom nodes add.
-MODEL_EXTENSIONS = frozenset(
-    {".bin", ".ckpt", ".pkl", ".pt", ".pt2", ".pth", ".safetensors", ".sft"} | {".gguf", ".onnx"}
-)
+#: What ComfyUI's own loaders list (`supported_pt_extensions` in its folder_paths.py).
+LISTED_EXTENSIONS = frozenset({".bin", ".ckpt", ".pkl", ".pt", ".pt2", ".pth", ".safetensors", ".sft"})
+#: The same, and the two formats that custom nodes add.
+MODEL_EXTENSIONS = LISTED_EXTENSIONS | {".gguf", ".onnx"}
 
 _SINGLE_FOLDER_TYPES = (
     "clip_vision", "style_models", "embeddings", "diffusers", "vae_approx", "gligen", "upscale_models",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from mlib.core.errors import Refused
 from mlib.core.formats.header import Finding
 from mlib.core.formats.header_json import unpack
-from mlib.core.query.matching import folded
 from mlib.core.sets import FileSet, Sets, Split
 from mlib.core.shell import quoted
 from mlib.core.text import visible
@@ -179,34 +178,6 @@ def joined_models(library: Library) -> dict[str, Joined]:
         is_known = all(_is_known(library, part) for part in parts)
         found.update(dict.fromkeys(shas, Joined(first, shas, is_known)))
     return found
-
-
-def files_of_folder(library: Library, name: str, kind: str | None = None) -> list[KnownFile]:
-    """The present files of the folder model that a node calls `name`; none where there is no such folder.
-
-    A folder is meant by its path below a root of the type `kind` (of any root if that is None), by the end of
-    that path, or by its own name where `name` is one of a repository (`microsoft/Florence-2-large`). Case is
-    passed over.
-    """
-    wanted = [part for part in folded(name).replace("\\", "/").split("/") if part not in ("", ".")]
-    if not wanted or ".." in wanted:
-        return []
-    found: dict[str, KnownFile] = {}
-    for root in roots.all_roots(library):
-        if kind is not None and root.type != kind:
-            continue
-        for directory in files.known_directories(library, root.path):
-            if _is_meant(directory, root, wanted):
-                rows = files.in_directory(library, directory)
-                found.update((row.path, row) for row in rows if row.missing_since is None)
-    return list(found.values())
-
-
-def _is_meant(directory: str, root: Root, wanted: Sequence[str]) -> bool:
-    """Whether a directory is the folder that is wanted, or lies below it."""
-    parts = folded(os.path.relpath(directory, root.path)).split(os.sep)
-    ends = [list(wanted)] if len(wanted) == 1 else [list(wanted), list(wanted[-1:])]
-    return any(parts[at : at + len(end)] == end for end in ends for at in range(len(parts) - len(end) + 1))
 
 
 def incomplete(known: KnownSets, directory: str) -> Iterator[tuple[FileSet, Finding]]:

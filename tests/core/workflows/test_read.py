@@ -254,7 +254,7 @@ def test_rows_of_rgthree_and_lora_manager_say_which_are_on() -> None:
 
 def test_embeddings_in_a_prompt_are_needed_and_lora_tags_where_a_node_reads_them() -> None:
     text = (
-        "a cat, (embedding:bad\\hands:1.2), embedding:easy.pt, <lora:ink:0.8>. Embedding:x. not-embedding:y"
+        "a cat, (embedding:bad\\hands:1.2), embedding:easy.pt, <lora:ink:0.8>. embedding:x. not-embedding:y"
     )
     found = [
         (r"bad\hands", "embeddings", "stem"),
@@ -264,6 +264,69 @@ def test_embeddings_in_a_prompt_are_needed_and_lora_tags_where_a_node_reads_them
     assert [need[:3] for need in needs(canvas(node(1, "CLIPTextEncode", text)))] == found
     tagged = needs(prompt(n1=("ImpactWildcardEncode", {"text": text})))
     assert [need[:3] for need in tagged] == [*found, ("ink", "loras", "stem")]
+
+
+def test_a_lora_tag_may_give_the_weight_of_every_block() -> None:
+    """Impact's wildcards.py, `extract_lora_values`."""
+    blocks = ",".join(["0.123456"] * 26)
+    text = f"<lora:sub/ink:1.0:0.8:LBW={blocks};A=4.0;B=1.0;><lora:pen:1>"
+    assert [need.name for need in needs(canvas(node(1, "ImpactWildcardEncode", text)))] == ["sub/ink", "pen"]
+
+
+@pytest.mark.parametrize("text", ["Embedding:x", "a cat, (EMBEDDING:x.pt:1.2)", "Lembedding:x"])
+def test_an_embedding_in_other_letters_is_words_to_comfyui(text: str) -> None:
+    """It splits a prompt at `embedding:` as it stands (sd1_clip.py, `tokenize_with_weights`)."""
+    assert needs(canvas(node(1, "CLIPTextEncode", text))) == ()
+
+
+def test_a_list_of_two_folders_may_mean_either() -> None:
+    """KJNodes' model_optimization_nodes.py lists connectors of `text_encoders` beside diffusion models."""
+    connector = "ltx-2_connector.safetensors"
+    assert named(canvas(node(1, "DiffusionModelSelector", connector))) == [(connector, None)]
+    assert named(canvas(node(1, "GGUFLoaderKJ", "a.gguf", connector, "default"))) == [
+        ("a.gguf", "diffusion_models"), (connector, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [
+        ("NunchakuFluxLoraStack", "loras"),
+        ("XY Input: LoRA", "loras"),
+        ("easy controlnetLoaderADV", "controlnet"),
+        ("Tiled Upscaler Script", "controlnet"),
+        ("WanVideoUni3C_ControlnetLoader", "controlnet"),
+        ("WanVideoTinyVAELoader", "vae_approx"),
+        ("easy hiresFix", "upscale_models"),
+        ("easy samLoaderPipe", "sams"),
+        ("easy ultralyticsDetectorPipe", "ultralytics"),
+        ("CheckpointLoaderAdvancedMultiGPU", "checkpoints"),
+        ("LTXVLoadConditioning", "embeddings"),
+    ],
+)
+def test_nodes_of_widespread_packs_name_their_folder(kind: str, type_: str) -> None:
+    assert named(canvas(node(1, kind, "a.pt"))) == [("a.pt", type_)]
+
+
+def test_files_of_the_approximate_vaes_are_looked_for_where_comfyui_does() -> None:
+    for kind in ("VAELoader", "VAELoaderKJ"):
+        assert named(canvas(node(1, kind, "lighttaew2_1.safetensors"))) == [
+            ("lighttaew2_1.safetensors", "vae_approx")
+        ]
+        assert named(canvas(node(1, kind, "taehv1_5.safetensors"))) == [("taehv1_5.safetensors", "vae")]
+
+
+def test_what_a_subgraph_or_group_is_given_is_listed_or_not_by_the_node_within() -> None:
+    inner = node(7, "UNETLoader", "a.pt", inputs=[{"name": "u", "link": 1, "widget": {"name": "unet_name"}}])
+    inner["widgets_values_named"] = {"unet_name": "a.pt"}
+    part = subgraph(inner, inputs=[{"name": "model", "linkIds": [1]}])
+    outer = node(1, SUBGRAPH, "a.gguf", widgets_values_named={"model": "a.gguf"})
+    assert [(*need[:2], need.listed) for need in needs(canvas(outer, subgraphs=[part]))] == [
+        ("a.gguf", "diffusion_models", False),
+    ]  # fmt: skip
+    group = {"nodes": [node(0, "UNETLoader", "a.pt")]}
+    document = canvas(node(1, "workflow>one", "a.gguf"), extra={"groupNodes": {"one": group}})
+    assert [(need.type, need.listed) for need in needs(document)] == [("diffusion_models", False)]
 
 
 @pytest.mark.parametrize("node_class", ["CLIPTextEncode", "ImpactWildcardEncode"])
@@ -613,7 +676,11 @@ def test_a_folder_that_a_node_names_is_a_need(kind: str, values: list[Any], need
 
 
 @pytest.mark.parametrize(
-    "kind", ["RIFE VFI", "DWPreprocessor", "DepthAnythingPreprocessor", "DownloadAndLoadSAM2Model"]
+    "kind",
+    [
+        *("RIFE VFI", "DWPreprocessor", "DepthAnythingPreprocessor", "DownloadAndLoadSAM2Model"),
+        "DWPreprocessor_Provider_for_SEGS //Inspire",
+    ],
 )
 def test_what_a_node_downloads_by_itself_is_marked(kind: str) -> None:
     assert [need.automatic for need in needs(canvas(node(1, kind, "a.pth")))] == [True]

@@ -136,8 +136,12 @@ def _cells(answer: Answer) -> tuple[str, str, str, str]:
         if need.form == "folder":
             where = fmt.plural(len(places), "file")
         where = "" if where == need.name else where
+        if not places[0].sha256:
+            where = "not scanned yet"
         if answer.is_as_meant is False:
             where = "another file than the workflow means"
+    elif not need.listed:
+        where = f"its node lists no {os.path.splitext(need.name)[1]} files"
     elif answer.suggestions:
         first = answer.suggestions[0]
         where = f"{_WHY[first.why]}: {_short(first, need.type)}"
@@ -193,7 +197,7 @@ def _need(answer: Answer) -> dict[str, Any]:
         "type": need.type,
         "form": need.form,
         "state": answer.match.state,
-        "sha256": places[0].sha256 if places else None,
+        "sha256": (places[0].sha256 or None) if places else None,
         "path": places[0].path if places else None,
         "paths": [place.path for place in places],
         "hash": need.hash,
@@ -212,4 +216,5 @@ def _need(answer: Answer) -> dict[str, Any]:
         "nodes": list(need.nodes),
         "classes": list(need.classes),
         "bypassed": need.bypassed,
+        "listed": need.listed,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlib.core.workflows.loaders import declared_type, folder_type
+from mlib.core.workflows.loaders import declared_type, folder_type, lists
 from mlib.core.workflows.need import LONGEST_NAME, Need, is_model_value, last_part, plain_name
 from mlib.core.workflows.promoted import Widget, replaced, widgets_within
 from mlib.core.workflows.shape import mapping, members, nodes_in, plain_id, values_in
@@ -97,7 +97,11 @@ def _around(document: dict[str, Any], subgraphs: dict[str, dict[str, Any]]) -> _
     return _Around(
         subgraphs=subgraphs,
         groups={
-            name: [need for node in nodes_in(group) for need in named_by(node["type"], values_in(node))]
+            name: [
+                need._replace(classes=(node["type"],))
+                for node in nodes_in(group)
+                for need in named_by(node["type"], values_in(node))
+            ]
             for name, group in mapping(mapping(document.get("extra")).get("groupNodes")).items()
             if isinstance(group, dict)
         },
@@ -174,23 +178,31 @@ def _of_instance(node: dict[str, Any], around: _Around) -> Iterator[Need]:
         widgets = around.within.get((node["type"], value.widget)) if isinstance(value.widget, str) else None
         if widgets:
             changed = [widget for widget in widgets if widget.text != value.text]
-            types = {folder_type(widget.node_class, widget.name) for widget in changed}
+            meant = {(widget.node_class, folder_type(widget.node_class, widget.name)) for widget in changed}
         else:
-            types = set() if value.text in around.said else {None}
-        for kind in types:
+            meant = set() if value.text in around.said else {(node["type"], None)}
+        for node_class, kind in sorted(meant, key=str):
             for need in named_by(node["type"], [value]):
-                yield need._replace(type=need.type or kind)
+                yield _read_by(need, node_class, need.type or kind)
 
 
 def _of_group(node: dict[str, Any], inner: list[Need]) -> Iterator[Need]:
     """What a group's node names: its widgets are those of the nodes in it, one after another."""
     own = list(named_by(node["type"], values_in(node)))
-    by_name = {} if len(inner) == len(own) else {need.name: need.type for need in inner[:_LONGEST_GROUP]}
+    by_name = {} if len(inner) == len(own) else {need.name: need for need in inner[:_LONGEST_GROUP]}
     for place, need in enumerate(own):
-        kind = inner[place].type if len(inner) == len(own) else by_name.get(need.name)
-        yield need._replace(type=need.type or kind)
+        reader = inner[place] if len(inner) == len(own) else by_name.get(need.name)
+        if reader is None:
+            yield need
+        else:
+            yield _read_by(need, reader.classes[0], need.type or reader.type)
     if not own:
         yield from inner[:_LONGEST_GROUP]
+
+
+def _read_by(need: Need, node_class: str, kind: str | None) -> Need:
+    """What is named at a node that stands for others, as the one of them that reads it takes it."""
+    return need._replace(type=kind, listed=lists(node_class, kind, need.name))
 
 
 def _declared(entries: Any) -> Iterator[Need]:

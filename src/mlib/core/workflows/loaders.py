@@ -7,11 +7,12 @@ for in every folder.
 
 from __future__ import annotations
 
+import os
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.comfyui import canonical_type
+from mlib.core.comfyui import LISTED_EXTENSIONS, TYPE_FOLDERS, canonical_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,8 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
         "CheckpointLoader|pysssss", "Checkpoint Loader", "CheckpointLoaderNF4", "CR Load Checkpoint",
         "Checkpoint Selector", "CheckpointLoaderSimpleWithNoiseSelect",
         "CheckpointLoaderKJ", "CheckpointLoaderSimpleShared //Inspire", "Checkpoint Loader (LoraManager)",
+        "LowVRAMCheckpointLoader", "LowVRAMAudioVAELoader", "GemmaAPITextEncode",
+        "CheckpointLoaderAdvanced", "easy ckptNames",
         "StableCascade_CheckpointLoader //Inspire",
     ),
     "loras": (
@@ -36,7 +39,10 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
         "Lora Loader (LoraManager)", "Lora Stacker (LoraManager)", "LoRA Text Loader (LoraManager)",
         "WanVideo Lora Select (LoraManager)", "Create Hook LoRA (LoraManager)", "LoraBlockInfo //Inspire",
         "XY Input: Lora Block Weight //Inspire",
-        "LoraLoaderVanilla",
+        "LoraLoaderVanilla", "LTXICLoRALoaderModelOnly", "LTXVQ8LoraModelLoader", "LTX2LoraLoaderAdvanced",
+        "NunchakuFluxLoraStack", "NunchakuFluxLoraStackV2", "DiTBlockLoraLoader", "LoraReduceRankKJ",
+        "XY Input: LoRA", "XY Input: LoRA Plot", "MakeLBW //Inspire", "easy loraNames", "easy loraSwitcher",
+        "easy XYInputs: Lora", "TrainLoraNode",
     ),
     "vae": (
         "VAELoader", "VAELoaderKJ", "WanVideoVAELoader", "HyVideoVAELoader", "CR Load VAE",
@@ -50,7 +56,7 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     ),
     "diffusion_models": (
         "UNETLoader", "UnetLoaderGGUF", "UnetLoaderGGUFAdvanced", "UNETLoaderNF4", "DiffusionModelLoaderKJ",
-        "DiffusionModelSelector", "GGUFLoaderKJ", "WanVideoModelLoader", "WanVideoVACEModelSelect",
+        "WanVideoModelLoader", "WanVideoVACEModelSelect",
         "HyVideoModelLoader", "NunchakuFluxDiTLoader", "NunchakuQwenImageDiTLoader",
         "NunchakuZImageDiTLoader", "Unet Loader (LoraManager)", "LoadDiffusionModelShared //Inspire",
     ),
@@ -59,18 +65,23 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
         "DiffControlNetLoaderAdvanced", "ACN_SparseCtrlLoaderAdvanced", "ACN_ControlNet++LoaderSingle",
         "ACN_ControlNet++LoaderAdvanced", "ACN_SparseCtrlMergedLoaderAdvanced",
         "CR Multi-ControlNet Stack",
-        "easy controlnetLoader", "Control Net Stacker",
+        "easy controlnetLoader", "easy controlnetLoaderADV", "easy controlnetLoader++", "easy LLLiteLoader",
+        "easy controlnetStack", "easy controlnetNames", "easy XYInputs: ControlNet", "Control Net Stacker",
+        "Tiled Upscaler Script", "WanVideoControlnetLoader", "WanVideoUni3C_ControlnetLoader",
     ),
     "clip_vision": ("CLIPVisionLoader",),
     "style_models": ("StyleModelLoader",),
     "gligen": ("GLIGENLoader", "GLIGENLoaderModel"),
     "hypernetworks": ("HypernetworkLoader",),
-    "upscale_models": ("UpscaleModelLoader", "Upscale Model Loader", "CR Upscale Image"),
-    "latent_upscale_models": ("LatentUpscaleModelLoader",),
+    "upscale_models": (
+        "UpscaleModelLoader", "Upscale Model Loader", "CR Upscale Image", "easy hiresFix",
+    ),
+    "latent_upscale_models": ("LatentUpscaleModelLoader", "LowVRAMLatentUpscaleModelLoader"),
     "photomaker": ("PhotoMakerLoader",),
     "audio_encoders": ("AudioEncoderLoader",),
     "model_patches": ("ModelPatchLoader",),
-    "embeddings": ("ConditioningLoader",),
+    "embeddings": ("ConditioningLoader", "LTXVLoadConditioning"),
+    "vae_approx": ("WanVideoTinyVAELoader", "ModelPreviewOverrideKJ"),
     "background_removal": ("LoadBackgroundRemovalModel",),
     "frame_interpolation": ("FrameInterpolationModelLoader",),
     "optical_flow": ("OpticalFlowLoader",),
@@ -78,10 +89,10 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "detection": ("SAM3DBody_Loader",),
     "ipadapter": ("IPAdapterModelLoader",),
     "instantid": ("InstantIDModelLoader",),
-    "pulid": ("PulidModelLoader", "PulidFluxModelLoader"),
-    "sams": ("SAMLoader",),
+    "pulid": ("PulidModelLoader", "PulidFluxModelLoader", "easy pulIDApply", "easy pulIDApplyADV"),
+    "sams": ("SAMLoader", "easy samLoaderPipe"),
     "onnx": ("ONNXDetectorProvider",),
-    "ultralytics": ("UltralyticsDetectorProvider",),
+    "ultralytics": ("UltralyticsDetectorProvider", "easy ultralyticsDetectorPipe"),
     "mmdets": ("MMDetDetectorProvider", "MMDetLoader"),
     "xlabs_loras": ("FluxLoraLoader",),
     "xlabs_controlnets": ("LoadFluxControlNet",),
@@ -96,6 +107,10 @@ _BY_INPUT: Mapping[str, tuple[tuple[str, int | None, str], ...]] = {
     # The input is spelled so.
     "LoadFluxIPAdapter": (("ipadatper", 0, "xlabs_ipadapters"), ("clip_vision", 1, "clip_vision")),
     "LTXAVTextEncoderLoader": (("text_encoder", 0, "text_encoders"), ("ckpt_name", 1, "checkpoints")),
+    # Its other list is of two folders.
+    "GGUFLoaderKJ": (("model_name", 0, "diffusion_models"),),
+    "LTXVGemmaCLIPModelLoader": (("gemma_path", 0, "text_encoders"), ("ltxv_path", 1, "checkpoints")),
+    "NunchakuPuLIDLoaderV2": (("pulid_file", 0, "pulid"), ("eva_clip_file", 1, "text_encoders")),
     "Efficient Loader": (
         ("ckpt_name", 0, "checkpoints"), ("vae_name", 1, "vae"), ("lora_name", 3, "loras"),
     ),
@@ -134,13 +149,14 @@ _FOLDERS: Mapping[str, tuple[str, int, tuple[str, ...]]] = {
 #: Fannovel16/comfyui_controlnet_aux (…Preprocessor), storyicon/comfyui_segment_anything,
 #: numz/ComfyUI-SeedVR2_VideoUpscaler, pythongosssss' ComfyUI-WD14-Tagger.
 _FETCHING = re.compile(
-    r"DownloadAndLoad|\(Down\)load|\w.* VFI$|[\w-]*Preprocessor(?:Provider|_Provider_for_SEGS)?$"
+    r"DownloadAndLoad|\(Down\)load|\w.* VFI$|[\w-]*Preprocessor(?:Provider|_?Provider_for_SEGS //Inspire)?$"
     r"|\w+ModelLoader \(segment anything\)$|SeedVR2|WD14Tagger|(?:Qwen[23]|Qwen2_5)_?VQA$",
     re.IGNORECASE,
 )
 
-#: Nodes that look a name up by its end, in subfolders too, when it is not the whole name: LoRA Manager
-#: (py/utils/utils.py `get_lora_info`) and rgthree (py/power_prompt_utils.py `get_lora_by_filename`).
+#: Nodes that look a name up by its end, in subfolders and with another extension too, when it is not the
+#: whole name: LoRA Manager (py/utils/utils.py `get_lora_info`), rgthree (py/power_prompt_utils.py
+#: `get_lora_by_filename`).
 _BY_END = re.compile(r"\(LoraManager\)$|^(?:SDXL )?Power (?:Lora Loader|Prompt)\b.*\(rgthree\)$")
 
 #: Where node packs keep what they list under a name of their own: the folder below models/.
@@ -207,6 +223,14 @@ _WHERE_TO = frozenset({"filename_prefix", "output_path", "save_path", "output_di
 
 #: The built-in choices of the VAE loader that stand for files of `vae_approx`: their encoder and decoder.
 APPROXIMATE_VAES = frozenset({"taesd", "taesdxl", "taesd3", "taef1"})
+#: Files of `vae_approx` that it reads too (`video_taes` in ComfyUI's and KJNodes' nodes.py), by their stems.
+_APPROXIMATE_FILES = frozenset({"taehv", "lighttaew2_1", "lighttaew2_2", "lighttaehy1_5"})
+
+#: Nodes that list GGUF files of ComfyUI's folder types, which its own do not: city96/ComfyUI-GGUF
+#: (`unet_gguf`, `clip_gguf`) and what builds upon it (KJNodes, WanVideoWrapper, LoRA Manager, MultiGPU).
+_LISTING_GGUF = re.compile(r"gguf|^WanVideo\w*Model(?:Loader|Select)$|\(LoraManager\)$", re.IGNORECASE)
+#: Of these, the ones that list nothing else.
+_LISTING_ONLY_GGUF = re.compile(r"UnetLoaderGGUF(?:Advanced)?$")
 
 
 def folder_type(node_class: str, widget: str | int) -> str | None:
@@ -218,6 +242,26 @@ def folder_type(node_class: str, widget: str | int) -> str | None:
         if widget in (name, place):
             return kind
     return None
+
+
+def type_of_file(node_class: str, widget: str | int, name: str) -> str | None:
+    """The folder type that a node reads the file of this name from, which is given to this input."""
+    kind = folder_type(node_class, widget)
+    return "vae_approx" if kind == "vae" and os.path.splitext(name)[0] in _APPROXIMATE_FILES else kind
+
+
+def lists(node_class: str, kind: str | None, name: str) -> bool:
+    """Whether a node lists a file of this name among those of the folder type, going by its extension.
+
+    Node packs list what they like in folders of their own.
+    """
+    if kind not in TYPE_FOLDERS:
+        return True
+    node_class = _plain(node_class)
+    extension = os.path.splitext(name)[1].lower()
+    if extension == ".gguf":
+        return bool(_LISTING_GGUF.search(node_class))
+    return extension in LISTED_EXTENSIONS and not _LISTING_ONLY_GGUF.match(node_class)
 
 
 def folders_named(node_class: str, widget: str | int | None) -> tuple[str, ...]:
@@ -241,7 +285,7 @@ def names_nothing(node_class: str, widget: str | int) -> bool:
 
 
 def looks_by_end(node_class: str) -> bool:
-    """Whether a node goes by the last part of a name, whatever folder is written before it."""
+    """Whether a node goes by the last part of a name, whatever folder and extension are written with it."""
     return bool(_BY_END.search(node_class))
 
 

@@ -34,6 +34,8 @@ _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,11}(?![A-Za-z0-9])")
 _SOCKETS = frozenset({"inputs", "outputs", "links"})
 #: A SHA-256, or as much of it as Civitai shows (AutoV2) and A1111 writes.
 _HASH = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{10}(?:[0-9A-Fa-f]{2}|[0-9A-Fa-f]{54})?(?![0-9A-Za-z])")
+#: An embedding as people write it in a prompt; ComfyUI takes lower case only.
+_EMBEDDING = re.compile(r"embedding:([^\s,:()\[\]{}<>|\"]{1,255})", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\n\r,;|<>{}()\[\]]")
 _AROUND = " \t\"'`*"
 #: What most names of models have in them, and few other words.
@@ -74,6 +76,7 @@ def mentions(documents: Iterable[Any]) -> Mentions:
         for text in _texts(document):
             said.endings.update(_endings(text))
             said.hashes.update(match[0].lower() for match in _HASH.finditer(text))
+            said.words.update(match[1].rstrip(".;!?") for match in _EMBEDDING.finditer(text))
         for node_class, values in _nodes(document):
             if not is_known(node_class):
                 said.classes.add(node_class)

@@ -33,7 +33,8 @@ class Need(NamedTuple):
     `type` is a folder key of ComfyUI or of a node pack, None where the node is not known. `nodes` are ids as
     ComfyUI runs them: `57:12` is node 12 of the subgraph that node 57 stands for. `hash` is a SHA-256.
     `bypassed` holds if no node that names it would run, `by_end` if the node also takes a file in a subfolder
-    whose name ends so, `automatic` if the node downloads the model by itself.
+    whose name ends so, `automatic` if the node downloads the model by itself. Where not `listed`, the node
+    lists no files with this extension, and so finds none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Need(NamedTuple):
     bypassed: bool = False
     by_end: bool = False
     automatic: bool = False
+    listed: bool = True
 
 
 def is_model_value(value: object) -> bool:
@@ -82,20 +84,23 @@ def last_part(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2]
 
 
+_Key = tuple[str, "str | None", Form, bool]
+
+
 def merged(needs: Iterable[Need]) -> tuple[Need, ...]:
     """Each model once, in the order first named; what is of no known type joins its like that is of one."""
-    groups: dict[tuple[str, str | None, Form], list[Need]] = {}
+    groups: dict[_Key, list[Need]] = {}
     for need in needs:
         if last_part(need.name):  # `./` and the like are no names
-            groups.setdefault((need.name, need.type, need.form), []).append(need)
+            groups.setdefault((need.name, need.type, need.form, need.listed), []).append(need)
     found = {key: _joined(group) for key, group in groups.items()}
-    typed: dict[tuple[str, Form], list[tuple[str, str | None, Form]]] = {}
+    typed: dict[tuple[str, Form], list[_Key]] = {}
     for key in found:
         if key[1] is not None:
             typed.setdefault((key[0], key[2]), []).append(key)
     for need in [each for each in found.values() if each.type is None]:
         for key in typed.get((need.name, need.form), ()):
-            found.pop((need.name, None, need.form), None)
+            found.pop((need.name, None, need.form, need.listed), None)
             joined = _joined([found[key], need])
             if all(name.startswith(_PASSING_ON) for name in need.classes):
                 joined = joined._replace(bypassed=found[key].bypassed)

@@ -9,8 +9,10 @@ from mlib.core.workflows.loaders import (
     fetches,
     folder_type,
     folders_named,
+    lists,
     looks_by_end,
     names_nothing,
+    type_of_file,
 )
 from mlib.core.workflows.need import Need, is_model_value, names_in, plain_name
 from mlib.core.workflows.wording import named_in_text
@@ -86,9 +88,9 @@ def _of_value(node_class: str, value: Value, *, alone: bool) -> Iterator[Need]:
 
 
 def _files(node_class: str, value: Value) -> Iterator[Need]:
-    kind = folder_type(node_class, value.widget)
     for name in names_in(value.text):
-        yield Need(plain_name(name), kind)
+        kind = type_of_file(node_class, value.widget, name)
+        yield Need(plain_name(name), kind, listed=lists(node_class, kind, name))
 
 
 def _texts(widget: str | int, value: Any) -> Iterator[Value]:

@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: `embedding:NAME` up to a space, comma, weight or bracket, as ComfyUI's tokenizer takes it (sd1_clip.py).
-_EMBEDDING = re.compile(r"(?<![\w-])embedding:([^\s,:()\[\]{}<>|\"]{1,1024})", re.IGNORECASE)
-#: `<lora:NAME:WEIGHT>`, as A1111 writes it and several node packs read it.
-_LORA = re.compile(r"<(?:lora|lyco):([^<>:\n]{1,1024})(?::[^<>\n]{0,64})?>", re.IGNORECASE)
+#: In other letters it is no embedding to it.
+_EMBEDDING = re.compile(r"(?<![\w-])embedding:([^\s,:()\[\]{}<>|\"]{1,1024})")
+#: `<lora:NAME:WEIGHT>`, as A1111 writes it and several node packs read it; Impact's may have the weight of
+#: every block behind it (`LBW=…`).
+_LORA = re.compile(r"<(?:lora|lyco):([^<>:\n]{1,1024})(?::[^<>]{0,1024})?>", re.IGNORECASE)
 
 
 def named_in_text(text: str, *, with_loras: bool) -> Iterator[Need]:
     """The embeddings that a text names, and the LoRAs where the node reads such tags."""
-    if "embedding:" in text.lower():
+    if "embedding:" in text:
         for match in _EMBEDDING.finditer(text):
             yield _need(match[1].rstrip(".;!?"), "embeddings")
     if with_loras and "<l" in text.lower():

@@ -70,10 +70,11 @@ def import_export(
     """Take over an export, or another library: models by `importer`, what waited there waits here.
 
     The paths it names are kept as places where the model was seen last, each with its beginning changed as
-    `moves` says. With `leave_known` models of this library stay as they are. Its roots are remembered by a
-    library that has none. Each batch is one transaction. Twice is the same as once. A line that cannot be
-    used is told and passed over; where lines are missing at the end, that is told too. Raises MlibError for
-    a file that is no export, before the library is touched.
+    `moves` says. With `leave_known` models of this library change only where `importer` changes them: where
+    nothing was typed of them. Its roots are remembered by a library that has none. Each batch is one
+    transaction. Twice is the same as once. A line that cannot be used is told and passed over; where lines
+    are missing at the end, that is told too. Raises MlibError for a file that is no export, before the
+    library is touched.
     """
     report = ExportReport()
     if os.path.exists(library.path) and os.path.samefile(path, library.path):

@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.services.workflows.matching import Match, Shelves, match
+from mlib.core.compare import stat_of
+from mlib.db import files
+from mlib.services.workflows.matching import Match, Shelves, match, unscanned
 from mlib.services.workflows.reading import read_file
 from mlib.services.workflows.suggesting import Suggestion, suggest
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from mlib.core.models import Problem
     from mlib.core.workflows.need import Need
     from mlib.db.library import Library
-    from mlib.services.workflows.matching import State
+    from mlib.services.workflows.matching import Place, State
 
 
 class Answer(NamedTuple):
@@ -28,8 +30,8 @@ class Answer(NamedTuple):
 
     @property
     def is_as_meant(self) -> bool | None:
-        """Whether what is found has the hash that the workflow gives; None where it gives none."""
-        if self.need.hash is None or not self.match.places:
+        """Whether what is found has the hash that the workflow gives; None where either is not known."""
+        if self.need.hash is None or not self.match.places or not self.match.places[0].sha256:
             return None
         return self.match.places[0].sha256 == self.need.hash
 
@@ -112,8 +114,24 @@ def _answers(
         told |= {each.place.path for found in suggestions.values() for each in found}
         new = {path for path in told if not os.path.exists(path)} - gone
         if not new:
-            return matches, suggestions
+            break
         gone |= new
+    for need in suggestions:
+        place = next(unscanned(shelves, need), None)
+        if place is not None:
+            matches[need] = Match("found", (_known(library, place),))
+    return matches, {need: each for need, each in suggestions.items() if not matches[need].places}
+
+
+def _known(library: Library, place: Place) -> Place:
+    """A place that no scan has seen, with the SHA-256 of its file if one has seen that elsewhere."""
+    try:
+        status = stat_of(os.stat(place.path))
+    except OSError:
+        return place
+    with library.reading():
+        row = files.by_inode(library, status)
+    return place if row is None else place._replace(sha256=row.sha256)
 
 
 def _key(need: Need) -> tuple[str, str | None, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 import unicodedata
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -28,12 +30,17 @@ _EMBEDDING_EXTENSIONS = (".safetensors", ".pt", ".bin")
 
 
 class Place(NamedTuple):
-    """A present file by the name its loader knows it by; both None where its root is not remembered."""
+    """A present file by the name its loader knows it by; both None where no remembered root holds it.
+
+    `sha256` is "" where no scan has seen it yet. `turn` is the place of that root among all: ComfyUI searches
+    them in this order.
+    """
 
     path: str
     sha256: str
     type: str | None
     loader_name: str | None
+    turn: int = sys.maxsize
 
 
 class Match(NamedTuple):
@@ -57,9 +64,9 @@ class Shelves:
     def __init__(self, library: Library, needs: Iterable[Need], *, gone: Collection[str] = ()) -> None:
         self.library = library
         self._gone = gone
-        self._roots = {root.id: (place, root) for place, root in enumerate(roots.all_roots(library))}
+        self.roots = roots.all_roots(library)
         self._rows: dict[str, list[placed.Placed]] = {}
-        self._types: dict[str, tuple[str | None, str]] = {}
+        self._holders: dict[str, list[tuple[int, Root]]] = {}
         self.load({os.path.basename(need.name) for need in needs if need.form == "file"})
 
     def load(self, names: Iterable[str]) -> None:
@@ -109,35 +116,31 @@ class Shelves:
             return row._replace(present=False)
         return row
 
-    def place(self, row: placed.Placed) -> Place:
-        """Where a row's file is, in a loader's words."""
+    def places(self, row: placed.Placed) -> list[Place]:
+        """A row's file in the words of every loader that lists it; the innermost root that holds it first."""
         path = os.path.join(row.directory, row.name)
-        if row.root_id not in self._roots:
-            return Place(path, row.sha256, None, None)
-        root = self._roots[row.root_id][1]
-        return Place(path, row.sha256, type_of(root), os.path.relpath(path, root.path))
+        return [
+            Place(path, row.sha256, type_of(root), os.path.relpath(path, root.path), turn)
+            for turn, root in self._holding(row.directory)
+        ] or [Place(path, row.sha256, None, None)]
 
-    def in_order(self, rows: Iterable[placed.Placed]) -> list[placed.Placed]:
-        """Rows as ComfyUI comes by them: its folders one after another."""
-        last = len(self._roots)
-        return sorted(
-            rows, key=lambda row: (self._roots.get(row.root_id, (last,))[0], row.directory, row.name)
-        )
-
-    @property
-    def roots(self) -> list[Root]:
-        """The remembered roots."""
-        return [root for _, root in self._roots.values()]
+    def place(self, row: placed.Placed, kind: str | None = None) -> Place:
+        """Where a row's file is, in the words of a loader of this type if one lists it."""
+        places = self.places(row)
+        return next((place for place in places if place.type == kind), places[0])
 
     def root_of(self, directory: str) -> tuple[str | None, str]:
         """The type of the innermost root in which a directory lies, and the path from there."""
-        if directory not in self._types:
-            within = [root for root in self.roots if is_within(directory, root.path)]
-            best = max(within, key=lambda root: len(root.path), default=None)
-            self._types[directory] = (
-                (None, directory) if best is None else (type_of(best), os.path.relpath(directory, best.path))
-            )
-        return self._types[directory]
+        for _, root in self._holding(directory):
+            return type_of(root), os.path.relpath(directory, root.path)
+        return None, directory
+
+    def _holding(self, directory: str) -> list[tuple[int, Root]]:
+        """The roots in which a directory lies, the innermost first: one may lie within another."""
+        if directory not in self._holders:
+            within = [each for each in enumerate(self.roots) if is_within(directory, each[1].path)]
+            self._holders[directory] = sorted(within, key=lambda each: -len(each[1].path))
+        return self._holders[directory]
 
 
 def type_of(root: Root) -> str:
@@ -168,24 +171,35 @@ def _answer(
 def _file(shelves: Shelves, need: Need) -> Match:
     if os.path.isabs(need.name):
         rows = [shelves.row_of(row) for row in files.at_path(shelves.library, os.path.normpath(need.name))]
-        return _match(shelves, [row for row in rows if row.present], rows, need)
-    stem = need.form == "stem"
+        return _match(shelves, [shelves.place(row, need.type) for row in rows if row.present], rows, need)
+    stem = need.form == "stem" or _goes_by_stem(need)
     rows = [] if stem else shelves.named(os.path.basename(need.name))
     found = _taken(shelves, rows, need)
     if not found:
-        rows = shelves.alike(last_part(need.name), stem=stem)
+        last = last_part(need.name)
+        rows = shelves.alike(last if need.form == "stem" or not stem else _stem(last), stem=stem)
         found = _taken(shelves, rows, need)
     return _match(shelves, found, rows, need)
 
 
-def _taken(shelves: Shelves, rows: list[placed.Placed], need: Need) -> list[placed.Placed]:
-    """Those of the rows that the node would take: the first way to read the name that leads to any."""
-    places = [(row, shelves.place(row)) for row in rows if row.present]
+def _taken(shelves: Shelves, rows: list[placed.Placed], need: Need) -> list[Place]:
+    """What the node would take of these rows: the first way to read the name that leads to any."""
+    if not need.listed:
+        return []
+    places = _in_order(place for row in rows if row.present for place in shelves.places(row))
     for leads_to in _ways(need):
-        found = [row for row, place in places if leads_to(place)]
+        found: dict[str, Place] = {}
+        for place in filter(leads_to, places):
+            found.setdefault(place.path, place)
         if found:
-            return _first_extensions(found, need) if _is_embedding_in_text(need) else found
+            taken = list(found.values())
+            return _first_extensions(taken, need) if _is_embedding_in_text(need) else taken
     return []
+
+
+def _in_order(places: Iterable[Place]) -> list[Place]:
+    """Places as ComfyUI comes by them: its folders one after another."""
+    return sorted(places, key=lambda place: (place.turn, place.path))
 
 
 def _ways(need: Need) -> Iterator[Callable[[Place], bool]]:
@@ -196,10 +210,20 @@ def _ways(need: Need) -> Iterator[Callable[[Place], bool]]:
     if need.type is None:
         yield lambda place: _ends(_named(place.path, stem=need.form == "stem"), need.name)
     elif need.by_end:
+        by_stem = need.form == "file" and _goes_by_stem(need)
+        if by_stem:
+            yield lambda place: _stem(_name_at(place, need) or "") == _stem(need.name)
         yield lambda place: _ends(_name_at(place, need), need.name)
-        if all(map(looks_by_end, need.classes)):
+        if _goes_by_stem(need):
             last = os.path.basename(need.name)
             yield lambda place: os.path.basename(_name_at(place, need) or "") == last
+        if by_stem:
+            yield lambda place: os.path.basename(_stem(_name_at(place, need) or "")) == _stem(last)
+
+
+def _goes_by_stem(need: Need) -> bool:
+    """Whether all nodes that name it look it up by themselves: with another extension too, in any folder."""
+    return need.by_end and all(map(looks_by_end, need.classes))
 
 
 def _is_embedding_in_text(need: Need) -> bool:
@@ -210,24 +234,62 @@ def _ends(path: str | None, name: str) -> bool:
     return path is not None and f"{os.sep}{path}".endswith(f"{os.sep}{name}")
 
 
-def _first_extensions(rows: list[placed.Placed], need: Need) -> list[placed.Placed]:
+def _first_extensions(places: list[Place], need: Need) -> list[Place]:
     """In each folder the one that ComfyUI tries first."""
-    best: dict[str, tuple[int, placed.Placed]] = {}
-    for row in rows:
-        extension = os.path.splitext(row.name)[1]
+    best: dict[str, tuple[int, Place]] = {}
+    for place in places:
+        directory, extension = os.path.dirname(place.path), os.path.splitext(place.path)[1]
         if need.form == "stem" and extension not in _EMBEDDING_EXTENSIONS:
             continue
         turn = _EMBEDDING_EXTENSIONS.index(extension) if need.form == "stem" else 0
-        best[row.directory] = min(best.get(row.directory, (turn, row)), (turn, row), key=lambda each: each[0])
-    return [row for _, row in best.values()]
+        best[directory] = min(best.get(directory, (turn, place)), (turn, place), key=lambda each: each[0])
+    return [place for _, place in best.values()]
 
 
-def _match(shelves: Shelves, found: list[placed.Placed], rows: list[placed.Placed], need: Need) -> Match:
+def _match(shelves: Shelves, found: list[Place], rows: list[placed.Placed], need: Need) -> Match:
     if found:
-        return _answer(need, tuple(shelves.place(row) for row in shelves.in_order(found)))
-    gone = [row.sha256 for row in rows if not row.present and is_in_other_letters(shelves.place(row), need)]
-    kin = tuple(shelves.place(row) for row in shelves.in_order(row for row in rows if row.present))
-    return _answer(need, (), kin=kin, gone=gone)
+        return _answer(need, tuple(found))
+    gone = [
+        row.sha256
+        for row in rows
+        if not row.present and is_in_other_letters(shelves.place(row, need.type), need)
+    ]
+    kin = _in_order(shelves.place(row, need.type) for row in rows if row.present)
+    return _answer(need, (), kin=tuple(kin), gone=gone)
+
+
+def unscanned(shelves: Shelves, need: Need) -> Iterator[Place]:
+    """Where the loader of a need would list its file, if the disk has one there now; the first first.
+
+    For what the library does not know there: newer than the last scan, or below a second link to a folder
+    that a scan has gone through already. Their `sha256` is left empty.
+    """
+    if need.type is None or need.form != "file" or not need.listed or not _is_below(need.name):
+        return
+    folder, _, inner = PACK_FOLDERS.get(need.type, need.type).partition("/")
+    for turn, root in enumerate(shelves.roots):
+        name = need.name if type_of(root) == need.type else os.path.join(inner, need.name)
+        if type_of(root) in (need.type, folder) and _is_listed(root.path, name):
+            yield Place(os.path.join(root.path, name), "", type_of(root), name, turn)
+
+
+def _is_below(name: str) -> bool:
+    """Whether a name is a path as a list of files has it."""
+    return os.path.normpath(name) == name and not name.startswith((os.sep, os.pardir + os.sep))
+
+
+def _is_listed(directory: str, name: str) -> bool:
+    """Whether there is a file with something in it, in these very letters: some disks find it in others."""
+    at = directory
+    try:
+        for part in name.split(os.sep):
+            if part not in os.listdir(at):
+                return False
+            at = os.path.join(at, part)
+        status = os.stat(at)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 def _folder(shelves: Shelves, need: Need) -> Match:
@@ -247,7 +309,7 @@ def _folder(shelves: Shelves, need: Need) -> Match:
                 for directory in files.known_directories(shelves.library, tree)
                 for row in files.in_directory(shelves.library, directory)
             )
-            places = tuple(shelves.place(row) for row in rows if row.present)
+            places = tuple(shelves.place(row, need.type) for row in rows if row.present)
             if places:
                 return _answer(need, places)
     return _answer(need, ())
@@ -278,12 +340,21 @@ def _name_at(place: Place, need: Need) -> str | None:
     if name is None:
         return None
     if need.type is not None and need.type != place.type:
+        # One of them may be the folder of a node pack that lies within the other's.
         folder, _, inner = PACK_FOLDERS.get(need.type, need.type).partition("/")
-        if folder != place.type or not inner or not name.startswith(inner + os.sep):
+        own_folder, _, own_inner = PACK_FOLDERS.get(place.type or "", "").partition("/")
+        if own_inner and own_folder == need.type:
+            name = os.path.join(own_inner, name)
+        elif inner and folder == place.type and name.startswith(inner + os.sep):
+            name = name[len(inner) + 1 :]
+        else:
             return None
-        name = name[len(inner) + 1 :]
     return _named(name, stem=need.form == "stem")
 
 
 def _named(name: str, *, stem: bool) -> str:
-    return os.path.splitext(name)[0] if stem else name
+    return _stem(name) if stem else name
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]

@@ -68,8 +68,9 @@ def _all(shelves: Shelves, need: Need, match: Match, near: Sequence[str]) -> Ite
         sha256 for known in filter(None, (need.hash, *match.gone)) for sha256 in _same_weights(shelves, known)
     ]
     yield from _of_content(shelves, alike, "weights")
-    in_other_letters = [place for place in match.kin if is_in_other_letters(place, need)]
-    yield from (Suggestion(place, "case") for place in in_other_letters)
+    if need.listed:
+        in_other_letters = [place for place in match.kin if is_in_other_letters(place, need)]
+        yield from (Suggestion(place, "case") for place in in_other_letters)
     yield from (Suggestion(place, "name") for place in match.kin)
     if need.url is not None:
         name = os.path.basename(unquote(urlsplit(need.url).path))
@@ -90,7 +91,7 @@ def _same_weights(shelves: Shelves, sha256: str) -> list[str]:
 
 def _named(shelves: Shelves, names: Iterable[str], why: str, need: Need) -> Iterator[Suggestion]:
     for name in names:
-        places = [shelves.place(row) for row in shelves.named(name) if row.present]
+        places = [shelves.place(row, need.type) for row in shelves.named(name) if row.present]
         for place in sorted(places, key=lambda place: place.type != need.type):
             if why != "similar" or need.type in (None, place.type):
                 yield Suggestion(place, why)

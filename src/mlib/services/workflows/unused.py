@@ -12,7 +12,9 @@ from mlib.core.comfyui import TYPE_FOLDERS
 from mlib.core.errors import Refused
 from mlib.core.events import Emit, Walking, silent
 from mlib.core.models import Problem
+from mlib.core.standing import is_there
 from mlib.core.walk import is_within
+from mlib.core.workflows.loaders import looks_by_end
 from mlib.core.workflows.mentions import Mentions
 from mlib.core.workflows.need import last_part
 from mlib.db import placed
@@ -37,7 +39,8 @@ _SHORTEST_TYPE = 4
 
 class Unused(NamedTuple):
     """A model that no workflow names. `size_bytes` is that of its content, `disk_bytes` of all its copies
-    (hard links count once). `set_name` is the same for all that can only go together, None for one file."""
+    (hard links count once). Of its `paths` those come first that are there now; the others are `offline`.
+    `set_name` is the same for all that can only go together, None for one file."""
 
     sha256: str
     name: str
@@ -45,6 +48,7 @@ class Unused(NamedTuple):
     size_bytes: int
     disk_bytes: int
     paths: tuple[str, ...]
+    offline: tuple[str, ...] = ()
     set_name: str | None = None
 
 
@@ -157,9 +161,13 @@ def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, files: Sequen
     """The SHA-256s of all that is used. What a used file draws with it (the parts of a set) belongs here."""
     used: set[str] = set()
     anywhere: set[str] = set()
+    stems: set[str] = set()
     for need in needs:
         found = match(shelves, need)
         used.update(_named(need, found))
+        if need.type == "loras" and any(map(looks_by_end, need.classes)):
+            # Others name it too, who are stricter.
+            stems.add(os.path.splitext(last_part(folded(need.name)))[0])
         if need.type == "loras" and not found.places and any("(rgthree)" in each for each in need.classes):
             anywhere.add(folded(need.name))
     names = _Names(said)
@@ -173,6 +181,7 @@ def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, files: Sequen
             or names.a_folder_of(kind, inner)
             or names.content(file.sha256)
             or chosen.takes(kind, file)
+            or (kind == "loras" and os.path.splitext(folded(file.name))[0] in stems)
             # rgthree's last resort is a LoRA in whose path the name stands anywhere.
             or (kind == "loras" and _holds_any(os.path.join(inner, file.name), anywhere))
         ):
@@ -275,11 +284,15 @@ def _with_files(models: dict[str, placed.Sized], held: list[placed.Held]) -> Ite
     for sha256, own in files.items():
         model = models[sha256]
         size = model.size_bytes or 0
+        paths = [os.path.join(file.directory, file.name) for file in own]
+        there = [path for path in paths if is_there(path)]
+        offline = sorted(set(paths).difference(there))
         yield Unused(
             sha256=sha256,
             name=model.name,
             type=model.type,
             size_bytes=size,
             disk_bytes=size * len({file.identity for file in own}),
-            paths=tuple(os.path.join(file.directory, file.name) for file in own),
+            paths=(*there, *offline),
+            offline=tuple(offline),
         )
