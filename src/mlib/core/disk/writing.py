@@ -127,36 +127,46 @@ def changed_since(path: str) -> MlibError:
 
 
 @contextmanager
-def _placed(
-    path: str, mode: int, place: Callable[[Directory, str, int, str], None], *, is_new: bool
-) -> Iterator[str]:
-    if not path:
-        raise MlibError("cannot_write", "a file name cannot be empty")
-    folder, name = os.path.split(os.path.abspath(path))
+def putting_in_place(path: str) -> Iterator[None]:
+    """The block that writes a file and puts it at `path`: its errors, in words about that path.
+
+    Raises MlibError (`disk_full`, `cannot_write`, `changed_since`).
+    """
     try:
-        with Directory(folder) as directory:
-            if is_new and directory.has(name):
-                raise _exists(path)
-            temporary, descriptor = make_temporary(directory, "partial", name, mode=mode)
-            try:
-                yield directory.path_of(temporary)
-                os.fsync(descriptor)
-                # By its path, as it was filled: its folder may have been swapped for another one.
-                if not os.path.samestat(os.fstat(descriptor), os.lstat(directory.path_of(temporary))):
-                    raise changed(directory.path_of(temporary))
-                place(directory, temporary, descriptor, name)
-                _sync(directory)
-            finally:
-                remove_own(directory, temporary, descriptor)
-                os.close(descriptor)
-    except FileExistsError as error:
-        raise _exists(path) from error
+        yield
     except OSError as error:
         raise failed(path, error) from error
     except MlibError as error:
         if error.code not in {"changed", "gone"}:
             raise
         raise changed_since(path) from error
+
+
+@contextmanager
+def _placed(
+    path: str, mode: int, place: Callable[[Directory, str, int, str], None], *, is_new: bool
+) -> Iterator[str]:
+    if not path:
+        raise MlibError("cannot_write", "a file name cannot be empty")
+    folder, name = os.path.split(os.path.abspath(path))
+    with putting_in_place(path), Directory(folder) as directory:
+        if is_new and directory.has(name):
+            raise _exists(path)
+        temporary, descriptor = make_temporary(directory, "partial", name, mode=mode)
+        try:
+            yield directory.path_of(temporary)
+            os.fsync(descriptor)
+            # By its path, as it was filled: its folder may have been swapped for another one.
+            if not os.path.samestat(os.fstat(descriptor), os.lstat(directory.path_of(temporary))):
+                raise changed(directory.path_of(temporary))
+            try:
+                place(directory, temporary, descriptor, name)
+            except FileExistsError as error:
+                raise _exists(path) from error
+            _sync(directory)
+        finally:
+            remove_own(directory, temporary, descriptor)
+            os.close(descriptor)
 
 
 def _fill(partial: str, parts: Iterable[bytes]) -> int:
