@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,12 @@ class TestWithoutExclusiveRename:
             (loras / "sub").mkdir()
             program.run("scan", "--root", f"loras={loras}", "--root", f"loras={tmp_path / 'home'}")
             for words in (("mv", path, loras / "sub"), ("rename", path, "c")):
+                foreseen = program.run(*words, "-n", "--json").json
+                assert foreseen["perhaps_not_exclusive"] == [os.path.dirname(foreseen["moved"][0]["path"])]
+                assert "needs --no-exclusive" in program.run(*words, "-n").err
+                assert (
+                    program.run(*words, "-n", "--json", "--no-exclusive").json["perhaps_not_exclusive"] == []
+                )
                 refused = program.run(*words, "--json", code=1).error
                 assert refused["code"] == "not_exclusive"
                 assert "--no-exclusive" in refused["hint"]
@@ -206,6 +213,22 @@ def test_every_command_that_changes_files_works_on(kind: str, program: Program, 
         for _ in range(2):
             program.run("export", "-o", there / "all.jsonl", "-y")
             program.run("backup", there / "copy.db", "-y")
+        write_model(loras / "d.safetensors", "a.safetensors")
+        program.run("scan")
+        done = program.run("duplicates", "--hardlink", "--keep", loras / "d.safetensors", "-y", "--json").json
+        assert (len(done["done"]), done["failed"]) == (1, [])
+        time.sleep(1.1)  # FUSE remembers what it was told of a file
+        names = [loras / "d.safetensors", loras / "sub" / "a.safetensors"]
+        assert [name.stat().st_nlink for name in names] == [2, 2]
+        assert program.run("duplicates", "--json").json["groups"] == []
+        write_model(here / "kept.safetensors", "a.safetensors")
+        program.run("scan")
+        done = program.run("duplicates", "--trash", "--keep", here / "kept.safetensors", "-y", "--json").json
+        assert ([each["path"] for each in done["done"]], done["needed"]) == (
+            [str(loras / "d.safetensors"), str(loras / "sub/a.safetensors")], [],
+        )  # fmt: skip
+        assert done["freed_bytes"] == done["groups"][0]["size_bytes"]
+        program.run("mv", here / "kept.safetensors", loras / "sub" / "a.safetensors")
         for notes in ("first", "second"):
             program.run("update", here / "x.safetensors", loras / "BB.safetensors", "--notes", notes)
             program.run("export", "--sidecars", "-y")
@@ -236,6 +259,33 @@ class TestSeenTwice:
             done = program.run("duplicates", "--trash", "--keep", keep, "-y", "--json").json
             assert (len(done["done"]), done["failed"]) == (1, [])
             assert done["freed_bytes"] == group["size_bytes"]
+
+    def test_by_two_mounts_of_a_disk_that_counts_time_coarsely_it_is_said_and_nothing_is_lost(
+        self, disk: str, program: Program, tmp_path: Path
+    ) -> None:
+        """The time of a file's last change is no proof there: two copies may well have the same."""
+        require("bindfs")
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            path = loras / "a.safetensors"
+            write_model(path)
+            view = tmp_path / "view"
+            view.mkdir()
+            with mounted("-t", "fuse.bindfs", str(loras.parent), at=view):
+                seen = view / "loras" / "a.safetensors"
+                program.run("scan", "--root", f"loras={loras}", "--root", f"loras={seen.parent}")
+                listed = program.run("duplicates")
+                assert listed.err.count("perhaps one file, seen by two mounts") == 1
+                (group,) = program.run("duplicates", "--json").json["groups"]
+                assert sorted(group["perhaps_one_file"]) == sorted([str(path), str(seen)])
+                kept = path.read_bytes()
+                for deed in ("--trash", "--hardlink"):
+                    done = program.run("duplicates", deed, "--keep", str(path), "-y", "--json", code=3).json
+                    assert (done["done"], done["freed_bytes"]) == ([], 0)
+                    assert [each["code"] for each in done["failed"]] == [
+                        {"--trash": "same_file", "--hardlink": "other_file_system"}[deed]
+                    ]
+                    assert path.read_bytes() == kept
+                assert program.run("scan", "--json").json["unchanged"] == 2
 
     def test_by_two_spellings(self, disk: str, program: Program, tmp_path: Path) -> None:
         with plugged_in(disk, tmp_path / "drive") as loras:
