@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.forked import moments
-from tests.faults.machine import lacking, mounted, require, require_root
+from tests.faults.machine import lacking, mounted, require, require_root, tmpfs
 from tests.faults.test_windows import CALLS
 from tests.tools import write_model
 
@@ -310,3 +310,30 @@ def test_a_built_in_folder_in_other_letters_is_the_one_that_comfyui_finds(
         "vae": str(models / "vae"),
         "Lora": str(models / "Lora"),
     }
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_a_read_only_disk_would_not_let_go_of_is_not_copied_from_it(
+    program: Program, tmp_path: Path, dry_run: bool
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    write_model(here / "b.safetensors")
+    how = ("-n",) if dry_run else ()
+    with tmpfs(size=1 << 20, at=there):
+        write_model(there / "a.safetensors")
+        (there / "a.png").write_bytes(b"picture")
+        program.run("scan", "--root", f"loras={there}", "--root", f"loras={here}")
+        subprocess.run(["mount", "-o", "remount,ro", there], check=True)
+        for words in (
+            ("mv", "a.safetensors", here),
+            ("rename", "a.safetensors", "c"),
+            ("mv", "b.safetensors", there),
+        ):
+            error = program.run(*words, *how, "--json", code=1).error
+            assert (error["code"], error["hint"]) == ("cannot_move", "nothing was moved")
+            assert "read-only file system" in error["message"]
+        (failed,) = program.run("trash", "a.safetensors", "-y", *how, "--json", code=3).json["failed"]
+        assert failed["code"] == "cannot_trash"
+        assert "read-only file system" in failed["message"]
+        assert [each.name for each in here.iterdir()] == ["b.safetensors"]

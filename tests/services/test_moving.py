@@ -313,6 +313,18 @@ class TestMove:
         assert shelf.told() == {"unchanged": 1}
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_name_that_is_too_long_for_a_companion_leaves_all(shelf: Shelf, model: Path, dry_run: bool) -> None:
+    before = snapshot(shelf.loras)
+    (it,) = meant(shelf, model)
+    with pytest.raises(MlibError) as caught:
+        rename(shelf.library, it, "y" * 243, dry_run=dry_run)
+    assert caught.value.code == "cannot_move"
+    assert "file name too long" in caught.value.message
+    assert "a.cm-info.json to" in caught.value.message
+    assert snapshot(shelf.loras) == before
+
+
 class TestFolders:
     """Folders of pictures or examples beside a model stay, and are named: others may write into them."""
 

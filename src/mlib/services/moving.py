@@ -15,7 +15,15 @@ from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
 from mlib.core.models import Problem
 from mlib.core.placing.beside import renamed
 from mlib.core.placing.journal import cut_off, noted
-from mlib.core.placing.moving import Moved, Step, explained, move_together, remove_source, step
+from mlib.core.placing.moving import (
+    Moved,
+    Step,
+    expect_writable,
+    explained,
+    move_together,
+    remove_source,
+    step,
+)
 from mlib.core.rereading import reread
 from mlib.core.storage import file_system
 from mlib.core.times import now
@@ -270,9 +278,19 @@ def _plan(row: KnownFile, place: Place, plans: _Plans, *, also: Sequence[str] = 
         pairs += [(path, _target(path, row, place)) for path in beside.own if path not in also]
         steps = [step(source, target) for source, target in pairs if source != target]
         steps.append(step(row.path, place.path)._replace(sha256=row.sha256))
+        for each in steps:
+            _expect_possible(each)
         return _sorted_out(Move(certain.row, place, tuple(steps), (), beside.shared, beside.folders), plans)
     except OSError as error:
         raise explained(error, Step(row.path, place.path, certain.stat)) from error
+
+
+def _expect_possible(each: Step) -> None:
+    try:
+        for path in (each.source, each.target):
+            expect_writable(path)
+    except OSError as error:
+        raise explained(error, each) from error
 
 
 def _target(companion: str, row: KnownFile, place: Place) -> str:

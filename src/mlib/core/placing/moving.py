@@ -67,6 +67,21 @@ def step(source: str, target: str) -> Step:
     return Step(source, target, stat_of(status), stat.S_ISLNK(status.st_mode))
 
 
+def expect_writable(path: str) -> None:
+    """Raise OSError where a name cannot be given or taken away, as far as that is told: by the folder or disk
+    being read-only, by its length.
+
+    Asked before a file is copied from a disk that would not let go of it.
+    """
+    with suppress(FileNotFoundError):
+        os.lstat(path)
+    folder = os.path.dirname(path)
+    if not os.access(folder, os.W_OK):
+        is_read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        number = errno.EROFS if is_read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), path)
+
+
 def move_together(
     steps: Sequence[Step],
     *,

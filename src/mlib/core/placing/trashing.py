@@ -104,9 +104,13 @@ def _trash_somewhere(
             refused = error
             if error.errno not in _UNUSABLE:
                 break
-    why = (refused.strerror or str(refused)).lower()
-    path = steps[-1].source
-    raise MlibError("cannot_trash", f"cannot move it to the trash: {path}: {why}") from refused
+    raise not_trashed(steps[-1].source, refused) from refused
+
+
+def not_trashed(path: str, error: OSError) -> MlibError:
+    """What is said of a file that cannot go to the trash."""
+    why = (error.strerror or str(error)).lower()
+    return MlibError("cannot_trash", f"cannot move it to the trash: {path}: {why}")
 
 
 def _trash_in(steps: Sequence[Step], folders: Folders, where: Bin) -> list[Trashed]:

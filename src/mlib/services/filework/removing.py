@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core import times
 from mlib.core.errors import MlibError
 from mlib.core.placing.journal import cut_off, noted
-from mlib.core.placing.moving import Step, step
-from mlib.core.placing.trashing import Trashed, bins_for, bring_back, foresee, trash_together
+from mlib.core.placing.moving import Step, expect_writable, step
+from mlib.core.placing.trashing import (
+    Trashed,
+    bins_for,
+    bring_back,
+    foresee,
+    not_trashed,
+    trash_together,
+)
 from mlib.core.walk import reason
 from mlib.db import files, roots
 from mlib.services.filework.alike import other_paths
@@ -89,6 +96,10 @@ def plan_removal(
         steps = [step(path, TO_TRASH) for path in (*own, row.path)]
     except OSError as error:
         raise MlibError("unreadable", f"cannot look at {row.path}: {reason(error)}") from error
+    try:
+        expect_writable(row.path)
+    except OSError as error:
+        raise not_trashed(row.path, error) from error
     bytes_at = os.path.realpath(row.path) if steps[-1].is_link else None
     links = links_to(library, row)
     return Removal(
