@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from tests.faults.forked import moments
 from tests.faults.machine import lacking, mounted, require, require_root, tmpfs
 from tests.faults.test_windows import CALLS
 from tests.tools import write_model
+
+from mlib.core.disk.entries import temporary_name
+from mlib.core.disk.leftovers import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +140,59 @@ class TestWithoutExclusiveRename:
             (done,) = program.run("trash", "a.safetensors", "-y", "--json").json["trashed"]
             assert done["trashed_to"].endswith("/files/a.safetensors")
             assert os.listdir(loras) == []
+
+    @pytest.mark.parametrize("words", [("mv", "sub", "--no-exclusive"), ("trash", "-y")], ids=["mv", "trash"])
+    def test_what_a_kill_cut_off_is_ended_by_the_same_command(
+        self, disk: str, program: Program, tmp_path: Path, words: tuple[str, ...]
+    ) -> None:
+        """Killed at each call that changes a name: the empty file that had taken one is in nobody's way."""
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            (loras / "sub").mkdir(parents=True)
+            path = loras / "a.safetensors"
+            line = [
+                str(loras / "sub") if word == "sub" else word for word in (words[0], str(path), *words[1:])
+            ]
+            bin_ = loras.parent / f".Trash-{os.getuid()}" / "files"
+            there = loras / "sub" if words[0] == "mv" else bin_
+
+            def prepare() -> None:
+                program.run("scan", code=None)
+                write_model(path)
+                path.with_suffix(".png").write_bytes(b"picture")
+                program.run("scan", "--root", f"loras={loras}")
+
+            prepare()
+            size = path.stat().st_size
+            undisturbed = program.run_with_fault(*line, call=CALLS, fault="delay_enter=1:when=1")
+            assert undisturbed.result.code == 0, undisturbed.result.err
+            kills = 0
+            for call, number in moments(undisturbed.log):
+                for left in (*there.iterdir(), *bin_.parent.glob("info/*")):
+                    left.unlink()
+                prepare()
+                run = program.run_with_fault(*line, call=call, fault=f"signal=KILL:when={number}")
+                assert run.result.code == -signal.SIGKILL, run
+                kills += 1
+                program.run(*line)
+                told = (call, number, os.listdir(loras), os.listdir(there))
+                sizes = {name: (there / name).stat().st_size for name in os.listdir(there)}
+                assert sizes == {"a.png": len(b"picture"), "a.safetensors": size}, told
+                assert [name for name in os.listdir(loras) if name != "sub"] == [], told
+            assert kills > 3
+
+    def test_what_was_moved_aside_comes_back_over_the_empty_file_that_had_taken_its_name(
+        self, disk: str, tmp_path: Path
+    ) -> None:
+        """Elsewhere nobody takes names so, and an empty file is somebody's."""
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            for folder, there in ((loras, {b"model"}), (tmp_path / "here", {b"", b"model"})):
+                folder.mkdir()
+                path = folder / "a.safetensors"
+                path.touch()
+                (folder / temporary_name("aside", path.name)).write_bytes(b"model")
+                settle(str(path))
+                assert {each.read_bytes() for each in folder.iterdir()} == there
+                assert path.read_bytes() == (b"model" if folder is loras else b"")
 
     def test_only_other_letters_are_another_name(self, disk: str, program: Program, tmp_path: Path) -> None:
         with plugged_in(disk, tmp_path / "drive") as loras:

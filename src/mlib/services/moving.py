@@ -21,6 +21,7 @@ from mlib.core.placing.moving import (
     expect_writable,
     explained,
     move_together,
+    release_target,
     remove_source,
     step,
 )
@@ -61,7 +62,8 @@ class _How(NamedTuple):
 class Move(NamedTuple):
     """One model file with its companions, and where they are to go; the model comes last in `steps`.
 
-    `copied` are steps that an earlier run got as far as the copy, so that only their sources have to go.
+    `copied` are steps that an earlier run got as far as the copy, so that only their sources have to go, and
+    `reserved` those of `steps` of which it had only taken the name, with an empty file.
     Without the model's step it is there already, and only the row has to follow. `folders` are the model's
     and stay.
     """
@@ -72,6 +74,7 @@ class Move(NamedTuple):
     copied: tuple[Step, ...] = ()
     shared: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    reserved: tuple[Step, ...] = ()
 
 
 class _Plans(NamedTuple):
@@ -302,6 +305,7 @@ def _sorted_out(planned: Move, plans: _Plans) -> Move:
     """The plan with what an earlier run had copied already set apart. Raises MlibError `exists`."""
     steps: list[Step] = []
     copied: list[Step] = []
+    reserved: list[Step] = []
     for each in planned.steps:
         if each.target in plans.taken or any(each.target == other.target for other in steps):
             raise _exists(each.target)
@@ -309,9 +313,17 @@ def _sorted_out(planned: Move, plans: _Plans) -> Move:
             steps.append(each)
         elif (each.source, each.target) in plans.interrupted and _is_same(each):
             copied.append(each)
+        elif (each.source, each.target) in plans.interrupted and _is_empty(each.target):
+            steps.append(each)
+            reserved.append(each)
         else:
             raise _exists(each.target)
-    return planned._replace(steps=tuple(steps), copied=tuple(copied))
+    return planned._replace(steps=tuple(steps), copied=tuple(copied), reserved=tuple(reserved))
+
+
+def _is_empty(path: str) -> bool:
+    status = os.lstat(path)
+    return stat.S_ISREG(status.st_mode) and status.st_size == 0
 
 
 def _is_respelled(each: Step) -> bool:
@@ -359,6 +371,8 @@ def _carry_out(library: Library, bundle: Sequence[Move], how: _How) -> int:
 
     rename = rename_new if how.way == "exclusive" else rename_reserved
     with noted(library.path, how.command, sha256=bundle[0].row.sha256, moves=pairs):
+        for each in (each for planned in bundle for each in planned.reserved):
+            release_target(each)
         moved = move_together(planned_steps, rename=rename, advance=advance)
         for each in copied:
             remove_source(each)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.compare import stat_of
 from mlib.core.disk import entries
 from mlib.core.disk.entries import HALF_MOVED, Folders, changed, gone, rename_new, rename_reserved
+from mlib.core.disk.leftovers import release
 from mlib.core.errors import MlibError
 from mlib.core.placing.copying import Copied, copy_beside, discard
 
@@ -217,6 +218,15 @@ def _expect_unchanged(each: Step, move: _Move) -> None:
     directory, name = _source(each, move)
     with entries.held(directory, name, each.stat):
         pass
+
+
+def release_target(each: Step) -> None:
+    """Let a name be taken that a killed run had taken with an empty file. Raises MlibError."""
+    try:
+        with Folders() as folders:
+            release(*folders.split(each.target))
+    except OSError as error:
+        raise explained(error, each) from error
 
 
 def remove_source(each: Step) -> None:
