@@ -297,6 +297,24 @@ def test_every_command_that_changes_files_works_on(kind: str, program: Program, 
         }  # fmt: skip
 
 
+def test_where_the_first_bin_cannot_take_a_file_no_description_of_it_stays_there(
+    program: Program, tmp_path: Path
+) -> None:
+    """A disk of two, of which each keeps its own files: a rename from one to the other is none."""
+    require("mergerfs")
+    one, two, at = (tmp_path / name for name in ("one", "two", "at"))
+    for each in (one, two / "loras", at):
+        each.mkdir(parents=True)
+    what = ("-t", "fuse.mergerfs", "-o", "category.create=epff,minfreespace=0", f"{one}:{two}")
+    with tmpfs(size=1 << 20, at=one), mounted(*what, at=at):
+        write_model(at / "loras" / "a.safetensors")
+        program.run("scan", "--root", f"loras={at / 'loras'}")
+        (done,) = program.run("trash", "a.safetensors", "-y", "--json").json["trashed"]
+        assert done["trashed_to"] == str(at / "loras" / ".mlib-trash" / "files" / "a.safetensors")
+        names = sorted(path.name for path in at.rglob("*") if path.is_file())
+        assert names == ["a.safetensors", "a.safetensors.trashinfo"]
+
+
 class TestSeenTwice:
     """A file that is seen at two paths is no copy, and nothing would be freed."""
 
