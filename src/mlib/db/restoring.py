@@ -13,6 +13,7 @@ from mlib.core.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
     Held,
+    give_to_owner,
     link_new,
     make_temporary,
     remove_own,
@@ -157,6 +158,7 @@ def _put(backup: str, path: str) -> str | None:
                         return None
                     if stat_of(directory.stat(name)) != was:  # its folder is another one by now
                         raise changed_since(path)
+                    give_to_owner(descriptor, directory.stat(name))
                     kept = _keep(directory, name)
                     # Our own lock keeps the library open: nobody else can be writing to it.
                     replace(directory, fresh, name, was=was, is_right=Held.is_unchanged_at)

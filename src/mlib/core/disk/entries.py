@@ -246,6 +246,15 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def give_to_owner(descriptor: int, of: os.stat_result) -> None:
+    """Let a file that takes another one's place, or is its copy, have its owner and group, where one may.
+
+    A library or model that root has replaced would be closed to whom it belongs to.
+    """
+    with suppress(OSError):
+        os.fchown(descriptor, of.st_uid, of.st_gid)
+
+
 def remove_own(directory: Directory, name: str, descriptor: int) -> None:
     """Remove a temporary name, or one that was just made, if it still is the file of this descriptor."""
     with suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mlib.core.compare import stat_of
@@ -14,6 +14,7 @@ from mlib.core.disk.entries import (
     Held,
     changed,
     content_of,
+    give_to_owner,
     make_temporary,
     remove_own,
     rename_new,
@@ -94,6 +95,7 @@ def placed_over(
     mode: int = 0o600,
 ) -> Iterator[str]:
     """The name of an empty file to be filled, which is in the place of `path` afterwards. A link stays one.
+    The owner stays too.
 
     It replaces only what `was` so, as `looked_at` tells it, and had this `content` if that is given. Raises
     MlibError (`changed_since`) where that is another file, and as `placed_new` does.
@@ -104,7 +106,10 @@ def placed_over(
             content is None or content_of(directory, name) == content
         )
 
-    def place(directory: Directory, temporary: str, _descriptor: int, name: str) -> None:
+    def place(directory: Directory, temporary: str, descriptor: int, name: str) -> None:
+        give_to_owner(descriptor, directory.stat(name))
+        with suppress(OSError):
+            os.fchmod(descriptor, mode)  # whatever the umask
         replace(directory, temporary, name, was=was, is_right=is_same)
 
     with _placed(os.path.realpath(path), mode, place, is_new=False) as partial:
