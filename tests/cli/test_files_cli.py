@@ -268,6 +268,25 @@ def test_that_nothing_was_found_is_said(path: Path, words: tuple[str, ...]) -> N
     assert (done.out, done.err) == ("", "no file is found\n")
 
 
+@pytest.mark.parametrize(
+    "words", [("mv", "a", "sub"), ("rename", "a", "new"), ("trash", "a"), ("duplicates", "--trash")]
+)
+def test_folders_of_pictures_that_stay_are_told(path: Path, loras: Path, words: tuple[str, ...]) -> None:
+    model = loras / ("copy-two" if words[0] == "duplicates" else "a")
+    write_bytes(model / "prompt.txt", b"theirs")
+    places = {"a": str(loras / "a.safetensors"), "sub": str(loras / "sub")}
+    line = [places.get(word, word) for word in words]
+    line += ["-y"] if words[0] in ("trash", "duplicates") else []
+    line += ["--keep", "shortest"] if words[0] == "duplicates" else []
+    document = mlib_here(*line, "-n", "--json", library=path).json
+    found = [each["left_folders"] for each in document.get("moved", document.get("trashed", [document]))]
+    assert found == [[str(model)]]
+    told = mlib_here(*line, "-n", library=path).err
+    assert f"a folder of the model would stay where it is: {model}" in told
+    assert f"a folder of the model stays where it is: {model}" in mlib_here(*line, library=path).err
+    assert (model / "prompt.txt").exists()
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_what_is_left_for_a_sibling_is_told_if_it_stays(path: Path, loras: Path, together: bool) -> None:
     write_model(loras / "a.ckpt", "sibling")

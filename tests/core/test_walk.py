@@ -15,7 +15,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.models import Root
 from mlib.core.passed_over import PASSED_OVER
-from mlib.core.walk import Listing, Scope, is_within, reason, walk
+from mlib.core.walk import Listing, Scope, is_within, reason, topmost_missing, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -404,6 +404,27 @@ def test_a_named_file_with_a_control_file_beside_it_is_still_a_download(loras: P
 )
 def test_a_path_lies_within_a_directory_by_whole_names(path: str, directory: str, expected: bool) -> None:
     assert is_within(path, directory) is expected
+
+
+@pytest.mark.parametrize(
+    ("path", "missing"),
+    [
+        ("there", None),
+        ("gone", "gone"),
+        ("there/gone/deeper", "there/gone"),
+        ("a/b/c", "a"),  # with nothing above it that could be looked at: it once went round for ever
+        ("", None),
+    ],
+)
+def test_the_topmost_missing_directory_of_a_path_that_is_not_absolute(
+    path: str, missing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert topmost_missing(path) == missing
+    if path:
+        absolute = None if missing is None else str(tmp_path / missing)
+        assert topmost_missing(str(tmp_path / path)) == absolute
 
 
 def test_a_reason_is_in_words_without_number_and_path() -> None:

@@ -177,6 +177,8 @@ def moments(log: str, *, naming: str = "") -> Iterator[tuple[str, int]]:
     seen: Counter[str] = Counter()
     for line in log.splitlines():
         call, parenthesis, _ = line.partition("(")
+        if ".pyc" in line:  # byte code, which only the first run to load a module writes
+            continue
         if parenthesis and call.isidentifier():
             seen[call] += 1
             if naming in line:

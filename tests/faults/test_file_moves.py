@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.forked import ForkServer, Program
-from tests.faults.machine import tmpfs
+from tests.faults.machine import require_root, tmpfs
 from tests.tools import write_bytes, write_model
 
 if TYPE_CHECKING:
@@ -358,3 +358,33 @@ def test_a_disk_that_is_too_small_gets_nothing(program: Program, tmp_path: Path)
     assert os.listdir(disk / "vae") == []
     (disk / "ballast").unlink()
     trial.check_again()
+
+
+def test_what_root_writes_anew_still_belongs_to_whom_it_did(program: Program, tmp_path: Path) -> None:
+    """A model on another disk, a sidecar, an export, a backup, the library itself after a restore."""
+    require_root()
+    path = tmp_path / "loras" / "a.safetensors"
+    sidecar, exported, backup = (
+        tmp_path / name for name in ("loras/a.metadata.json", "all.jsonl", "copy.db")
+    )
+    write_model(path)
+    program.run("scan", "--root", f"loras={path.parent}")
+    sidecar.write_text("{}")
+    sidecar.chmod(0o664)
+    exported.touch()
+    program.run("backup", backup)
+    for each in (path, sidecar, exported, backup, program.library):
+        os.chown(each, 1234, 4321)
+    program.run("update", path, "--notes", "typed")
+    program.run("export", "--sidecars", "-y")
+    program.run("export", "-o", exported, "-y")
+    program.run("backup", backup, "-y")
+    program.run("restore", backup, "-y")
+    (tmp_path / "disk").mkdir()
+    with tmpfs(size=1 << 20, at=tmp_path / "disk"):
+        program.run("mv", path, tmp_path / "disk")
+        moved = [tmp_path / "disk" / name for name in (path.name, sidecar.name)]
+        for each in (*moved, exported, backup, program.library):
+            status = each.stat()
+            assert (status.st_uid, status.st_gid) == (1234, 4321), each
+        assert moved[1].stat().st_mode & 0o777 == 0o664

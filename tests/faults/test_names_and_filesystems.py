@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.forked import moments
-from tests.faults.machine import lacking, mounted, require, require_root
+from tests.faults.machine import lacking, mounted, require, require_root, tmpfs
 from tests.faults.test_windows import CALLS
 from tests.tools import write_model
+
+from mlib.core.disk.entries import temporary_name
+from mlib.core.disk.leftovers import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +112,12 @@ class TestWithoutExclusiveRename:
             (loras / "sub").mkdir()
             program.run("scan", "--root", f"loras={loras}", "--root", f"loras={tmp_path / 'home'}")
             for words in (("mv", path, loras / "sub"), ("rename", path, "c")):
+                foreseen = program.run(*words, "-n", "--json").json
+                assert foreseen["perhaps_not_exclusive"] == [os.path.dirname(foreseen["moved"][0]["path"])]
+                assert "needs --no-exclusive" in program.run(*words, "-n").err
+                assert (
+                    program.run(*words, "-n", "--json", "--no-exclusive").json["perhaps_not_exclusive"] == []
+                )
                 refused = program.run(*words, "--json", code=1).error
                 assert refused["code"] == "not_exclusive"
                 assert "--no-exclusive" in refused["hint"]
@@ -129,6 +140,59 @@ class TestWithoutExclusiveRename:
             (done,) = program.run("trash", "a.safetensors", "-y", "--json").json["trashed"]
             assert done["trashed_to"].endswith("/files/a.safetensors")
             assert os.listdir(loras) == []
+
+    @pytest.mark.parametrize("words", [("mv", "sub", "--no-exclusive"), ("trash", "-y")], ids=["mv", "trash"])
+    def test_what_a_kill_cut_off_is_ended_by_the_same_command(
+        self, disk: str, program: Program, tmp_path: Path, words: tuple[str, ...]
+    ) -> None:
+        """Killed at each call that changes a name: the empty file that had taken one is in nobody's way."""
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            (loras / "sub").mkdir(parents=True)
+            path = loras / "a.safetensors"
+            line = [
+                str(loras / "sub") if word == "sub" else word for word in (words[0], str(path), *words[1:])
+            ]
+            bin_ = loras.parent / f".Trash-{os.getuid()}" / "files"
+            there = loras / "sub" if words[0] == "mv" else bin_
+
+            def prepare() -> None:
+                program.run("scan", code=None)
+                write_model(path)
+                path.with_suffix(".png").write_bytes(b"picture")
+                program.run("scan", "--root", f"loras={loras}")
+
+            prepare()
+            size = path.stat().st_size
+            undisturbed = program.run_with_fault(*line, call=CALLS, fault="delay_enter=1:when=1")
+            assert undisturbed.result.code == 0, undisturbed.result.err
+            kills = 0
+            for call, number in moments(undisturbed.log):
+                for left in (*there.iterdir(), *bin_.parent.glob("info/*")):
+                    left.unlink()
+                prepare()
+                run = program.run_with_fault(*line, call=call, fault=f"signal=KILL:when={number}")
+                assert run.result.code == -signal.SIGKILL, run
+                kills += 1
+                program.run(*line)
+                told = (call, number, os.listdir(loras), os.listdir(there))
+                sizes = {name: (there / name).stat().st_size for name in os.listdir(there)}
+                assert sizes == {"a.png": len(b"picture"), "a.safetensors": size}, told
+                assert [name for name in os.listdir(loras) if name != "sub"] == [], told
+            assert kills > 3
+
+    def test_what_was_moved_aside_comes_back_over_the_empty_file_that_had_taken_its_name(
+        self, disk: str, tmp_path: Path
+    ) -> None:
+        """Elsewhere nobody takes names so, and an empty file is somebody's."""
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            for folder, there in ((loras, {b"model"}), (tmp_path / "here", {b"", b"model"})):
+                folder.mkdir()
+                path = folder / "a.safetensors"
+                path.touch()
+                (folder / temporary_name("aside", path.name)).write_bytes(b"model")
+                settle(str(path))
+                assert {each.read_bytes() for each in folder.iterdir()} == there
+                assert path.read_bytes() == (b"model" if folder is loras else b"")
 
     def test_only_other_letters_are_another_name(self, disk: str, program: Program, tmp_path: Path) -> None:
         with plugged_in(disk, tmp_path / "drive") as loras:
@@ -206,6 +270,22 @@ def test_every_command_that_changes_files_works_on(kind: str, program: Program, 
         for _ in range(2):
             program.run("export", "-o", there / "all.jsonl", "-y")
             program.run("backup", there / "copy.db", "-y")
+        write_model(loras / "d.safetensors", "a.safetensors")
+        program.run("scan")
+        done = program.run("duplicates", "--hardlink", "--keep", loras / "d.safetensors", "-y", "--json").json
+        assert (len(done["done"]), done["failed"]) == (1, [])
+        time.sleep(1.1)  # FUSE remembers what it was told of a file
+        names = [loras / "d.safetensors", loras / "sub" / "a.safetensors"]
+        assert [name.stat().st_nlink for name in names] == [2, 2]
+        assert program.run("duplicates", "--json").json["groups"] == []
+        write_model(here / "kept.safetensors", "a.safetensors")
+        program.run("scan")
+        done = program.run("duplicates", "--trash", "--keep", here / "kept.safetensors", "-y", "--json").json
+        assert ([each["path"] for each in done["done"]], done["needed"]) == (
+            [str(loras / "d.safetensors"), str(loras / "sub/a.safetensors")], [],
+        )  # fmt: skip
+        assert done["freed_bytes"] == done["groups"][0]["size_bytes"]
+        program.run("mv", here / "kept.safetensors", loras / "sub" / "a.safetensors")
         for notes in ("first", "second"):
             program.run("update", here / "x.safetensors", loras / "BB.safetensors", "--notes", notes)
             program.run("export", "--sidecars", "-y")
@@ -215,6 +295,24 @@ def test_every_command_that_changes_files_works_on(kind: str, program: Program, 
             "loras/sub/a.safetensors", "loras/BB.safetensors",
             "loras/BB.metadata.json", "all.jsonl", "copy.db",
         }  # fmt: skip
+
+
+def test_where_the_first_bin_cannot_take_a_file_no_description_of_it_stays_there(
+    program: Program, tmp_path: Path
+) -> None:
+    """A disk of two, of which each keeps its own files: a rename from one to the other is none."""
+    require("mergerfs")
+    one, two, at = (tmp_path / name for name in ("one", "two", "at"))
+    for each in (one, two / "loras", at):
+        each.mkdir(parents=True)
+    what = ("-t", "fuse.mergerfs", "-o", "category.create=epff,minfreespace=0", f"{one}:{two}")
+    with tmpfs(size=1 << 20, at=one), mounted(*what, at=at):
+        write_model(at / "loras" / "a.safetensors")
+        program.run("scan", "--root", f"loras={at / 'loras'}")
+        (done,) = program.run("trash", "a.safetensors", "-y", "--json").json["trashed"]
+        assert done["trashed_to"] == str(at / "loras" / ".mlib-trash" / "files" / "a.safetensors")
+        names = sorted(path.name for path in at.rglob("*") if path.is_file())
+        assert names == ["a.safetensors", "a.safetensors.trashinfo"]
 
 
 class TestSeenTwice:
@@ -236,6 +334,33 @@ class TestSeenTwice:
             done = program.run("duplicates", "--trash", "--keep", keep, "-y", "--json").json
             assert (len(done["done"]), done["failed"]) == (1, [])
             assert done["freed_bytes"] == group["size_bytes"]
+
+    def test_by_two_mounts_of_a_disk_that_counts_time_coarsely_it_is_said_and_nothing_is_lost(
+        self, disk: str, program: Program, tmp_path: Path
+    ) -> None:
+        """The time of a file's last change is no proof there: two copies may well have the same."""
+        require("bindfs")
+        with plugged_in(disk, tmp_path / "drive") as loras:
+            path = loras / "a.safetensors"
+            write_model(path)
+            view = tmp_path / "view"
+            view.mkdir()
+            with mounted("-t", "fuse.bindfs", str(loras.parent), at=view):
+                seen = view / "loras" / "a.safetensors"
+                program.run("scan", "--root", f"loras={loras}", "--root", f"loras={seen.parent}")
+                listed = program.run("duplicates")
+                assert listed.err.count("perhaps one file, seen by two mounts") == 1
+                (group,) = program.run("duplicates", "--json").json["groups"]
+                assert sorted(group["perhaps_one_file"]) == sorted([str(path), str(seen)])
+                kept = path.read_bytes()
+                for deed in ("--trash", "--hardlink"):
+                    done = program.run("duplicates", deed, "--keep", str(path), "-y", "--json", code=3).json
+                    assert (done["done"], done["freed_bytes"]) == ([], 0)
+                    assert [each["code"] for each in done["failed"]] == [
+                        {"--trash": "same_file", "--hardlink": "other_file_system"}[deed]
+                    ]
+                    assert path.read_bytes() == kept
+                assert program.run("scan", "--json").json["unchanged"] == 2
 
     def test_by_two_spellings(self, disk: str, program: Program, tmp_path: Path) -> None:
         with plugged_in(disk, tmp_path / "drive") as loras:
@@ -260,3 +385,30 @@ def test_a_built_in_folder_in_other_letters_is_the_one_that_comfyui_finds(
         "vae": str(models / "vae"),
         "Lora": str(models / "Lora"),
     }
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_a_read_only_disk_would_not_let_go_of_is_not_copied_from_it(
+    program: Program, tmp_path: Path, dry_run: bool
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    write_model(here / "b.safetensors")
+    how = ("-n",) if dry_run else ()
+    with tmpfs(size=1 << 20, at=there):
+        write_model(there / "a.safetensors")
+        (there / "a.png").write_bytes(b"picture")
+        program.run("scan", "--root", f"loras={there}", "--root", f"loras={here}")
+        subprocess.run(["mount", "-o", "remount,ro", there], check=True)
+        for words in (
+            ("mv", "a.safetensors", here),
+            ("rename", "a.safetensors", "c"),
+            ("mv", "b.safetensors", there),
+        ):
+            error = program.run(*words, *how, "--json", code=1).error
+            assert (error["code"], error["hint"]) == ("cannot_move", "nothing was moved")
+            assert "read-only file system" in error["message"]
+        (failed,) = program.run("trash", "a.safetensors", "-y", *how, "--json", code=3).json["failed"]
+        assert failed["code"] == "cannot_trash"
+        assert "read-only file system" in failed["message"]
+        assert [each.name for each in here.iterdir()] == ["b.safetensors"]

@@ -341,6 +341,16 @@ class TestTrash:
         good = [path for path in copies if path.exists() and path != copies[at]]
         assert good
 
+    def test_folders_of_pictures_stay_and_are_told(
+        self, shelf: Shelf, copies: list[Path], environ: dict[str, str]
+    ) -> None:
+        folder = copies[1].with_suffix("")
+        write_bytes(folder / "prompt.txt", b"theirs")
+        choices, _ = choose(find_duplicates(shelf.library), "shortest")
+        assert foresee(shelf.library, choices, "trash", environ=environ).folders == [str(folder)]
+        assert run(shelf, "trash", environ).folders == [str(folder)]
+        assert listing(folder) == ["prompt.txt"]
+
     def test_other_names_of_the_one_that_stays_stay(
         self, shelf: Shelf, copies: list[Path], environ: dict[str, str]
     ) -> None:

@@ -313,6 +313,58 @@ class TestMove:
         assert shelf.told() == {"unchanged": 1}
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_name_that_is_too_long_for_a_companion_leaves_all(shelf: Shelf, model: Path, dry_run: bool) -> None:
+    before = snapshot(shelf.loras)
+    (it,) = meant(shelf, model)
+    with pytest.raises(MlibError) as caught:
+        rename(shelf.library, it, "y" * 243, dry_run=dry_run)
+    assert caught.value.code == "cannot_move"
+    assert "file name too long" in caught.value.message
+    assert "a.cm-info.json to" in caught.value.message
+    assert snapshot(shelf.loras) == before
+
+
+class TestFolders:
+    """Folders of pictures or examples beside a model stay, and are named: others may write into them."""
+
+    @pytest.mark.parametrize(
+        ("inside", "is_told"),
+        [
+            ("{stem}/prompt.txt", True),
+            ("{stem}/deep/picture.png", True),
+            ("{name}.civitai/media/1.png", True),
+            ("{name}.civitai/meta.json", True),
+            ("{stem}/other.safetensors", False),  # a place for models
+            ("{stem}/deep/other.gguf", False),
+            ("{stem}s/prompt.txt", False),
+        ],
+    )
+    def test_they_are_told(self, shelf: Shelf, model: Path, there: Path, inside: str, is_told: bool) -> None:
+        path = model.parent / inside.format(stem=model.stem, name=model.name)
+        write_bytes(path, b"theirs")
+        folder = str(model.parent / path.relative_to(model.parent).parts[0])
+        for dry_run in (True, False):
+            (done,) = move(shelf.library, meant(shelf, model), str(there), dry_run=dry_run).moved
+            assert done.folders == ((folder,) if is_told else ())
+        assert path.read_bytes() == b"theirs"
+
+    def test_an_empty_folder_or_one_that_another_model_has_too_is_not_worth_a_word(
+        self, shelf: Shelf, model: Path, there: Path
+    ) -> None:
+        write_model(model.with_suffix(".pt"), "sibling")
+        write_bytes(model.with_suffix("") / "prompt.txt", b"of both")
+        (model.parent / f"{model.name}.civitai").mkdir()
+        (done,) = move(shelf.library, meant(shelf, model), str(there)).moved
+        assert done.folders == ()
+
+    def test_a_rename_tells_them_too(self, shelf: Shelf, model: Path) -> None:
+        write_bytes(model.with_suffix("") / "prompt.txt", b"theirs")
+        (it,) = meant(shelf, model)
+        (done,) = rename(shelf.library, it, "new").moved
+        assert done.folders == (str(model.with_suffix("")),)
+
+
 class TestRename:
     @pytest.mark.parametrize(
         ("name", "becomes"),

@@ -22,7 +22,7 @@ from mlib.services.duplicating import carry_out, choose, find_duplicates, spare_
 from mlib.services.forgetting import forget
 from mlib.services.moving import move, rename
 from mlib.services.targets import Target
-from mlib.services.trashing import TrashReport, plan_trash, trash
+from mlib.services.trashing import TrashReport, plan_trash, rehearse, trash
 from mlib.services.verifying import VerifyRequest, verify
 from mlib.services.workflows import unused
 
@@ -204,6 +204,20 @@ class TestTrash:
         assert listing(shelf.loras) == []
         assert len(listing(tmp_path / "data/Trash/files")) == 4
         assert not any(shelf.at(part) for part in parts)
+
+    def test_the_folder_of_a_model_stays_with_its_config_and_is_told(
+        self, shelf: Shelf, environ: dict[str, str]
+    ) -> None:
+        folder = shelf.loras.parent / "LLM" / "Florence"
+        shelf.add_root("LLM", folder.parent)
+        parts = write_folder(folder)
+        shelf.scan()
+        planned = plan_trash(shelf.library, meant(shelf, *parts))
+        assert [each.folders for each in rehearse(shelf.library, planned, environ=environ).removed] == [
+            (), (str(folder),),
+        ]  # fmt: skip
+        assert [each.folders for each in self.run(shelf, environ, *parts).removed] == [(), (str(folder),)]
+        assert (folder / "config.json").exists()
 
     def test_of_many_the_hint_does_not_name_all(self, shelf: Shelf, environ: dict[str, str]) -> None:
         parts = write_parts(shelf.loras, of=9)
@@ -412,6 +426,19 @@ class TestIncomplete:
             contents.put_place_findings(shelf.library, row, [], codes=["incomplete_set"])
         assert shelf.scan().findings == []
         assert [each.code for _, each in shelf.scan(reinspect=True).findings] == ["incomplete_set"]
+
+    def test_what_an_older_mlib_did_not_look_for_is_found_by_the_next_scan(self, shelf: Shelf) -> None:
+        first, second = write_parts(shelf.loras)
+        second.unlink()
+        shelf.scan()
+        (row,) = files.at_path(shelf.library, str(first))
+        with shelf.library.transaction():
+            contents.put_place_findings(shelf.library, row, [], codes=["incomplete_set"])
+            shelf.library.execute("DELETE FROM db_meta WHERE key = 'judged'")
+        report = shelf.scan()
+        assert [each.code for _, each in report.findings] == ["incomplete_set"]
+        assert report.hashed_bytes == 0
+        assert shelf.scan().findings == []
 
     def test_parts_that_are_moved_together_are_whole(self, shelf: Shelf) -> None:
         first, second = write_parts(shelf.loras)

@@ -59,6 +59,18 @@ def test_a_model_goes_with_its_companions_and_all_that_was_typed_stays(
     assert done.size_bytes == sum(path.stat().st_size for path in (tmp_path / "data/Trash/files").iterdir())
 
 
+def test_folders_of_pictures_beside_it_stay_and_are_told(
+    shelf: Shelf, model: Path, environ: dict[str, str]
+) -> None:
+    write_bytes(model.with_suffix("") / "prompt.txt", b"theirs")
+    planned = plan_trash(shelf.library, meant(shelf, model))
+    assert [each.folders for each in rehearse(shelf.library, planned, environ=environ).removed] == [
+        (str(model.with_suffix("")),)
+    ]
+    assert [each.folders for each in run(shelf, environ, model).removed] == [(str(model.with_suffix("")),)]
+    assert (model.with_suffix("") / "prompt.txt").read_bytes() == b"theirs"
+
+
 def test_what_is_named_after_the_whole_name_goes_along_and_a_later_model_inherits_nothing(
     shelf: Shelf, model: Path, environ: dict[str, str]
 ) -> None:

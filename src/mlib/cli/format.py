@@ -65,6 +65,11 @@ def dangling(link: str, *, dry_run: bool) -> str:
     return f"a link {'would lead' if dry_run else 'leads'} nowhere {'then' if dry_run else 'now'}: {link}"
 
 
+def folder_stays(folder: str, *, dry_run: bool) -> str:
+    """That a folder of a model is left where it is, though the model went, or would."""
+    return f"a folder of the model {'would stay' if dry_run else 'stays'} where it is: {folder}"
+
+
 def moment(value: int | None) -> str:
     """A moment as a date and time in UTC."""
     text = times.iso(value)

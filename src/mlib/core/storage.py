@@ -56,9 +56,9 @@ def file_system(device: int) -> str:
 def is_one_file(path: str, other: str) -> bool | None:
     """Whether two paths of one content, with different inodes, are one file seen twice; None: perhaps.
 
-    Where case means nothing it may be seen under two spellings, and FUSE has an inode for each. Through a
-    second mount (mergerfs, bindfs, overlayfs, NFS) it has another device, and the times of the one file: the
-    moment of its last change to the nanosecond is its own.
+    Where case means nothing it may be seen under two spellings, and FUSE has an inode for each, as it may
+    have for each name of a hard link. Through a second mount (mergerfs, bindfs, overlayfs, NFS) it has
+    another device, and the times of the one file: the moment of its last change to the nanosecond is its own.
     """
     one, two = os.stat(path), os.stat(other)
     if os.path.samestat(one, two) or _are_spellings(path, other):
@@ -68,7 +68,9 @@ def is_one_file(path: str, other: str) -> bool | None:
         two.st_mtime_ns,
         two.st_ctime_ns,
     )
-    if one.st_dev == two.st_dev or not is_same or not any(map(_passes_on, (one.st_dev, two.st_dev))):
+    if not is_same or not any(map(_passes_on, (one.st_dev, two.st_dev))):
+        return False
+    if one.st_dev == two.st_dev and not one.st_nlink == two.st_nlink > 1:
         return False
     return True if one.st_ctime_ns % 1_000_000 else None  # else of a file system that counts more coarsely
 

@@ -13,6 +13,7 @@ from mlib.core.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
     Held,
+    give_to_owner,
     link_new,
     make_temporary,
     remove_own,
@@ -21,7 +22,7 @@ from mlib.core.disk.entries import (
     replace,
     unlink_own,
 )
-from mlib.core.disk.writing import changed_since, failed, looked_at, placed_new
+from mlib.core.disk.writing import changed_since, looked_at, placed_new, putting_in_place
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.db.connections import BESIDE, backup_directory, backups, connect, strange_beside
 from mlib.db.faults import FAILURES
@@ -132,16 +133,10 @@ def restore(path: str, backup: str) -> Restored:
     path = os.path.realpath(path)
     check(backup)
     check_place(path, backup)
-    try:
+    with putting_in_place(path):
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         _set_aside_what_is_no_file(path)
         kept = _put(backup, path)
-    except OSError as error:
-        raise failed(path, error) from error
-    except MlibError as error:
-        if error.code not in {"changed", "gone"}:
-            raise
-        raise changed_since(path) from error
     return Restored(backup, kept)
 
 
@@ -163,6 +158,7 @@ def _put(backup: str, path: str) -> str | None:
                         return None
                     if stat_of(directory.stat(name)) != was:  # its folder is another one by now
                         raise changed_since(path)
+                    give_to_owner(descriptor, directory.stat(name))
                     kept = _keep(directory, name)
                     # Our own lock keeps the library open: nobody else can be writing to it.
                     replace(directory, fresh, name, was=was, is_right=Held.is_unchanged_at)

@@ -15,8 +15,18 @@ from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
 from mlib.core.models import Problem
 from mlib.core.placing.beside import renamed
 from mlib.core.placing.journal import cut_off, noted
-from mlib.core.placing.moving import Moved, Step, explained, move_together, remove_source, step
+from mlib.core.placing.moving import (
+    Moved,
+    Step,
+    expect_writable,
+    explained,
+    move_together,
+    release_target,
+    remove_source,
+    step,
+)
 from mlib.core.rereading import reread
+from mlib.core.storage import file_system
 from mlib.core.times import now
 from mlib.db import files, given, roots, sidecars
 from mlib.services.filework.alike import other_paths
@@ -29,7 +39,7 @@ from mlib.services.judging import judge_places
 from mlib.services.sets import bundled, is_incomplete, judge_sets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mlib.core.models import KnownFile
     from mlib.db.library import Library
@@ -52,8 +62,10 @@ class _How(NamedTuple):
 class Move(NamedTuple):
     """One model file with its companions, and where they are to go; the model comes last in `steps`.
 
-    `copied` are steps that an earlier run got as far as the copy, so that only their sources have to go.
-    Without the model's step it is there already, and only the row has to follow.
+    `copied` are steps that an earlier run got as far as the copy, so that only their sources have to go, and
+    `reserved` those of `steps` of which it had only taken the name, with an empty file.
+    Without the model's step it is there already, and only the row has to follow. `folders` are the model's
+    and stay.
     """
 
     row: KnownFile
@@ -61,6 +73,8 @@ class Move(NamedTuple):
     steps: tuple[Step, ...] = ()
     copied: tuple[Step, ...] = ()
     shared: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    reserved: tuple[Step, ...] = ()
 
 
 class _Plans(NamedTuple):
@@ -76,7 +90,7 @@ class _Plans(NamedTuple):
 class MovedFile(NamedTuple):
     """What became of one: `moves` are (from, to), the model first; none where it was there already.
 
-    `links` are paths of links that lead nowhere since.
+    `links` are paths of links that lead nowhere since, `folders` those of the model's that stayed.
     """
 
     sha256: str
@@ -84,15 +98,21 @@ class MovedFile(NamedTuple):
     moves: tuple[tuple[str, str], ...]
     shared: tuple[str, ...]
     links: tuple[str, ...]
+    folders: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class MoveReport:
-    """What was moved, and what could not be. `copied_bytes` went to another file system."""
+    """What was moved, and what could not be. `copied_bytes` went to another file system.
+
+    Of a dry run `unproven` are folders on disks of which only a file that is renamed can tell whether they do
+    that without the risk of replacing another one.
+    """
 
     moved: list[MovedFile] = field(default_factory=list)
     failed: list[Problem] = field(default_factory=list)
     copied_bytes: int = 0
+    unproven: list[str] = field(default_factory=list)
 
 
 def move(
@@ -174,7 +194,18 @@ def _move_all(
             report.failed += [Problem(row.path, error.code, error.message) for row in rows]
             continue
         report.moved += [_told(each, links[each.row.path]) for each in planned]
+        if dry_run and how.way == "exclusive":
+            report.unproven += _unproven(planned)
+    report.unproven = sorted(set(report.unproven))
     return report
+
+
+def _unproven(planned: Sequence[Move]) -> Iterator[str]:
+    """The folders that files go to on a FUSE: each such file system has other ways, and one has to try."""
+    for folder in {os.path.dirname(each.target) for move_ in planned for each in move_.steps}:
+        with suppress(OSError):
+            if file_system(os.stat(folder).st_dev).startswith("fuse"):
+                yield folder
 
 
 def _told(planned: Move, links: tuple[str, ...]) -> MovedFile:
@@ -183,7 +214,7 @@ def _told(planned: Move, links: tuple[str, ...]) -> MovedFile:
     if not done and row.path != place.path:
         done = [(row.path, place.path)]
     done.sort(key=lambda pair: pair[0] != row.path)
-    return MovedFile(row.sha256, place, tuple(done), planned.shared, links)
+    return MovedFile(row.sha256, place, tuple(done), planned.shared, links, planned.folders)
 
 
 class _Bundle(NamedTuple):
@@ -250,9 +281,19 @@ def _plan(row: KnownFile, place: Place, plans: _Plans, *, also: Sequence[str] = 
         pairs += [(path, _target(path, row, place)) for path in beside.own if path not in also]
         steps = [step(source, target) for source, target in pairs if source != target]
         steps.append(step(row.path, place.path)._replace(sha256=row.sha256))
-        return _sorted_out(Move(certain.row, place, tuple(steps), (), beside.shared), plans)
+        for each in steps:
+            _expect_possible(each)
+        return _sorted_out(Move(certain.row, place, tuple(steps), (), beside.shared, beside.folders), plans)
     except OSError as error:
         raise explained(error, Step(row.path, place.path, certain.stat)) from error
+
+
+def _expect_possible(each: Step) -> None:
+    try:
+        for path in (each.source, each.target):
+            expect_writable(path)
+    except OSError as error:
+        raise explained(error, each) from error
 
 
 def _target(companion: str, row: KnownFile, place: Place) -> str:
@@ -264,6 +305,7 @@ def _sorted_out(planned: Move, plans: _Plans) -> Move:
     """The plan with what an earlier run had copied already set apart. Raises MlibError `exists`."""
     steps: list[Step] = []
     copied: list[Step] = []
+    reserved: list[Step] = []
     for each in planned.steps:
         if each.target in plans.taken or any(each.target == other.target for other in steps):
             raise _exists(each.target)
@@ -271,9 +313,17 @@ def _sorted_out(planned: Move, plans: _Plans) -> Move:
             steps.append(each)
         elif (each.source, each.target) in plans.interrupted and _is_same(each):
             copied.append(each)
+        elif (each.source, each.target) in plans.interrupted and _is_empty(each.target):
+            steps.append(each)
+            reserved.append(each)
         else:
             raise _exists(each.target)
-    return planned._replace(steps=tuple(steps), copied=tuple(copied))
+    return planned._replace(steps=tuple(steps), copied=tuple(copied), reserved=tuple(reserved))
+
+
+def _is_empty(path: str) -> bool:
+    status = os.lstat(path)
+    return stat.S_ISREG(status.st_mode) and status.st_size == 0
 
 
 def _is_respelled(each: Step) -> bool:
@@ -321,6 +371,8 @@ def _carry_out(library: Library, bundle: Sequence[Move], how: _How) -> int:
 
     rename = rename_new if how.way == "exclusive" else rename_reserved
     with noted(library.path, how.command, sha256=bundle[0].row.sha256, moves=pairs):
+        for each in (each for planned in bundle for each in planned.reserved):
+            release_target(each)
         moved = move_together(planned_steps, rename=rename, advance=advance)
         for each in copied:
             remove_source(each)

@@ -110,6 +110,9 @@ def plan_trash(library: Library, meant: Sequence[Meant]) -> TrashPlan:
                 leaving.add(row.path)
                 removals.append(plan_removal(library, row, leaving=leaving, around=around, also=also))
                 also = ()
+            if bundle.whole is not None and bundle.whole.kind == "folder":  # with its config at least
+                last = removals[-1]
+                removals[-1] = last._replace(folders=(*last.folders, bundle.whole.name))
             plan.bundles.append(removals)
         except MlibError as error:
             leaving.difference_update(row.path for row in bundle.rows)
@@ -158,4 +161,6 @@ def _without_links_that_went(removed: Sequence[Removed]) -> list[Removed]:
 
 def _without_shared(library: Library, removal: Removal, stayed: set[str]) -> Removal:
     """The removal as it is planned, made anew where a file has stayed that was to go before it."""
-    return plan_removal(library, removal.row, also=removal.also) if stayed else removal
+    if not stayed:
+        return removal
+    return plan_removal(library, removal.row, also=removal.also)._replace(folders=removal.folders)

@@ -148,6 +148,7 @@ def _document(
         "failed": [{"path": each.path, "code": each.code, "message": each.message} for each in report.failed],
         "freed_bytes": report.freed_bytes,
         "dangling_links": report.links,
+        "left_folders": report.folders,
         "dry_run": dry_run,
     }
 
@@ -212,6 +213,8 @@ def _tell(report: DuplicatesReport, deed: Deed, *, dry_run: bool) -> None:
         output.note(f"kept: {each.copy.row.path}: {each.reason}")
     if report.needed:
         output.note("hint: --hardlink frees the room of copies that have to stay where they are")
+    for folder in report.folders:
+        output.note(fmt.folder_stays(folder, dry_run=dry_run))
     for link in report.links:
         output.note(fmt.dangling(link, dry_run=dry_run))
     _tell_perhaps_one(report.groups)

@@ -76,6 +76,7 @@ def report_moves(report: MoveReport, *, dry_run: bool, as_json: bool, quiet: boo
                         "path": each.place.path,
                         "moves": [{"from": source, "to": target} for source, target in each.moves],
                         "left": list(each.shared),
+                        "left_folders": list(each.folders),
                         "in_root": each.place.root is not None,
                         "dangling_links": list(each.links),
                     }
@@ -85,6 +86,7 @@ def report_moves(report: MoveReport, *, dry_run: bool, as_json: bool, quiet: boo
                     {"path": each.path, "code": each.code, "message": each.message} for each in report.failed
                 ],
                 "copied_bytes": report.copied_bytes,
+                "perhaps_not_exclusive": report.unproven,
                 "dry_run": dry_run,
             }
         )
@@ -107,6 +109,8 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
     for path in dict.fromkeys(path for each in report.moved for path in each.shared):
         if path not in went:
             output.note(f"left for another model of that name: {path}")
+    for path in dict.fromkeys(path for each in report.moved for path in each.folders):
+        output.note(fmt.folder_stays(path, dry_run=dry_run))
     for path in dict.fromkeys(path for each in report.moved for path in each.links):
         output.note(fmt.dangling(path, dry_run=dry_run))
     outside = sum(each.place.root is None for each in report.moved)
@@ -114,6 +118,11 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
         output.note(
             f"{fmt.plural(outside, 'file')} now outside of all folders that `mlib scan` looks at; "
             "add the folder with --root TYPE=DIR"
+        )
+    for folder in report.unproven:
+        output.note(
+            "only the move itself shows whether this disk can do it without the risk of replacing another "
+            f"file; where it cannot, it needs --no-exclusive: {folder}"
         )
     if not (report.moved or report.failed):
         output.note("no file is found")

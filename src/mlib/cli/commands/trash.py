@@ -101,25 +101,31 @@ def _print(
     if quiet:
         output.write_lines(dict.fromkeys(each.row.sha256 for each in report.removed))
     else:
-        verb = "would trash" if dry_run else "trashed"
-        for each in report.removed:
-            output.write_rows([(verb, path, to) for path, to in moves_of(each)])
-        went = {path for each in report.removed for path, _ in moves_of(each)}
-        for path in dict.fromkeys(path for each in report.removed for path in each.shared):
-            if path not in went:
-                output.note(f"left for another model of that name: {path}")
-        for path in dict.fromkeys(path for each in report.removed for path in each.links):
-            output.note(fmt.dangling(path, dry_run=dry_run))
-        for each in report.removed:
-            if each.bytes_at is not None:
-                verb = "would go" if dry_run else "went"
-                output.note(f"only a link {verb}; the file with the bytes stays: {each.bytes_at}")
-        for past in before:
-            output.note(f"already in the trash: {past.path}" + (f": {past.target}" if past.target else ""))
-        if not (report.removed or report.failed or before):
-            output.note("no file is found")
+        _tell(report, before, dry_run=dry_run)
     for problem in report.failed:
         output.note(fmt.problem(problem))
+
+
+def _tell(report: TrashReport, before: Sequence[TrashedBefore], *, dry_run: bool) -> None:
+    verb = "would trash" if dry_run else "trashed"
+    for each in report.removed:
+        output.write_rows([(verb, path, to) for path, to in moves_of(each)])
+    went = {path for each in report.removed for path, _ in moves_of(each)}
+    for path in dict.fromkeys(path for each in report.removed for path in each.shared):
+        if path not in went:
+            output.note(f"left for another model of that name: {path}")
+    for path in dict.fromkeys(path for each in report.removed for path in each.folders):
+        output.note(fmt.folder_stays(path, dry_run=dry_run))
+    for path in dict.fromkeys(path for each in report.removed for path in each.links):
+        output.note(fmt.dangling(path, dry_run=dry_run))
+    for each in report.removed:
+        if each.bytes_at is not None:
+            verb = "would go" if dry_run else "went"
+            output.note(f"only a link {verb}; the file with the bytes stays: {each.bytes_at}")
+    for past in before:
+        output.note(f"already in the trash: {past.path}" + (f": {past.target}" if past.target else ""))
+    if not (report.removed or report.failed or before):
+        output.note("no file is found")
 
 
 def moves_of(removed: Removed) -> list[tuple[str, str]]:
@@ -137,6 +143,7 @@ def removed_as_json(removed: Removed) -> dict[str, Any]:
         "size_bytes": removed.size_bytes,
         "companions": [{"path": each.source, "trashed_to": each.target} for each in removed.companions],
         "left": list(removed.shared),
+        "left_folders": list(removed.folders),
         "dangling_links": list(removed.links),
         "bytes_at": removed.bytes_at,
     }

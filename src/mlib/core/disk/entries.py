@@ -147,11 +147,7 @@ class Held:
             there = directory.stat(name)
         except FileNotFoundError:
             return False
-        here = self.status()
-        if os.path.samestat(here, there):
-            return True
-        of_both = ((each.st_dev, each.st_size, each.st_mtime_ns, each.st_mode) for each in (here, there))
-        return len(set(of_both)) == 1 and file_system(there.st_dev).startswith("fuse")
+        return _are_one(self.status(), there)
 
     def is_unchanged_at(self, directory: Directory, name: str) -> bool:
         """Whether this very file has the name, with the size and mtime that it was held with.
@@ -250,10 +246,19 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def give_to_owner(descriptor: int, of: os.stat_result) -> None:
+    """Let a file that takes another one's place, or is its copy, have its owner and group, where one may.
+
+    A library or model that root has replaced would be closed to whom it belongs to.
+    """
+    with suppress(OSError):
+        os.fchown(descriptor, of.st_uid, of.st_gid)
+
+
 def remove_own(directory: Directory, name: str, descriptor: int) -> None:
     """Remove a temporary name, or one that was just made, if it still is the file of this descriptor."""
     with suppress(OSError):
-        if os.path.samestat(os.fstat(descriptor), directory.stat(name)):
+        if _are_one(os.fstat(descriptor), directory.stat(name)):
             os.unlink(name, dir_fd=directory.descriptor)
 
 
@@ -421,6 +426,14 @@ def changed(path: str) -> MlibError:
     return MlibError(
         "changed", f"it is not what the library knows: {path}", hint="`mlib scan` looks at it again"
     )
+
+
+def _are_one(here: os.stat_result, there: os.stat_result) -> bool:
+    """Whether two stats are of one file; by size, mtime and kind where FUSE makes inodes up of names."""
+    if os.path.samestat(here, there):
+        return True
+    of_both = ((each.st_dev, each.st_size, each.st_mtime_ns, each.st_mode) for each in (here, there))
+    return len(set(of_both)) == 1 and file_system(there.st_dev).startswith("fuse")
 
 
 def _expect(is_right: bool, path: str) -> None:

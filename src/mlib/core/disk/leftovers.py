@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -9,7 +10,17 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.disk.entries import Directory, key_of, lock, remove_own, rename_reserved
+from mlib.core.compare import stat_of
+from mlib.core.disk.entries import (
+    Directory,
+    expect_exclusive,
+    key_of,
+    lock,
+    remove,
+    remove_own,
+    rename_reserved,
+)
+from mlib.core.errors import MlibError
 from mlib.core.rereading import reread
 
 if TYPE_CHECKING:
@@ -93,6 +104,30 @@ def sweep_for(directory: Directory, name: str, purpose: Purpose) -> bool:
     return all(unheld)
 
 
+def release(directory: Directory, name: str) -> bool:
+    """Remove the empty file by which `rename_reserved` had taken a name when it was killed; whether it did.
+
+    Only on a disk where names are taken so, and not if somebody writes to it. Raises OSError.
+    """
+    status = directory.stat(name)
+    if status.st_size or not stat.S_ISREG(status.st_mode):
+        return False
+    try:
+        expect_exclusive(directory, name)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+    else:
+        return False
+    try:
+        remove(directory, name, was=stat_of(status))
+    except MlibError as error:
+        if error.code not in {"changed", "gone"}:
+            raise
+        return False
+    return True
+
+
 def settle(path: str) -> None:
     """Let what a command that was killed had moved aside from `path` have its name again.
 
@@ -109,6 +144,9 @@ def settle(path: str) -> None:
                 continue
             if _is_copy(opened, left, name):
                 _remove_unheld(opened, left)
+                continue
+            if release(opened, name):
+                rename_reserved(opened, left, opened, name)
 
 
 def _left_for(directory: Directory, name: str, purpose: Purpose) -> list[str]:

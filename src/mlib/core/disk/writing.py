@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mlib.core.compare import stat_of
@@ -14,6 +14,7 @@ from mlib.core.disk.entries import (
     Held,
     changed,
     content_of,
+    give_to_owner,
     make_temporary,
     remove_own,
     rename_new,
@@ -94,6 +95,7 @@ def placed_over(
     mode: int = 0o600,
 ) -> Iterator[str]:
     """The name of an empty file to be filled, which is in the place of `path` afterwards. A link stays one.
+    The owner stays too.
 
     It replaces only what `was` so, as `looked_at` tells it, and had this `content` if that is given. Raises
     MlibError (`changed_since`) where that is another file, and as `placed_new` does.
@@ -104,7 +106,10 @@ def placed_over(
             content is None or content_of(directory, name) == content
         )
 
-    def place(directory: Directory, temporary: str, _descriptor: int, name: str) -> None:
+    def place(directory: Directory, temporary: str, descriptor: int, name: str) -> None:
+        give_to_owner(descriptor, directory.stat(name))
+        with suppress(OSError):
+            os.fchmod(descriptor, mode)  # whatever the umask
         replace(directory, temporary, name, was=was, is_right=is_same)
 
     with _placed(os.path.realpath(path), mode, place, is_new=False) as partial:
@@ -127,36 +132,46 @@ def changed_since(path: str) -> MlibError:
 
 
 @contextmanager
-def _placed(
-    path: str, mode: int, place: Callable[[Directory, str, int, str], None], *, is_new: bool
-) -> Iterator[str]:
-    if not path:
-        raise MlibError("cannot_write", "a file name cannot be empty")
-    folder, name = os.path.split(os.path.abspath(path))
+def putting_in_place(path: str) -> Iterator[None]:
+    """The block that writes a file and puts it at `path`: its errors, in words about that path.
+
+    Raises MlibError (`disk_full`, `cannot_write`, `changed_since`).
+    """
     try:
-        with Directory(folder) as directory:
-            if is_new and directory.has(name):
-                raise _exists(path)
-            temporary, descriptor = make_temporary(directory, "partial", name, mode=mode)
-            try:
-                yield directory.path_of(temporary)
-                os.fsync(descriptor)
-                # By its path, as it was filled: its folder may have been swapped for another one.
-                if not os.path.samestat(os.fstat(descriptor), os.lstat(directory.path_of(temporary))):
-                    raise changed(directory.path_of(temporary))
-                place(directory, temporary, descriptor, name)
-                _sync(directory)
-            finally:
-                remove_own(directory, temporary, descriptor)
-                os.close(descriptor)
-    except FileExistsError as error:
-        raise _exists(path) from error
+        yield
     except OSError as error:
         raise failed(path, error) from error
     except MlibError as error:
         if error.code not in {"changed", "gone"}:
             raise
         raise changed_since(path) from error
+
+
+@contextmanager
+def _placed(
+    path: str, mode: int, place: Callable[[Directory, str, int, str], None], *, is_new: bool
+) -> Iterator[str]:
+    if not path:
+        raise MlibError("cannot_write", "a file name cannot be empty")
+    folder, name = os.path.split(os.path.abspath(path))
+    with putting_in_place(path), Directory(folder) as directory:
+        if is_new and directory.has(name):
+            raise _exists(path)
+        temporary, descriptor = make_temporary(directory, "partial", name, mode=mode)
+        try:
+            yield directory.path_of(temporary)
+            os.fsync(descriptor)
+            # By its path, as it was filled: its folder may have been swapped for another one.
+            if not os.path.samestat(os.fstat(descriptor), os.lstat(directory.path_of(temporary))):
+                raise changed(directory.path_of(temporary))
+            try:
+                place(directory, temporary, descriptor, name)
+            except FileExistsError as error:
+                raise _exists(path) from error
+            _sync(directory)
+        finally:
+            remove_own(directory, temporary, descriptor)
+            os.close(descriptor)
 
 
 def _fill(partial: str, parts: Iterable[bytes]) -> int:

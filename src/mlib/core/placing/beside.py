@@ -5,20 +5,29 @@ from __future__ import annotations
 import os
 import stat
 from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui import is_model_name
-from mlib.core.sidecars.companions import companions, stem_of
+from mlib.core.sidecars.companions import companions, is_folder_of, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+#: Files of a folder that are looked at before it is taken for one of pictures.
+_MOST_LOOKED_AT = 10_000
+
 
 class Beside(NamedTuple):
-    """Paths of the companions that go along, and of those that stay with another model of the stem."""
+    """Paths of the companions that go along, and of those that stay with another model of the stem.
+
+    `folders` are the model's too, of pictures or examples: they stay, for nobody else looks for them, and it
+    cannot be told who else writes into them.
+    """
 
     own: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 class Folder(NamedTuple):
@@ -69,7 +78,12 @@ def companions_of(
         path = os.path.join(directory, each.name)
         if each.name not in models and path not in leaving and _is_file(path):
             (shared if any(map(each.is_of, staying)) else own).append(path)
-    return Beside(tuple(own), tuple(shared))
+    folders = [
+        os.path.join(directory, other)
+        for other in names
+        if is_folder_of(other, name) and not any(is_folder_of(other, model) for model in staying)
+    ]
+    return Beside(tuple(own), tuple(shared), tuple(filter(_holds_no_model, folders)))
 
 
 def renamed(companion: str, *, model: str, to: str) -> str:
@@ -84,6 +98,13 @@ def renamed(companion: str, *, model: str, to: str) -> str:
     wanted = len(before)
     length = next(at for at in range(len(companion) + 1) if len(companion[:at].lower()) >= wanted)
     return after + companion[length:]
+
+
+def _holds_no_model(folder: str) -> bool:
+    """Whether it is a folder with files of which no model is one: else it is a place for models."""
+    below = (name for _, _, names in os.walk(folder) for name in names)
+    found = [is_model_name(name, any_file=False) for name in islice(below, _MOST_LOOKED_AT)]
+    return bool(found) and not any(found)
 
 
 def _is_file(path: str) -> bool:

@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.compare import stat_of
-from mlib.core.disk.entries import changed, make_temporary, remove_own
+from mlib.core.disk.entries import changed, give_to_owner, make_temporary, remove_own
 from mlib.core.disk.leftovers import sweep_for
 from mlib.core.errors import MlibError
 from mlib.core.opening import open_for_reading
@@ -108,6 +108,7 @@ def _copy(source: str, descriptor: int, expected: Stat, advance: Callable[[int],
             while written < count:
                 written += os.write(descriptor, view[written:count])
             advance(count)
+        give_to_owner(descriptor, before)
         # By descriptor, which `os` takes where it takes paths, and the stubs of this function do not know.
         shutil.copystat(file.fileno(), descriptor)  # type: ignore[arg-type]
         after = os.fstat(file.fileno())

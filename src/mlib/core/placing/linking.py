@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from mlib.core.compare import stat_of
-from mlib.core.disk.entries import Folders, changed, replace, second_name
+from mlib.core.disk.entries import Folders, changed, held, replace, second_name
 from mlib.core.disk.leftovers import sweep_for
 from mlib.core.errors import MlibError
 
@@ -29,8 +29,13 @@ def replace_by_link(path: str, *, by: str, expected: Stat, kept: Stat) -> None:
             directory, name = folders.split(path)
             beside, kept_name = folders.split(by)
             sweep_for(directory, name, "link")
-            with second_name(beside, kept_name, directory, name) as temporary:
-                _check(directory.stat(name), directory.stat(temporary), path, by, (expected, kept))
+            with (
+                held(beside, kept_name, kept) as file,
+                second_name(beside, kept_name, directory, name) as temporary,
+            ):
+                if not file.is_at(directory, temporary):  # which FUSE may show with an inode of its own
+                    raise changed(by)
+                _check(directory.stat(name), beside.stat(kept_name), path, by, (expected, kept))
                 replace(directory, temporary, name, was=expected)
     except OSError as error:
         code = "other_file_system" if error.errno == errno.EXDEV else "cannot_link"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.compare import stat_of
 from mlib.core.disk import entries
 from mlib.core.disk.entries import HALF_MOVED, Folders, changed, gone, rename_new, rename_reserved
+from mlib.core.disk.leftovers import release
 from mlib.core.errors import MlibError
 from mlib.core.placing.copying import Copied, copy_beside, discard
 
@@ -65,6 +66,21 @@ def step(source: str, target: str) -> Step:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
         raise MlibError("not_a_file", f"this is no file: {source}")
     return Step(source, target, stat_of(status), stat.S_ISLNK(status.st_mode))
+
+
+def expect_writable(path: str) -> None:
+    """Raise OSError where a name cannot be given or taken away, as far as that is told: by the folder or disk
+    being read-only, by its length.
+
+    Asked before a file is copied from a disk that would not let go of it.
+    """
+    with suppress(FileNotFoundError):
+        os.lstat(path)
+    folder = os.path.dirname(path)
+    if not os.access(folder, os.W_OK):
+        is_read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        number = errno.EROFS if is_read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), path)
 
 
 def move_together(
@@ -202,6 +218,15 @@ def _expect_unchanged(each: Step, move: _Move) -> None:
     directory, name = _source(each, move)
     with entries.held(directory, name, each.stat):
         pass
+
+
+def release_target(each: Step) -> None:
+    """Let a name be taken that a killed run had taken with an empty file. Raises MlibError."""
+    try:
+        with Folders() as folders:
+            release(*folders.split(each.target))
+    except OSError as error:
+        raise explained(error, each) from error
 
 
 def remove_source(each: Step) -> None:

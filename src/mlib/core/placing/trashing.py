@@ -23,7 +23,7 @@ from mlib.core.disk.entries import (
     remove_own,
     rename_reserved,
 )
-from mlib.core.disk.leftovers import sweep_for
+from mlib.core.disk.leftovers import release, sweep_for
 from mlib.core.errors import MlibError
 from mlib.core.passed_over import is_passed_over
 from mlib.core.walk import is_within
@@ -104,9 +104,13 @@ def _trash_somewhere(
             refused = error
             if error.errno not in _UNUSABLE:
                 break
-    why = (refused.strerror or str(refused)).lower()
-    path = steps[-1].source
-    raise MlibError("cannot_trash", f"cannot move it to the trash: {path}: {why}") from refused
+    raise not_trashed(steps[-1].source, refused) from refused
+
+
+def not_trashed(path: str, error: OSError) -> MlibError:
+    """What is said of a file that cannot go to the trash."""
+    why = (error.strerror or str(error)).lower()
+    return MlibError("cannot_trash", f"cannot move it to the trash: {path}: {why}")
 
 
 def _trash_in(steps: Sequence[Step], folders: Folders, where: Bin) -> list[Trashed]:
@@ -233,7 +237,8 @@ def _put_in(each: Step, folders: Folders, where: Bin) -> Trashed:
         _expect_ones_own(os.fstat(directory.descriptor), directory.path)
     described = _described(each.source, where)
     for name in _names(former):
-        descriptor = None if files.has(name) else _make_info(infos, name + _INFO, described)
+        is_free = not files.has(name) or (each.stat.size_bytes and _released(files, infos, name, described))
+        descriptor = _make_info(infos, name + _INFO, described) if is_free else None
         if descriptor is None:
             continue
         try:
@@ -254,7 +259,7 @@ def _put_in(each: Step, folders: Folders, where: Bin) -> Trashed:
 
 def _make_info(infos: Directory, name: str, content: bytes) -> int | None:
     """A new description, held; None if the name is taken. What a kill left of the same file is used up."""
-    if infos.has(name):
+    if infos.has(name) and not release(infos, name):
         return _orphan(infos, name, content)
     sweep_for(infos, name, "partial")
     temporary, descriptor = make_temporary(infos, "partial", name)
@@ -273,8 +278,26 @@ def _make_info(infos: Directory, name: str, content: bytes) -> int | None:
     return descriptor
 
 
+def _released(files: Directory, infos: Directory, name: str, described: bytes) -> bool:
+    """Whether a killed run had only taken this name, with an empty file, which is gone now."""
+    descriptor = _held_info(infos, name + _INFO, described)
+    if descriptor is None:
+        return False
+    os.close(descriptor)
+    return release(files, name)
+
+
 def _orphan(infos: Directory, name: str, content: bytes) -> int | None:
     """The description of a file that is still at its place, if nobody is at it: a kill left it behind."""
+    descriptor = _held_info(infos, name, content)
+    if descriptor is not None:
+        os.pwrite(descriptor, content, 0)
+        os.fsync(descriptor)
+    return descriptor
+
+
+def _held_info(infos: Directory, name: str, content: bytes) -> int | None:
+    """A description that names the same file, whatever its date, held; None for another, or one in use."""
     try:
         descriptor = infos.open(name, os.O_RDWR | os.O_NONBLOCK)
     except OSError:
@@ -284,8 +307,6 @@ def _orphan(infos: Directory, name: str, content: bytes) -> int | None:
     if not lock(descriptor) or before.split(b"\n")[:2] != path or len(before) != len(content):
         os.close(descriptor)
         return None
-    os.pwrite(descriptor, content, 0)
-    os.fsync(descriptor)
     return descriptor
 
 

@@ -83,6 +83,14 @@ TABLE = (
     ),
 )
 
+#: What a folder of one model, beside it, is called; and who makes such folders.
+FOLDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "{stem}": "ComfyUI-Custom-Scripts: py/better_combos.py (get_examples), example prompts",
+        "{name}.civitai": "CiviMeta: meta.json, media/ and thumbnails/",
+    }
+)
+
 #: The endings of every kind, in the same order.
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType({each.kind: each.endings for each in TABLE})
 
@@ -138,6 +146,12 @@ def is_sidecar_name(name: str) -> bool:
 def stem_of(name: str) -> str:
     """What a model file shares with its companions: its name without the extension, in lower case."""
     return os.path.splitext(name.lower())[0]
+
+
+def is_folder_of(folder: str, model: str) -> bool:
+    """Whether a folder called so is one of FOLDERS, of the model file of this name beside it."""
+    name, stem = model.lower(), stem_of(model)
+    return any(folder.lower() == each.format(name=name, stem=stem) for each in FOLDERS)
 
 
 def companions(name: str, names: Collection[str]) -> tuple[Companion, ...]:

@@ -41,7 +41,8 @@ _ONLY_THIS_ONE = frozenset({"other_file_system", "other_permissions"})
 class DuplicatesReport:
     """What was found, and what was done about it: (path, path it is a link to now or where it lies).
 
-    `links` are paths of links that lead nowhere since; `needed` are copies that had to stay.
+    `links` are paths of links that lead nowhere since; `needed` are copies that had to stay, `folders` those
+    of copies that went, with pictures or examples.
     """
 
     groups: list[Group] = field(default_factory=list)
@@ -51,6 +52,7 @@ class DuplicatesReport:
     failed: list[Problem] = field(default_factory=list)
     freed_bytes: int = 0
     links: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
 
 def carry_out(
@@ -102,7 +104,7 @@ def _carry_out(
                     continue
                 links = links_to(library, copy.row) if deed == "trash" else ()
                 try:
-                    target = _make_one(library, kept, copy, deed, environ, advance)
+                    target, folders = _make_one(library, kept, copy, deed, environ, advance)
                 except MlibError as error:
                     if error.code not in _ONLY_THIS_ONE:
                         raise
@@ -110,6 +112,7 @@ def _carry_out(
                 else:
                     report.done.append((copy, target))
                     report.links += dangling(links)
+                    report.folders += folders
         except MlibError as error:
             report.failed.append(Problem(path, error.code, error.message))
     if parts is not None:
@@ -154,6 +157,7 @@ class _Parts:
             for (_, copy, _), gone, those in zip(members, removed, links, strict=True):
                 report.done.append((copy, gone.target or ""))
                 report.links += dangling(those)
+                report.folders += gone.folders
 
     def _planned(self, whole: FileSet, members: Sequence[tuple[Certain, Copy, Certain]]) -> list[Removal]:
         if len(members) < len(whole.parts):
@@ -192,6 +196,7 @@ def foresee(
                     removed = foreseen(library, removal, environ=environ, taken=taken)
                     target = removed.target or ""
                     report.links += removed.links
+                    report.folders += removed.folders
             except MlibError as error:
                 leaving.discard(copy.row.path)
                 report.failed.append(Problem(copy.row.path, error.code, error.message))
@@ -216,8 +221,8 @@ def _make_one(
     deed: Deed,
     environ: Mapping[str, str],
     advance: Callable[[int], None],
-) -> str:
-    """Do it to one copy; where it leads or lies now. Raises MlibError."""
+) -> tuple[str, tuple[str, ...]]:
+    """Do it to one copy; where it leads or lies now, and its folders that stay. Raises MlibError."""
     if deed == "hardlink":  # before a copy that cannot be one is read whole
         check_linkable(copy.row.path, kept.row.path, expected=copy.stat, kept=kept.stat)
     found = read_again(copy.row, advance=advance)
@@ -227,14 +232,14 @@ def _make_one(
         removal = _removal(library, copy, found)
         command = _COMMANDS[deed]
         done = remove(library, removal, command=command, environ=environ, staying=kept.row)
-        return done.target or ""
+        return done.target or "", done.folders
     pairs = [(copy.row.path, kept.row.path)]
     with noted(library.path, _COMMANDS[deed], sha256=copy.row.sha256, moves=pairs):
         replace_by_link(copy.row.path, by=kept.row.path, expected=found.stat, kept=kept.stat)
         linked = kept.row._replace(directory=copy.row.directory, name=copy.row.name, root_id=copy.row.root_id)
         with following(library):
             files.put(library, [linked])
-    return kept.row.path
+    return kept.row.path, ()
 
 
 def _removal(library: Library, copy: Copy, found: Certain, *, also: Sequence[str] = ()) -> Removal:

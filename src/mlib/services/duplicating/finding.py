@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Copy(NamedTuple):
     """One path of a group as it is now; `links` counts all names of its inode, known here or not.
 
-    `seen_as` is the inode by which a file is known that is seen twice, by two mounts or spellings.
+    `seen_as` is the inode by which a file is known that is seen twice: by two mounts or spellings, or by two
+    names of a hard link to which FUSE gives an inode each.
     """
 
     row: KnownFile
@@ -35,6 +36,11 @@ class Copy(NamedTuple):
     @property
     def inode(self) -> tuple[int, int]:
         return self.seen_as or (self.stat.device, self.stat.inode)
+
+    @property
+    def is_a_view(self) -> bool:
+        """Whether it is no name of its own, and goes when that does."""
+        return self.seen_as is not None and not (self.links > 1 and self.seen_as[0] == self.stat.device)
 
 
 class Group(NamedTuple):
@@ -114,7 +120,7 @@ def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group
         kept = _kept(group.copies, keep)
         inodes = {copy.inode for copy in kept}
         # Of a file that is seen twice, the path that was met first goes.
-        going = [copy for copy in group.copies if copy.inode not in inodes and copy.seen_as is None]
+        going = [copy for copy in group.copies if copy.inode not in inodes and not copy.is_a_view]
         paths = {row.path for row in each_once(copy.row for copy in going)}
         gone = tuple(copy for copy in going if copy.row.path in paths)
         if kept:

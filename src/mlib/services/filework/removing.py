@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core import times
 from mlib.core.errors import MlibError
 from mlib.core.placing.journal import cut_off, noted
-from mlib.core.placing.moving import Step, step
-from mlib.core.placing.trashing import Trashed, bins_for, bring_back, foresee, trash_together
+from mlib.core.placing.moving import Step, expect_writable, step
+from mlib.core.placing.trashing import (
+    Trashed,
+    bins_for,
+    bring_back,
+    foresee,
+    not_trashed,
+    trash_together,
+)
 from mlib.core.walk import reason
 from mlib.db import files, roots
 from mlib.services.filework.alike import other_paths
@@ -31,7 +38,8 @@ class Removal(NamedTuple):
     """A file that is to go: its steps, the model last, so that doing it again ends what was cut off.
 
     `shared` are paths of companions that stay with another model, `links` those of links that lead to the
-    file, `also` those of what goes along that is not a companion. It may be a link itself: then `bytes_at` is
+    file, `also` those of what goes along that is not a companion, `folders` those of what stays though it is
+    the model's. It may be a link itself: then `bytes_at` is
     the file with the bytes, which stays. Without steps the file went before, by a run that was cut off, and
     only its row has to follow.
     """
@@ -42,6 +50,7 @@ class Removal(NamedTuple):
     links: tuple[str, ...] = ()
     bytes_at: str | None = None
     also: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -49,7 +58,7 @@ class Removal(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """A file that went, and where to; its companions likewise, those that stayed, and links to it.
+    """A file that went, and where to; its companions likewise, those that stayed, links to it, its folders.
 
     `bytes_at` of a link is the file that it led to, which stayed.
     """
@@ -61,6 +70,7 @@ class Removed(NamedTuple):
     size_bytes: int
     links: tuple[str, ...] = ()
     bytes_at: str | None = None
+    folders: tuple[str, ...] = ()
 
 
 def plan_removal(
@@ -86,9 +96,21 @@ def plan_removal(
         steps = [step(path, TO_TRASH) for path in (*own, row.path)]
     except OSError as error:
         raise MlibError("unreadable", f"cannot look at {row.path}: {reason(error)}") from error
+    try:
+        expect_writable(row.path)
+    except OSError as error:
+        raise not_trashed(row.path, error) from error
     bytes_at = os.path.realpath(row.path) if steps[-1].is_link else None
     links = links_to(library, row)
-    return Removal(certain.row, tuple(steps), beside.shared, links, bytes_at=bytes_at, also=tuple(also))
+    return Removal(
+        certain.row,
+        tuple(steps),
+        beside.shared,
+        links,
+        bytes_at=bytes_at,
+        also=tuple(also),
+        folders=beside.folders,
+    )
 
 
 def remove(
@@ -165,6 +187,7 @@ def _removed(removal: Removal, trashed: Sequence[Trashed]) -> Removed:
         removal.size_bytes,
         removal.links,
         bytes_at=removal.bytes_at,
+        folders=removal.folders,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from mlib.db import contents, files, sidecars
 from mlib.db.contents import Judged
 from mlib.services.judging import judge_places
 from mlib.services.scanning.inspecting import Looked, fill_base_model, inspected_now, keep, looked_at
+from mlib.services.sets import judge_sets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,8 +62,9 @@ def judge_by_newer_rules(
 ) -> list[tuple[str, Finding]]:
     """Judge all that an older version has kept, if one has; what is wrong that was not known, by path.
 
-    From the kept headers, so also what is missing, staged or on a drive that is off. Where it is cut off the
-    next scan goes on. Sidecars are read again by the scans that come by them.
+    From the kept headers, so also what is missing, staged or on a drive that is off. Which models in several
+    files lack one is told from the folders that are there. Where it is cut off the next scan goes on.
+    Sidecars are read again by the scans that come by them.
     """
     state = contents.judged(library)
     if state.version > RULES_VERSION or state == (RULES_VERSION, None):
@@ -77,6 +80,8 @@ def judge_by_newer_rules(
     while state.after is not None:
         batch = contents.ids_after(library, state.after, limit=BATCH)
         looked = [(sha256, _renewed(library, sha256, problems)) for sha256 in batch]
+        if not batch:  # before it is called done
+            news += judge_sets(library, files.known_directories(library, os.sep))
         state = Judged(RULES_VERSION, batch[-1] if batch else None)
         with library.transaction():
             for sha256, inspection in looked:
