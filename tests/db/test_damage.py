@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -334,7 +336,8 @@ def raising(error: Exception) -> object:
 STATES = (
     "zero bytes", "text", "a stranger's", "a loop", "a dangling link", "unreadable",
     "a stale journal", "a journal of garbage", "a wal of garbage", "a journal that is a folder",
-    "a wal that is a folder", "a journal that is a pipe",
+    "a wal that is a folder", "a journal that is a pipe", "a folder", "a pipe", "a socket",
+    "another's change", "another's log", "another's cut off journal",
 )  # fmt: skip
 
 
@@ -358,7 +361,9 @@ def test_whatever_lies_there_is_said_in_words_and_restore_works(library: Library
 
 def make(path: Path, state: str) -> None:
     """Bring a library into a state."""
-    if "journal" in state or "wal" in state:
+    if state.startswith("another's"):
+        make_stale(path, state)
+    elif "journal" in state or "wal" in state:
         make_beside(Path(f"{path}-{'wal' if 'wal' in state else 'journal'}"), state)
     if state == "zero bytes":
         path.write_bytes(b"")
@@ -375,6 +380,146 @@ def make(path: Path, state: str) -> None:
         path.symlink_to(path.with_name("elsewhere.db"))
     elif state == "unreadable":
         path.chmod(0)
+    elif state in ("a folder", "a pipe", "a socket"):
+        path.unlink()
+        make_no_file(path, state)
+
+
+def make_no_file(path: Path, state: str) -> None:
+    """Put something that is not a file, and not empty if it is a folder, at a path."""
+    if state == "a folder":
+        path.mkdir()
+        path.joinpath("precious").write_text("mine")
+    elif state == "a pipe":
+        os.mkfifo(path)
+    else:
+        with closing(socket.socket(socket.AF_UNIX)) as end:
+            os.chdir(path.parent)  # the name of a socket is short
+            end.bind(path.name)
+
+
+def make_stale(path: Path, state: str) -> None:
+    """Leave what a crash left of the library as it was later, beside an older one."""
+    old = path.read_bytes()
+    for n in range(3):
+        execute(str(path), f"UPDATE models SET notes = '{n}'")
+    if state == "another's log":
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("UPDATE models SET notes = 'theirs', name = 'theirs'")
+            left = Path(f"{path}-wal").read_bytes()
+        path.with_name(path.name + "-wal").write_bytes(left)
+    else:
+        _, left = in_the_midst(path)
+        cut = len(left) if state == "another's change" else 512 + 4104 + 100
+        path.with_name(path.name + "-journal").write_bytes(left[:cut])
+    path.write_bytes(old)
+
+
+def in_the_midst(
+    path: Path, sql: str = "UPDATE models SET notes = hex(randomblob(2000))"
+) -> tuple[bytes, bytes]:
+    """The bytes of a library and of its journal in the midst of a change, which does not happen."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = TRUNCATE")
+        db.execute("PRAGMA cache_size = 1")
+        db.execute("BEGIN")
+        db.execute(sql)
+        for _ in range(40):  # more than the cache holds
+            db.execute("INSERT INTO db_meta VALUES (hex(randomblob(8)), hex(randomblob(3000)))")
+        both = path.read_bytes(), Path(f"{path}-journal").read_bytes()
+        db.execute("ROLLBACK")
+    return both
+
+
+@pytest.mark.parametrize("state", ["a folder", "a pipe", "a socket"])
+def test_what_is_no_file_is_set_aside_with_all_that_is_in_it(library: Library, state: str) -> None:
+    put_model(library, name="mine")
+    backup = library.backup("by-hand")
+    library.close()
+    path = Path(library.path)
+    make(path, state)
+    failed = mlib_here("list", "--json", library=path, code=1)
+    assert (failed.error["code"], failed.error["message"]) == ("not_a_library", f"this is not a file: {path}")
+    assert f"{backup}: mlib restore --latest" in failed.error["hint"]
+    (check, *_) = mlib_here("doctor", "--json", library=path, code=3).json["checks"]
+    assert (check["name"], check["state"]) == ("permissions", "error")
+    assert check["mend"] == f"mlib restore --latest --library {path}"
+    assert mlib_here("restore", "--latest", library=path, code=4).err.startswith("error: ")
+    planned = mlib_here("restore", "--latest", "-n", "--json", library=path).json
+    assert (planned["kept"], path.is_file()) == (None, False)
+    kept = Path(mlib_here("restore", "--latest", "--yes", "--json", library=path).json["kept"])
+    assert not kept.is_file()
+    assert kept.name.endswith(".replaced")
+    if state == "a folder":
+        assert kept.joinpath("precious").read_text() == "mine"
+    told = mlib_here("doctor", "--json", library=path).json["checks"]
+    (check,) = (each for each in told if each["name"] == "replaced")
+    assert check["mend"] == f"{'rm -r' if state == 'a folder' else 'rm'} {kept}"
+    subprocess.run(check["mend"], shell=True, check=True)
+    assert not os.path.lexists(kept)
+
+
+def test_a_backup_within_a_folder_at_the_librarys_place_is_restored(library: Library) -> None:
+    put_model(library, name="mine")
+    backup = Path(library.backup("by-hand"))
+    library.close()
+    path = Path(library.path)
+    before = dump(path)
+    path.unlink()
+    path.mkdir()
+    backup = backup.rename(path / "mine.bak")
+    mlib_here("restore", backup, "--yes", library=path)
+    assert dump(path) == before
+
+
+def test_a_device_at_the_librarys_place_stays(library: Library) -> None:
+    backup = library.backup("by-hand")
+    done = mlib_here("restore", backup, "--yes", "--json", library=Path("/dev/null"), code=4)
+    assert done.error == {
+        "code": "not_a_file",
+        "message": "this is a device: /dev/null",
+        "hint": "name the library with --library FILE",
+    }
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("state", ["another's change", "another's log", "another's cut off journal"])
+def test_what_another_database_left_is_never_played_into_the_library(library: Library, state: str) -> None:
+    """As where a person copies a backup into the place of a library that a crash left in the midst."""
+    put_model(library, name="mine")
+    library.close()
+    path = Path(library.path)
+    before = dump(path)
+    make_stale(path, state)
+    old = path.read_bytes()
+    beside = Path(f"{path}-{'wal' if 'log' in state else 'journal'}")
+    left = beside.read_bytes()
+    for words in (["list"], ["update", "mine", "--tag", "x"], ["backup"], ["scan"]):
+        failed = mlib_here(*words, "--json", library=path, code=1)
+        assert failed.error["code"] == "library_unreadable"
+        assert f"which belongs to another database, is beside it: {beside}" in failed.error["message"]
+    checks = mlib_here("doctor", "--json", library=path, code=3).json["checks"]
+    (check,) = (each for each in checks if each["name"] == "journal")
+    assert (path.read_bytes(), beside.read_bytes()) == (old, left)
+    assert failed.error["hint"] == f"move it elsewhere: {check['mend']}"
+    subprocess.run(check["mend"], shell=True, check=True)
+    mlib_here("list", library=path)
+    assert dump(path) == before
+
+
+def test_what_the_library_itself_left_is_played_back(library: Library) -> None:
+    for n in range(60):
+        put_model(library, f"{n:064x}", notes="word " * 300)
+    library.close()
+    path = Path(library.path)
+    before = dump(path)
+    while_changed, left = in_the_midst(path)
+    assert while_changed != path.read_bytes()
+    path.write_bytes(while_changed)
+    Path(f"{path}-journal").write_bytes(left)
+    mlib_here("list", library=path)
+    assert dump(path) == before
 
 
 def make_beside(path: Path, state: str) -> None:

@@ -81,17 +81,16 @@ def test_only_a_journal_that_holds_something_is_kept(library: Library, content: 
     assert not os.path.exists(f"{library.path}-journal")
 
 
-def test_a_directory_in_its_place_is_refused_before_anything_is_done(library: Library) -> None:
+def test_a_directory_in_its_place_is_set_aside(library: Library) -> None:
     backup, _ = changed_since_backup(library)
     os.unlink(library.path)
     os.mkdir(library.path)
-    with pytest.raises(Refused, match="not a file"):
-        plan_restore(library.path, backup)
-    with pytest.raises(Refused, match="not a file"):
-        restore(library.path, backup)
+    assert plan_restore(library.path, backup).replaces
     assert os.listdir(library.path) == []
-    assert replaced(library) == []
-    assert not os.path.exists(f"{library.path}.restoring")
+    kept = restore(library.path, backup).kept
+    assert kept is not None
+    assert os.listdir(kept) == []
+    assert os.path.isfile(library.path)
 
 
 @pytest.mark.parametrize("state", ["whole", "damaged", "gone"])

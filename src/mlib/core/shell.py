@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 from mlib.core.text import exact, visible
@@ -24,3 +25,11 @@ def quoted(word: str) -> str:
 def library_option(path: str) -> str:
     """The option that names the library at `path`."""
     return f"--library {quoted(path)}"
+
+
+def move_away(path: str) -> str:
+    """The command that gives something another name, one that nothing has."""
+    number = 1
+    while os.path.lexists(aside := f"{path}.old{'' if number == 1 else number}"):
+        number += 1
+    return f"mv -n {quoted(path)} {quoted(aside)}"

@@ -108,6 +108,16 @@ def no_library(path: str) -> NotFound:
     return NotFound("no_library", f"the library is gone: {path}", hint=hint)
 
 
+def not_a_file(path: str) -> MlibError:
+    """The error where something other than a file is at the library's path."""
+    from mlib.db.restoring import newest_good
+
+    hint = "move it elsewhere, or name another library with --library FILE"
+    if newest_good(path) is not None:
+        hint = restore_hint(path)
+    return MlibError("not_a_library", f"this is not a file: {path}", hint=hint)
+
+
 def expect_none_before(path: str) -> None:
     """Raise NotFound (`no_library`) where backups say that there was a library at `path`.
 
@@ -118,12 +128,14 @@ def expect_none_before(path: str) -> None:
 
 
 def expect_nothing_strange(path: str) -> None:
-    """Raise MlibError (`library_unreadable`) where something other than a file has a journal's name."""
-    for beside in strange_beside(os.path.realpath(path)):
+    """Raise MlibError (`library_unreadable`) where a journal, or what has its name, may not be used."""
+    for beside, why in strange_beside(os.path.realpath(path)).items():
+        from mlib.core.shell import move_away
+
         raise MlibError(
             "library_unreadable",
-            f"the library cannot be opened while this, which is not a file, is beside it: {beside}",
-            hint="move it elsewhere, or let `mlib restore` do it",
+            f"the library cannot be opened while this, which {why}, is beside it: {beside}",
+            hint=f"move it elsewhere: {move_away(beside)}",
         )
 
 

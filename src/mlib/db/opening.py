@@ -17,6 +17,7 @@ from mlib.db.faults import (
     expect_nothing_strange,
     explained,
     no_library,
+    not_a_file,
     restore_hint,
 )
 from mlib.db.library import Library
@@ -141,7 +142,7 @@ def _is_library_file(path: str) -> bool:
             "library_unreadable", f"the library cannot be opened: {error.strerror}: {path}"
         ) from error
     if not stat.S_ISREG(status.st_mode):
-        raise MlibError("not_a_library", f"this is not a file: {path}")
+        raise not_a_file(path)
     return status.st_size > 0  # an empty one is what a library begins as
 
 

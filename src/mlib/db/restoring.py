@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,6 @@ from mlib.core.disk.entries import (
     link_new,
     make_temporary,
     remove_own,
-    rename_new,
     rename_reserved,
     replace,
     unlink_own,
@@ -120,12 +120,16 @@ def check_place(path: str, backup: str) -> None:
     """Make sure that a copy of `backup` may take the place of what is at `path`. Raises Refused."""
     if os.path.exists(path) and os.path.samefile(path, backup):
         raise Refused("same_file", f"this is the library itself: {backup}")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise Refused("not_a_file", f"this is not a file: {path}", hint="move it aside")
+    with suppress(FileNotFoundError, NotADirectoryError):
+        mode = os.stat(path, follow_symlinks=os.path.exists(path)).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise Refused(
+                "not_a_file", f"this is a device: {path}", hint="name the library with --library FILE"
+            )
 
 
 def restore(path: str, backup: str) -> Restored:
-    """Put a copy of `backup` in the place of the library at `path`, which is kept beside it.
+    """Put a copy of `backup` in the place of what is at `path`, which is kept beside it.
 
     At every moment there is a whole library at `path`, the old or the new, if the old was one. Raises what
     `check` raises, LibraryBusy while another program writes, MlibError (`disk_full`, `cannot_write`).
@@ -135,7 +139,6 @@ def restore(path: str, backup: str) -> Restored:
     check_place(path, backup)
     with putting_in_place(path):
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        _set_aside_what_is_no_file(path)
         kept = _put(backup, path)
     return Restored(backup, kept)
 
@@ -148,6 +151,8 @@ def _put(backup: str, path: str) -> str | None:
         try:
             _copy(backup, directory.path_of(fresh))
             os.fsync(descriptor)
+            # Not before: a folder in the library's place may hold the backup.
+            kept = _set_aside_what_is_no_file(directory, name)
             while True:
                 with _held(path) as held:
                     was = looked_at(path)
@@ -155,14 +160,14 @@ def _put(backup: str, path: str) -> str | None:
                         continue  # another restore came first
                     if was is None:
                         rename_reserved(directory, fresh, directory, name)
-                        return None
+                        return kept
                     if stat_of(directory.stat(name)) != was:  # its folder is another one by now
                         raise changed_since(path)
                     give_to_owner(descriptor, directory.stat(name))
-                    kept = _keep(directory, name)
+                    kept = directory.path_of(_keep(directory, name))
                     # Our own lock keeps the library open: nobody else can be writing to it.
                     replace(directory, fresh, name, was=was, is_right=Held.is_unchanged_at)
-                    return directory.path_of(kept)
+                    return kept
         finally:
             remove_own(directory, fresh, descriptor)
             os.close(descriptor)
@@ -246,7 +251,7 @@ def _identity(was: Stat | None) -> tuple[int, int] | None:
 
 def _keep(directory: Directory, name: str) -> str:
     """Give what is there a second name, and its journals with it; the name."""
-    kept = _second_name(directory, name, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    kept = _second_name(directory, name)
     for suffix in BESIDE:
         if directory.has(name + suffix) and directory.stat(name + suffix).st_size:
             _link_or_copy(directory, name + suffix, kept + suffix)
@@ -255,16 +260,21 @@ def _keep(directory: Directory, name: str) -> str:
     return kept
 
 
-def _second_name(directory: Directory, name: str, moment: str) -> str:
+def _second_name(directory: Directory, name: str) -> str:
     number = 1
     while True:
-        kept = f"{name}.{moment}{'' if number == 1 else f'-{number}'}.replaced"
+        kept = _kept_name(name, number)
         try:
             _link_or_copy(directory, name, kept)
         except (FileExistsError, Refused):
             number += 1
         else:
             return kept
+
+
+def _kept_name(name: str, number: int) -> str:
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return f"{name}.{moment}{'' if number == 1 else f'-{number}'}.replaced"
 
 
 def _link_or_copy(directory: Directory, name: str, kept: str) -> None:
@@ -281,13 +291,40 @@ def _link_or_copy(directory: Directory, name: str, kept: str) -> None:
             shutil.copyfileobj(source, target)
 
 
-def _set_aside_what_is_no_file(path: str) -> None:
-    """A link that leads round in a circle, and what is not a file but has a journal's name."""
-    folder, name = os.path.split(path)
-    with Directory(folder) as directory:
-        for other in ([path] if os.path.islink(path) else []) + strange_beside(path):
-            suffix = other.removeprefix(path)
-            rename_new(directory, name + suffix, directory, f"{name}.{time.time_ns()}.replaced{suffix}")
+def _set_aside_what_is_no_file(directory: Directory, name: str) -> str | None:
+    """Move away what is not a file at the library's place, and what may not be used with it beside that.
+
+    The new path of the former; None where there is a file, or nothing.
+    """
+    kept = None
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(directory.stat(name).st_mode):
+            kept = _moved_aside(directory, name, "")
+    for beside in strange_beside(directory.path_of(name)):
+        _moved_aside(directory, name, beside.removeprefix(directory.path_of(name)))
+    return kept
+
+
+def _moved_aside(directory: Directory, name: str, suffix: str) -> str:
+    """The new path of the library, or of what is beside it under a name with this suffix."""
+    number = 1
+    while True:
+        kept = _kept_name(name, number) + suffix
+        try:
+            rename_reserved(directory, name + suffix, directory, kept)
+        except FileExistsError:
+            number += 1
+        except OSError as error:  # a mount point, or a folder where none can be renamed exclusively
+            from mlib.core.shell import move_away
+
+            path = directory.path_of(name + suffix)
+            raise Refused(
+                "not_a_file",
+                f"this is not a file, and cannot be moved aside ({error.strerror}): {path}",
+                hint=f"move it elsewhere: {move_away(path)}",
+            ) from error
+        else:
+            return directory.path_of(kept)
 
 
 def _set_aside_what_is_beside(path: str) -> None:
@@ -296,8 +333,7 @@ def _set_aside_what_is_beside(path: str) -> None:
     with Directory(folder) as directory:
         for suffix in BESIDE:
             if directory.has(name + suffix) and directory.stat(name + suffix).st_size:
-                aside = f"{name}.{time.time_ns()}.replaced{suffix}"
-                rename_reserved(directory, name + suffix, directory, aside)
+                _moved_aside(directory, name, suffix)
         _remove_what_is_beside(directory, name)
 
 

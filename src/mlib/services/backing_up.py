@@ -78,7 +78,7 @@ def plan_restore(path: str, given: str | None) -> RestoreReport:
     backup = restoring.find(os.path.abspath(path), given)
     restoring.check(backup)
     restoring.check_place(os.path.realpath(path), backup)
-    return RestoreReport(backup, None, os.path.exists(path))
+    return RestoreReport(backup, None, os.path.lexists(os.path.realpath(path)))
 
 
 def restore(path: str, backup: str) -> RestoreReport:
@@ -86,6 +86,6 @@ def restore(path: str, backup: str) -> RestoreReport:
 
     Raises NotFound (`no_backup`), MlibError (`bad_backup`, `disk_full`, ...), Refused, LibraryBusy.
     """
-    replaces = os.path.exists(path)
+    replaces = os.path.lexists(os.path.realpath(path))
     done = restoring.restore(os.path.abspath(path), backup)
     return RestoreReport(done.backup, done.kept, replaces)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from mlib.core.disk.leftovers import discard, leftovers
 from mlib.core.errors import MlibError
 from mlib.core.placing.journal import foreign_lines, journal_path
-from mlib.core.shell import library_option, quoted
+from mlib.core.shell import library_option, move_away, quoted
 from mlib.core.storage import NETWORK, file_system
 from mlib.db import health, restoring
-from mlib.db.connections import backup_directory
-from mlib.services.diagnosing.checks import Check, done
+from mlib.db.connections import backup_directory, strange_beside
+from mlib.services.diagnosing.checks import Check, done, restoring_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +35,9 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
     for place in places:
         status = os.stat(place)
         if not stat.S_ISREG(status.st_mode):
-            yield Check("permissions", "error", f"this is not a file: {place}")
-            return
+            way_out = restoring_command(path) if place == path else move_away(place)
+            yield Check("permissions", "error", f"this is not a file: {place}", way_out)
+            continue
         mode = stat.S_IMODE(status.st_mode)
         if not health.is_marked(place):
             continue  # of another program, whose concern it is
@@ -91,8 +92,14 @@ def sqlite() -> Iterator[Check]:
 
 def unfinished(path: str, fix: bool) -> Iterator[Check]:
     """What a process that was killed has left; to open the library, as is done next, ends the first."""
-    found = False
+    strange = strange_beside(os.path.realpath(path))
+    for beside, why in strange.items():
+        message = f"this, which {why}, keeps the library from being opened: {beside}"
+        yield Check("journal", "error", message, move_away(beside))
+    found = bool(strange)
     for suffix in ("-journal", "-wal"):
+        if os.path.realpath(path) + suffix in strange:
+            continue
         if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
             found = True
             message = f"an unfinished change, which is taken back on opening the library: {path}{suffix}"
@@ -121,7 +128,7 @@ def journal_of_files(path: str) -> Iterator[Check]:
     place = journal_path(path)
     numbers = foreign_lines(path)
     if os.path.lexists(place) and not os.path.isfile(place):
-        yield Check("files_journal", "error", f"this is not a file: {place}", "move it aside")
+        yield Check("files_journal", "error", f"this is not a file: {place}", move_away(place))
     elif numbers:
         more = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
         message = f"not of this mlib, and passed over: {place}, line {numbers[0]}{more}"
@@ -153,8 +160,9 @@ def replaced(path: str) -> Iterator[Check]:
     """Libraries that a restore has set aside: only a person knows whether one is still of use."""
     kept = restoring.set_aside(path)
     for paths in kept:
-        size = sum(os.path.getsize(each) for each in paths)
+        size = sum(os.path.getsize(each) for each in paths if not os.path.isdir(each))
         message = f"set aside by a restore, {size:,} bytes: {paths[0]}"
-        yield Check("replaced", "warning", message, f"rm {' '.join(map(quoted, paths))}")
+        remove = "rm -r" if any(map(os.path.isdir, paths)) else "rm"
+        yield Check("replaced", "warning", message, f"{remove} {' '.join(map(quoted, paths))}")
     if not kept:
         yield Check("replaced", "ok", "no restore has set a library aside")
