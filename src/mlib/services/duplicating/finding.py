@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.compare import stat_of
 from mlib.core.passed_over import is_passed_over
 from mlib.core.storage import is_one_file
+from mlib.core.text import composed
 from mlib.db import duplicates, models, roots
 from mlib.services.filework.alike import each_once
 
@@ -178,5 +179,11 @@ def _kept(copies: Sequence[Copy], keep: str) -> list[Copy]:
     if keep == "shortest":
         return ordered[:1]
     # Names like "style [v2].safetensors" do not match themselves.
-    exact = os.path.abspath(keep)
-    return [copy for copy in ordered if copy.row.path == exact or fnmatch.fnmatchcase(copy.row.path, keep)]
+    exact, pattern = os.path.abspath(keep), composed(keep)
+    named = [copy for copy in ordered if copy.row.path == exact]
+    named = named or [copy for copy in ordered if composed(copy.row.path) == composed(exact)]
+    return named + [
+        copy
+        for copy in ordered
+        if copy not in named and fnmatch.fnmatchcase(composed(copy.row.path), pattern)
+    ]
