@@ -181,7 +181,7 @@ def test_unused_models_come_as_rows_ids_and_a_document(
         "models": [
             {
                 "sha256": models[1], "name": "paper.safetensors", "type": "loras", "size_bytes": size,
-                "disk_bytes": size, "paths": [str(paper)], "set": None,
+                "disk_bytes": size, "paths": [str(paper)], "offline": [], "set": None,
             },
         ],
         "unused": 1, "examined": 2, "disk_bytes": size, "workflows": 1, "others": 0, "others_by_kind": {},

@@ -124,9 +124,7 @@ def _query(library: str | None, begun: str) -> list[str]:
         "missing": lambda: ["yes", "no"],
         "pending": lambda: ["yes", "no"],
     }.get(field, list)()
-    return [
-        f"{head}{colon}{value}" for value in found if folded(value.strip('"')).startswith(folded(last))
-    ]
+    return [f"{head}{colon}{value}" for value in found if folded(value.strip('"')).startswith(folded(last))]
 
 
 def _quoted(value: str) -> str:

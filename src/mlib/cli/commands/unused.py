@@ -121,6 +121,7 @@ def _document(report: UnusedReport) -> dict[str, Any]:
                 "size_bytes": each.size_bytes,
                 "disk_bytes": each.disk_bytes,
                 "paths": list(each.paths),
+                "offline": list(each.offline),
                 "set": each.set_name,
             }
             for each in report.models

@@ -179,11 +179,11 @@ def _kept(copies: Sequence[Copy], keep: str) -> list[Copy]:
     if keep == "shortest":
         return ordered[:1]
     # Names like "style [v2].safetensors" do not match themselves.
-    exact, pattern = os.path.abspath(keep), composed(keep)
-    named = [copy for copy in ordered if copy.row.path == exact]
-    named = named or [copy for copy in ordered if composed(copy.row.path) == composed(exact)]
-    return named + [
-        copy
-        for copy in ordered
-        if copy not in named and fnmatch.fnmatchcase(composed(copy.row.path), pattern)
-    ]
+    exact = os.path.abspath(keep)
+    if any(copy.row.path == exact for copy in ordered):  # as typed, not its twin in another form of Unicode
+        return [
+            copy for copy in ordered if copy.row.path == exact or fnmatch.fnmatchcase(copy.row.path, keep)
+        ]
+    exact, pattern = composed(exact), composed(keep)
+    paths = [(composed(copy.row.path), copy) for copy in ordered]
+    return [copy for path, copy in paths if path == exact or fnmatch.fnmatchcase(path, pattern)]

@@ -12,6 +12,7 @@ from mlib.core.comfyui import TYPE_FOLDERS
 from mlib.core.errors import Refused
 from mlib.core.events import Emit, Walking, silent
 from mlib.core.models import Problem
+from mlib.core.standing import is_there
 from mlib.core.walk import is_within
 from mlib.core.workflows.mentions import Mentions
 from mlib.core.workflows.need import last_part
@@ -37,7 +38,10 @@ _SHORTEST_TYPE = 4
 
 class Unused(NamedTuple):
     """A model that no workflow names. `size_bytes` is that of its content, `disk_bytes` of all its copies
-    (hard links count once). `set_name` is the same for all that can only go together, None for one file."""
+    (hard links count once). `set_name` is the same for all that can only go together, None for one file.
+
+    Of the `paths` those that are there now come first, then the `offline` ones.
+    """
 
     sha256: str
     name: str
@@ -46,6 +50,7 @@ class Unused(NamedTuple):
     disk_bytes: int
     paths: tuple[str, ...]
     set_name: str | None = None
+    offline: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -275,11 +280,15 @@ def _with_files(models: dict[str, placed.Sized], held: list[placed.Held]) -> Ite
     for sha256, own in files.items():
         model = models[sha256]
         size = model.size_bytes or 0
+        paths = [os.path.join(file.directory, file.name) for file in own]
+        there = {path: is_there(path) for path in paths}
+        offline = tuple(path for path in paths if not there[path])
         yield Unused(
             sha256=sha256,
             name=model.name,
             type=model.type,
             size_bytes=size,
             disk_bytes=size * len({file.identity for file in own}),
-            paths=tuple(os.path.join(file.directory, file.name) for file in own),
+            paths=(*(path for path in paths if there[path]), *offline),
+            offline=offline,
         )
