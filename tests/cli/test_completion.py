@@ -71,6 +71,25 @@ def test_a_line_goes_on(filled: Library, line: str, found: list[str]) -> None:
         del os.environ["MLIB_LIBRARY"]
 
 
+@pytest.mark.parametrize("typed", ["caf\u00e9", "cafe\u0301"])
+def test_a_name_goes_on_in_either_form_of_unicode(
+    library: Library, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    names = ["caf\u00e9 1.safetensors", "cafe\u0301 2.safetensors"]
+    put_model(library, SHA, name=names[0], type="cafe\u0301s", tags_=["Caf\u00e9 noir"])
+    put_model(library, OTHER, name=names[1])
+    monkeypatch.setenv("MLIB_LIBRARY", library.path)
+
+    def candidates(words: str) -> list[str]:
+        return mlib_here("--complete-line", f"mlib {words}{typed}").out.splitlines()
+
+    assert sorted(candidates("show ")) == sorted(names)
+    assert candidates("list type:") == ["type:cafe\u0301s"]
+    assert candidates("scan --root ") == ["cafe\u0301s="]
+    assert candidates("list tag:") == ['tag:"Caf\u00e9 noir"']
+    assert candidates("update x --tag ") == ["Caf\u00e9 noir"]
+
+
 def test_without_a_library_nothing_is_said_and_nothing_made(own_home: Path) -> None:
     result = mlib_here("--complete-line", "mlib show wa")
     assert result.out == result.err == ""

@@ -9,6 +9,7 @@ from tests.inprocess import mlib_here
 from tests.libraries import scan_roots
 from tests.terminal import on_terminal
 from tests.tools import mlib, write_model
+from tests.workflow_files import canvas, encoded, node
 
 from mlib.db import files
 
@@ -83,6 +84,44 @@ class TestWhereACopyLives:
 
     def test_the_csv_has_it(self, library_path: Path, living: Path) -> None:
         assert f",{living},2," in mlib_here("export", "--format", "csv", library=library_path).out
+
+    def test_a_workflow_check_and_unused_hand_it_out(
+        self, library_path: Path, living: Path, drive: Path, tmp_path: Path
+    ) -> None:
+        flow = tmp_path / "flows" / "f.json"
+        flow.parent.mkdir()
+        flow.write_bytes(encoded(canvas(node(1, "LoraLoader", "copy.safetensors", 1, 1))))
+        row = mlib_here("workflow", "check", flow, library=library_path).out.split("\t")
+        assert row[5] == str(living)
+        flow.write_bytes(encoded(canvas(node(1, "LoraLoader", "other.safetensors", 1, 1))))
+        words = ("unused", "--workflows", flow.parent)
+        assert mlib_here(*words, library=library_path).out.rstrip().split("\t")[-1] == str(living)
+        (found,) = mlib_here(*words, "--json", library=library_path).json["models"]
+        dead = f"{drive}/m.safetensors"
+        assert (found["paths"], found["offline"]) == ([str(living), dead], [dead])
+
+    def test_a_list_is_sorted_by_it(self, library: Library, library_path: Path, tmp_path: Path) -> None:
+        others = tmp_path / "b"
+        write_model(others / "B.safetensors", "two")
+        write_model(others / "a.safetensors", "three")
+        gone = write_model(tmp_path / "c" / "gone.safetensors", "four")
+        scan_roots(library, f"loras={others}", f"vae={tmp_path / 'c'}")
+        with library.transaction():
+            files.mark_missing(library, files.of_model(library, gone), 1)
+
+        def paths(*words: str) -> list[str]:
+            return mlib_here("list", *words, "--columns", "path", library=library_path).out.splitlines()
+
+        assert paths("--sort", "path") == sorted(paths(), key=str.lower)
+        assert paths("--sort", "path:desc") == sorted(paths(), key=str.lower, reverse=True)
+        assert paths("--sort", "type:desc,path") == [paths("type:vae")[0], *paths("--sort", "path")[:3]]
+        shas = mlib_here("list", "-q", "--sort", "path", "--limit", "2", library=library_path).out.split()
+        assert (
+            shas
+            == mlib_here(
+                "list", "--sort", "path", "--limit", "2", "--columns", "sha256", library=library_path
+            ).out.split()
+        )
 
 
 class TestWhereNoneIsThere:

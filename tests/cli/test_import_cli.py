@@ -213,6 +213,41 @@ class TestMap:
         mlib_here("import", "--from", str(database), *maps, library=library_path)
         assert mlib_here("show", sha256, "--field", "tags", library=library_path).out == "typed\n"
 
+    def test_two_that_come_to_one_path_are_one(self, tmp_path: Path, library_path: Path) -> None:
+        sha256 = self.here(tmp_path, library_path)
+        rows = [
+            {"path": f"{drive}:\\m\\loras\\sub\\a.safetensors", "hash_hex": "", "tags": [tag]}
+            for drive, tag in (("C", "one"), ("D", "two"))
+        ]
+        database = hikaze1(tmp_path / "old.db", rows)
+        mlib_here("import", "--from", str(database), library=library_path, code=None)
+        maps = ("--map", f"C:\\m={tmp_path}/here", "--map", f"D:\\m={tmp_path}/here")
+        ids = [str(each["id"]) for each in mlib_here("pending", "--json", library=library_path).json]
+        failed = mlib_here("import", ids[0], "99", *maps, "--json", library=library_path, code=5)
+        assert failed.error["code"] == "pending_not_found"
+        waiting = mlib_here("pending", "--json", library=library_path).json
+        assert [each["path"][0] for each in waiting] == ["C", "D"]
+        done = mlib_here("import", *ids, *maps, "--json", library=library_path).json
+        assert [each["sha256"] for each in done["success"]] == [sha256]
+        assert mlib_here("show", sha256, "--json", library=library_path).json["tags"] == ["one", "two"]
+
+    @pytest.mark.parametrize(
+        ("old", "told"),
+        [
+            ("D:\\ai", "\\\\?\\D:\\ai\\loras\\sub\\a.safetensors"),
+            ("\\\\nas\\ai", "\\\\?\\UNC\\NAS\\AI\\loras\\sub\\a.safetensors"),
+            ("D:\\\u0130\\", "d:\\\u0130\\loras\\sub\\a.safetensors"),  # its lower case is two characters
+            ("D:\\Caf\u00e9", "D:/cafe\u0301/loras/sub/a.safetensors"),
+            ("/Users/me/caf\u00e9", "/Users/me/cafe\u0301//loras/sub/a.safetensors"),
+        ],
+    )
+    def test_in_every_spelling(self, tmp_path: Path, library_path: Path, old: str, told: str) -> None:
+        sha256 = self.here(tmp_path, library_path)
+        database = hikaze1(tmp_path / "old.db", [{"path": told, "hash_hex": "", "tags": ["typed"]}])
+        mapped = ("--map", f"{old}={tmp_path}/here")
+        mlib_here("import", "--from", str(database), *mapped, library=library_path)
+        assert mlib_here("show", sha256, "--field", "tags", library=library_path).out == "typed\n"
+
     def test_goes_with_no_sidecars(self, library_path: Path, tmp_path: Path) -> None:
         self.here(tmp_path, library_path)
         failed = mlib_here("import", "--sidecars", "--map", "/a=/b", "--json", library=library_path, code=2)

@@ -62,7 +62,7 @@ class TestRows:
             ("size:desc", [OTHER, SHA, THIRD]),
             ("files:desc", [SHA, OTHER, THIRD]),
             ("type:desc,name:desc", [OTHER, THIRD, SHA]),
-            ("path", [SHA, OTHER, THIRD]),
+            ("path", [OTHER, SHA, THIRD]),
             ("added", [OTHER, SHA, THIRD]),
         ],
     )

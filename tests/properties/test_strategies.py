@@ -104,10 +104,13 @@ def test_an_empty_import_changes_nothing_and_is_no_conflict(
 
 
 @given(empty_data, user_data, strategies)
-def test_a_model_nobody_said_anything_about_takes_all_under_every_strategy(
+def test_a_model_nobody_said_anything_about_takes_all_unless_known_models_are_left_alone(
     existing: UserData, incoming: UserData, strategy: ConflictStrategy
 ) -> None:
     result = resolved(existing, incoming, strategy)
+    if strategy is ConflictStrategy.IGNORE and differences(existing, incoming):
+        assert result is None
+        return
     assert result is not None
     assert everything(result) == everything(incoming)
 
@@ -116,7 +119,8 @@ def test_a_model_nobody_said_anything_about_takes_all_under_every_strategy(
 def test_a_conflict_is_a_difference_from_what_somebody_typed_and_only_bystanders_leave_it_standing(
     existing: UserData, incoming: UserData, strategy: ConflictStrategy
 ) -> None:
-    conflict = bool(existing) and differences(existing, incoming) != ()
+    conflict = bool(existing or strategy is ConflictStrategy.IGNORE)
+    conflict = conflict and differences(existing, incoming) != ()
     assert (resolved(existing, incoming, strategy) is None) == (conflict and strategy in BYSTANDERS)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from tests.services.shelf import Shelf
 
     from mlib.services.duplicating import Deed
+
+
+Form = Literal["NFC", "NFD"]
+FORMS: tuple[Form, Form] = ("NFC", "NFD")
 
 
 @pytest.fixture
@@ -180,6 +185,29 @@ class TestChoose:
         for keep in (str(path), path.name):
             ((choice,), _) = choose(find_duplicates(shelf.library), keep)
             assert [copy.row.path for copy in choice.kept] == [str(path)]
+
+    @pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+    def test_both_forms_of_unicode_match(self, shelf: Shelf, copies: list[Path], on_disk: Form) -> None:
+        path = shelf.loras / normalize(on_disk, "caf\u00e9 [v2].safetensors")
+        copies[0].rename(path)
+        shelf.scan()
+        for form in FORMS:
+            for keep in ("*/caf\u00e9*", str(shelf.loras / "caf\u00e9 [v2].safetensors")):
+                ((choice,), left) = choose(find_duplicates(shelf.library), normalize(form, keep))
+                assert ([copy.row.path for copy in choice.kept], left) == ([str(path)], [])
+
+    def test_of_two_files_that_differ_by_form_alone_the_one_that_is_named_stays(
+        self, shelf: Shelf, copies: list[Path]
+    ) -> None:
+        twins = [shelf.loras / normalize(form, "caf\u00e9.safetensors") for form in FORMS]
+        for twin, copy in zip(twins, copies, strict=False):
+            copy.rename(twin)
+        shelf.scan()
+        for twin in twins:
+            ((choice,), _) = choose(find_duplicates(shelf.library), str(twin))
+            assert [copy.row.path for copy in choice.kept] == [str(twin)]
+        ((choice,), _) = choose(find_duplicates(shelf.library), "*/caf\u00e9*")
+        assert {copy.row.path for copy in choice.kept} == set(map(str, twins))
 
     def test_where_nothing_matches_all_stay(self, shelf: Shelf, copies: list[Path]) -> None:
         choices, left = choose(find_duplicates(shelf.library), "*/nowhere/*")

@@ -115,6 +115,14 @@ class TestStrategies:
         assert dump(library.path) == before
 
     @every_field
+    def test_ignore_leaves_a_model_of_which_nothing_is_said(self, library: Library, field: str) -> None:
+        put_model(library)
+        pending_id = put_pending(library, **said(field, SAYINGS[field][1]))
+        before = dump(library.path)
+        assert import_pending(library, strategy=IGNORE).ignored == [pending_id]
+        assert dump(library.path) == before
+
+    @every_field
     def test_delete_drops_the_import_and_leaves_the_model(self, library: Library, field: str) -> None:
         mine, theirs = SAYINGS[field]
         put_model(library, **said(field, mine))
@@ -171,7 +179,7 @@ class TestNoConflict:
         assert {field: holds(library, field) for field in SAYINGS} == {f: SAYINGS[f][1] for f in SAYINGS}
         assert pending.ids(library) == []
 
-    @every_strategy
+    @pytest.mark.parametrize("strategy", [each for each in ConflictStrategy if each is not IGNORE])
     @every_field
     def test_a_model_nobody_said_anything_about_adopts_the_words(
         self, library: Library, field: str, strategy: ConflictStrategy

@@ -112,6 +112,14 @@ def test_a_root_is_named_by_its_id_or_any_way_to_it(shelf: Shelf, tmp_path: Path
     assert raised.value.code == "root_not_found"
 
 
+def test_a_root_is_named_in_either_form_of_unicode(shelf: Shelf, tmp_path: Path) -> None:
+    for number, form in enumerate(("cafe\u0301", "caf\u00e9")):
+        (tmp_path / f"{number}-{form}").mkdir()
+        shelf.add_root("vae", tmp_path / f"{number}-{form}")
+    assert remove_root(shelf.library, str(tmp_path / "0-caf\u00e9")).root.path.endswith("cafe\u0301")
+    assert remove_root(shelf.library, str(tmp_path / "1-cafe\u0301")).root.path.endswith("caf\u00e9")
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_two_ways_to_one_folder_the_one_that_is_named_goes(
     shelf: Shelf, tmp_path: Path, *, turned: bool

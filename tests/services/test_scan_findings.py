@@ -53,6 +53,19 @@ def dumped(shelf: Shelf, table: str) -> list[tuple[Any, ...]]:
 
 
 class TestContent:
+    def test_is_told_of_each_further_file(self, shelf: Shelf) -> None:
+        page = b"<!DOCTYPE html><html><title>401 Unauthorized</title></html>"
+        for name in ("a.safetensors", "b.safetensors"):
+            write_bytes(shelf.loras / name, page)
+            assert told(shelf.scan()) >= {(name, "html_page")}
+            assert told(shelf.scan()) == set()
+        write_bytes(shelf.loras / "c.safetensors", lora())
+        shelf.scan()
+        write_bytes(shelf.loras / "c.safetensors", page)
+        assert ("c.safetensors", "html_page") in told(shelf.scan())
+        (shelf.loras / "a.safetensors").rename(shelf.loras / "d.safetensors")
+        assert "html_page" not in {code for _, code in told(shelf.scan())}
+
     @pytest.mark.parametrize("file", TAKEN_IN, ids=lambda file: file.name)
     def test_is_told_by_the_scan_and_kept(self, shelf: Shelf, file: Troubled) -> None:
         sha256 = write_bytes(shelf.loras / file.name, file.content)
@@ -110,10 +123,10 @@ class TestContent:
         assert told(shelf.scan()) == {("a.ckpt", "html_page")}
         assert kept(shelf, new) == [(None, "html_page")]
 
-    def test_of_two_copies_is_told_of_one(self, shelf: Shelf) -> None:
+    def test_of_two_copies_is_told_of_each_where_it_is_serious(self, shelf: Shelf) -> None:
         for name in ("a.safetensors", "b.safetensors"):
             write_bytes(shelf.loras / name, b"<html>")
-        assert len(shelf.scan().findings) == 1
+        assert told(shelf.scan()) == {("a.safetensors", "html_page"), ("b.safetensors", "html_page")}
 
     def test_the_serious_come_first(self, shelf: Shelf) -> None:
         sha256 = write_bytes(shelf.loras / "a.ckpt", safetensors({"a": 3}) + b"more")

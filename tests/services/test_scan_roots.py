@@ -219,6 +219,22 @@ def test_a_yaml_that_no_longer_lists_a_folder_takes_nothing_away(bare: Shelf, co
     assert f"`mlib roots remove {root.id}`" in problem.message
 
 
+def test_a_yaml_file_that_is_gone_is_told_until_another_lists_its_folders(
+    bare: Shelf, tmp_path: Path
+) -> None:
+    write_model(bare.loras / "a.pt")
+    yaml = write_yaml(tmp_path / "mine.yaml", loras=bare.loras)
+    bare.scan(extra_paths=[str(yaml)])
+    yaml.rename(tmp_path / "new.yaml")
+    report = bare.scan()
+    assert (report.counts["unchanged"], report.missing) == (1, 0)
+    (problem,) = report.problems
+    assert (problem.path, problem.code) == (str(yaml), "no_such_file")
+    assert "(roots 1)" in problem.message
+    bare.scan(extra_paths=[str(tmp_path / "new.yaml")])
+    assert bare.scan().problems == []
+
+
 def test_a_remembered_comfyui_that_is_gone_is_offline_and_nothing_is_lost(bare: Shelf, comfyui: Path) -> None:
     """Promise 5."""
     bare.scan(comfyui=[str(comfyui)])
@@ -276,14 +292,6 @@ def test_a_remembered_yaml_that_is_broken_now_is_a_problem_and_its_folders_are_s
     report = bare.scan()
     assert told(report) == {"unchanged": 1, "problems": 1}
     assert codes(report) == [("mine.yaml", "bad_yaml")]
-
-
-def test_a_remembered_yaml_that_is_gone_is_not_worth_a_word(bare: Shelf, tmp_path: Path) -> None:
-    write_model(bare.loras / "a.pt")
-    yaml = write_yaml(tmp_path / "mine.yaml", loras=bare.loras)
-    bare.scan(extra_paths=[str(yaml)])
-    yaml.unlink()
-    assert bare.told() == {"unchanged": 1}
 
 
 def test_a_folder_that_a_yaml_lists_and_that_never_was_is_not_worth_a_word(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -267,6 +268,54 @@ class TestReservedSpace:
             age=200_000,
         )
         assert shelf.scan().counts["added"] == 1
+
+    @pytest.mark.parametrize("lacking", [4096, 20_000])
+    def test_a_short_end_tells_within_a_tensor(self, shelf: Shelf, lacking: int) -> None:
+        whole = self.content()
+        write_bytes(shelf.loras / "a.safetensors", whole[:-lacking] + bytes(lacking), age=3600)
+        assert [problem.code for problem in shelf.scan().skipped] == ["unfinished"]
+
+    @pytest.mark.parametrize("age", [3600, 200_000])
+    def test_a_last_tensor_of_zeros_does_not(self, shelf: Shelf, age: int) -> None:
+        path = shelf.loras / "a.safetensors"
+        header = {
+            name: {"dtype": "U8", "shape": [end - begin], "data_offsets": [begin, end]}
+            for name, begin, end in (("down", 0, 300_000), ("up", 300_000, 330_000))
+        }
+        text = json.dumps(header).encode()
+        whole = len(text).to_bytes(8, "little") + text + b"x" * 300_000
+        with path.open("wb") as file:  # as a copy that leaves out what is zero has it
+            file.write(whole)
+            file.truncate(len(whole) + 30_000)
+        set_age(path, age)
+        assert shelf.scan().counts["added"] == 1
+
+    @pytest.mark.parametrize("reserve", ["hole", "fallocate"])
+    def test_of_long_ago_is_unfinished_where_the_disk_has_nothing(self, shelf: Shelf, reserve: str) -> None:
+        whole = self.content()
+        path = shelf.loras / "a.safetensors"
+        with path.open("wb") as file:
+            file.write(whole[:500_000])
+            file.flush()
+            if reserve == "hole":
+                file.truncate(len(whole))
+            else:
+                os.posix_fallocate(file.fileno(), 0, len(whole))
+            os.fsync(file.fileno())
+            if os.lseek(file.fileno(), 0, os.SEEK_HOLE) == len(whole):
+                pytest.skip("this filesystem does not tell where nothing was written")
+        set_age(path, 200_000)
+        assert [problem.code for problem in shelf.scan().skipped] == ["unfinished"]
+
+    def test_a_part_in_the_middle_may_be_what_lacks(self, shelf: Shelf) -> None:
+        whole = self.content()
+        path = shelf.loras / "a.safetensors"
+        with path.open("wb") as file:
+            file.write(whole[:400_000])
+            file.seek(900_000)
+            file.write(whole[900_000:])
+        set_age(path, 3600)
+        assert [problem.code for problem in shelf.scan().skipped] == ["unfinished"]
 
     def test_a_file_that_another_program_writes_is_left_alone(self, shelf: Shelf) -> None:
         path = shelf.loras / "a.safetensors"

@@ -107,6 +107,7 @@ def _folders(metavar: str, library: str | None, begun: str) -> list[str]:
 
 def _query(library: str | None, begun: str) -> list[str]:
     from mlib.core.query.fields import FIELDS
+    from mlib.core.query.matching import folded
 
     head, colon, last = begun.rpartition(":")
     field = head.lstrip("-")
@@ -123,9 +124,7 @@ def _query(library: str | None, begun: str) -> list[str]:
         "missing": lambda: ["yes", "no"],
         "pending": lambda: ["yes", "no"],
     }.get(field, list)()
-    return [
-        f"{head}{colon}{value}" for value in found if value.strip('"').casefold().startswith(last.casefold())
-    ]
+    return [f"{head}{colon}{value}" for value in found if folded(value.strip('"')).startswith(folded(last))]
 
 
 def _quoted(value: str) -> str:

@@ -63,6 +63,19 @@ def typed(text: str, *, what: str, lines: bool = False) -> str:
     return text
 
 
+def forms(name: str) -> tuple[str, ...]:
+    """A name as it is written, and in the other forms of Unicode: macOS and archives decompose accents,
+    keyboards compose them."""
+    if name.isascii():
+        return (name,)
+    return tuple(dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))))
+
+
+def composed(name: str) -> str:
+    """The form of Unicode in which names are compared where both forms name the same."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def _is_unsafe(character: str) -> bool:
     if unicodedata.category(character) in _UNSAFE:
         return character not in _JOINERS

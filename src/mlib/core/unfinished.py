@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import re
 import time
 from struct import Struct
@@ -15,8 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import io
-    import os
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from typing import BinaryIO
 
 #: Added to the final name by browsers and download managers while the file grows under that longer name.
@@ -67,6 +67,12 @@ _TWO_U64 = Struct("<QQ")
 _TAIL = 2**16
 _HEAD = 2**10
 _STILL_YOUNG = 86_400
+#: Fewer zeros at the end tell something only where a tensor holds other bytes before them.
+_SHORT_TAIL = 2**12
+#: What a disk leaves out begins at the end of a block: of 128 KiB on ZFS and compressed Btrfs.
+_BLOCK = 2**17
+_MOST_HOLES = 64
+_OFFSETS = re.compile(rb'"data_offsets"\s*:\s*\[\s*([0-9]{1,19})\s*,\s*([0-9]{1,19})\s*\]')
 
 _MIN_HEADER = 2  # `{}`
 _MAX_HEADER = 100_000_000  # what the safetensors library accepts
@@ -120,17 +126,62 @@ def unwritten(file: io.FileIO, status: os.stat_result) -> str | None:
     """Why a file that has its full size already is a download in progress, or None.
 
     Download managers reserve the space first: the header is whole, and behind what has come there are zeros.
-    Files of days ago may end in zeros, as a layer does that was never trained. Raises OSError.
+    Files of days ago may end in zeros, as a layer does that was never trained: of these it must be the disk
+    that has nothing there, from the middle of a tensor on. Raises OSError.
     """
     if _is_open_for_writing(file):
         return "another program has it open for writing"
-    if time.time() - status.st_mtime >= _STILL_YOUNG:
-        return None
+    size = status.st_size
     head = _read(file, 0, 9)
-    has_header = head.startswith(_GGUF_MAGIC) or head[8:] in (b"{", b" ")
-    if has_header and status.st_size > _HEAD + _TAIL and not any(_read(file, status.st_size - _TAIL, _TAIL)):
+    is_safetensors = head[8:] in (b"{", b" ")
+    is_young = time.time() - status.st_mtime < _STILL_YOUNG
+    has_header = is_safetensors or head.startswith(_GGUF_MAGIC)
+    if is_young and has_header and size > _HEAD + _TAIL and not any(_read(file, size - _TAIL, _TAIL)):
         return "its end is empty: space that was reserved, and not written yet"
+    if is_safetensors and _stops_in_a_tensor(file, size, is_young=is_young):
+        return "a part of it is empty: space that was reserved, and not written yet"
     return None
+
+
+def _stops_in_a_tensor(file: io.FileIO, size: int, *, is_young: bool) -> bool:
+    """Whether a tensor of a safetensors file ends in the middle: what follows is a hole, or zeros."""
+    holes = list(_holes(file, size))
+    suspected = [
+        (begin, _BLOCK) for begin, end in holes if is_young or (end == size and len(holes) < _MOST_HOLES)
+    ]
+    if is_young:
+        tail = _read(file, max(0, size - _TAIL), _TAIL)
+        zeros = len(tail) - len(tail.rstrip(b"\0"))
+        suspected += [(size - zeros, 0)] if zeros >= _SHORT_TAIL else []
+    if not suspected:
+        return False
+    header_size = min(_U64.unpack(_read(file, 0, 8))[0], _MAX_TOLD)
+    data_start = 8 + header_size
+    tensors = [
+        (data_start + int(begin), data_start + int(end))
+        for begin, end in _OFFSETS.findall(_read(file, 8, header_size))
+    ]
+    return any(begin + blur < position < end for position, blur in suspected for begin, end in tensors)
+
+
+def _holes(file: io.FileIO, size: int) -> Iterator[tuple[int, int]]:
+    """Where the first holes of a file begin and end: what was never written, or left out as it was zero.
+
+    None where the system or the filesystem does not tell.
+    """
+    position = 0
+    for _ in range(_MOST_HOLES if hasattr(os, "SEEK_HOLE") else 0):
+        try:
+            begin = os.lseek(file.fileno(), position, os.SEEK_HOLE)
+        except OSError:
+            return
+        if begin >= size:
+            return
+        try:
+            position = os.lseek(file.fileno(), begin, os.SEEK_DATA)
+        except OSError:  # there is nothing behind it
+            position = size
+        yield begin, position
 
 
 def _is_open_for_writing(file: io.FileIO) -> bool:

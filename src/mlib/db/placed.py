@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.db.rows import path_of, stored_path
@@ -70,6 +71,17 @@ def present_models(library: Library) -> list[Sized]:
         " (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL)"
     )
     return [Sized(*row) for row in rows]
+
+
+def paths_of_models(library: Library) -> Iterator[tuple[str, str, bool]]:
+    """SHA-256, path and whether it is present, of every file, model by model in the order of
+    `files.of_model`."""
+    rows = library.all(
+        "SELECT sha256, directory, name, missing_since IS NULL FROM files ORDER BY sha256,"
+        " missing_since IS NOT NULL, missing_since DESC, length(directory) + length(name), directory, name"
+    )
+    for sha256, directory, name, present in rows:
+        yield sha256, os.path.join(path_of(directory), path_of(name)), bool(present)
 
 
 def present_files(library: Library) -> list[Held]:

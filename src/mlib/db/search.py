@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.query.amounts import interval
 from mlib.core.query.fields import FIELDS
 from mlib.core.query.matching import folded
 from mlib.core.query.terms import Value, mentions
+from mlib.db.rows import path_of
 from mlib.db.search_sidecars import Sidecars
 from mlib.db.search_subjects import FOLDERS, MODELS, PENDING
 from mlib.db.search_texts import Condition, Texts, always, any_of, every, is_text, negation, never
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlib.core.query.terms import Query, Term
     from mlib.db.library import Library
@@ -28,7 +31,7 @@ SORTS = {
     "added": ("added", ""),
     "updated": ("updated", ""),
     "files": ("files", ""),
-    "path": ("path", "COLLATE NOCASE"),
+    "path": ("path", ""),
 }
 
 
@@ -64,23 +67,36 @@ class Sketch(NamedTuple):
 
 
 def search(
-    library: Library, query: Query, *, now: int, order: Sequence[Order] = (), limit: int | None = None
+    library: Library,
+    query: Query,
+    *,
+    now: int,
+    order: Sequence[Order] = (),
+    limit: int | None = None,
+    paths: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Found]:
     """What a query finds: models, and pending imports if it asks about `pending`.
 
     In the given order, then by name. Ages count back from `now`, in milliseconds since the epoch. Only the
-    tables that the query asks about are read, never the free metadata.
+    tables that the query asks about are read, never the free metadata. `paths` has, by SHA-256, the path
+    that models are sorted by: which of several is there is not for a database to know.
     """
-    return [Found(*row) for row in _search(library, query, (), now=now, order=order, limit=limit)]
+    rows = _search(library, query, (), now=now, order=order, limit=limit, paths=paths)
+    return [Found(*row) for row in rows]
 
 
 def sketch(
-    library: Library, query: Query, *, now: int, order: Sequence[Order] = (), limit: int | None = None
+    library: Library,
+    query: Query,
+    *,
+    now: int,
+    order: Sequence[Order] = (),
+    limit: int | None = None,
+    paths: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Sketch]:
     """The same with more of each."""
-    return [
-        Sketch._make(row) for row in _search(library, query, _SKETCHED, now=now, order=order, limit=limit)
-    ]
+    rows = _search(library, query, _SKETCHED, now=now, order=order, limit=limit, paths=paths)
+    return [Sketch._make(row) for row in rows]
 
 
 def _search(
@@ -91,8 +107,15 @@ def _search(
     now: int,
     order: Sequence[Order],
     limit: int | None,
+    paths: Mapping[str, str],
 ) -> list[tuple[Any, ...]]:
     order = [*order, Order("name")]
+
+    def shown_path(sha256: str | None, waiting: str | bytes | None) -> bytes | None:
+        path = paths.get(sha256 or "") if waiting is None else path_of(waiting)
+        return None if path is None else os.fsencode(path).lower()
+
+    library.teach("shown_path", shown_path, arguments=2)
     texts = Texts(library)
     subjects = (MODELS, PENDING) if mentions(query, "pending") else (MODELS,)
     keys = ", ".join(

@@ -100,7 +100,7 @@ MODELS = Subject(
     added="m.created_at",
     updated="m.updated_at",
     files="coalesce((SELECT c.present FROM file_counts AS c WHERE c.sha256 = m.sha256), 1)",
-    path=f"(SELECT min({_PATH}) FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL)",
+    path="shown_path(m.sha256, NULL)",
     missing="(m.sha256 IN (SELECT c.sha256 FROM file_counts AS c WHERE c.present = 0))",
     at_least="m.sha256 IN (SELECT c.sha256 FROM file_counts AS c WHERE c.present >= ?)",
     relations=MappingProxyType(
@@ -138,7 +138,7 @@ PENDING = Subject(
     added="m.created_at",
     updated="m.created_at",
     files="(SELECT count(*) FROM pending_files AS f WHERE f.pending_id = m.id)",
-    path="m.path",
+    path="shown_path(NULL, m.path)",
     missing="(m.id NOT IN (SELECT f.pending_id FROM pending_files AS f))",
     at_least="1 >= ?",
     relations=MappingProxyType(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from mlib.core import times
 from mlib.core.errors import WrongUsage
 from mlib.core.query import parse
-from mlib.db import listed, roots
+from mlib.core.standing import is_there
+from mlib.db import listed, placed, roots
 from mlib.db.search import SORTS, Order, Sketch, search, sketch
 from mlib.db.sidecars import Believed
 from mlib.services.targets import Target
@@ -42,7 +45,8 @@ def select(
     library: Library, query: Query, *, order: Sequence[Order] = (), limit: int | None = None
 ) -> list[Target]:
     """What a query finds, all of it where it is empty, in this order and then by name."""
-    found = search(library, query, now=times.now(), order=order, limit=limit)
+    paths = _shown_paths(library) if _is_by_path(order) else {}
+    found = search(library, query, now=times.now(), order=order, limit=limit, paths=paths)
     return [Target(*each) for each in found]
 
 
@@ -76,13 +80,31 @@ def select_rows(
     if "texts" in parts:
         targets = select(library, query, order=order, limit=limit)
         return len(targets), rows(library, targets, parts=parts)
-    found = sketch(library, query, now=times.now(), order=order, limit=limit)
+    paths = _shown_paths(library) if _is_by_path(order) else {}
+    found = sketch(library, query, now=times.now(), order=order, limit=limit, paths=paths)
     believed = Believed(library)
 
     def look_up(batch: Sequence[Sketch]) -> Mapping[str, Listed]:
         return listed.of_sketches(library, batch, parts=parts, believed=believed)
 
     return len(found), _in_batches(library, found, look_up, parts)
+
+
+def _is_by_path(order: Sequence[Order]) -> bool:
+    return any(each.field == "path" for each in order)
+
+
+def _shown_paths(library: Library) -> dict[str, str]:
+    """The path of each model that a list shows (`core.standing.living`), by SHA-256: a stat for each of
+    several."""
+    shown: dict[str, str] = {}
+    every = itertools.groupby(placed.paths_of_models(library), key=itemgetter(0))
+    for sha256, group in every:
+        own = list(group)
+        present = [path for _, path, is_present in own if is_present]
+        first = own[0][1]
+        shown[sha256] = next(filter(is_there, present), first) if len(present) > 1 else first
+    return shown
 
 
 def rows(

@@ -9,7 +9,7 @@ from mlib.core import times
 from mlib.core.errors import NotFound
 from mlib.core.roots import comfyui_roots, distinct, root_option
 from mlib.core.standing import standing
-from mlib.core.text import visible
+from mlib.core.text import composed, visible
 from mlib.core.walk import is_within
 from mlib.db import files, roots
 from mlib.services.following import follow_folder, remember_roots
@@ -116,4 +116,7 @@ def _named(everyone: Sequence[Root], name: str) -> Root:
         for root in everyone:
             if root.path == each or str(root.id) == name:
                 return root
+    for root in everyone:
+        if composed(root.path) in map(composed, names):
+            return root
     raise NotFound("root_not_found", f"no root is called '{visible(name)}'", hint="`mlib roots` lists them")

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlib.core.errors import NotFound
+from mlib.db import pending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlib.db.library import Library
 
 #: Fewest hex digits that name a model.
 SHORTEST_PREFIX = 4
@@ -23,6 +31,17 @@ def as_pending(ref: str) -> int | None:
     """The id that `pending:ID` names; None for any other REF."""
     match = _PENDING.fullmatch(ref)
     return None if match is None else int(match[1])
+
+
+def check_waiting(library: Library, ids: Iterable[int]) -> None:
+    """Raise NotFound (`pending_not_found`) where one of these is no pending import."""
+    for pending_id in ids:
+        if not pending.exists(library, pending_id):
+            raise NotFound(
+                "pending_not_found",
+                f"there is no pending import {pending_id}",
+                hint="`mlib pending` lists them",
+            )
 
 
 def as_digits(ref: str) -> str | None:

@@ -76,7 +76,8 @@ def import_(
     """Make models of pending imports.
 
     report leaves a conflict pending and lists it; override lets the import's data win; merge lets it fill
-    what is empty; ignore leaves both; delete drops the import. Empty never replaces what is there.
+    what is empty; ignore leaves a known model as it is, and the import waiting; delete drops the import.
+    Empty never replaces what is there.
     """
     if sidecars:
         if map_:
@@ -111,17 +112,17 @@ def import_(
         # A dry run of what would make the library may do without one.
         opening = open_for(ctx, library, mode="write" if from_ is None else "rehearse")
     with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
-        staged, bad = None, []
+        staged, bad, left = None, [], wanted
         if from_ is not None:
             staged = stage_legacy(opened, from_, moves=moves, keep_backup=not dry_run)
             bad = staged.bad
         elif moves:
             with opened.transaction():
-                bad = move_waiting(opened, moves, wanted)
+                left, bad = move_waiting(opened, moves, wanted)
         backup = staged.backup if staged is not None else None
         report = import_pending(
             opened,
-            wanted,
+            left,
             strategy=ConflictStrategy(on_conflict),
             keep_backup=not dry_run and backup is None,
         )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import NotFound, WrongUsage
-from mlib.core.text import displayable, visible
+from mlib.core.text import displayable, forms, visible
 from mlib.db import files, hashes, models, pending
 from mlib.services.targets import SHORTEST_PREFIX, Target, as_digits, as_pending
 
@@ -41,7 +40,7 @@ def resolve(library: Library, ref: str) -> Target:
     found = _by_hash(library, ref)
     if Target(sha256=ref.lower()) not in found:  # a whole SHA-256 stands for nothing else
         found |= _by_other_hash(library, ref)
-    spellings = _spellings(ref)
+    spellings = forms(ref)
     for spelling in spellings:
         found |= _by_name(library, spelling)
     for look_up in (_by_path, _by_file_name):
@@ -52,13 +51,6 @@ def resolve(library: Library, ref: str) -> Target:
     if found:
         raise _ambiguous(library, ref, found)
     raise _unknown(ref)
-
-
-def _spellings(ref: str) -> tuple[str, ...]:
-    """A name as typed, and in the other forms of Unicode: macOS and archives decompose, keyboards compose."""
-    if ref.isascii():
-        return (ref,)
-    return tuple(dict.fromkeys((ref, *(unicodedata.normalize(form, ref) for form in ("NFC", "NFD")))))
 
 
 def read_refs(raw: bytes) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.compare import stat_of
 from mlib.core.passed_over import is_passed_over
 from mlib.core.storage import is_one_file
+from mlib.core.text import composed
 from mlib.db import duplicates, models, roots
 from mlib.services.filework.alike import each_once
 
@@ -185,4 +186,10 @@ def _kept(copies: Sequence[Copy], keep: str) -> list[Copy]:
         return ordered[:1]
     # Names like "style [v2].safetensors" do not match themselves.
     exact = os.path.abspath(keep)
-    return [copy for copy in ordered if copy.row.path == exact or fnmatch.fnmatchcase(copy.row.path, keep)]
+    if any(copy.row.path == exact for copy in ordered):  # as typed, not its twin in another form of Unicode
+        return [
+            copy for copy in ordered if copy.row.path == exact or fnmatch.fnmatchcase(copy.row.path, keep)
+        ]
+    exact, pattern = composed(exact), composed(keep)
+    paths = [(composed(copy.row.path), copy) for copy in ordered]
+    return [copy for path, copy in paths if path == exact or fnmatch.fnmatchcase(path, pattern)]

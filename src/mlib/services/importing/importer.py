@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from mlib.core import jsontext, tags, times
-from mlib.core.errors import NotFound
 from mlib.core.models import TAGS, TEXT_FIELDS, KnownFile, Model, Pending
 from mlib.core.payloads import strip_images
 from mlib.core.text import displayable
@@ -15,6 +14,7 @@ from mlib.db import tags as stored_tags
 from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport, Waiting
 from mlib.services.importing.strategies import ConflictStrategy, UserData, differences, resolved
 from mlib.services.inheriting import inherit, same_weights_at
+from mlib.services.targets import check_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def import_pending(
     report = ImportReport()
     wanted = pending.ids(library) if ids is None else list(dict.fromkeys(ids))
     if ids is not None:
-        _check(library, wanted)
+        check_waiting(library, wanted)
     destructive = strategy in (ConflictStrategy.OVERRIDE, ConflictStrategy.DELETE)
     if destructive and keep_backup and wanted:
         report.backup = library.backup("before-import")
@@ -52,16 +52,6 @@ def import_pending(
             if any(entry.tags for entry in filter(None, entries)):
                 stored_tags.forget_unused(library)
     return report
-
-
-def _check(library: Library, ids: Sequence[int]) -> None:
-    for pending_id in ids:
-        if not pending.exists(library, pending_id):
-            raise NotFound(
-                "pending_not_found",
-                f"there is no pending import {pending_id}",
-                hint="`mlib pending` lists them",
-            )
 
 
 def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, report: ImportReport) -> None:

@@ -71,6 +71,8 @@ def resolved(existing: UserData, incoming: UserData, strategy: ConflictStrategy)
     """The user data a model gets, or None where there is a conflict that `strategy` leaves standing."""
     if not differences(existing, incoming):
         return existing
+    if strategy is ConflictStrategy.IGNORE:
+        return None
     if not existing or strategy is ConflictStrategy.MERGE:
         return merged(existing, incoming)
     if strategy is ConflictStrategy.OVERRIDE:

@@ -12,7 +12,7 @@ from mlib.core.events import Emit, FileStored
 from mlib.core.models import SCANNED, FoundFile, KnownFile, Model, Pending, Root
 from mlib.core.text import displayable
 from mlib.core.walk import is_within
-from mlib.db import files, models, pending
+from mlib.db import contents, files, models, pending
 from mlib.services.following import follow_file
 from mlib.services.scanning.left import Left, follow
 
@@ -70,10 +70,24 @@ class Ledger:
             stored = [(row, self._record_one(found, row)) for found, row in identified]
             keep_heirs(self.library, heirs)
             found_wrong = keep(self.library, [row for row, _ in stored], looked, self.roots)
+            found_wrong += self._known_to_be_bad(stored, found_wrong)
         self.findings += found_wrong
         for row, outcome in stored:
             self.counts[outcome] += 1
             self.emit(FileStored(row.path, row.sha256, outcome))
+
+    def _known_to_be_bad(
+        self, stored: Sequence[tuple[KnownFile, str]], told: Sequence[tuple[str, Finding]]
+    ) -> list[tuple[str, Finding]]:
+        """What is serious with content that is known, and that one more path holds now."""
+        said = {(path, finding.code) for path, finding in told}
+        return [
+            (row.path, finding)
+            for row, outcome in stored
+            if outcome in ("copied", "replaced")
+            for place, finding in contents.findings(self.library, row.sha256)
+            if place is None and finding.serious and (row.path, finding.code) not in said
+        ]
 
     def settle(self, row: KnownFile) -> None:
         """This row needs no more judging: what became of its file is known."""

@@ -100,9 +100,22 @@ def _rediscovered(remembered: Sequence[Root]) -> RootsFound:
         except MlibError as error:
             if os.path.lexists(place):
                 problems.append(Problem(place, error.code, error.message))
+    problems += _without_their_file(remembered, [yaml for yaml in yamls if not os.path.lexists(yaml)])
     broken = {problem.path for problem in (*current.problems, *problems) if problem.code == "bad_yaml"}
     problems += _unlisted(remembered, current.roots, read - broken)
     return RootsFound((*current.roots, *remembered), (*current.problems, *problems), current.awaited)
+
+
+def _without_their_file(remembered: Sequence[Root], gone: Sequence[str]) -> Iterator[Problem]:
+    """What is said of YAML files that are gone: what they listed is scanned as before, and cannot change."""
+    for yaml in gone:
+        ids = [str(root.id) for root in remembered if root.origin == f"extra:{yaml}"]
+        message = (
+            f"this file is gone; the folders it listed (roots {', '.join(ids)}) are scanned all the same:"
+            " name the file that lists them now with `mlib scan --extra-paths FILE`, or forget one with"
+            " `mlib roots remove ID`"
+        )
+        yield Problem(yaml, "no_such_file", message)
 
 
 def _unlisted(

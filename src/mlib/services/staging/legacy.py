@@ -17,6 +17,7 @@ from mlib.db import files, pending
 from mlib.db.legacy import LegacyRow, read_legacy
 from mlib.services.staging.joining import BadRow, joined
 from mlib.services.staging.moving import Move, moved
+from mlib.services.targets import check_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,13 +69,19 @@ def stage_legacy(
     return report
 
 
-def move_waiting(library: Library, moves: Sequence[Move], ids: Sequence[int] | None = None) -> list[BadRow]:
-    """Look elsewhere for what waits, or for these, from now on; what could not be moved there.
+def move_waiting(
+    library: Library, moves: Sequence[Move], ids: Sequence[int] | None = None
+) -> tuple[list[int], list[BadRow]]:
+    """Look elsewhere for what waits, or for these, from now on: those that are left, and what could not be
+    moved there.
 
-    What a scan of this machine has read stays where it was read. Part of a transaction.
+    Two that come to one path are one from then on. What a scan of this machine has read stays where it was
+    read. Part of a transaction. Raises NotFound (`pending_not_found`) before anything is done.
     """
+    wanted = pending.ids(library) if ids is None else list(dict.fromkeys(ids))
+    check_waiting(library, wanted)
     bad: list[BadRow] = []
-    for pending_id in pending.ids(library) if ids is None else ids:
+    for pending_id in wanted:
         entry = pending.get(library, pending_id)
         if entry is None or entry.observed is not None or moved(entry.path, moves) == entry.path:
             continue
@@ -91,7 +98,7 @@ def move_waiting(library: Library, moves: Sequence[Move], ids: Sequence[int] | N
         complete, differs = joined(library, _completed(library, whole))
         if complete.id == pending_id and not differs:
             pending.put(library, complete)
-    return bad
+    return [pending_id for pending_id in wanted if pending.exists(library, pending_id)], bad
 
 
 def pending_from(row: LegacyRow, *, source: str) -> Pending | BadRow:

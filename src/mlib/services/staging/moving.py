@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.errors import WrongUsage
 from mlib.core.models import Pending
+from mlib.core.text import composed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,16 +19,17 @@ if TYPE_CHECKING:
 
 #: A path of Windows: with a drive, of a share, or with backslashes only.
 _WINDOWS = re.compile(r"[A-Za-z]:|\\\\|[^/]*\\[^/]*$")
+_EXTENDED = re.compile(r"^//[?.]/(UNC/)?", re.IGNORECASE)
 
 
 class Move(NamedTuple):
     """What lay below the directory `old` of another machine lies below `new` here.
 
-    `old` is as it is compared: of Windows (`is_windows`) with slashes and in lower case, for there neither
-    the kind of slash nor case tells paths apart.
+    `old` has its parts as they are compared: in either form of Unicode, and for Windows (`is_windows`) with
+    either slash and in any case.
     """
 
-    old: str
+    old: tuple[str, ...]
     new: str
     is_windows: bool = False
 
@@ -40,20 +42,29 @@ def parse_move(text: str) -> Move:
             "bad_map", f"--map wants OLD=NEW, not '{text}'", hint="--map /old/models=/new/models"
         )
     is_windows = _WINDOWS.match(old) is not None
-    compared = old.replace("\\", "/").lower() if is_windows else old
-    return Move(compared.rstrip("/") or "/", os.path.abspath(os.path.expanduser(new)), is_windows)
+    return Move(_compared(old, is_windows), os.path.abspath(os.path.expanduser(new)), is_windows)
 
 
 def moved(path: str, moves: Sequence[Move]) -> str:
     """`path` with its beginning changed by the move of the longest OLD that is a directory of it."""
     for move in sorted(moves, key=lambda each: len(each.old), reverse=True):
-        told = path.replace("\\", "/") if move.is_windows else path
-        compared = told.lower() if move.is_windows else told
-        above = move.old if move.old.endswith("/") else f"{move.old}/"
-        if compared == move.old or compared.startswith(above):
-            rest = told[len(above) :].lstrip("/")
-            return os.path.normpath(os.path.join(move.new, rest)) if rest else move.new
+        if _compared(path, move.is_windows)[: len(move.old)] == move.old:
+            rest = _parts(path, move.is_windows)[len(move.old) :]
+            return os.path.normpath(os.path.join(move.new, *rest))
     return path
+
+
+def _compared(path: str, is_windows: bool) -> tuple[str, ...]:
+    parts = _parts(path, is_windows)
+    return tuple(composed(part).lower() if is_windows else composed(part) for part in parts)
+
+
+def _parts(path: str, is_windows: bool) -> list[str]:
+    """The names that a path is made of; where it is absolute, the slashes it begins with come first."""
+    if is_windows:  # `\\\\?\\` lifts the limit on a path's length, and says nothing of where it leads
+        path = _EXTENDED.sub(lambda found: "//" if found[1] else "", path.replace("\\", "/"), count=1)
+    lead = ("//" if is_windows and path.startswith("//") else "/") if path.startswith("/") else ""
+    return [*([lead] if lead else []), *filter(None, path.split("/"))]
 
 
 def moved_record(exported: Exported, moves: Sequence[Move]) -> Exported:

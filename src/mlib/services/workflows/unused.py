@@ -39,8 +39,10 @@ _SHORTEST_TYPE = 4
 
 class Unused(NamedTuple):
     """A model that no workflow names. `size_bytes` is that of its content, `disk_bytes` of all its copies
-    (hard links count once). Of its `paths` those come first that are there now; the others are `offline`.
-    `set_name` is the same for all that can only go together, None for one file."""
+    (hard links count once). `set_name` is the same for all that can only go together, None for one file.
+
+    Of the `paths` those that are there now come first, then the `offline` ones.
+    """
 
     sha256: str
     name: str
@@ -48,8 +50,8 @@ class Unused(NamedTuple):
     size_bytes: int
     disk_bytes: int
     paths: tuple[str, ...]
-    offline: tuple[str, ...] = ()
     set_name: str | None = None
+    offline: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
