@@ -96,8 +96,11 @@ def move_waiting(
         whole = whole._replace(id=pending_id)
         pending.put(library, whole)
         complete, differs = joined(library, _completed(library, whole))
-        if complete.id == pending_id and not differs:
-            pending.put(library, complete)
+        if differs:
+            continue
+        pending.put(library, complete)
+        if complete.id != pending_id:  # the file there is known by now, and an earlier one is about it too
+            pending.remove(library, pending_id)
     return [pending_id for pending_id in wanted if pending.exists(library, pending_id)], bad
 
 
