@@ -11,7 +11,8 @@ from tests.tools import set_age, write_model
 
 from mlib.core.models import Model, Root
 from mlib.core.tags import distinct
-from mlib.db import files, history, models, opening, roots, tags
+from mlib.db import files, history, models, roots, tags
+from mlib.db.opening import open_library
 from mlib.services.forgetting import forget
 from mlib.services.history import log, undo
 from mlib.services.importing import import_pending, waiting
@@ -35,7 +36,7 @@ FEW_FILES, MANY_FILES = 25, 200
 
 def grown(path: Path, count: int) -> Library:
     """A library with so many models, each with a file, a tag and metadata."""
-    library = opening.open_library(str(path), mode="create")
+    library = open_library(str(path), mode="create")
     shas = [f"{number:064x}" for number in range(1, count + 1)]
     with library.transaction():
         roots.remember(library, [Root(type="loras", path="/m", origin="user")])
@@ -164,7 +165,7 @@ def test_scans_and_forgetting_are_linear(tmp_path: Path) -> None:
             said = f'{{"activation text": "word{number}", "notes": "note {number}"}}'
             (folder / f"{number:04}.json").write_text(said)
             set_age(folder / f"{number:04}.json", 3600)
-        with opening.open_library(str(tmp_path / f"{count}.db"), mode="create") as library:
+        with open_library(str(tmp_path / f"{count}.db"), mode="create") as library:
             steps["scan"].append(counted(library, scan_roots, f"loras={folder}"))
             steps["scan again"].append(counted(library, scan_roots, f"loras={folder}"))
             steps["search"].append(counted(library, find, "trigger:word1"))
@@ -183,7 +184,7 @@ def test_imports_are_linear(tmp_path: Path) -> None:
     """What waits becomes models, all with tags; listing what waits, and taking it back."""
     steps: defaultdict[str, list[int]] = defaultdict(list)
     for count in (FEW, MANY):
-        with opening.open_library(str(tmp_path / f"{count}.db"), mode="create") as library:
+        with open_library(str(tmp_path / f"{count}.db"), mode="create") as library:
             for number in range(1, count + 1):
                 put_pending(library, f"/m/{number}.safetensors", sha256=f"{number:064x}", seen=True,
                             tags_=["all", f"tag {number}"], notes="typed")  # fmt: skip

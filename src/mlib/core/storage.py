@@ -101,9 +101,9 @@ def _is_rotational(device: int) -> bool:
     block = os.path.realpath(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
     if "/virtio" in block:
         return False  # a virtual disk says "rotational" whatever lies below it
-    for queue in (block, os.path.dirname(block)):  # a partition's queue is its disk's
+    for place in (block, os.path.dirname(block)):  # a partition's queue is its disk's
         try:
-            with open(f"{queue}/queue/rotational", encoding="ascii") as flag:
+            with open(f"{place}/queue/rotational", encoding="ascii") as flag:
                 return flag.read(1) == "1"
         except OSError:
             continue

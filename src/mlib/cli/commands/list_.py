@@ -8,7 +8,6 @@ import typer
 
 from mlib.cli import columns, output
 from mlib.cli.options import MOST, JsonOption, LibraryOption, QuietOption, open_for
-from mlib.cli.words import QueryCommand
 from mlib.core import jsontext, times
 from mlib.core.errors import WrongUsage
 from mlib.core.standing import is_there, living_first
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from mlib.services.targets import Target
 
 #: A word of the query may begin with a dash.
-COMMAND = QueryCommand
 #: Of these fields an object of `list --json` is made.
 _IN_DOCUMENT = ("description", "notes", "tags", "path", "kind", "findings")
 

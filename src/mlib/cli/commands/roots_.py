@@ -141,7 +141,6 @@ def _remove(
 
 
 #: What `mlib roots` can do.
-VERBS = {"add": _add, "remove": _remove}
 
 
 def _row(each: RootReport) -> tuple[str, ...]:

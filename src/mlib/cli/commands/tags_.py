@@ -80,7 +80,6 @@ def _delete(
 
 
 #: What `mlib tags` can do.
-VERBS = {"rename": _rename, "delete": _delete}
 
 
 def _tell(report: TagReport, *, dry_run: bool, as_json: bool) -> None:

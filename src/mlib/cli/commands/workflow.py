@@ -82,9 +82,6 @@ def check(
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
-VERBS = {"check": check}
-
-
 def _print(report: CheckReport) -> None:
     from mlib.cli.tables import Column, write_table
 

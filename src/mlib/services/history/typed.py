@@ -128,11 +128,11 @@ class UserData:
 
     def _make_room(self, before: Values) -> None:
         """Let a pending import come back to its path; a scan may have staged the same content there anew."""
-        rows = self._library.all(
+        found = self._library.all(
             "SELECT id, edited, meta_json FROM pending_import WHERE path = ? AND coalesce(sha256, '') = ?",
             [before["path"], before["sha256"] or ""],
         )
-        for pending_id, edited, meta_json in rows:
+        for pending_id, edited, meta_json in found:
             if edited or meta_json or tags.of_pending(self._library, pending_id):
                 raise ChangedSince(f"pending:{pending_id} is at its path")
             recorded.remove(self._library, self._tables["pending_import"], (pending_id,))

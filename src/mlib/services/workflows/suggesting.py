@@ -50,9 +50,9 @@ def suggest(shelves: Shelves, missing: Sequence[tuple[Need, Match]]) -> dict[Nee
     """The best few for each need that is missing, the surest first, each content once."""
     near = _near_names(shelves, [need for need, _ in missing if need.form != "folder"])
     found: dict[Need, tuple[Suggestion, ...]] = {}
-    for need, match in missing:
+    for need, hit in missing:
         best: dict[str, Suggestion] = {}
-        for suggestion in _all(shelves, need, match, near.get(need, ())):
+        for suggestion in _all(shelves, need, hit, near.get(need, ())):
             best.setdefault(suggestion.place.sha256, suggestion)
             if len(best) == MOST:
                 break

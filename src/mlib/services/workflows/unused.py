@@ -101,8 +101,8 @@ def unused(
         )
     with library.reading():
         shelves = Shelves(library, needs)
-        files = placed.present_files(library)
-        used = _used(shelves, needs, said, files)
+        present = placed.present_files(library)
+        used = _used(shelves, needs, said, present)
         models = [model for model in placed.present_models(library) if among is None or model.sha256 in among]
         rest = {model.sha256: model for model in models if model.sha256 not in used}
         joined = joined_models(library) if rest else {}
@@ -112,7 +112,7 @@ def unused(
             for sha256, model in rest.items()
             if sha256 not in joined or (joined[sha256].is_known and rest.keys() >= joined[sha256].shas)
         }
-        held = [file for file in files if file.sha256 in rest]
+        held = [file for file in present if file.sha256 in rest]
     report.examined = len(models)
     found = [
         each._replace(set_name=joined[each.sha256].name) if each.sha256 in joined else each
@@ -159,7 +159,9 @@ def _read(directories: Sequence[str], report: UnusedReport, emit: Emit) -> tuple
     return list(found.values()), said
 
 
-def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, files: Sequence[placed.Held]) -> set[str]:
+def _used(
+    shelves: Shelves, needs: Sequence[Need], said: Mentions, present: Sequence[placed.Held]
+) -> set[str]:
     """The SHA-256s of all that is used. What a used file draws with it (the parts of a set) belongs here."""
     used: set[str] = set()
     anywhere: set[str] = set()
@@ -174,7 +176,7 @@ def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, files: Sequen
             anywhere.add(folded(need.name))
     names = _Names(said)
     chosen = _Chosen(shelves, said)
-    for file in files:
+    for file in present:
         if file.sha256 in used:
             continue
         kind, inner = shelves.root_of(file.directory)
@@ -280,10 +282,10 @@ def _slashed(text: str) -> str:
 
 
 def _with_files(models: dict[str, placed.Sized], held: list[placed.Held]) -> Iterator[Unused]:
-    files: dict[str, list[placed.Held]] = {}
+    by_model: dict[str, list[placed.Held]] = {}
     for file in held:
-        files.setdefault(file.sha256, []).append(file)
-    for sha256, own in files.items():
+        by_model.setdefault(file.sha256, []).append(file)
+    for sha256, own in by_model.items():
         model = models[sha256]
         size = model.size_bytes or 0
         paths = [os.path.join(file.directory, file.name) for file in own]
