@@ -8,11 +8,12 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from mlib.core.models import KnownFile, Model, Pending, Stat
+from mlib.core.records import KnownFile, Model, Pending, Stat
 from mlib.core.tags import distinct
-from mlib.db import files, models, pending, recorded, schema, tags
-from mlib.services.importing import import_pending
-from mlib.services.scanning import ScanReport, ScanRequest, scan
+from mlib.db import files, models, pending, rows, schema, tags
+from mlib.services.importing.importer import import_pending
+from mlib.services.scanning.request import ScanReport, ScanRequest
+from mlib.services.scanning.run import scan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,7 +174,7 @@ def recorded_rows(library: Library) -> Mapping[str, list[tuple[Any, ...]]]:
     }
     return {
         table: sorted(library.all(named.get(table, f"SELECT * FROM {table}")), key=repr)
-        for table in recorded.SUBJECTS
+        for table in rows.SUBJECTS
     }
 
 

@@ -137,8 +137,8 @@ def scan(folder: Path, inner: list[float], *, inspecting: bool) -> float:
 def scan_here(arguments: list[str]) -> None:
     """Be the program, perhaps without inspection. Its way of starting is the same in both cases."""
     from mlib.cli import app
-    from mlib.core import hashing
-    from mlib.services.scanning import inspecting
+    from mlib.core.disk import hashing
+    from mlib.services.scanning import headers
 
     def nothing(*_arguments: Any, **_more: Any) -> None:
         return None
@@ -150,7 +150,7 @@ def scan_here(arguments: list[str]) -> None:
         arguments.remove(WITHOUT)
         # An attribute that is not there any more must not go unnoticed: patch looks for it.
         mock.patch.object(hashing, "_inspected", nothing).start()
-        mock.patch.object(inspecting, "look_into", nothing_found).start()
+        mock.patch.object(headers, "look_into", nothing_found).start()
     raise SystemExit(app.run(arguments))
 
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks.big_libraries import make_files, put_files, remember_root
 from tests.benchmarks.measure import MLIB, in_turn, median_ratio, peak_bytes, run, tell, timed
 
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 RESCAN = (*MLIB, "scan", "--json")
 

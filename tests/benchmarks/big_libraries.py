@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING
 
 from mlib.core import times
-from mlib.core.compare import stat_of
+from mlib.core.disk.compare import stat_of
 from mlib.core.formats.header import Finding
-from mlib.core.models import Content, KnownFile, Model, Root, Stat
+from mlib.core.records import Content, KnownFile, Model, Root, Stat
 from mlib.db import contents, files, models, roots, tags
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from mlib.cli.confirming import confirm
+from mlib.cli.options import confirm
 from mlib.core.errors import Refused
 
 

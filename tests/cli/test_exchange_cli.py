@@ -20,7 +20,7 @@ from tests.tools import mlib, write_model
 
 from mlib.core.disk.entries import temporary_name
 from mlib.db import models
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable

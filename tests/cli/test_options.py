@@ -13,7 +13,7 @@ from tests.inprocess import mlib_here
 from tests.libraries import OTHER, SHA, put_model
 from tests.tools import mlib
 
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     from pathlib import Path

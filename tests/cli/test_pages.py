@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlib.cli.cells import cell_width, lines_of
-from mlib.cli.pages import entry
+from mlib.cli.layout import cell_width, entry, lines_of
 
 
 @pytest.fixture(autouse=True)

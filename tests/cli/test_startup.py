@@ -106,7 +106,7 @@ def test_what_inspects_no_new_file_reads_no_rules(library: Library, tmp_path: Pa
     put_model(library)
     run("scan", "--root", f"loras={tmp_path}/r", library=library.path)
     modules = run(*words, library=library.path)
-    assert modules & {"mlib.core.kinds.rules", "mlib.core.kinds.rulebook", "mlib.core.kinds.fitting"} == set()
+    assert modules & {"mlib.core.kinds.rules", "mlib.core.kinds.rulebook"} == set()
 
 
 def test_an_inspection_finds_its_rules_without_the_machinery_for_resources(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlib.cli import output
-from mlib.cli.cells import cell_width
-from mlib.cli.tables import Column, shortened, write_table
+from mlib.cli.layout import Column, cell_width, shortened, write_table
 
 if TYPE_CHECKING:
     import pytest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlib.core.air import Air, parse_air
+from mlib.core.kinds.claims import Air, parse_air
 
 
 @pytest.mark.parametrize(

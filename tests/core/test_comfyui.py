@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlib.core.comfyui import (
+from mlib.core.comfyui.folders import (
     BUILT_IN_FOLDERS,
     MODEL_EXTENSIONS,
     NO_MODEL_EXTENSIONS,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tools import write_model
 
-from mlib.core.compare import (
+from mlib.core.disk.compare import (
     RACY_NS,
     Difference,
     compare_directory,
@@ -17,7 +17,7 @@ from mlib.core.compare import (
     signed,
     stat_of,
 )
-from mlib.core.models import FoundFile, KnownFile, Root, Stat
+from mlib.core.records import FoundFile, KnownFile, Root, Stat
 
 if TYPE_CHECKING:
     from pathlib import Path

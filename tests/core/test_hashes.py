@@ -19,9 +19,9 @@ from tests.model_files import framed, gguf, zip_archive
 from tests.tools import safetensors, set_age, write_bytes
 from xxhash import xxh3_128_hexdigest
 
+from mlib.core.disk.hashing import Hashed, hash_once
+from mlib.core.disk.readers import BUFFER_BYTES
 from mlib.core.hashes import AUTOV3_DIGITS, NAMES, Hashes, compute, meanings
-from mlib.core.hashing import Hashed, hash_once
-from mlib.core.readers import BUFFER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -544,7 +544,7 @@ def test_understanding_a_hash_loads_nothing_that_computes_one() -> None:
         "hashlib",
         "mmap",
         "threading",
-        "mlib.core.hashing",
+        "mlib.core.disk.hashing",
         "mlib.core.formats.sniff",
     }
     assert heavy & {*done.stdout.split()} == set()

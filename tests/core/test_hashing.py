@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from tests.tools import safetensors, set_age, write_bytes, write_model
 from xxhash import xxh3_128_hexdigest
 
-from mlib.core.compare import stat_of
-from mlib.core.hashing import Hashed, Outcome, hash_files, hash_once
-from mlib.core.models import FoundFile, Problem, Root
-from mlib.core.readers import BUFFER_BYTES, Reader
+from mlib.core.disk.compare import stat_of
+from mlib.core.disk.hashing import Hashed, Outcome, hash_files, hash_once
+from mlib.core.disk.readers import BUFFER_BYTES, Reader
+from mlib.core.records import FoundFile, Problem, Root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -334,9 +334,9 @@ def test_closing_the_iterator_stops_the_readers(tmp_path: Path) -> None:
 
 READ_BOTH = """
 import os, sys
-from mlib.core import hashing, readers
-from mlib.core.compare import stat_of
-from mlib.core.models import FoundFile, Root
+from mlib.core.disk import hashing, readers
+from mlib.core.disk.compare import stat_of
+from mlib.core.records import FoundFile, Root
 
 readers.SLOW_SECONDS = 0.3
 root = Root(type="loras", path="/", origin="user")

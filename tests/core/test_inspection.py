@@ -15,11 +15,11 @@ from tests.model_files import gguf, safetensors
 from tests.terminal import steering
 from tests.tools import write_bytes
 
-from mlib.core.comfyui import TYPE_FOLDERS
+from mlib.core.comfyui.folders import TYPE_FOLDERS
+from mlib.core.content_record import content_of, usage_of
 from mlib.core.formats.header import Header, Tensor
 from mlib.core.inspection import PLACE_CODES, conclude, inspect, inspect_file, place_findings
-from mlib.core.keeping import content_of, usage_of
-from mlib.core.kinds.placement import belongs_in
+from mlib.core.kinds.bases import belongs_in
 from mlib.core.kinds.usage import Usage
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from tests.data.make_sample import sample_files
 
-from mlib.services.importing import import_pending
-from mlib.services.scanning import ScanRequest, scan
+from mlib.services.importing.importer import import_pending
+from mlib.services.scanning.request import ScanRequest
+from mlib.services.scanning.run import scan
 
 if TYPE_CHECKING:
     from mlib.db.library import Library

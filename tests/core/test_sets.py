@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tools import write_bytes, write_model
 
-from mlib.core.models import Root
+from mlib.core.records import Root
 from mlib.core.sets import FileSet, Sets, Split
 
 if TYPE_CHECKING:

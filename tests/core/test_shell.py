@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.shells import words_of
 
-from mlib.core.shell import library_option, quoted
-from mlib.core.text import visible
+from mlib.core.text import library_option, quoted, visible
 
 WORDS = [
     "plain",

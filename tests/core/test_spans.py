@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlib.core.errors import WrongUsage
-from mlib.core.spans import duration
+from mlib.core.times import duration
 
 HOUR = 3_600_000
 

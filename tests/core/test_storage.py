@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlib.core.storage import INODELESS, Storage, file_system, storage_of
+from mlib.core.disk.storage import INODELESS, Storage, file_system, storage_of
 
 
 def device_of(path: str) -> int:

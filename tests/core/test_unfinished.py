@@ -29,7 +29,7 @@ from tests.model_files import (
     zip_archive,
 )
 
-from mlib.core.unfinished import unfinished_content, unfinished_name
+from mlib.core.disk.unfinished import unfinished_content, unfinished_name
 
 if TYPE_CHECKING:
     from pathlib import Path

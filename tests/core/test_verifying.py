@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tests.tools import write_model
 
-from mlib.core import verifying
-from mlib.core.compare import stat_of
-from mlib.core.models import KnownFile
+from mlib.core.disk import uncached
+from mlib.core.disk.compare import stat_of
+from mlib.core.records import KnownFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,11 +23,11 @@ def test_a_reader_that_fails_is_told_and_never_called_ok(
     path = tmp_path / "ink.safetensors"
     sha256 = write_model(path)
     row = KnownFile(str(tmp_path), path.name, sha256, None, stat_of(path.stat()), None, 1, False, None)
-    assert verifying.glance(row).state == "ok"
+    assert uncached.glance(row).state == "ok"
 
     def fail(_path: str) -> NoReturn:
         raise ZeroDivisionError("in a reader")
 
-    monkeypatch.setattr(verifying, "inspect_file", fail)
-    verdict = verifying.glance(row)
+    monkeypatch.setattr(uncached, "inspect_file", fail)
+    verdict = uncached.glance(row)
     assert (verdict.state, "ZeroDivisionError: in a reader" in verdict.message) == ("unreadable", True)

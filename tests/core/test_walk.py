@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.tools import write_bytes, write_model
 
-from mlib.core.models import Root
-from mlib.core.passed_over import PASSED_OVER
-from mlib.core.walk import Listing, Scope, is_within, reason, topmost_missing, walk
+from mlib.core.disk.walk import PASSED_OVER, Listing, Scope, is_within, reason, topmost_missing, walk
+from mlib.core.records import Root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -311,7 +310,7 @@ def test_a_folder_that_cannot_be_listed_fails_its_root_and_is_unknown_below() ->
     """Promise 5. Run as a user whom permissions bind: root may list anything."""
     shared = Path("/dev/shm") / f"mlib-walk-{os.getpid()}"
     script = (
-        "import sys\nfrom mlib.core.models import Root\nfrom mlib.core.walk import Scope, walk\n"
+        "import sys\nfrom mlib.core.records import Root\nfrom mlib.core.disk.walk import Scope, walk\n"
         "root = Root(type='loras', path=sys.argv[1], origin='user')\n"
         "for one in walk([Scope(root, root.path)], roots=[root]):\n"
         "    print(one.directory, one.failed, list(one.files), one.unknown, [p.code for p in one.problems])\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.libraries import OTHER, SHA, known_file, put_files, put_model
 
 from mlib.core.formats.header import Finding
-from mlib.core.models import Content, KnownFile
+from mlib.core.records import Content, KnownFile
 from mlib.core.text import visible
 from mlib.db import contents
 

@@ -19,7 +19,7 @@ from tests.tools import mlib, write_model
 from mlib.core.errors import MlibError, Refused
 from mlib.db import schema
 from mlib.db.connections import backups
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 from mlib.db.restoring import newest_good
 
 if TYPE_CHECKING:

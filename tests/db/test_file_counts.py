@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.libraries import OTHER, SHA, counts_are_true, known_file, make_older, put_files, put_model
 
-from mlib.core.models import Stat
-from mlib.db import files, gone
-from mlib.db.opening import open_library
+from mlib.core.records import Stat
+from mlib.db import files, models
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def take(library: Library, step: tuple[Any, ...]) -> None:
         put_model(library, *given_)
     elif what == "forget":
         with library.transaction():
-            gone.forget(library, *given_)
+            models.forget(library, *given_)
     elif what == "put":
         path, sha256, stat, missing_since = given_
         taken = any(row.missing_since is None for row in files.at_path(library, path))
@@ -79,7 +79,7 @@ def test_whatever_is_written_the_counts_are_true(tmp_path: Path, taken: list[tup
     with open_library(str(path), mode="create") as library:
         with library.transaction():
             for sha256 in (SHA, OTHER):
-                gone.forget(library, sha256)
+                models.forget(library, sha256)
         for step in [("model", SHA), ("model", OTHER), *taken]:
             take(library, step)
         before = counted(library)

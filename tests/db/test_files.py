@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.libraries import OTHER, SHA, known_file, put_files, put_model, put_pending
 
-from mlib.core.models import Stat
+from mlib.core.records import Stat
 from mlib.db import files, pending
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     from mlib.db.library import Library

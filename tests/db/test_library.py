@@ -23,8 +23,7 @@ from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.db import models, pending, schema
 from mlib.db.backups import BACKUPS_KEPT
 from mlib.db.connections import backups
-from mlib.db.library import Library
-from mlib.db.opening import Mode, open_library
+from mlib.db.library import Library, Mode, open_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -562,7 +561,7 @@ def run_unprivileged(path: str, mode: Mode) -> str:
     """The first model's name, after an attempt to write it again; or the error's code and exit code."""
     script = f"""
 from mlib.core.errors import MlibError
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 try:
     with open_library({path!r}, mode={mode!r}) as library:
         name = library.one("SELECT name FROM models")[0]

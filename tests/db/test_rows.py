@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.libraries import OTHER, SHA, known_file, put_files, put_model, put_pending
 
-from mlib.core.models import Model, Root
+from mlib.core.records import Model, Root
 from mlib.db import files, models, pending, roots
 from mlib.db.rows import fields_of, path_of, stored_fields, stored_path
 

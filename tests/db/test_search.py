@@ -14,17 +14,15 @@ from hypothesis import strategies as st
 from tests.libraries import known_file
 
 from mlib.core.formats.header import Finding
-from mlib.core.models import Content, Model, Pending, Root
-from mlib.core.query import Query, Term, Value, mentions, parse
-from mlib.core.query.amounts import interval
-from mlib.core.query.fields import FIELDS
+from mlib.core.query import FIELDS, Query, Term, Value, interval, mentions, parse
+from mlib.core.records import Content, Model, Pending, Root
 from mlib.core.tags import distinct
 from mlib.db import contents, files, models, pending, roots, tags
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 from mlib.db.search import Found, search
 
 if TYPE_CHECKING:
-    from mlib.core.query.terms import How
+    from mlib.core.query import How
     from mlib.db.library import Library
 
 NOW = 1_750_000_000_000

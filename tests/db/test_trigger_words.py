@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.libraries import OTHER, SHA
 
-from mlib.core.models import Content
+from mlib.core.records import Content
 from mlib.db import contents
 from mlib.db.schema import STEPS, m005_trigger_words
 

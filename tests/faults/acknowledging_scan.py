@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 
 from mlib.core.events import Event, FileStored
-from mlib.db.opening import open_library
-from mlib.services.importing import import_pending
-from mlib.services.scanning import ScanRequest, identify, scan
+from mlib.db.library import open_library
+from mlib.services.importing.importer import import_pending
+from mlib.services.scanning import identify
+from mlib.services.scanning.request import ScanRequest
+from mlib.services.scanning.run import scan
 
 identify.FLUSH_FILES = 8
 

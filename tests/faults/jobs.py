@@ -15,8 +15,8 @@ from tests.legacy_databases import hikaze2
 from tests.libraries import make_older
 from tests.tools import write_bytes, write_model
 
-from mlib.db.opening import open_library
-from mlib.services.staging import stage_legacy
+from mlib.db.library import open_library
+from mlib.services.importing.from_legacy import stage_legacy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

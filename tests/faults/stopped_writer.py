@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 with open_library(sys.argv[1], mode="write") as library, library.transaction():
     library.execute("UPDATE models SET notes = 'never to be seen'")

@@ -18,7 +18,7 @@ from tests.legacy_databases import hikaze2
 from tests.libraries import put_model
 from tests.tools import MLIB, mlib, write_model
 
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     import os

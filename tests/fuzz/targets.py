@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 
 from tests.core.sidecars.sidecar_files import PLAIN_JSON_KINDS
 
+from mlib.core.content_record import content_of, usage_of
+from mlib.core.disk.unfinished import unfinished_content
 from mlib.core.formats import gguf, onnx, pickles, safetensors
 from mlib.core.formats.cursor import CutShortError, HeaderError
-from mlib.core.formats.header_json import pack, unpack
+from mlib.core.formats.header import pack, unpack
 from mlib.core.formats.plain import read_html, read_lfs_pointer, read_ncnn
-from mlib.core.formats.read import read_header
+from mlib.core.formats.reader import read_header
 from mlib.core.formats.sniff import sniff
-from mlib.core.formats.zip_directory import ZipError, open_entry, read_directory
+from mlib.core.formats.zips import ZipError, open_entry, read_directory
 from mlib.core.inspection import conclude, place_findings
-from mlib.core.keeping import content_of, usage_of
 from mlib.core.sidecars.companions import SIDECAR_KINDS
-from mlib.core.sidecars.read import parse_sidecar
+from mlib.core.sidecars.parse import parse_sidecar
 from mlib.core.sidecars.record import SidecarError
-from mlib.core.unfinished import unfinished_content
-from mlib.core.workflows.errors import WorkflowError
-from mlib.core.workflows.read import read_contents
+from mlib.core.workflows.graph import WorkflowError
+from mlib.core.workflows.mentions import read_contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

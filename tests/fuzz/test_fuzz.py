@@ -13,9 +13,9 @@ from tests.fuzz.seeds import MODELS, SEEDS, SIDECARS, WORKFLOWS
 from tests.fuzz.targets import TARGETS
 from tests.pickle_files import pickled, zipped
 
-from mlib.core.formats.read import read_header
-from mlib.core.sidecars.read import parse_sidecar
-from mlib.core.workflows.read import read_workflow
+from mlib.core.formats.reader import read_header
+from mlib.core.sidecars.parse import parse_sidecar
+from mlib.core.workflows.mentions import read_workflow
 
 #: Numbers that lengths, counts and offsets are not made for, in 4 and in 8 bytes.
 _NUMBERS = (0, 1, 0x7F, 0xFF, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)

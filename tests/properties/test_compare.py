@@ -8,8 +8,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlib.core.compare import RACY_NS, compare_directory, is_racy
-from mlib.core.models import KnownFile, Root, Stat
+from mlib.core.disk.compare import RACY_NS, compare_directory, is_racy
+from mlib.core.records import KnownFile, Root, Stat
 
 ROOT = Root(type="loras", path="/m/loras", origin="user", id=1)
 NAMES = ("a.pt", "b.pt", "c.pt")

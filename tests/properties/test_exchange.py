@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.libraries import known_file, put_files, put_model, put_pending
 
-from mlib.core.exchange import BadLineError, exported_of, line
-from mlib.core.models import Root
+from mlib.core.export_lines import BadLineError, exported_of, line
+from mlib.core.records import Root
 from mlib.db import roots
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 from mlib.services.exporting import ExportCount, as_lines
-from mlib.services.importing import ConflictStrategy, import_pending
-from mlib.services.staging import import_export
+from mlib.services.importing.from_exports import import_export
+from mlib.services.importing.importer import ConflictStrategy, import_pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mlib.db.library import Library
-    from mlib.services.importing import ImportReport
+    from mlib.services.importing.importer import ImportReport
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 TAG = TEXT.filter(lambda text: bool(" ".join(text.split()).strip()))

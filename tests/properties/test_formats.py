@@ -23,7 +23,7 @@ from mlib.core.formats import onnx as onnx_reader
 from mlib.core.formats import safetensors as safetensors_reader
 from mlib.core.formats.header import Header, Tensor
 from mlib.core.formats.plain import read_html, read_lfs_pointer, read_ncnn
-from mlib.core.formats.read import read_header
+from mlib.core.formats.reader import read_header
 from mlib.core.formats.sniff import sniff
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from tests.core.kinds.tensors import Minimal, judged, minimal_headers, used
 
 from mlib.core.formats.header import Tensor
-from mlib.core.kinds import witness
-from mlib.core.kinds.bases import takes_in
-from mlib.core.kinds.placement import UNKNOWN, belongs_in
+from mlib.core.kinds import claims
+from mlib.core.kinds.bases import UNKNOWN, belongs_in, takes_in
 from mlib.core.kinds.rulebook import shipped_rules
 
 if TYPE_CHECKING:
@@ -133,8 +132,8 @@ def test_any_metadata_gets_an_answer_that_can_be_kept(metadata: dict[str, str], 
 def test_each_key_that_speaks_is_believed_or_its_disagreement_is_shown(
     metadata: dict[str, str], found: list[Tensor]
 ) -> None:
-    verdict, testimony = judged(found), witness.testify(metadata)
-    both = witness.compare(verdict, testimony)
+    verdict, testimony = judged(found), claims.testify(metadata)
+    both = claims.compare(verdict, testimony)
     if verdict.kind != UNKNOWN:
         assert both.kind == verdict.kind
     for said in testimony.statements:

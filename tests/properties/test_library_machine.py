@@ -21,14 +21,14 @@ from tests.libraries import dump
 from tests.properties.model_tree import CONTENTS, FOLDERS, NAMES, ROOTS, SHA256, ModelTree, State
 from tests.properties.user_data import Expected, Typed, Waiting, edited, stored_models, typed_of
 
-from mlib.db import health, pending
-from mlib.db.opening import open_library
+from mlib.db import pending, statistics
+from mlib.db.library import open_library
 from mlib.services.cleaning import clean_meta
-from mlib.services.importing import ConflictStrategy, import_pending
-from mlib.services.scanning import ScanReport, ScanRequest, scan
-from mlib.services.scanning.report import OUTCOMES
-from mlib.services.staging import stage_legacy
-from mlib.services.targets import Target
+from mlib.services.importing.from_legacy import stage_legacy
+from mlib.services.importing.importer import ConflictStrategy, import_pending
+from mlib.services.resolving import Target
+from mlib.services.scanning.request import OUTCOMES, ScanReport, ScanRequest
+from mlib.services.scanning.run import scan
 from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
@@ -469,7 +469,7 @@ class LibraryMachine(RuleBasedStateMachine):
     def check_integrity(self) -> None:
         assert self.library.all("PRAGMA foreign_key_check") == []
         assert self.library.all("PRAGMA quick_check") == [("ok",)]
-        assert health.orphaned_facts(self.library) == 0
+        assert statistics.orphaned_facts(self.library) == 0
 
 
 def walked(request: ScanRequest, path: str) -> bool:

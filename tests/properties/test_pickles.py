@@ -15,9 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.pickle_files import call, mapping, name, ordered, pickled, tensor, text, torch_legacy, torch_zip
 
-from mlib.core.formats.pickle_machine import follow
+from mlib.core.formats.pickle_machine import Opaque, Pairs, follow
 from mlib.core.formats.pickle_source import Budget, Source
-from mlib.core.formats.pickle_values import Opaque, Pairs
 from mlib.core.formats.pickles import read
 
 if TYPE_CHECKING:

@@ -9,12 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlib.core.errors import WrongUsage
-from mlib.core.query import Query, Term, Value, parse, printed
-from mlib.core.query.fields import FIELDS
-from mlib.core.query.splitting import split
+from mlib.core.query import FIELDS, Query, Term, Value, parse, printed, split
 
 if TYPE_CHECKING:
-    from mlib.core.query.terms import How
+    from mlib.core.query import How
 
 #: Text of what the grammar is made of, and of what it is not.
 SCRAPS = st.sampled_from(

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from tests.libraries import known_file, put_files, put_model, put_pending
 
 from mlib.core.errors import MlibError, NotFound, WrongUsage
-from mlib.db.opening import open_library
-from mlib.services.catalog import read_refs, resolve, resolve_all
-from mlib.services.targets import SHORTEST_PREFIX, Target
+from mlib.db.library import open_library
+from mlib.services.resolving import SHORTEST_PREFIX, Target, read_refs, resolve, resolve_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

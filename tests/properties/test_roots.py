@@ -10,10 +10,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mlib.core.comfyui import canonical_type, is_model_name
+from mlib.core.comfyui.folders import canonical_type, is_model_name
+from mlib.core.comfyui.roots import comfyui_roots, distinct, extra_paths_roots, find_comfyui, root_option
 from mlib.core.errors import MlibError
-from mlib.core.models import Root
-from mlib.core.roots import comfyui_roots, distinct, extra_paths_roots, find_comfyui, root_option
+from mlib.core.records import Root
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,16 +20,16 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError
 from mlib.db import files, models
-from mlib.db.opening import open_library
-from mlib.services.duplicating import carry_out, choose, find_duplicates, spare_needed
-from mlib.services.filework.meant import Meant
-from mlib.services.moving import move, rename
-from mlib.services.trashing import plan_trash, trash
+from mlib.db.library import open_library
+from mlib.services.files.duplicating import carry_out, choose, find_duplicates, spare_needed
+from mlib.services.files.moving import move, rename
+from mlib.services.files.selection import Meant
+from mlib.services.files.trashing import plan_trash, trash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlib.core.models import KnownFile
+    from mlib.core.records import KnownFile
     from mlib.db.library import Library
 
 #: Which bytes belong to which model, whatever the files are called and wherever they lie.

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tests.core.sidecars.sidecar_files import PLAIN_JSON_KINDS
 
 from mlib.core.sidecars import values
+from mlib.core.sidecars.civitai import LENGTHS
 from mlib.core.sidecars.companions import KINDS, SIDECAR_KINDS, by_stem, companions, stem_of
-from mlib.core.sidecars.hashes import LENGTHS
 from mlib.core.sidecars.html_text import html_to_text, tidied
-from mlib.core.sidecars.read import parse_sidecar
+from mlib.core.sidecars.parse import parse_sidecar
 from mlib.core.sidecars.record import Sidecar, SidecarError
 
 CODES = {"not_json", "not_yaml", "not_text", "wrong_kind"}

@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.properties.test_meta import leaves_of, shadowed, trees
 
-from mlib.core.models import TEXT_FIELDS
+from mlib.core.records import TEXT_FIELDS
 from mlib.core.tags import distinct
-from mlib.services.importing import ConflictStrategy, UserData, differences, merged, overridden, resolved
+from mlib.services.importing.importer import (
+    ConflictStrategy,
+    UserData,
+    differences,
+    merged,
+    overridden,
+    resolved,
+)
 
 if TYPE_CHECKING:
     from mlib.core.jsontext import Json

@@ -12,7 +12,7 @@ from tests.libraries import put_model
 
 from mlib.core import tags
 from mlib.db import tags as stored
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,15 +18,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.libraries import OTHER, SHA, THIRD, known_file, put_files, put_model, put_pending, recorded_rows
 
 from mlib.core.errors import MlibError, NotFound
-from mlib.core.models import Root
-from mlib.db import health, history, models, pending, roots
-from mlib.db.opening import open_library
+from mlib.core.records import Root
+from mlib.db import history, models, pending, roots, statistics
+from mlib.db.library import open_library
 from mlib.services.forgetting import forget, prune
-from mlib.services.history import log, undo
-from mlib.services.importing import ConflictStrategy, import_pending
-from mlib.services.rooting import remove_root
+from mlib.services.history.entries import log
+from mlib.services.history.undo import undo
+from mlib.services.importing.importer import ConflictStrategy, import_pending
+from mlib.services.resolving import Target
+from mlib.services.root_registry import remove_root
 from mlib.services.tagging import delete, rename
-from mlib.services.targets import Target
 from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class UndoMachine(RuleBasedStateMachine):
         if hasattr(self, "library"):
             assert self.library.all("PRAGMA foreign_key_check") == []
             assert self.library.all("SELECT name FROM sqlite_temp_master") == []
-            assert health.orphaned_facts(self.library) == 0
+            assert statistics.orphaned_facts(self.library) == 0
 
 
 class AnyOrderMachine(UndoMachine):

@@ -27,7 +27,7 @@ from tests.model_files import (
     zip_archive,
 )
 
-from mlib.core.unfinished import unfinished_content, unfinished_name
+from mlib.core.disk.unfinished import unfinished_content, unfinished_name
 
 
 def judge(content: bytes, *, size: int | None = None) -> str | None:

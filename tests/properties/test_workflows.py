@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.workflow_files import canvas, encoded, node, png, prompt, subgraph, text_chunk, webp
 from tests.workflow_files import exif as exif_block
 
-from mlib.core.workflows.errors import WorkflowError
-from mlib.core.workflows.read import read_workflow
+from mlib.core.workflows.graph import WorkflowError
+from mlib.core.workflows.mentions import read_workflow
 
 if TYPE_CHECKING:
-    from mlib.core.workflows.need import Need
+    from mlib.core.workflows.needs import Need
 
 MODES = st.sampled_from([0, 0, 0, 2, 4])
 NAMES = st.sampled_from([f"{letter}.safetensors" for letter in "abcdefgh"])

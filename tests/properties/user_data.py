@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mlib.core.models import TEXT_FIELDS, Model, Pending
+from mlib.core.records import TEXT_FIELDS, Model, Pending
 from mlib.db import models, tags
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ import pytest
 from tests.faults.machine import lacking
 from tests.tools import mlib, write_model
 
-from mlib.core.workflows.errors import WorkflowError
-from mlib.core.workflows.read import read_contents, read_workflow
+from mlib.core.workflows.graph import WorkflowError
+from mlib.core.workflows.mentions import read_contents, read_workflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlib.core.workflows.need import Need
+    from mlib.core.workflows.needs import Need
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]
 

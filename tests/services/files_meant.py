@@ -6,9 +6,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from mlib.core.placing.journal import journal_path
-from mlib.services.catalog import resolve_all
-from mlib.services.filework.meant import Meant, files_meant
+from mlib.core.disk.journal import journal_path
+from mlib.services.files.selection import Meant, files_meant
+from mlib.services.resolving import resolve_all
 
 if TYPE_CHECKING:
     from pathlib import Path

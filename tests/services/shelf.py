@@ -10,15 +10,16 @@ from tests.tools import safetensors, write_model
 
 from mlib.core.events import Emit, silent
 from mlib.db import files, models, pending, tags
-from mlib.services.importing import import_pending
-from mlib.services.scanning import ScanReport, ScanRequest, scan
-from mlib.services.targets import Target
+from mlib.services.importing.importer import import_pending
+from mlib.services.resolving import Target
+from mlib.services.scanning.request import ScanReport, ScanRequest
+from mlib.services.scanning.run import scan
 from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlib.core.models import Pending
+    from mlib.core.records import Pending
     from mlib.db.library import Library
 
 #: Bytes of a file that `write_model` makes unless it is told another size.

@@ -17,7 +17,7 @@ from tests.tools import mlib
 
 from mlib.core.disk.writing import looked_at
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 from mlib.services.backing_up import back_up, known_backups, plan_restore, restore
 from mlib.services.diagnosing import examine
 

@@ -9,15 +9,16 @@ import pytest
 from tests.libraries import BEFORE, known_file, put_pending, scan_roots
 from tests.tools import set_age, write_model
 
-from mlib.core.models import Model, Root
+from mlib.core.records import Model, Root
 from mlib.core.tags import distinct
 from mlib.db import files, history, models, roots, tags
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 from mlib.services.forgetting import forget
-from mlib.services.history import log, undo
-from mlib.services.importing import import_pending, waiting
+from mlib.services.history.entries import log
+from mlib.services.history.undo import undo
+from mlib.services.importing.importer import import_pending, waiting
 from mlib.services.listing import find
-from mlib.services.rooting import remove_root
+from mlib.services.root_registry import remove_root
 from mlib.services.tagging import rename
 from mlib.services.updating import parse_edit, update
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlib.db.library import Library
-    from mlib.services.targets import Target
+    from mlib.services.resolving import Target
 
 #: Instructions of SQLite's machine between two calls back.
 EVERY = 20

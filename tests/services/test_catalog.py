@@ -13,11 +13,11 @@ from tests.tools import safetensors, write_bytes, write_model
 
 from mlib.core.errors import NotFound, WrongUsage
 from mlib.core.hashes import compute
-from mlib.core.models import OtherHashes
-from mlib.db import hashes
-from mlib.services.catalog import CANDIDATES, detail, read_refs, resolve, resolve_all
-from mlib.services.digesting import digest_models
-from mlib.services.targets import Target
+from mlib.core.records import OtherHashes
+from mlib.db import contents
+from mlib.services.describing import detail
+from mlib.services.files.extra_hashes import digest_models
+from mlib.services.resolving import CANDIDATES, Target, read_refs, resolve, resolve_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,7 +266,7 @@ def know(library: Library, sha256: str, **known: str) -> None:
     """A model with these other hashes."""
     put_model(library, sha256, name=f"model {sha256[:4]}")
     with library.transaction():
-        hashes.put(library, sha256, OtherHashes(**known))
+        contents.put_hashes(library, sha256, OtherHashes(**known))
 
 
 class TestOtherHash:

@@ -14,7 +14,7 @@ from tests.libraries import OTHER, SHA, THIRD, dump, put_model, put_pending
 
 from mlib.db import models, pending
 from mlib.services.cleaning import BATCH, CleanReport, clean_meta
-from mlib.services.targets import Target
+from mlib.services.resolving import Target
 
 if TYPE_CHECKING:
     from mlib.db.library import Library

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.libraries import known_file, put_files, put_model
 
 from mlib.core.formats.header import Finding
-from mlib.core.models import Content, Root, Stat
+from mlib.core.records import Content, Root, Stat
 from mlib.db import contents, files, models, roots, tags
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 from mlib.db.statistics import Figures
 from mlib.services.counting import count
 

@@ -16,16 +16,16 @@ from tests.tools import safetensors, write_bytes, write_model
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.events import HashingAdvanced, HashingStarted
 from mlib.core.hashes import Hashes, compute
-from mlib.core.models import OtherHashes
-from mlib.db import hashes
-from mlib.services import digesting
-from mlib.services.digesting import digest_files, digest_models
+from mlib.core.records import OtherHashes
+from mlib.db import contents
+from mlib.services.files import extra_hashes
+from mlib.services.files.extra_hashes import digest_files, digest_models
 
 if TYPE_CHECKING:
     from tests.services.shelf import Shelf
 
     from mlib.core.events import Event
-    from mlib.services.digesting import DigestReport
+    from mlib.services.files.extra_hashes import DigestReport
 
 #: A regular file that says it is empty and whose first byte cannot be read, even by root.
 UNREADABLE = "/proc/self/mem"
@@ -94,12 +94,12 @@ class TestFiles:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tries = []
-        monkeypatch.setattr(digesting, "compute", lambda path, **_: tries.append(path))
+        monkeypatch.setattr(extra_hashes, "compute", lambda path, **_: tries.append(path))
         write_model(tmp_path / "a.safetensors")
         assert codes(digest_files([str(tmp_path / "a.safetensors")])) == [
             (str(tmp_path / "a.safetensors"), "changing")
         ]
-        assert len(tries) == 1 + digesting.RETRIES
+        assert len(tries) == 1 + extra_hashes.RETRIES
 
     @pytest.mark.parametrize("name", ["nothing", "link", "file/below", "a\0b", "\ud800"])
     def test_one_that_is_not_there_is_an_error_alone_and_a_problem_beside_others(
@@ -156,7 +156,7 @@ class TestModels:
         for digest in report.digests:
             content = Path(digest.path or "").read_bytes()
             assert digest.hashes == in_all_ways(content)
-            assert hashes.get(shelf.library, digest.hashes.sha256) == OtherHashes(
+            assert contents.hashes_of(shelf.library, digest.hashes.sha256) == OtherHashes(
                 digest.hashes.autov1, digest.hashes.autov3, digest.hashes.crc32, digest.hashes.blake3
             )
 
@@ -182,11 +182,15 @@ class TestModels:
                 raise KeyboardInterrupt
             return real(path, **more)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(digesting, "compute", interrupted)
+        monkeypatch.setattr(extra_hashes, "compute", interrupted)
         with pytest.raises(KeyboardInterrupt):
             digest_models(shelf.library, None)
-        assert [hashes.get(shelf.library, sha256) is not None for sha256 in models] == [True, False, False]
-        monkeypatch.setattr(digesting, "compute", real)
+        assert [contents.hashes_of(shelf.library, sha256) is not None for sha256 in models] == [
+            True,
+            False,
+            False,
+        ]
+        monkeypatch.setattr(extra_hashes, "compute", real)
         assert [digest.hashes.sha256 for digest in digest_models(shelf.library, None).digests] == models[1:]
 
     def test_a_file_that_changed_since_is_a_problem_and_nothing_is_kept_of_it(
@@ -198,7 +202,7 @@ class TestModels:
         assert codes(report) == [(str(path), "changed")]
         assert "mlib scan" in report.problems[0].message
         assert len(report.digests) == 2
-        assert hashes.get(shelf.library, models[1]) is None
+        assert contents.hashes_of(shelf.library, models[1]) is None
 
     def test_a_file_that_is_gone_without_a_scan_is_a_problem(self, shelf: Shelf, models: list[str]) -> None:
         (shelf.loras / "b.safetensors").unlink()
@@ -225,7 +229,7 @@ class TestModels:
         put_model(shelf.library, SHA, name="mem")
         put_files(shelf.library, known_file(UNREADABLE, SHA))
         assert codes(digest_models(shelf.library, [SHA])) == [(UNREADABLE, "unreadable")]
-        assert hashes.get(shelf.library, SHA) is None
+        assert contents.hashes_of(shelf.library, SHA) is None
 
     def test_a_fifo_where_a_file_was_is_not_waited_for(self, shelf: Shelf, models: list[str]) -> None:
         (shelf.loras / "b.safetensors").unlink()
@@ -244,11 +248,11 @@ class TestModels:
     ) -> None:
         """The package came and went: what it computed is as true as before."""
         digest_models(shelf.library, models[:1])
-        known = hashes.get(shelf.library, models[0])
+        known = contents.hashes_of(shelf.library, models[0])
         monkeypatch.setattr("mlib.core.hashes._blake3", lambda *, wanted: None)  # noqa: ARG005
         (digest,) = digest_models(shelf.library, models[:1]).digests
         assert digest.hashes.blake3 is None
-        assert hashes.get(shelf.library, models[0]) == known
+        assert contents.hashes_of(shelf.library, models[0]) == known
 
     def test_a_scan_afterwards_reads_nothing(self, shelf: Shelf, models: list[str]) -> None:
         digest_models(shelf.library, models)

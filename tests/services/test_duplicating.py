@@ -16,9 +16,9 @@ from tests.services.shelf import SIZE
 from tests.tools import set_age, write_bytes, write_model
 
 from mlib.core.disk.entries import temporary_name
-from mlib.core.models import Stat
-from mlib.services.digesting import digest_models
-from mlib.services.duplicating import (
+from mlib.core.records import Stat
+from mlib.services.files import duplicating
+from mlib.services.files.duplicating import (
     Copy,
     DuplicatesReport,
     Group,
@@ -26,17 +26,17 @@ from mlib.services.duplicating import (
     choose,
     find_duplicates,
     find_same_weights,
-    finding,
     foresee,
 )
-from mlib.services.filework.certain import read_again
+from mlib.services.files.extra_hashes import digest_models
+from mlib.services.files.selection import read_again
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.services.shelf import Shelf
 
-    from mlib.services.duplicating import Deed
+    from mlib.services.files.duplicating import Deed
 
 
 Form = Literal["NFC", "NFD"]
@@ -397,7 +397,7 @@ class TestTrash:
                 copies[0].unlink()
             return found
 
-        monkeypatch.setattr("mlib.services.duplicating.acting.read_again", late)
+        monkeypatch.setattr("mlib.services.files.duplicating.read_again", late)
         assert len(run(shelf, "trash", environ).failed) == 1
         assert copies[1].exists()
         assert copies[2].exists()
@@ -428,7 +428,7 @@ class TestTrash:
             for folder in (upper, merged):
                 shelf.add_root("loras", folder / "loras")
             assert find_duplicates(shelf.library) == []
-            monkeypatch.setattr(finding, "is_one_file", lambda _path, _other: False)
+            monkeypatch.setattr(duplicating, "is_one_file", lambda _path, _other: False)
             report = run(shelf, "trash", environ, keep=f"{upper}/*")
             assert codes(report) == [("a.safetensors", "same_file")]
             assert (report.done, report.freed_bytes) == ([], 0)

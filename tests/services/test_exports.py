@@ -14,13 +14,15 @@ from tests.tools import write_model
 
 from mlib.core.errors import MlibError, Refused
 from mlib.core.formats.header import Finding
-from mlib.core.models import Content, OtherHashes, Root
-from mlib.db import contents, files, given, hashes, models, pending, roots, tags
-from mlib.db.opening import open_library
+from mlib.core.records import Content, OtherHashes, Root
+from mlib.db import contents, files, models, pending, roots, sidecars, tags
+from mlib.db.exports import is_export
+from mlib.db.library import open_library
 from mlib.services.exporting import ExportCount, as_lines, as_table
-from mlib.services.importing import ConflictStrategy, ImportReport, import_pending
-from mlib.services.staging import ExportReport, check_export, import_export, is_export, parse_move
-from mlib.services.targets import Target
+from mlib.services.importing.from_exports import ExportReport, check_export, import_export
+from mlib.services.importing.importer import ConflictStrategy, ImportReport, import_pending
+from mlib.services.importing.staging import parse_move
+from mlib.services.resolving import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,7 +98,7 @@ def fill(library: Library) -> None:
             header=b"packed",
             findings=[Finding("trailing_data", "1 byte", serious=False)],
         )
-        hashes.put(library, SHA, OtherHashes(autov3="ab" * 32, crc32="deadbeef"))
+        contents.put_hashes(library, SHA, OtherHashes(autov3="ab" * 32, crc32="deadbeef"))
     put_files(
         library,
         known_file("/m/loras/a.safetensors", root_id=loras.id),
@@ -108,7 +110,7 @@ def fill(library: Library) -> None:
         known_file("/m/vae/d.safetensors", THIRD, root_id=vae.id),
     )
     with library.transaction():
-        given.put(library, "/m/loras", "c.safetensors", OTHER, ["description", "tags"])
+        sidecars.put_filled(library, "/m/loras", "c.safetensors", OTHER, ["description", "tags"])
     put_pending(library, "/m/loras/e.safetensors", sha256="d4" * 32, notes="waiting", tags_=["x, y"])
     put_pending(library, "/old/f.safetensors", sha256=None, claimed_hash="0123456789", meta_json='{"q":1}')
 
@@ -282,7 +284,7 @@ class TestPlaces:
         }
 
     def test_a_prefix_ends_at_a_directory(self) -> None:
-        from mlib.services.staging.moving import moved
+        from mlib.services.importing.staging import moved
 
         moves = [parse_move("/m=/new")]
         assert moved("/models/a", moves) == "/models/a"
@@ -354,9 +356,9 @@ class TestBadInput:
     def test_a_line_without_end_costs_no_memory(
         self, library: Library, other: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from mlib.db import exported_files
+        from mlib.db import exports
 
-        monkeypatch.setattr(exported_files, "LINE_LIMIT", 10_000)
+        monkeypatch.setattr(exports, "LINE_LIMIT", 10_000)
         fill(library)
         header, *lines = exported(library).splitlines()
         path = tmp_path / "export.jsonl"

@@ -11,9 +11,9 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core import times
 from mlib.core.errors import Refused
-from mlib.db import health, models, pending
+from mlib.db import models, pending, statistics
 from mlib.services.forgetting import forget, missing, prune
-from mlib.services.targets import Target
+from mlib.services.resolving import Target
 
 if TYPE_CHECKING:
     from tests.services.shelf import Shelf
@@ -124,7 +124,7 @@ def test_a_conflict_about_a_forgotten_model_is_ready_to_import(shelf: Shelf) -> 
     put_pending(shelf.library, "/m/theirs", sha256=sha256, notes="theirs")
     forget(shelf.library, [Target(sha256=sha256)])
     assert dump(shelf.library.path)["contents"] != []
-    from mlib.services.importing import import_pending, waiting
+    from mlib.services.importing.importer import import_pending, waiting
 
     assert [wait.reason for wait in waiting(shelf.library)] == ["ready"]
     import_pending(shelf.library)
@@ -146,4 +146,4 @@ def test_forgotten_content_that_waited_leaves_nothing_behind(shelf: Shelf) -> No
     forget(shelf.library, [Target(pending_id=one.id)])
     assert shelf.library.one("SELECT sha256 FROM contents") == (sha256,)  # the other still needs it
     forget(shelf.library, [Target(pending_id=other.id)])
-    assert health.orphaned_facts(shelf.library) == 0
+    assert statistics.orphaned_facts(shelf.library) == 0

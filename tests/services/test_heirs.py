@@ -8,11 +8,11 @@ import pytest
 from tests.core.sidecars.sidecar_files import as_bytes
 from tests.tools import safetensors, set_age, write_bytes, write_model
 
-from mlib.db import hashes, models, tags
-from mlib.services.catalog import detail, resolve
-from mlib.services.digesting import digest_models
-from mlib.services.importing import import_pending
-from mlib.services.targets import Target
+from mlib.db import contents, models, tags
+from mlib.services.describing import detail
+from mlib.services.files.extra_hashes import digest_models
+from mlib.services.importing.importer import import_pending
+from mlib.services.resolving import Target, resolve
 from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_other_weights_inherit_nothing(shelf: Shelf, path: Path) -> None:
     shelf.scan()
     assert shelf.user_data(new) == ({}, (), None)
     assert shelf.user_data(old) == typed
-    assert hashes.same_weights(shelf.library, old) == []
+    assert contents.same_weights(shelf.library, old) == []
 
 
 def test_without_a_known_autov3_nothing_follows_and_nothing_is_lost(shelf: Shelf) -> None:

@@ -21,15 +21,16 @@ from tests.tools import write_model
 
 from mlib.core.errors import NotFound, Refused
 from mlib.core.jsontext import Number
-from mlib.core.models import Root
-from mlib.db import contents, files, health, history, models, pending, roots, tags
+from mlib.core.records import Root
+from mlib.db import contents, files, history, models, pending, roots, statistics, tags
 from mlib.services.cleaning import clean_meta
 from mlib.services.forgetting import forget
-from mlib.services.history import log, undo
-from mlib.services.importing import ConflictStrategy, import_pending
-from mlib.services.rooting import add_roots
+from mlib.services.history.entries import log
+from mlib.services.history.undo import undo
+from mlib.services.importing.importer import ConflictStrategy, import_pending
+from mlib.services.resolving import Target
+from mlib.services.root_registry import add_roots
 from mlib.services.tagging import rename
-from mlib.services.targets import Target
 from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ def test_an_undone_import_takes_what_scans_have_found_of_its_models_with_it(shel
     shelf.scan()
     undo(shelf.library)
     assert models.all_ids(shelf.library) == []
-    assert health.orphaned_facts(shelf.library) == 0
+    assert statistics.orphaned_facts(shelf.library) == 0
 
 
 def test_an_undone_import_waits_again_though_a_scan_has_seen_its_file_move(shelf: Shelf) -> None:

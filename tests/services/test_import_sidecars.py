@@ -13,9 +13,10 @@ from tests.libraries import dump
 from tests.tools import write_bytes, write_model
 
 from mlib.db import models, tags
-from mlib.services.catalog import detail
-from mlib.services.importing import ConflictStrategy, ImportReport, import_sidecars
-from mlib.services.targets import Target
+from mlib.services.describing import detail
+from mlib.services.importing.from_sidecars import import_sidecars
+from mlib.services.importing.importer import ConflictStrategy, ImportReport
+from mlib.services.resolving import Target
 from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ class TestWhich:
         (shelf.loras / "ink.safetensors").unlink()
         write_model(shelf.loras / "other.safetensors")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mlib.services.scanning.sidecars.read_news", lambda *_: [])
+            patch.setattr("mlib.services.scanning.sidecar_changes.read_news", lambda *_: [])
             shelf.scan()
         report = run(shelf, ConflictStrategy.OVERRIDE)
         assert told(report) == {}

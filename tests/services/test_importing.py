@@ -15,8 +15,8 @@ from tests.libraries import BEFORE, OTHER, SHA, THIRD, dump, put_model, put_pend
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.tags import distinct
 from mlib.db import files, models, pending, tags
-from mlib.db.opening import open_library
-from mlib.services.importing import (
+from mlib.db.library import open_library
+from mlib.services.importing.importer import (
     ConflictStrategy,
     UserData,
     differences,

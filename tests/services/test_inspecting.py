@@ -124,7 +124,7 @@ class TestBeside:
         def refused(_path: str) -> list[str]:
             raise PermissionError
 
-        monkeypatch.setattr("mlib.core.sidecars.beside.os.listdir", refused)
+        monkeypatch.setattr("mlib.core.sidecars.companions.os.listdir", refused)
         assert inspect(path).companions == ()
 
 

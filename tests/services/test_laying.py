@@ -14,7 +14,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.disk.entries import temporary_name
 from mlib.db import models, tags
-from mlib.services.laying import LayReport, lay_sidecars, plan_sidecars
+from mlib.services.exporting import LayReport, lay_sidecars, plan_sidecars
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,12 @@ from tests.services.files_meant import directories_listed, journal, listing, mea
 from tests.services.shelf import SIZE
 from tests.tools import set_age, write_bytes, write_model
 
+from mlib.core.disk.journal import noted
 from mlib.core.errors import MlibError
-from mlib.core.placing.journal import noted
 from mlib.db import contents, models
-from mlib.services.catalog import detail
-from mlib.services.moving import MoveReport, move, rename
-from mlib.services.targets import Target
+from mlib.services.describing import detail
+from mlib.services.files.moving import MoveReport, move, rename
+from mlib.services.resolving import Target
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError, NotFound
 from mlib.db import roots
-from mlib.services.rooting import add_roots, listed, remove_root
+from mlib.services.root_registry import add_roots, listed, remove_root
 
 if TYPE_CHECKING:
     from pathlib import Path

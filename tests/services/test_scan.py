@@ -14,7 +14,7 @@ from xxhash import xxh3_128_hexdigest
 from mlib.core.errors import MlibError
 from mlib.core.events import Event, FileStored, HashingAdvanced, HashingStarted
 from mlib.db import files, models, pending
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     from pathlib import Path

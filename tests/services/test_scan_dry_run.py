@@ -12,7 +12,7 @@ from tests.libraries import dump, snapshot
 from tests.services.shelf import SIZE, Shelf, told
 from tests.tools import write_bytes, write_model
 
-from mlib.db.opening import open_library
+from mlib.db.library import open_library
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,15 +18,15 @@ from tests.troubled_files import TROUBLED, Troubled
 
 from mlib.core import inspection
 from mlib.db import contents, models, pending
-from mlib.services.catalog import detail
-from mlib.services.importing import import_pending
-from mlib.services.targets import Target
+from mlib.services.describing import detail
+from mlib.services.importing.importer import import_pending
+from mlib.services.resolving import Target
 
 if TYPE_CHECKING:
     from tests.services.shelf import Shelf
 
-    from mlib.core.models import Problem
-    from mlib.services.scanning import ScanReport
+    from mlib.core.records import Problem
+    from mlib.services.scanning.request import ScanReport
 
 TAKEN_IN = [each for each in TROUBLED if each.taken_in]
 LEFT_ALONE = [each for each in TROUBLED if not each.taken_in]
@@ -153,7 +153,7 @@ class TestContent:
         def broken(*_args: object, **_more: object) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("mlib.core.hashing.inspect", broken)
+        monkeypatch.setattr("mlib.core.disk.hashing.inspect", broken)
         monkeypatch.setattr("mlib.core.inspection.inspect", broken)
         sha256 = write_bytes(shelf.loras / "a.safetensors", lora())
         report = shelf.scan()
@@ -338,7 +338,7 @@ def judged_as(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
         return real(header)._replace(**changes)
 
     monkeypatch.setattr("mlib.core.inspection.conclude", conclude)
-    monkeypatch.setattr("mlib.services.scanning.reinspecting.conclude", conclude)
+    monkeypatch.setattr("mlib.services.scanning.reinspection.conclude", conclude)
 
 
 class TestReinspect:
@@ -353,7 +353,7 @@ class TestReinspect:
                 paths.append(str(path))
             return real(path, *args, **more)
 
-        monkeypatch.setattr("mlib.core.opening.os.open", watched)
+        monkeypatch.setattr("mlib.core.disk.storage.os.open", watched)
         return paths
 
     def test_judges_from_kept_headers_and_opens_no_file(
@@ -448,7 +448,7 @@ class TestReinspect:
         shelf.scan()
         forget(shelf, "contents", "headers")
         set_age(shelf.loras / "a.safetensors", 60)
-        from mlib.services.scanning.inspecting import inspected_now
+        from mlib.services.scanning.headers import inspected_now
 
         (row,) = rows_of(shelf, sha256)
         problems: list[Problem] = []

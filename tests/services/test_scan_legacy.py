@@ -12,7 +12,7 @@ from tests.services.shelf import SIZE, Shelf, told
 from tests.tools import safetensors, write_bytes, write_model
 
 from mlib.db import models, tags
-from mlib.services.importing import ConflictStrategy, import_pending
+from mlib.services.importing.importer import ConflictStrategy, import_pending
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,11 +12,11 @@ from tests.services.shelf import unplug
 from tests.tools import write_bytes
 
 from mlib.core.events import Event, Judging
-from mlib.core.models import RULES_VERSION
+from mlib.core.records import RULES_VERSION
 from mlib.db import contents, models
-from mlib.services.catalog import detail
-from mlib.services.scanning import reinspecting
-from mlib.services.targets import Target
+from mlib.services.describing import detail
+from mlib.services.resolving import Target
+from mlib.services.scanning import reinspection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def test_captions_become_captions_and_sidecars_are_read_and_no_file_is(shelf: Sh
 @pytest.mark.usefixtures("old")
 def test_it_is_done_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf.scan()
-    monkeypatch.setattr(reinspecting, "judge_by_newer_rules", lambda *_: pytest.fail("once more"))
+    monkeypatch.setattr(reinspection, "judge_by_newer_rules", lambda *_: pytest.fail("once more"))
     shelf.scan()
 
 
@@ -130,7 +130,7 @@ def test_where_it_is_cut_off_the_next_scan_goes_on(
     shas = sorted([old, *(lora(shelf.loras / f"{n}.safetensors", n) for n in range(1, 5))])
     shelf.scan()
     age(shelf)
-    monkeypatch.setattr(reinspecting, "BATCH", 2)
+    monkeypatch.setattr(reinspection, "REINSPECTED_AT_ONCE", 2)
     judged: list[Judging] = []
 
     def stop(event: Event) -> None:

@@ -10,11 +10,11 @@ from tests.libraries import known_file, put_files, put_model
 from tests.services.shelf import fill
 from tests.tools import write_model
 
-from mlib.core.compare import stat_of
+from mlib.core.disk.compare import stat_of
+from mlib.core.disk.walk import PASSED_OVER, holds_copies
 from mlib.core.errors import WrongUsage
-from mlib.core.passed_over import PASSED_OVER, holds_copies
 from mlib.db import files, pending
-from mlib.services.duplicating import choose, find_duplicates
+from mlib.services.files.duplicating import choose, find_duplicates
 
 if TYPE_CHECKING:
     from pathlib import Path

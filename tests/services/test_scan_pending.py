@@ -9,9 +9,9 @@ from tests.libraries import put_pending
 from tests.services.shelf import SIZE, Shelf, told, unplug
 from tests.tools import write_model
 
-from mlib.db import health, models
-from mlib.services.importing import import_pending, waiting
-from mlib.services.targets import Target
+from mlib.db import models, statistics
+from mlib.services.importing.importer import import_pending, waiting
+from mlib.services.resolving import Target
 from mlib.services.updating import parse_edit, update
 
 
@@ -233,4 +233,4 @@ def test_what_was_wrong_with_a_place_goes_with_the_file_that_waited_there(shelf:
         path.unlink()
     shelf.scan(stage=True)
     import_pending(shelf.library, keep_backup=False)
-    assert health.orphaned_facts(shelf.library) == 0
+    assert statistics.orphaned_facts(shelf.library) == 0

@@ -18,8 +18,9 @@ from tests.libraries import put_pending, scan_roots
 from tests.tools import MLIB, mlib, write_bytes, write_model
 
 from mlib.core.errors import MlibError
-from mlib.db.opening import open_library
-from mlib.services.catalog import detail, resolve
+from mlib.db.library import open_library
+from mlib.services.describing import detail
+from mlib.services.resolving import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

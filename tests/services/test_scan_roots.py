@@ -12,7 +12,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError, WrongUsage
 from mlib.db import roots
-from mlib.services.rooting import remove_root
+from mlib.services.root_registry import remove_root
 
 if TYPE_CHECKING:
     from pathlib import Path

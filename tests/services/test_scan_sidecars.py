@@ -19,13 +19,13 @@ from tests.model_files import safetensors
 from tests.services.shelf import codes, fill, told
 from tests.tools import set_age, write_bytes, write_model
 
-from mlib.core.models import OtherHashes
+from mlib.core.records import OtherHashes
 from mlib.core.sidecars.companions import KINDS
-from mlib.core.sidecars.read import MAX_BYTES
-from mlib.db import hashes, models, tags
-from mlib.services.catalog import detail
-from mlib.services.importing import import_pending
-from mlib.services.targets import Target
+from mlib.core.sidecars.parse import MAX_BYTES
+from mlib.db import contents, models, tags
+from mlib.services.describing import detail
+from mlib.services.importing.importer import import_pending
+from mlib.services.resolving import Target
 from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from tests.services.shelf import Shelf
 
-    from mlib.core.models import Model
-    from mlib.services.scanning import ScanReport
+    from mlib.core.records import Model
+    from mlib.services.scanning.request import ScanReport
 
 WRONG = "sidecar_mismatch"
 
@@ -200,7 +200,7 @@ class TestFilling:
         write_bytes(shelf.loras / "ink.civitai.info", as_bytes(info))
         shelf.scan()
         with shelf.library.transaction():
-            hashes.put(shelf.library, one, OtherHashes(autov3="cd" * 32))
+            contents.put_hashes(shelf.library, one, OtherHashes(autov3="cd" * 32))
         shelf.scan()
         assert (findings(shelf, one), model(shelf, one).name) == ([], "Ink Wash")
 
@@ -525,7 +525,9 @@ class TestUnchanged:
         write_model(shelf.loras / "alone.safetensors")
         shelf.scan()
         before = held(shelf)
-        monkeypatch.setattr("mlib.services.scanning.sidecars.read_news", lambda *_: pytest.fail("news"))
+        monkeypatch.setattr(
+            "mlib.services.scanning.sidecar_changes.read_news", lambda *_: pytest.fail("news")
+        )
         opened: list[str] = []
         watching = True
 
@@ -574,7 +576,7 @@ class TestOrder:
         shelf.scan()
         sha256 = write_model(shelf.loras / "ink.sft")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mlib.services.scanning.sidecars.read_news", lambda *_: [])
+            patch.setattr("mlib.services.scanning.sidecar_changes.read_news", lambda *_: [])
             shelf.scan()
         assert model(shelf, sha256).name == "ink.sft"
         assert shelf.told() == {"unchanged": 2}
@@ -716,7 +718,7 @@ class TestMismatch:
         crc32 = zlib.crc32(path.read_bytes()).to_bytes(4, "little").hex()
         known = OtherHashes(autov3="cd" * 32, crc32=crc32, blake3="ef" * 32)
         with shelf.library.transaction():
-            hashes.put(shelf.library, sha256, known)
+            contents.put_hashes(shelf.library, sha256, known)
         ours = {"sha256": sha256, "sha256_12": sha256[:12], "crc32": crc32, "blake3": "ef" * 32,
                 "autov3": "cd" * 6}[claim]  # fmt: skip
         said = ours if right else self.OTHER[: len(ours)]
@@ -734,7 +736,7 @@ class TestMismatch:
         shelf.scan()
         crc32 = zlib.crc32(path.read_bytes())
         with shelf.library.transaction():
-            hashes.put(shelf.library, sha256, OtherHashes(crc32=crc32.to_bytes(4, "little").hex()))
+            contents.put_hashes(shelf.library, sha256, OtherHashes(crc32=crc32.to_bytes(4, "little").hex()))
         info(shelf.loras / "ink.cm-info.json", Hashes={"CRC32": f"{crc32:08X}"})
         assert found_wrong(shelf.scan()) == []
         assert model(shelf, sha256).name == "Ink Wash"
@@ -744,7 +746,7 @@ class TestMismatch:
         info(shelf.loras / "ink.cm-info.json", Hashes={"BLAKE3": self.OTHER})
         assert found_wrong(shelf.scan()) == []
         with shelf.library.transaction():
-            hashes.put(shelf.library, sha256, OtherHashes(crc32="00" * 4, blake3="ef" * 32))
+            contents.put_hashes(shelf.library, sha256, OtherHashes(crc32="00" * 4, blake3="ef" * 32))
         assert found_wrong(shelf.scan()) == [("ink.safetensors", "ink.cm-info.json")]
         assert findings(shelf, sha256) == ["ink.cm-info.json"]
         assert found_wrong(shelf.scan()) == [], "it is told once"
@@ -753,7 +755,7 @@ class TestMismatch:
         sha256 = write_model(shelf.loras / "ink.safetensors")
         shelf.scan()
         with shelf.library.transaction():
-            hashes.put(shelf.library, sha256, OtherHashes(autov3="cd" * 32, crc32="00" * 4))
+            contents.put_hashes(shelf.library, sha256, OtherHashes(autov3="cd" * 32, crc32="00" * 4))
         info(shelf.loras / "ink.cm-info.json", Hashes={"SHA256": self.OTHER, "AutoV3": "CD" * 6})
         assert found_wrong(shelf.scan()) == []
         assert model(shelf, sha256).name == "Ink Wash"
@@ -764,7 +766,7 @@ class TestMismatch:
         shelf.scan()
         assert findings(shelf, sha256) == ["ink.cm-info.json"]
         with shelf.library.transaction():
-            hashes.put(shelf.library, sha256, OtherHashes(autov3="cd" * 32, crc32="00" * 4))
+            contents.put_hashes(shelf.library, sha256, OtherHashes(autov3="cd" * 32, crc32="00" * 4))
         shelf.scan()
         assert (findings(shelf, sha256), model(shelf, sha256).name) == ([], "Ink Wash")
 
@@ -850,7 +852,7 @@ class TestMismatch:
         shelf.scan()
         write_model(shelf.loras / "ink.safetensors", "other", age=60)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mlib.services.scanning.sidecars.read_news", lambda *_: [])
+            patch.setattr("mlib.services.scanning.sidecar_changes.read_news", lambda *_: [])
             shelf.scan()
         assert found_wrong(shelf.scan()) == [("ink.safetensors", "ink.cm-info.json")]
 
@@ -859,7 +861,7 @@ class TestMismatch:
         info(shelf.loras / "ink.cm-info.json", name="Wrong", Hashes={"BLAKE3": self.OTHER})
         shelf.scan()
         with shelf.library.transaction():
-            hashes.put(shelf.library, sha256, OtherHashes(crc32="00" * 4, blake3="ef" * 32))
+            contents.put_hashes(shelf.library, sha256, OtherHashes(crc32="00" * 4, blake3="ef" * 32))
         shelf.scan()
         info(shelf.loras / "ink.cm-info.json", name="Right", Hashes={"BLAKE3": "ef" * 32}, age=60)
         shelf.scan()
@@ -893,7 +895,7 @@ class TestBroken:
         write_bytes(shelf.loras / name, content + b" ", age=60)
         assert codes(shelf.scan()) == [(name, code)], "it changed, and is still broken"
         with shelf.library.transaction():
-            hashes.put(shelf.library, sha256, OtherHashes(crc32="00" * 4))
+            contents.put_hashes(shelf.library, sha256, OtherHashes(crc32="00" * 4))
         assert codes(shelf.scan()) == [], "nothing is new about it"
 
     def test_one_that_is_mended_is_read(self, shelf: Shelf) -> None:

@@ -14,24 +14,24 @@ from tests.services.files_meant import journal, listing, meant
 from tests.tools import write_bytes, write_model
 from tests.workflow_files import canvas, encoded, node
 
+from mlib.core.disk.journal import noted
 from mlib.core.errors import Refused
-from mlib.core.placing.journal import noted
 from mlib.db import contents, files
-from mlib.services.catalog.detail import detail
-from mlib.services.duplicating import carry_out, choose, find_duplicates, spare_needed
+from mlib.services.describing import detail
+from mlib.services.files.duplicating import carry_out, choose, find_duplicates, spare_needed
+from mlib.services.files.moving import move, rename
+from mlib.services.files.trashing import TrashReport, plan_trash, rehearse, trash
+from mlib.services.files.verifying import VerifyRequest, verify
 from mlib.services.forgetting import forget
-from mlib.services.moving import move, rename
-from mlib.services.targets import Target
-from mlib.services.trashing import TrashReport, plan_trash, rehearse, trash
-from mlib.services.verifying import VerifyRequest, verify
-from mlib.services.workflows import unused
+from mlib.services.resolving import Target
+from mlib.services.workflows.unused import unused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.services.shelf import Shelf
 
-    from mlib.services.duplicating import DuplicatesReport, Needed
+    from mlib.services.files.duplicating import DuplicatesReport, Needed
 
 #: What a transformers model says of itself.
 CONFIG = {"model_type": "florence2"}
@@ -282,7 +282,7 @@ class TestDuplicates:
         self, shelf: Shelf, memory_disk: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Where nothing told before that the two are one: the last thing that keeps the files."""
-        monkeypatch.setattr("mlib.services.duplicating.finding.is_one_file", lambda _path, _other: False)
+        monkeypatch.setattr("mlib.services.files.duplicating.is_one_file", lambda _path, _other: False)
         upper, merged, lower, work = (memory_disk / name for name in ("upper", "merged", "lower", "work"))
         for folder in (merged, lower, work):
             folder.mkdir()

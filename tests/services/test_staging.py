@@ -15,13 +15,13 @@ from tests.tools import write_model
 
 from mlib.core.errors import MlibError
 from mlib.db import files, models, pending, tags
-from mlib.db.opening import open_library
-from mlib.services.staging import stage_legacy
-from mlib.services.targets import Target
+from mlib.db.library import open_library
+from mlib.services.importing.from_legacy import stage_legacy
+from mlib.services.resolving import Target
 from mlib.services.updating import parse_edit, update
 
 if TYPE_CHECKING:
-    from mlib.core.models import Model, Pending
+    from mlib.core.records import Model, Pending
     from mlib.db.library import Library
 
 DATA_URI = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * 20

@@ -13,7 +13,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError
 from mlib.db import models
-from mlib.services.trashing import TrashReport, plan_trash, rehearse, trash
+from mlib.services.files.trashing import TrashReport, plan_trash, rehearse, trash
 
 if TYPE_CHECKING:
     from tests.services.shelf import Shelf
@@ -245,7 +245,7 @@ def test_a_model_without_files_is_an_error(shelf: Shelf, model: Path, environ: d
 def test_a_file_that_went_by_a_run_that_was_killed_is_only_marked(
     shelf: Shelf, model: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlib.services.filework import removing
+    from mlib.services.files import trashing
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -253,7 +253,7 @@ def test_a_file_that_went_by_a_run_that_was_killed_is_only_marked(
     sha256 = shelf.at(model)
     assert sha256
     with monkeypatch.context() as patch:
-        patch.setattr(removing, "_mark", killed)
+        patch.setattr(trashing, "_mark", killed)
         with pytest.raises(KeyboardInterrupt):
             run(shelf, environ, model)
     assert shelf.places(sha256) == {str(model): True}

@@ -8,14 +8,14 @@ import pytest
 from tests.tools import write_model
 from tests.workflow_files import canvas, encoded, mp4, node, png, prompt, subgraph
 
-from mlib.services.workflows import unused
+from mlib.services.workflows.unused import unused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.services.shelf import Shelf
 
-    from mlib.services.workflows import UnusedReport
+    from mlib.services.workflows.unused import UnusedReport
 
 SPARE = "zz_spare.safetensors"
 

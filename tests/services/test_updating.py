@@ -23,12 +23,12 @@ from tests.tools import write_model
 
 from mlib.core.errors import NotFound, WrongUsage
 from mlib.db import models, pending, tags
-from mlib.db.opening import open_library
-from mlib.services.targets import Target
+from mlib.db.library import open_library
+from mlib.services.resolving import Target
 from mlib.services.updating import UpdateReport, parse_edit, update
 
 if TYPE_CHECKING:
-    from mlib.core.models import Model
+    from mlib.core.records import Model
     from mlib.db.library import Library
 
 IMAGE = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * 20

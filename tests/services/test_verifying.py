@@ -13,12 +13,12 @@ from tests.services.files_meant import meant
 from tests.services.shelf import SIZE, unplug
 from tests.tools import set_age, write_bytes, write_model
 
-from mlib.core import verifying as core_verifying
+from mlib.core.disk import uncached as core_verifying
+from mlib.core.disk.storage import Storage
+from mlib.core.disk.uncached import Reread, reread
 from mlib.core.events import FileStored
-from mlib.core.rereading import Reread, reread
-from mlib.core.storage import Storage
 from mlib.db import files
-from mlib.services.verifying import VerifyReport, VerifyRequest, verify
+from mlib.services.files.verifying import VerifyReport, VerifyRequest, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,7 +255,9 @@ class TestOlderThan:
     def test_those_that_were_not_read_for_the_longest_time_come_first(
         self, shelf: Shelf, model: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mlib.core.readers.storage_of", lambda _device: Storage(1, keeps_inodes=True))
+        monkeypatch.setattr(
+            "mlib.core.disk.readers.storage_of", lambda _device: Storage(1, keeps_inodes=True)
+        )
         with shelf.library.transaction():
             shelf.library.execute(
                 "UPDATE files SET hashed_at = CASE WHEN name LIKE 's%' THEN 1 ELSE 2 END", []
@@ -279,7 +281,7 @@ class TestOlderThan:
 def test_what_was_done_when_it_is_interrupted_is_kept(
     shelf: Shelf, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlib.services.verifying.FLUSH_FILES", 1)
+    monkeypatch.setattr("mlib.services.files.verifying.FLUSH_FILES", 1)
 
     def stop(event: object) -> None:
         if isinstance(event, FileStored):

@@ -11,9 +11,10 @@ from tests.tools import write_model
 from tests.workflow_files import canvas, encoded, node, png, text_chunk
 
 from mlib.core.errors import NotFound, Refused
-from mlib.core.models import OtherHashes
-from mlib.db import hashes
-from mlib.services.workflows import check, unused
+from mlib.core.records import OtherHashes
+from mlib.db import contents
+from mlib.services.workflows.checking import check
+from mlib.services.workflows.unused import unused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,7 +166,7 @@ def test_what_lay_there_is_followed_to_where_it_is_now_and_to_its_equals(
             [str(shelf.loras), "ink.safetensors", sha256, str(shelf.loras)],
         )
         for each in (sha256, twin):
-            hashes.put(shelf.library, each, OtherHashes(autov3="c" * 64))
+            contents.put_hashes(shelf.library, each, OtherHashes(autov3="c" * 64))
     found = answer(shelf, tmp_path, lora("ink.safetensors"))
     assert suggested(found) == [("b.safetensors", "moved"), ("other.safetensors", "weights")]
 

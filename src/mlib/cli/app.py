@@ -40,7 +40,7 @@ def _version(wanted: bool) -> None:
 
 def _show(shell: str | None) -> None:
     if shell is not None:
-        from mlib.cli.completion_scripts import script
+        from mlib.cli.completion import script
 
         output.write_values(script(shell).split("\n"))
         raise typer.Exit
@@ -48,7 +48,7 @@ def _show(shell: str | None) -> None:
 
 def _install(shell: str | None) -> None:
     if shell is not None:
-        from mlib.cli.completion_scripts import install
+        from mlib.cli.completion import install
 
         output.note(install(shell))
         raise typer.Exit

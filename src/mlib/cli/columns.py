@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.cli import format as fmt
-from mlib.cli.tables import Column
+from mlib.cli import output as fmt
+from mlib.cli.layout import Column
 from mlib.core import times
+from mlib.core.disk.storage import is_there, living
 from mlib.core.errors import WrongUsage
-from mlib.core.standing import is_there, living
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from mlib.db.listed import Listed, Part
+    from mlib.db.list_rows import Listed, Part
 
 
 DEFAULT = ("name", "type", "base", "size", "tags", "sha")
@@ -119,7 +119,7 @@ def named(names: str) -> tuple[str, ...]:
     return tuple(_known(name) for name in names.split(","))
 
 
-def heads(names: Sequence[str]) -> list[Column]:
+def headings(names: Sequence[str]) -> list[Column]:
     """How these columns stand in a table."""
     return [Column(name, right=FIELDS[name].right, shrinks=FIELDS[name].shrinks) for name in names]
 
@@ -129,7 +129,7 @@ def parts(names: Sequence[str]) -> set[Part]:
     return {part for name in names if (part := FIELDS[name].part) is not None}
 
 
-def rows(
+def cells_of(
     items: Iterable[Listed], names: Sequence[str], roots: Mapping[int | None, str], *, exactly: bool
 ) -> list[list[str]]:
     """The texts of each, for a table."""
@@ -153,7 +153,7 @@ class Template(NamedTuple):
         return "".join(text + value for text, value in zip(self.literals, values, strict=True))
 
 
-def template(text: str) -> Template:
+def parse_template(text: str) -> Template:
     r"""A template: `{field}`, `\t`, `\n`, `\0`, and `{{` for a brace.
 
     Raises WrongUsage (`unknown_field`, `bad_format`).

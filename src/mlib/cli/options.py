@@ -3,17 +3,111 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from mlib.core.errors import MlibError, WrongUsage
+from mlib.cli import output
+from mlib.core.errors import MlibError, NotFound, Refused, WrongUsage
+from mlib.services import resolving
+from mlib.services.files.selection import Meant, files_meant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from mlib.db.library import Library
-    from mlib.db.opening import Mode
+    from mlib.db.library import Library, Mode
+    from mlib.services.resolving import Target
+
+
+# --- Asking before anything is destroyed.
+
+YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do it without asking.")]
+
+
+def confirm(deed: str, *, yes: bool) -> None:
+    """Go on only with a person's word; `deed` says what is about to happen ("forget 3 models").
+
+    Asks on a terminal. Raises Refused for any answer but yes, and where there is nobody to ask: a command
+    never waits for what cannot come.
+    """
+    if yes:
+        return
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()):
+        raise Refused("needs_yes", f"this would {deed}, and there is nobody to ask", hint="add --yes")
+    if output.ask(f"{deed}? [y/N] ").casefold() not in ("y", "yes"):
+        raise Refused("not_confirmed", "nothing was done")
+
+
+# --- REFs from the command line and standard input.
+
+
+def resolved(library: Library, refs: Sequence[str]) -> list[Target]:
+    """What the REFs lead to, `-` replaced by the lines of standard input; each target once."""
+    return resolving.resolve_all(library, expanded(refs))
+
+
+def chosen(library: Library, refs: Sequence[str], query: str | None) -> list[Target]:
+    """What the REFs lead to, and all that `query` finds; each target once."""
+    targets = resolved(library, refs)
+    if query is not None:
+        from mlib.services.listing import find
+
+        targets = list(dict.fromkeys([*targets, *find(library, query)]))
+    return targets
+
+
+def required(refs: Sequence[str] | None, query: str | None) -> list[str]:
+    """The REFs, of which there may be none only where a query is given. Raises WrongUsage (`usage`)."""
+    if not refs and query is None:
+        raise WrongUsage("usage", "name a model, or find some with --query", hint="see `mlib help query`")
+    return list(refs or ())
+
+
+def expanded(refs: Sequence[str]) -> list[str]:
+    """The REFs with `-` replaced by the lines of standard input."""
+    if list(refs).count("-") > 1:
+        raise WrongUsage("bad_ref", "standard input ('-') can be read once")
+    if "-" in refs and sys.stdin is None:
+        raise WrongUsage("bad_input", "standard input ('-') is closed")
+    result: list[str] = []
+    for ref in refs:
+        result += resolving.read_refs(sys.stdin.buffer.read()) if ref == "-" else [ref]
+    return result
+
+
+# --- The files that REFs and a query mean.
+
+
+def files_chosen(
+    library: Library,
+    refs: Sequence[str],
+    query: str | None,
+    *,
+    is_done: Callable[[Target], bool] = lambda _target: False,
+) -> list[Meant]:
+    """The present files of each REF's model, or the one at it where it is a path; then those `query` finds.
+
+    A model without files is an error where it was named, unless what is wanted of it `is_done`, and passed
+    over where a query found it.
+    """
+    if not refs and query is None:
+        raise WrongUsage("no_models", "name a model, or give --query")
+    found = []
+    for ref in expanded(refs):
+        (target,) = resolving.resolve_all(library, [ref])
+        if not is_done(target):
+            found.append(files_meant(library, target, ref=ref))
+    if query is not None:
+        from mlib.services.listing import find
+
+        for target in find(library, query):
+            try:
+                found.append(files_meant(library, target))
+            except (NotFound, WrongUsage):
+                continue
+    return found
+
 
 #: The largest number that SQLite takes.
 MOST = 2**63 - 1
@@ -62,7 +156,7 @@ def hand_on(ctx: typer.Context, *, library: str | None, as_json: bool, quiet: bo
 
 def open_for(ctx: typer.Context, library: str | None, *, mode: Mode) -> Library:
     """The library that the options, MLIB_LIBRARY or the platform point to, opened."""
-    from mlib.db.opening import open_library
+    from mlib.db.library import open_library
 
     path = library_path(ctx, library)
     _opened.append(path)

@@ -11,7 +11,7 @@ import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mlib.core.opening import open_for_reading, stood_still
+from mlib.core.disk.storage import open_for_reading, stood_still
 
 # What only `compute` needs is imported there: understanding a hash must not cost a command its start-up time.
 
@@ -166,7 +166,7 @@ def compute(
 def _new_buffer() -> memoryview:
     import mmap
 
-    from mlib.core.readers import BUFFER_BYTES
+    from mlib.core.disk.readers import BUFFER_BYTES
 
     return memoryview(mmap.mmap(-1, BUFFER_BYTES))  # whole pages: `readers` says why
 
@@ -217,7 +217,7 @@ def _blake3(*, wanted: bool | None) -> _Digest | None:
 
 def _tensors_start(file: BinaryIO, size: int) -> int | None:
     """Where the tensors' bytes begin in a safetensors file; None if it is none or has no such bytes."""
-    from mlib.core.formats.reading import read_at
+    from mlib.core.formats.cursor import read_at
     from mlib.core.formats.sniff import MAX_SAFETENSORS_HEADER, sniff
 
     header_size = int.from_bytes(read_at(file, 0, 8), "little")

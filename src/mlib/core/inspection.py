@@ -7,15 +7,14 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.compare import stat_of
+from mlib.core.disk.compare import stat_of
+from mlib.core.disk.storage import open_for_reading
 from mlib.core.formats.header import Finding, Header
-from mlib.core.formats.read import name_findings, read_header
-from mlib.core.kinds.layouts import remembered
-from mlib.core.kinds.outline import outline
-from mlib.core.kinds.placement import UNKNOWN, belongs_in, is_misplaced
+from mlib.core.formats.reader import name_findings, read_header
+from mlib.core.kinds.bases import UNKNOWN, belongs_in, is_misplaced
+from mlib.core.kinds.claims import compare, testify
+from mlib.core.kinds.rules import outline, remembered
 from mlib.core.kinds.usage import Figures, Usage, figures, how_to_use
-from mlib.core.kinds.witness import compare, testify
-from mlib.core.opening import open_for_reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from mlib.core.formats.header import Tensor
     from mlib.core.kinds.rules import Verdict
-    from mlib.core.models import Stat
+    from mlib.core.records import Stat
 
 
 #: Findings about a file's name and folder, which change when it moves.

@@ -16,14 +16,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlib.core import jsontext
-from mlib.core.comfyui import TYPE_FOLDERS, canonical_type, is_model_name
-from mlib.core.opening import open_for_reading
-from mlib.core.passed_over import passed_over
+from mlib.core.comfyui.folders import TYPE_FOLDERS, canonical_type, is_model_name
+from mlib.core.disk.storage import open_for_reading
+from mlib.core.disk.walk import passed_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from mlib.core.models import Root
+    from mlib.core.records import Root
 
 _NUMBERED = re.compile(
     r"(?P<stem>.*?)(?P<dash>[-_.]?)(?P<number>\d{2,6})-of-(?P<total>\d{2,6})(?P<tail>(?:\.[^.]+)+)"

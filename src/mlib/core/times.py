@@ -2,7 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import time
+
+from mlib.core.errors import WrongUsage
+from mlib.core.text import visible
+
+# --- Spans of time as people type them.
+
+_DAY = 86_400_000
+#: A month is 30 days and a year 365: good enough to say for how long something may be gone.
+_UNITS = {"h": _DAY // 24, "d": _DAY, "w": 7 * _DAY, "m": 30 * _DAY, "y": 365 * _DAY}
+_SPAN = re.compile(r"([0-9]{1,9})([hdwmy])", re.ASCII)
+#: Nothing is older than this: a thousand years.
+_LONGEST = 1000 * _UNITS["y"]
+
+
+def duration(text: str) -> int:
+    """Milliseconds of `90d`, `12h`, `2w`, `6m` (30 days each) or `1y` (365 days); `0d` is none.
+
+    Raises WrongUsage (`bad_span`) for anything else, and for more than a thousand years.
+    """
+    match = _SPAN.fullmatch(text.strip().lower())
+    milliseconds = int(match[1]) * _UNITS[match[2]] if match else _LONGEST + 1
+    if milliseconds > _LONGEST:
+        raise WrongUsage(
+            "bad_span",
+            f"'{visible(text)}' is no span of time",
+            hint="a number and h, d, w, m (30 days) or y (365 days), such as 90d",
+        )
+    return milliseconds
 
 
 def now() -> int:

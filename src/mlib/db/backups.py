@@ -14,7 +14,7 @@ from mlib.db.connections import backup_directory, backups, connect
 from mlib.db.faults import FAILURES, bad_copy, copy_failed
 
 if TYPE_CHECKING:
-    from mlib.core.models import Stat
+    from mlib.core.records import Stat
 
 #: So many of those that a person asked for are kept, and so many of those that mlib makes by itself.
 BACKUPS_KEPT = 5

@@ -76,7 +76,7 @@ def damage_behind(error: BaseException, path: str) -> MlibError | None:
             return None
     elif not isinstance(error, _CONSEQUENCES):
         return None
-    from mlib.db.health import first_damage
+    from mlib.db.statistics import first_damage
 
     with suppress(MlibError):
         found = first_damage(path)
@@ -89,7 +89,7 @@ def altered(wrong: Sequence[Difference], path: str) -> Refused:
     more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     hint = restore_hint(path)
     if all(each.is_extra and each.type != "table" for each in wrong):
-        from mlib.core.shell import library_option
+        from mlib.core.text import library_option
 
         hint = f"`mlib doctor --fix {library_option(path)}` removes it; {hint}"
     return Refused("library_altered", f"{wrong[0]}{more}: {path}", hint=hint)
@@ -130,7 +130,7 @@ def expect_none_before(path: str) -> None:
 def expect_nothing_strange(path: str) -> None:
     """Raise MlibError (`library_unreadable`) where a journal, or what has its name, may not be used."""
     for beside, why in strange_beside(os.path.realpath(path)).items():
-        from mlib.core.shell import move_away
+        from mlib.core.text import move_away
 
         raise MlibError(
             "library_unreadable",
@@ -177,7 +177,7 @@ def bad_copy(path: str, *, to: str) -> MlibError:
 
 def restore_hint(path: str) -> str:
     """What there is to do about a damaged library. That it may be left behind is said of no other."""
-    from mlib.core.shell import library_option
+    from mlib.core.text import library_option
     from mlib.db.restoring import newest_good
 
     good = newest_good(path)

@@ -3,17 +3,69 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from mlib.db.rows import FILE_COLUMNS, file_of, file_row, path_of, stored_path
-from mlib.db.writing import upsert
+from mlib.db.rows import FILE_COLUMNS, file_of, file_row, path_of, stored_path, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlib.core.compare import Fingerprint
-    from mlib.core.models import KnownFile, Stat
+    from mlib.core.disk.compare import Fingerprint
+    from mlib.core.records import KnownFile, Stat
     from mlib.db.library import Library
+
+
+# --- Which models lie at several paths, and which have the same weights.
+
+_COLUMNS = ", ".join(f"f.{column}" for column in FILE_COLUMNS.split(", "))
+
+
+def repeated(library: Library) -> dict[str, list[KnownFile]]:
+    """The present files of every model that has several with different (device, inode), by SHA-256."""
+    rows = library.all(
+        f"SELECT {_COLUMNS} FROM files AS f WHERE f.missing_since IS NULL AND f.sha256 IN"
+        " (SELECT sha256 FROM file_counts WHERE present > 1)"
+        " ORDER BY f.sha256, f.directory, f.name"
+    )
+    return _by_model([file_of(row) for row in rows])
+
+
+def of_models(library: Library, shas: list[str]) -> dict[str, list[KnownFile]]:
+    """The present files of those of these models that have several, by SHA-256."""
+    found = {}
+    for sha256 in shas:
+        rows = library.all(
+            f"SELECT {_COLUMNS} FROM files AS f WHERE f.sha256 = ? AND f.missing_since IS NULL"
+            " ORDER BY f.directory, f.name",
+            [sha256],
+        )
+        if len(rows) > 1:
+            found[sha256] = [file_of(row) for row in rows]
+    return found
+
+
+def same_weights(library: Library) -> dict[str, list[KnownFile]]:
+    """The present files of models that differ, but not in their weights, by AutoV3."""
+    rows = library.all(
+        f"SELECT h.autov3, {_COLUMNS} FROM hashes AS h JOIN files AS f ON f.sha256 = h.sha256"
+        " WHERE f.missing_since IS NULL AND h.autov3 IN"
+        " (SELECT o.autov3 FROM hashes AS o WHERE o.autov3 IS NOT NULL AND EXISTS"
+        " (SELECT 1 FROM files AS p WHERE p.sha256 = o.sha256 AND p.missing_since IS NULL)"
+        " GROUP BY o.autov3 HAVING count(*) > 1)"
+        " ORDER BY h.autov3, f.directory, f.name"
+    )
+    found: dict[str, list[KnownFile]] = {}
+    for autov3, *row in rows:
+        found.setdefault(autov3, []).append(file_of(tuple(row)))
+    return found
+
+
+def _by_model(files: list[KnownFile]) -> dict[str, list[KnownFile]]:
+    found: dict[str, list[KnownFile]] = {}
+    for file in files:
+        found.setdefault(file.sha256, []).append(file)
+    return found
+
 
 _KEY = ("directory", "name", "sha256")
 _NEXT = "SELECT min(directory) FROM files WHERE directory {} AND directory < :high AND missing_since IS NULL"
@@ -154,3 +206,131 @@ def _bounds(tree: str) -> Iterator[tuple[str | bytes, str | bytes]]:
         yield stored, _slashed(stored)[:-1] + chr(ord(os.sep) + 1)
     raw = os.fsencode(tree)
     yield raw, os.fsencode(_slashed(tree))[:-1] + bytes([ord(os.sep) + 1])
+
+
+# --- Files by their names, as loaders ask for them.
+
+#: SQLite takes at least 999 parameters.
+_AT_ONCE = 500
+
+
+class Placed(NamedTuple):
+    """A path at which a model lies, or lay, and its root."""
+
+    directory: str
+    name: str
+    sha256: str
+    root_id: int | None
+    present: bool
+
+
+class Held(NamedTuple):
+    """A present file of a model; `identity` is the same for hard links."""
+
+    sha256: str
+    directory: str
+    name: str
+    identity: tuple[int | None, int | None]
+
+
+class Sized(NamedTuple):
+    """A model in one line; `size_bytes` is that of its content."""
+
+    sha256: str
+    name: str
+    type: str
+    size_bytes: int | None
+
+
+def placed_by_names(library: Library, names: Iterable[str]) -> Iterator[Placed]:
+    """Every row, present and missing, of files of exactly these names."""
+    wanted = [stored_path(name) for name in dict.fromkeys(names)]
+    for start in range(0, len(wanted), _AT_ONCE):
+        batch = wanted[start : start + _AT_ONCE]
+        marks = ",".join("?" * len(batch))
+        rows = library.all(
+            "SELECT directory, name, sha256, root_id, missing_since IS NULL FROM files"
+            f" WHERE name IN ({marks}) ORDER BY name, directory, sha256",
+            batch,
+        )
+        for directory, name, sha256, root_id, present in rows:
+            yield Placed(path_of(directory), path_of(name), sha256, root_id, bool(present))
+
+
+def all_names(library: Library) -> list[str]:
+    """The name of every file, present or missing, once: read from an index alone."""
+    return [path_of(name) for (name,) in library.all("SELECT DISTINCT name FROM files")]
+
+
+def present_models(library: Library) -> list[Sized]:
+    """Every model with a file, in no order."""
+    rows = library.all(
+        "SELECT sha256, name, type, size_bytes FROM models AS m WHERE EXISTS"
+        " (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL)"
+    )
+    return [Sized(*row) for row in rows]
+
+
+def paths_of_models(library: Library) -> Iterator[tuple[str, str, bool]]:
+    """SHA-256, path and whether it is present, of every file, model by model in the order of
+    `files.of_model`."""
+    rows = library.all(
+        "SELECT sha256, directory, name, missing_since IS NULL FROM files ORDER BY sha256,"
+        " missing_since IS NOT NULL, missing_since DESC, length(directory) + length(name), directory, name"
+    )
+    for sha256, directory, name, present in rows:
+        yield sha256, os.path.join(path_of(directory), path_of(name)), bool(present)
+
+
+def present_files(library: Library) -> list[Held]:
+    """Every present file, by directory and name."""
+    rows = library.all(
+        "SELECT sha256, directory, name, device, inode FROM files WHERE missing_since IS NULL"
+        " ORDER BY directory, name"
+    )
+    return [
+        Held(sha256, path_of(directory), path_of(name), (device, inode))
+        for sha256, directory, name, device, inode in rows
+    ]
+
+
+# --- When the files were last read whole and found to be what they are known as.
+
+_VERIFIED_COLUMNS = ", ".join(f"f.{column}" for column in FILE_COLUMNS.split(", "))
+#: A scan's hash is a reading of the whole file as much as a verification is.
+_READ_AT = "max(coalesce(v.verified_at, 0), coalesce(f.hashed_at, 0))"
+_FROM = (
+    "FROM files AS f LEFT JOIN verified AS v"
+    " ON v.directory = f.directory AND v.name = f.name AND v.sha256 = f.sha256"
+)
+
+
+class LastRead(NamedTuple):
+    """A present file, and when all of it was last read (ms); 0 for never."""
+
+    file: KnownFile
+    read_at: int
+
+
+def last_read(library: Library, sha256: str | None = None) -> list[LastRead]:
+    """Every present file, or those of one model, the one that was not read for the longest time first."""
+    of_model = "" if sha256 is None else " AND f.sha256 = ?"
+    rows = library.all(
+        f"SELECT {_READ_AT}, {_VERIFIED_COLUMNS} {_FROM} WHERE f.missing_since IS NULL{of_model}"
+        " ORDER BY 1, f.directory, f.name",
+        [] if sha256 is None else [sha256],
+    )
+    return [LastRead(file_of(row[1:]), row[0]) for row in rows]
+
+
+def put_verified(library: Library, files: Iterable[KnownFile], moment: int) -> None:
+    """Note that these files were read whole just now; one that another mlib has removed is passed over."""
+    for file in files:
+        key = {
+            "directory": stored_path(file.directory),
+            "name": stored_path(file.name),
+            "sha256": file.sha256,
+        }
+        where = "SELECT 1 FROM files WHERE directory = ? AND name = ? AND sha256 = ?"
+        if library.one(where, list(key.values())) is not None:
+            upsert(library, "verified", [{**key, "verified_at": moment}], key=tuple(key))

@@ -2,18 +2,114 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import jsontext
+from mlib.core.sidecars.companions import by_stem, stem_of
 from mlib.db.faults import corrupt
-from mlib.db.rows import MODEL_COLUMNS, model_of, model_row
-from mlib.db.writing import upsert
+from mlib.db.rows import MODEL_COLUMNS, model_of, model_row, path_of, stored_path, upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from mlib.core.models import Model
+    from mlib.core.records import Model
     from mlib.db.library import Library
+
+
+# --- Models that have no file any more: finding them, and forgetting all that is kept of one.
+
+_MISSING = (
+    "SELECT m.sha256, m.name, m.type, m.size_bytes, f.directory, f.name, f.root_id, f.missing_since"
+    " FROM file_counts AS c CROSS JOIN models AS m ON m.sha256 = c.sha256"
+    " LEFT JOIN files AS f ON f.sha256 = c.sha256 WHERE c.present = 0"
+    " ORDER BY m.sha256, f.missing_since DESC, f.directory, f.name"
+)
+#: What is kept by content, also of a pending import with the same.
+_BY_CONTENT = ("contents", "hashes", "headers", "findings", "given")
+
+
+class Lost(NamedTuple):
+    """A place where a model lay, and since when it does not."""
+
+    path: str
+    root_id: int | None
+    since: int | None
+
+
+class MissingModel(NamedTuple):
+    """A model without a file; `places` are where it lay, the last one first."""
+
+    sha256: str
+    name: str
+    type: str
+    size_bytes: int | None
+    places: tuple[Lost, ...]
+
+    @property
+    def since(self) -> int | None:
+        """When its last file was found to be gone; None if there never was one."""
+        return self.places[0].since if self.places else None
+
+
+def missing(library: Library) -> Iterator[MissingModel]:
+    """Every model without a present file, by SHA-256."""
+    model: MissingModel | None = None
+    for sha256, name, kind, size, directory, file, root_id, since in library.all(_MISSING):
+        if model is None or model.sha256 != sha256:
+            if model is not None:
+                yield model
+            model = MissingModel(sha256, name, kind, size, ())
+        if directory is not None:
+            place = Lost(os.path.join(path_of(directory), path_of(file)), root_id, since)
+            model = model._replace(places=(*model.places, place))
+    if model is not None:
+        yield model
+
+
+def forget(library: Library, shas: Iterable[str]) -> None:
+    """Drop models with all that was said and found of them, but for what a pending import still needs.
+
+    Part of a transaction. All at once, because a sidecar may belong to another model of its directory too.
+    """
+    lain: dict[str | bytes, list[str]] = {}
+    for sha256 in shas:
+        rows = library.all("SELECT DISTINCT directory, name FROM files WHERE sha256 = ?", [sha256])
+        for directory, name in rows:
+            lain.setdefault(directory, []).append(path_of(name))
+        library.execute("DELETE FROM files WHERE sha256 = ?", [sha256])
+        library.execute("DELETE FROM given WHERE sha256 = ?", [sha256])
+        library.execute("DELETE FROM findings WHERE sha256 = ? AND name <> ''", [sha256])
+        library.execute("DELETE FROM models WHERE sha256 = ?", [sha256])
+        forget_facts(library, sha256)
+    for directory, names in lain.items():
+        _forget_sidecars(library, directory, names)
+
+
+def forget_facts(library: Library, sha256: str) -> None:
+    """Drop what was found of content, if that is no model and waits no more; part of a transaction."""
+    needed = "SELECT 1 FROM models WHERE sha256 = ?1 UNION ALL SELECT 1 FROM pending_import WHERE sha256 = ?1"
+    if library.one(needed, [sha256]) is None:
+        for table in _BY_CONTENT:
+            library.execute(f"DELETE FROM {table} WHERE sha256 = ?", [sha256])
+
+
+def _forget_sidecars(library: Library, directory: str | bytes, gone: Sequence[str]) -> None:
+    """Drop what was read beside these files, but for what belongs to another model there too."""
+    found = library.all("SELECT name FROM sidecars WHERE directory = ?", [directory])
+    if not found:
+        return
+    left = library.all("SELECT DISTINCT name FROM files WHERE directory = ?", [directory])
+    names = [path_of(name) for (name,) in (*found, *left)]
+    kept = {each.name for those in by_stem(names).values() for each in those}
+    beside = by_stem([*names, *gone])
+    for stem in {stem_of(name) for name in gone}:
+        for each in beside.get(stem, ()):
+            if each.name not in kept:
+                library.execute(
+                    "DELETE FROM sidecars WHERE directory = ? AND name = ?",
+                    [directory, stored_path(each.name)],
+                )
 
 
 def get(library: Library, sha256: str) -> Model | None:

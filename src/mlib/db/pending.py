@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from mlib.core.models import KnownFile, Pending, Stat
+from mlib.core.records import KnownFile, Pending, Stat
 from mlib.core.tags import distinct
 from mlib.db import tags
-from mlib.db.rows import PENDING_COLUMNS, Row, path_of, pending_of, pending_row, stored_path
-from mlib.db.writing import insert, update
+from mlib.db.rows import PENDING_COLUMNS, Row, insert, path_of, pending_of, pending_row, stored_path, update
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.compare import stat_of
+from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
     Held,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from mlib.core.models import Stat
+    from mlib.core.records import Stat
 
 _NAME = re.compile(r"\.(\d{8}T\d{6}\.\d{6}Z)\.(.+)\.bak")
 
@@ -315,7 +315,7 @@ def _moved_aside(directory: Directory, name: str, suffix: str) -> str:
         except FileExistsError:
             number += 1
         except OSError as error:  # a mount point, or a folder where none can be renamed exclusively
-            from mlib.core.shell import move_away
+            from mlib.core.text import move_away
 
             path = directory.path_of(name + suffix)
             raise Refused(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.db.rows import ROOT_COLUMNS, root_of, stored_path
-from mlib.db.writing import update
+from mlib.db.rows import ROOT_COLUMNS, root_of, stored_path, update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlib.core.models import Root
+    from mlib.core.records import Root
     from mlib.db.library import Library
 
 

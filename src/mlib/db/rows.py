@@ -2,10 +2,100 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlib.core.models import KnownFile, Model, Pending, Root, Stat
+from mlib.core.records import KnownFile, Model, Pending, Root, Stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mlib.db.library import Library
+
+
+# --- The tables whose rows the history knows, one row at a time, whatever their columns.
+
+#: Every table whose changes are recorded, and the column that says which model or pending import a row is
+#: about.
+SUBJECTS = {
+    "roots": None,
+    "models": "sha256",
+    "model_meta": "sha256",
+    "tags": None,
+    "model_tags": "sha256",
+    "pending_import": "id",
+    "pending_model_tags": "pending_id",
+    "pending_files": "pending_id",
+    "files": "sha256",
+    "given": "sha256",
+    "contents": "sha256",
+    "hashes": "sha256",
+    "findings": "sha256",
+    "sidecars": None,
+    "headers": "sha256",
+}
+#: Tables that give a row to each tag that something bears.
+BEARERS = ("model_tags", "pending_model_tags")
+
+Values = dict[str, Any]
+Key = tuple[Any, ...]
+
+
+class Table(NamedTuple):
+    """A table, its columns and those of its primary key, each in their order, and which may be bytes."""
+
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    binary: frozenset[str]
+
+    @property
+    def where(self) -> str:
+        """The condition that the primary key is met by."""
+        return " AND ".join(f"{name} = ?" for name in self.key)
+
+
+def tables(library: Library) -> dict[str, Table]:
+    """Every recorded table with the columns it has in this library."""
+    rows = library.all(
+        "SELECT t.value, c.name, c.pk, c.type FROM json_each(?) AS t, pragma_table_info(t.value) AS c"
+        " ORDER BY t.key, c.cid",
+        [json.dumps(list(SUBJECTS))],
+    )
+    found = {}
+    for table in SUBJECTS:
+        columns = [(name, place, kind) for of, name, place, kind in rows if of == table]
+        key = sorted((place, name) for name, place, _ in columns if place)
+        found[table] = Table(
+            table,
+            tuple(name for name, _, _ in columns),
+            tuple(name for _, name in key),
+            frozenset(name for name, _, kind in columns if kind in ("ANY", "BLOB")),
+        )
+    return found
+
+
+def get(library: Library, table: Table, key: Key) -> Values | None:
+    """The row with this primary key, by column."""
+    row = library.one(f"SELECT {', '.join(table.columns)} FROM {table.name} WHERE {table.where}", key)
+    return None if row is None else dict(zip(table.columns, row, strict=True))
+
+
+def put(library: Library, table: Table, key: Key, values: Mapping[str, Any]) -> None:
+    """Write these columns of a row."""
+    if values:
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        library.execute(
+            f"UPDATE {table.name} SET {assignments} WHERE {table.where}", (*values.values(), *key)
+        )
+
+
+def remove(library: Library, table: Table, key: Key) -> None:
+    """Drop a row."""
+    library.execute(f"DELETE FROM {table.name} WHERE {table.where}", key)
+
 
 Row = tuple[Any, ...]
 #: A path in a column of type ANY: text, or the bytes where they are no UTF-8.
@@ -161,3 +251,39 @@ def pending_of(row: Row) -> Pending:
         source=source,
         meta_json=meta_json,
     )
+
+
+# --- Writing rows one by one, each by a statement that SQLite has prepared already.
+#
+# sqlite-utils asks for the whole schema on every call: eight times the price, which a scan pays for each
+# file.
+
+
+def insert(library: Library, table: str, row: Mapping[str, Any]) -> int:
+    """Add a row; the rowid it got."""
+    library.execute(_insert_sql(table, tuple(row)), tuple(row.values()))
+    return int(library.all("SELECT last_insert_rowid()")[0][0])
+
+
+def update(library: Library, table: str, row_id: int, row: Mapping[str, Any]) -> None:
+    """Write these columns of the row with this `id`."""
+    assignments = ", ".join(f"{column} = ?" for column in row)
+    library.execute(f"UPDATE {table} SET {assignments} WHERE id = ?", (*row.values(), row_id))
+
+
+def upsert(library: Library, table: str, rows: Iterable[Mapping[str, Any]], *, key: tuple[str, ...]) -> None:
+    """Write rows whole, in place of those with the same `key`; every row names every column."""
+    for row in rows:
+        library.execute(_upsert_sql(table, tuple(row), key), tuple(row.values()))
+
+
+@cache
+def _insert_sql(table: str, columns: tuple[str, ...]) -> str:
+    holders = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({holders})"
+
+
+@cache
+def _upsert_sql(table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
+    assignments = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
+    return f"{_insert_sql(table, columns)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assignments}"

@@ -2,25 +2,325 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlib.core.query.amounts import interval
-from mlib.core.query.fields import FIELDS
-from mlib.core.query.matching import folded
-from mlib.core.query.terms import Value, mentions
-from mlib.db.rows import path_of
-from mlib.db.search_sidecars import Sidecars
-from mlib.db.search_subjects import FOLDERS, MODELS, PENDING
-from mlib.db.search_texts import Condition, Texts, always, any_of, every, is_text, negation, never
+from mlib.core.query import FIELDS, Value, common, folded, interval, mentions
+from mlib.db.rows import FINDING_HOLDS, path_of
+from mlib.db.sidecars import Believed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from mlib.core.query.terms import Query, Term
+    from mlib.core.query import Query, Term
     from mlib.db.library import Library
-    from mlib.db.search_subjects import Relation, Subject
+
+
+# --- Conditions of a statement, and the comparison of texts within them.
+#
+# What folds to ASCII is compared by SQLite itself; the rest by a function of ours that folds both sides.
+
+#: SQLite's LIKE takes no longer patterns (50,000 bytes unless it was built otherwise).
+_LONG = 10_000
+
+
+class Condition(NamedTuple):
+    """An expression that is 0 or 1, never NULL, and the values for its question marks, in order."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+def always() -> Condition:
+    """What everything meets."""
+    return Condition("1")
+
+
+def never() -> Condition:
+    """What nothing meets."""
+    return Condition("0")
+
+
+def every(conditions: Iterable[Condition]) -> Condition:
+    """All of them. What says nothing is left out: SQLite would no longer see that an index serves."""
+    return _joined(" AND ", [each for each in conditions if each != always()]) or always()
+
+
+def any_of(conditions: Iterable[Condition]) -> Condition:
+    """At least one of them."""
+    return _joined(" OR ", [each for each in conditions if each != never()]) or never()
+
+
+def negation(condition: Condition) -> Condition:
+    """The contrary."""
+    return Condition(f"NOT ({condition.sql})", condition.parameters)
+
+
+def is_text(value: str) -> bool:
+    """Whether SQLite can be given this: the stray bytes of a path that is no UTF-8 it cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Texts:
+    """Comparisons of columns with texts in one library; texts that need our function are numbered here.
+
+    A path must be made text (`'' || path`) before it comes here: LIKE may pass over bytes.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._wanted: list[str] = []
+        library.teach("query_has", self._has, arguments=2)
+        library.teach("query_is", self._is, arguments=2)
+
+    def compared(self, column: str, value: Value) -> Condition:
+        """Whether a column of text holds what a value of how has, is, none or any wants."""
+        if value.how == "none":
+            return Condition(f"({column} = '')")
+        if value.how == "any":
+            return Condition(f"({column} != '')")
+        wanted = folded(value.text)
+        if wanted.isascii() and len(wanted) < _LONG:
+            # LIKE folds ASCII, and is four times as fast as comparing with lower().
+            pattern = re.sub(r"([\\%_])", r"\\\1", wanted)
+            return Condition(
+                f"({column} LIKE ? ESCAPE '\\')", (pattern if value.how == "is" else f"%{pattern}%",)
+            )
+        self._wanted.append(wanted)
+        name = "query_is" if value.how == "is" else "query_has"
+        call = f"{name}(CAST({column} AS BLOB), ?)"
+        if is_text(wanted):
+            # Only what is not ASCII itself needs to be looked at: its bytes are more than its characters.
+            call = f"(length(CAST({column} AS BLOB)) > length({column}) AND {call})"
+        return Condition(call, (len(self._wanted) - 1,))
+
+    def hints(self, column: str, value: Value) -> Iterator[Condition]:
+        """What a column of JSON text must hold if a text in it is to be found: cheaper than reading it."""
+        wanted = folded(value.text)
+        if not wanted.isascii():
+            yield Condition(f"(instr({column}, '\\u') > 0)")
+        elif json.dumps(wanted) == f'"{wanted}"':
+            yield self.compared(column, Value("has", wanted))
+
+    def _has(self, stored: bytes | None, number: int) -> bool:
+        wanted = self._wanted[number]
+        return wanted in common(_text(stored), wanted)
+
+    def _is(self, stored: bytes | None, number: int) -> bool:
+        wanted = self._wanted[number]
+        return wanted == common(_text(stored), wanted)
+
+
+def _text(stored: bytes | None) -> str:
+    return (stored or b"").decode("utf-8", "surrogateescape")
+
+
+def _joined(word: str, parts: list[Condition]) -> Condition | None:
+    """All in one, as a tree: SQLite reads `a OR b OR c` as nested, and allows a depth of 1,000."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    half = len(parts) // 2
+    left, right = _joined(word, parts[:half]), _joined(word, parts[half:])
+    assert left is not None
+    assert right is not None
+    return Condition(f"({left.sql}{word}{right.sql})", left.parameters + right.parameters)
+
+
+# --- Which models a sidecar beside them tells a trigger word of.
+
+_WORDS = "EXISTS (SELECT 1 FROM json_each(s.sidecar_json, '$.trigger_words') AS w WHERE {})"
+
+
+class Sidecars:
+    """The sidecars of one library; what was asked once is not looked for again."""
+
+    def __init__(self, library: Library, texts: Texts) -> None:
+        self._library = library
+        self._texts = texts
+        self._believed = Believed(library)
+        self._answers: dict[Value, str] = {}
+
+    def saying(self, value: Value) -> str:
+        """The SHA-256s of the models with such a trigger word (how has, is or any), as a JSON list."""
+        if value not in self._answers:
+            self._answers[value] = json.dumps(sorted(set(self._models(value))))
+        return self._answers[value]
+
+    def _models(self, value: Value) -> Iterator[str]:
+        conditions = [Condition("(instr(s.sidecar_json, '\"trigger_words\"') > 0)")]
+        if value.how in ("has", "is"):
+            inner = self._texts.compared("w.value", value)
+            conditions += self._texts.hints("s.sidecar_json", value)
+            conditions.append(Condition(_WORDS.format(inner.sql), inner.parameters))
+        condition = every(conditions)
+        rows = self._library.all(
+            "SELECT s.directory, s.name FROM sidecars AS s"
+            f" WHERE s.sidecar_json IS NOT NULL AND {condition.sql} ORDER BY s.directory",
+            condition.parameters,
+        )
+        saying: dict[str, set[str]] = {}
+        for directory, name in rows:
+            saying.setdefault(path_of(directory), set()).add(path_of(name))
+        for directory, names in saying.items():
+            yield from self._believed.of(directory, names)
+
+
+# --- What can be searched: models and pending imports, as columns and as what is related to them.
+
+
+class Relation(NamedTuple):
+    """Rows that belong to a subject: those of `select`, by a column that equals `key`.
+
+    `value` is what is compared. Where a word without a slash matches it, it matches `hint`, which costs less.
+    """
+
+    key: str
+    select: str
+    value: str
+    hint: str = ""
+
+
+class Subject(NamedTuple):
+    """A table `m` with the expressions for what a query asks about.
+
+    `named` are to be asked together instead of the loader name where a word has no slash: the folders and the
+    names of files alone, which cost less.
+    """
+
+    is_pending: bool
+    table: str
+    identity: str
+    key: str
+    sha: str
+    name: str
+    type: str
+    base: str
+    notes: str
+    size: str
+    added: str
+    updated: str
+    files: str
+    path: str
+    missing: str
+    at_least: str
+    relations: Mapping[str, Relation]
+    named: tuple[Relation, ...]
+
+
+_PATH = "rtrim(f.directory, '/') || '/' || f.name"
+_FILES = "SELECT f.sha256 FROM files AS f LEFT JOIN roots AS r ON r.id = f.root_id WHERE 1"
+#: Every folder with a file, as the table `folders`: from one to the next, past all files of each.
+FOLDERS = (
+    "RECURSIVE folders (directory) AS (SELECT min(directory) FROM files UNION ALL"
+    " SELECT (SELECT min(f.directory) FROM files AS f WHERE f.directory > d.directory)"
+    " FROM folders AS d WHERE d.directory IS NOT NULL)"
+)
+_IN_FOLDERS = (
+    "SELECT f.sha256 FROM folders AS d CROSS JOIN files AS f ON f.directory = d.directory"
+    " LEFT JOIN roots AS r ON r.id = f.root_id WHERE 1"
+)
+_WAITING = (
+    "SELECT p.id FROM pending_import AS p LEFT JOIN pending_files AS f ON f.pending_id = p.id"
+    " LEFT JOIN roots AS r ON r.id = f.root_id WHERE 1"
+)
+_FINDINGS = f"SELECT w.sha256 FROM findings AS w WHERE {FINDING_HOLDS}"
+
+
+def _below_root(path: str) -> str:
+    """What a loader calls the file; where no root is known the whole path."""
+    return f"coalesce(substr({path}, length(rtrim(r.path, '/')) + 2), {path})"
+
+
+def _by_content(key: str) -> dict[str, Relation]:
+    """What is known by content, of models and pending imports alike."""
+    return {
+        "format": Relation(key, "SELECT c.sha256 FROM contents AS c WHERE c.format != ''", "c.format"),
+        "kind": Relation(
+            key, "SELECT c.sha256 FROM contents AS c WHERE c.kind NOT IN ('', 'unknown')", "c.kind"
+        ),
+        "finding": Relation(key, _FINDINGS, "w.code"),
+        "trigger": Relation(key, "SELECT w.sha256 FROM trigger_words AS w WHERE 1", "w.word"),
+    }
+
+
+MODELS = Subject(
+    is_pending=False,
+    table="models AS m",
+    identity="m.sha256 AS sha, NULL AS id",
+    key="m.sha256",
+    sha="m.sha256",
+    name="m.name",
+    type="m.type",
+    base="m.base_model",
+    notes="m.notes",
+    size="m.size_bytes",
+    added="m.created_at",
+    updated="m.updated_at",
+    files="coalesce((SELECT c.present FROM file_counts AS c WHERE c.sha256 = m.sha256), 1)",
+    path="shown_path(m.sha256, NULL)",
+    missing="(m.sha256 IN (SELECT c.sha256 FROM file_counts AS c WHERE c.present = 0))",
+    at_least="m.sha256 IN (SELECT c.sha256 FROM file_counts AS c WHERE c.present >= ?)",
+    relations=MappingProxyType(
+        {
+            **_by_content("m.sha256"),
+            "tag": Relation(
+                "m.sha256",
+                "SELECT t.sha256 FROM tags CROSS JOIN model_tags AS t ON t.tag_id = tags.id WHERE 1",
+                "tags.folded",
+            ),
+            "path": Relation("m.sha256", _FILES, _PATH),
+            "loader_name": Relation("m.sha256", _FILES, _below_root(_PATH)),
+            "root": Relation("m.sha256", f"{_FILES} AND r.path IS NOT NULL", "'' || r.path"),
+        }
+    ),
+    named=(
+        # Texts stand before blobs in the index; to make a text of every name would cost as much as comparing.
+        Relation("m.sha256", "SELECT f.sha256 FROM files AS f WHERE f.name < x''", "f.name"),
+        Relation("m.sha256", "SELECT f.sha256 FROM files AS f WHERE f.name >= x''", "'' || f.name"),
+        Relation("m.sha256", _IN_FOLDERS, _below_root("'' || f.directory"), "'' || d.directory"),
+    ),
+)
+
+PENDING = Subject(
+    is_pending=True,
+    table="pending_import AS m",
+    identity="NULL AS sha, m.id AS id",
+    key="m.id",
+    sha="coalesce(m.sha256, m.claimed_hash, '')",
+    name="m.name",
+    type="m.type",
+    base="m.base_model",
+    notes="m.notes",
+    size="m.size_bytes",
+    added="m.created_at",
+    updated="m.created_at",
+    files="(SELECT count(*) FROM pending_files AS f WHERE f.pending_id = m.id)",
+    path="shown_path(NULL, m.path)",
+    missing="(m.id NOT IN (SELECT f.pending_id FROM pending_files AS f))",
+    at_least="1 >= ?",
+    relations=MappingProxyType(
+        {
+            **_by_content("coalesce(m.sha256, '')"),
+            "tag": Relation(
+                "m.id",
+                "SELECT t.pending_id FROM tags CROSS JOIN pending_model_tags AS t"
+                " ON t.tag_id = tags.id WHERE 1",
+                "tags.folded",
+            ),
+            "path": Relation("m.id", _WAITING, "'' || p.path"),
+            "loader_name": Relation("m.id", _WAITING, _below_root("'' || p.path")),
+            "root": Relation("m.id", f"{_WAITING} AND r.path IS NOT NULL", "'' || r.path"),
+        }
+    ),
+    named=(),
+)
+
 
 #: By what a list can be sorted, with the column of a Subject and how its values compare.
 SORTS = {

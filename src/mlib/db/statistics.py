@@ -5,12 +5,257 @@ A model's files all have its size.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlib.core import jsontext
+from mlib.db.connections import connect
+from mlib.db.faults import FAILURES, expect_nothing_strange, explained
+from mlib.db.library import Library
 from mlib.db.rows import FINDING_HOLDS, path_of
+from mlib.db.schema import APPLICATION_ID, MIGRATION_SET, STEP_NAMES, applied_steps, differences
 
 if TYPE_CHECKING:
-    from mlib.db.library import Library
+    from collections.abc import Iterable, Iterator
+
+    from mlib.db.schema import Difference
+
+
+# --- How a library file is: read as far as it can be, whatever state it is in, and without mending
+# anything.
+
+#: The version of SQLite that brought STRICT tables.
+OLDEST_SQLITE = (3, 37, 0)
+#: Of what is wrong no more is told than this.
+_MOST = 20
+#: Columns of JSON.
+_JSON = {
+    "model_meta": {"meta_json"},
+    "pending_import": {"meta_json"},
+    "contents": {"usage_json"},
+    "sidecars": {"sidecar_json"},
+    "changes": {"row_key", "before", "after"},
+}
+#: Sizes whose sum may be beyond what SQLite can count to.
+_NO_SIZE = f"size_bytes NOT BETWEEN 0 AND {1 << 60}"
+#: Stands for text that is not UTF-8, which it is not itself.
+_NOT_TEXT = "\udcff"
+#: Tables of facts about content, which lead nowhere once that is no model and waits no more.
+_FACTS = ("contents", "hashes", "headers", "findings", "given")
+_NOBODYS = (
+    "sha256 NOT IN (SELECT sha256 FROM models)"
+    " AND sha256 NOT IN (SELECT sha256 FROM pending_import WHERE sha256 IS NOT NULL)"
+)
+#: Findings of a place where no file of that content is known any more. What sidecars gave there stays with
+#: the model: it tells its facts from what was typed.
+_NO_FILE = (
+    "name != '' AND NOT EXISTS (SELECT 1 FROM files AS f WHERE f.directory = findings.directory"
+    " AND f.name = findings.name AND f.sha256 = findings.sha256)"
+    " AND NOT EXISTS (SELECT 1 FROM pending_import AS p WHERE p.sha256 = findings.sha256)"
+)
+
+
+class Identity(NamedTuple):
+    """Whose file it is, and which steps it has not seen, or has seen that are unknown here."""
+
+    is_ours: bool
+    lacking: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def sqlite_version() -> tuple[int, ...]:
+    """The version of the SQLite in use."""
+    return tuple(sqlite3.sqlite_version_info)
+
+
+def is_marked(path: str) -> bool:
+    """Whether the head of a file says that it is a library of ours; nothing else of it is read."""
+    with suppress(OSError), open(path, "rb") as file:
+        return file.read(72)[68:] == APPLICATION_ID.to_bytes(4)  # https://sqlite.org/fileformat.html, 1.3
+    return False
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Library]:
+    """The file as it is: no step is applied, no setting changed. Raises MlibError where it cannot be."""
+    expect_nothing_strange(path)
+    try:
+        connection = connect(path, "rw")
+    except FAILURES as error:
+        raise explained(error, path) from error
+    with closing(connection):
+        yield Library(connection, path)
+
+
+def identity(library: Library) -> Identity:
+    """Whether it is a library of ours, and how old or new."""
+    is_ours = library.one("PRAGMA application_id") == (APPLICATION_ID,)
+    applied = set(_applied(library))
+    return Identity(
+        is_ours,
+        tuple(name for name in STEP_NAMES if name not in applied),
+        tuple(sorted(applied - set(STEP_NAMES))),
+    )
+
+
+def _applied(library: Library) -> set[str]:
+    if library.one("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'") is None:
+        return set()
+    names = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
+    return {name for (name,) in library.all(names, [MIGRATION_SET])}
+
+
+def damage(path: str) -> list[str]:
+    """What is wrong with the file, page by page and value by value; empty for a sound one.
+
+    Reads all of it. Raises MlibError where that cannot be done for another reason than damage.
+    """
+    found: list[str] = []
+    try:
+        with closing(connect(path, "rw")) as connection:
+            connection.text_factory = _text
+            checked = connection.execute(f"PRAGMA integrity_check({_MOST})").fetchall()
+            found += [str(text) for (text,) in checked if text != "ok"]
+            found += islice(_bad_values(connection), _MOST)
+    except FAILURES as error:
+        why = explained(error, path)
+        if why.code != "library_corrupt" and not found:
+            raise why from error
+        found.append(" ".join(str(error).split()))
+    return found
+
+
+def first_damage(path: str) -> str | None:
+    """The first thing wrong with the file: damage, or rows that lead nowhere. Raises as `damage`."""
+    for found in damage(path):
+        return found
+    with opened(path) as library:
+        for table in broken_links(library):
+            return f"rows of {table} lead nowhere"
+        if _count(library, f"files WHERE (size_bytes IS NULL) != (mtime_ns IS NULL) OR {_NO_SIZE}"):
+            return "files.size_bytes is not a size"
+    return None
+
+
+def altered(path: str) -> list[Difference]:
+    """How the tables, indexes, triggers and views of a library differ from those that its steps make.
+
+    Raises MlibError where they cannot be read.
+    """
+    try:
+        with closing(connect(path, "rw")) as connection:
+            return differences(connection, applied_steps(connection))
+    except FAILURES as error:
+        raise explained(error, path) from error
+
+
+def remove(library: Library, differences: Iterable[Difference]) -> None:
+    """Drop indexes, triggers and views that mlib did not make."""
+    with library.transaction():
+        for each in differences:
+            name = each.name.replace('"', '""')
+            library.execute(f'DROP {each.type} IF EXISTS "{name}"')
+
+
+def _bad_values(connection: sqlite3.Connection) -> Iterator[str]:
+    """Values that nobody can have written: text that is not UTF-8, and JSON that is not JSON."""
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE TABLE %'"
+    for (table,) in connection.execute(tables).fetchall():
+        if not table.isidentifier():
+            continue  # none of ours
+        rows = connection.execute(f"SELECT * FROM {table}")
+        names = [name for name, *_ in rows.description]
+        for row in rows:
+            if _NOT_TEXT in row:
+                yield f"{table}.{names[row.index(_NOT_TEXT)]} is not text"
+        for name in set(names) & _JSON.get(table, set()):
+            # SQLite's JSON knows no NaN and no Infinity, which ours does.
+            is_json = f"json_valid({name}) AND substr({name}, 1, 1) IN ('{{', '[')"
+            doubtful = f"SELECT {name} FROM {table} WHERE {name} IS NOT NULL AND NOT ({is_json})"
+            for (text,) in connection.execute(doubtful):
+                with suppress(jsontext.NotJson):
+                    if isinstance(jsontext.parse(str(text)), (dict, list)):
+                        continue
+                yield f"{table}.{name} is not JSON"
+
+
+def _text(stored: bytes) -> str:
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return _NOT_TEXT
+
+
+def broken_links(library: Library) -> dict[str, int]:
+    """How many rows of which table lead nowhere."""
+    counts: dict[str, int] = {}
+    for table, *_ in library.all("PRAGMA foreign_key_check"):
+        counts[table] = counts.get(table, 0) + 1
+    return counts
+
+
+def racy_files(library: Library) -> int:
+    """How many present files were hashed so soon after a change that the next scan reads them again."""
+    return _count(library, "files WHERE missing_since IS NULL AND racy = 1")
+
+
+def models_without_files(library: Library) -> int:
+    """How many models are known at no path at all, not even at one where they are missing."""
+    return _count(library, "file_counts WHERE known = 0")
+
+
+def orphaned_facts(library: Library) -> int:
+    """How many rows of facts are about content or places that nothing else knows."""
+    return sum(_count(library, f"{table} WHERE {where}") for table, where in _orphans())
+
+
+def remove_orphaned_facts(library: Library) -> int:
+    """Drop those rows; part of a transaction."""
+    return sum(library.execute(f"DELETE FROM {table} WHERE {where}") for table, where in _orphans())
+
+
+def orphaned_sidecars(library: Library) -> int:
+    """How many sidecars lie in the folders that belong to no model."""
+    return _count(library, "sidecars WHERE kind = 'orphan'")
+
+
+def directories(library: Library) -> list[str]:
+    """Every directory in which a file lies, or lay."""
+    return [path_of(at) for (at,) in library.all("SELECT DISTINCT directory FROM files ORDER BY directory")]
+
+
+def findings(library: Library) -> list[tuple[str, int, bool]]:
+    """What is wrong with models that are present: code, how many, whether serious; the commonest first."""
+    rows = library.all(
+        "SELECT code, count(DISTINCT w.sha256) AS many, max(serious) FROM findings AS w"
+        " WHERE EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = w.sha256 AND f.missing_since IS NULL"
+        " AND (w.name = '' OR (f.directory = w.directory AND f.name = w.name)))"
+        " GROUP BY code ORDER BY many DESC, code"
+    )
+    return [(code, many, bool(serious)) for code, many, serious in rows]
+
+
+def free_share(library: Library) -> float:
+    """How much of the file is free pages, from 0 to 1."""
+    ((free,),), ((total,),) = library.all("PRAGMA freelist_count"), library.all("PRAGMA page_count")
+    return free / total if total else 0.0
+
+
+def compact(library: Library) -> None:
+    """Rewrite the file without its free pages."""
+    library.all("VACUUM")
+
+
+def _orphans() -> Iterator[tuple[str, str]]:
+    for table in _FACTS:
+        yield table, _NOBODYS
+    yield "findings", _NO_FILE
+
+
+def _count(library: Library, what: str) -> int:
+    return int(library.all(f"SELECT count(*) FROM {what}")[0][0])
 
 
 class Figures(NamedTuple):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import tags as core_tags
-from mlib.db.recorded import BEARERS, SUBJECTS
-from mlib.db.writing import insert
+from mlib.db.rows import BEARERS, SUBJECTS, insert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

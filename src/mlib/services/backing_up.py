@@ -14,7 +14,7 @@ from mlib.db.backups import BY_HAND, copy_to, discard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlib.core.models import Stat
+    from mlib.core.records import Stat
     from mlib.db.library import Library
     from mlib.db.restoring import Backup
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlib.core.errors import MlibError
 from mlib.core.payloads import strip_images
-from mlib.db import cleaned, models, pending
-from mlib.services.targets import Target
+from mlib.db import history, models, pending
+from mlib.services.resolving import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -50,7 +50,7 @@ def clean_meta(
         with library.transaction():
             for key, before, after in dirty:
                 _replace(library, key, before, after)
-            cleaned.note(library, report.backup)
+            history.note_cleaning(library, report.backup)
     if report.backup is not None:
         _give_back(library)
     return report

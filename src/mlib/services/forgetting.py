@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
+from mlib.core.disk.walk import is_within
 from mlib.core.errors import Refused
-from mlib.core.walk import is_within
-from mlib.db import files, gone, models, pending, tags
-from mlib.services.filework.away import roots_away
+from mlib.db import files, models, pending, tags
+from mlib.services.files.selection import roots_away
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.core.models import Root
-    from mlib.db.gone import MissingModel
+    from mlib.core.records import Root
     from mlib.db.library import Library
-    from mlib.services.targets import Target
+    from mlib.db.models import MissingModel
+    from mlib.services.resolving import Target
 
 #: A greater part of the library than this is not pruned without a word.
 GUARD_PART = 0.1
@@ -66,7 +66,7 @@ class _Old(NamedTuple):
 def missing(library: Library) -> list[Missing]:
     """Every model without a file, the latest gone first; those that no scan ever saw come last."""
     away = roots_away(library)
-    found = [Missing(model, _is_offline(model, away)) for model in gone.missing(library)]
+    found = [Missing(model, _is_offline(model, away)) for model in models.missing(library)]
     return sorted(found, key=lambda each: (-(each.model.since or 0), each.model.name, each.model.sha256))
 
 
@@ -85,7 +85,7 @@ def prune(library: Library, missing_for: int, *, force: bool = False, dry_run: b
         found = _old(library, before, away)  # a scan may have found some meanwhile
         if not dry_run:
             _guard(library, found, force=force)
-        gone.forget(library, [model.sha256 for model in found.models])
+        models.forget(library, [model.sha256 for model in found.models])
         tags.forget_unused(library)
     forgotten = tuple(Forgotten(each.sha256, None, each.name, each.since) for each in found.models)
     return ForgetReport(forgotten, found.kept_offline, backup, dry_run, found.too_many)
@@ -96,7 +96,7 @@ def forget(library: Library, targets: Sequence[Target], *, dry_run: bool = False
     backup = library.backup("before-forget") if targets and not dry_run else None
     with library.transaction(rehearsal=dry_run):
         found = [each for each in (_forgotten(library, target) for target in dict.fromkeys(targets)) if each]
-        gone.forget(library, [each.sha256 for each in found if each.sha256 is not None])
+        models.forget(library, [each.sha256 for each in found if each.sha256 is not None])
         tags.forget_unused(library)
     return ForgetReport(tuple(found), 0, backup, dry_run)
 
@@ -109,7 +109,7 @@ def _forgotten(library: Library, target: Target) -> Forgotten | None:
             return None
         pending.remove(library, target.pending_id)
         if entry.sha256 is not None:
-            gone.forget_facts(library, entry.sha256)
+            models.forget_facts(library, entry.sha256)
         return Forgotten(None, target.pending_id, entry.name, None)
     assert target.sha256 is not None
     model = models.get(library, target.sha256)
@@ -122,7 +122,7 @@ def _forgotten(library: Library, target: Target) -> Forgotten | None:
 
 
 def _old(library: Library, before: int, away: Sequence[Root]) -> _Old:
-    long_gone = [each for each in gone.missing(library) if each.since is not None and each.since <= before]
+    long_gone = [each for each in models.missing(library) if each.since is not None and each.since <= before]
     judged = [model for model in long_gone if not _is_offline(model, away)]
     total = library.all("SELECT count(*) FROM models")[0][0]
     return _Old(tuple(judged), len(long_gone) - len(judged), len(judged) > GUARD_PART * total)

@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mlib.core.comfyui import TYPE_FOLDERS, canonical_type
+from mlib.core.comfyui.folders import TYPE_FOLDERS, canonical_type
+from mlib.core.disk.walk import reason
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.inspection import Inspection, inspect_file, place_findings
-from mlib.core.sidecars.advice import with_sidecars
-from mlib.core.sidecars.beside import beside, neighbours
-from mlib.core.sidecars.companions import SIDECAR_KINDS
-from mlib.core.sidecars.read import read_sidecar
+from mlib.core.sidecars.companions import SIDECAR_KINDS, beside, neighbours
+from mlib.core.sidecars.filling import with_sidecars
+from mlib.core.sidecars.parse import read_sidecar
 from mlib.core.sidecars.record import SidecarError
-from mlib.core.walk import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mlib.core.formats.header import Finding
-    from mlib.core.sidecars.beside import Neighbours
+    from mlib.core.sidecars.companions import Neighbours
     from mlib.core.sidecars.record import Sidecar
 
 #: Directories whose listings are kept, where files come from many.

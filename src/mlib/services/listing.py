@@ -8,22 +8,57 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from mlib.core import times
+from mlib.core.comfyui.folders import TYPE_FOLDERS
+from mlib.core.disk.storage import is_there
 from mlib.core.errors import WrongUsage
-from mlib.core.query import parse
-from mlib.core.standing import is_there
-from mlib.db import listed, placed, roots
+from mlib.core.query import folded, parse
+from mlib.core.text import forms
+from mlib.db import files, list_rows, models, roots, tags
 from mlib.db.search import SORTS, Order, Sketch, search, sketch
 from mlib.db.sidecars import Believed
-from mlib.services.targets import Target
+from mlib.services.resolving import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from mlib.core.models import KnownFile
     from mlib.core.query import Query
+    from mlib.core.records import KnownFile
     from mlib.db.library import Library
-    from mlib.db.listed import Listed, Part
+    from mlib.db.list_rows import Listed, Part
+
+
+# --- What a half-typed word may become: types, tags and names of models that begin with it.
+
+#: More than this nobody reads.
+_MOST = 100
+_SHORTEST_SHA = 4
+_SHA_SHOWN = 10
+
+
+def types(library: Library, begun: str) -> list[str]:
+    """Types in use or built into ComfyUI, in either case."""
+    begun = folded(begun)
+    return sorted(
+        name for name in models.types(library) | set(TYPE_FOLDERS) if folded(name).startswith(begun)
+    )
+
+
+def tag_names(library: Library, begun: str) -> list[str]:
+    """Tags in either case."""
+    return tags.beginning_with(library, folded(begun), limit=_MOST)
+
+
+def refs(library: Library, begun: str) -> list[str]:
+    """Names of models and, of 4 digits or more, the short SHA-256s."""
+    found = [
+        name for form in forms(begun) for name in models.names_beginning_with(library, form, limit=_MOST)
+    ]
+    if len(begun) >= _SHORTEST_SHA and set(begun.lower()) <= set("0123456789abcdef"):
+        shas = models.with_prefix(library, begun.lower(), limit=_MOST)
+        found += [sha256[: max(_SHA_SHOWN, len(begun))] for sha256 in shas]
+    return found
+
 
 _BATCH = 500
 
@@ -85,7 +120,7 @@ def select_rows(
     believed = Believed(library)
 
     def look_up(batch: Sequence[Sketch]) -> Mapping[str, Listed]:
-        return listed.of_sketches(library, batch, parts=parts, believed=believed)
+        return list_rows.of_sketches(library, batch, parts=parts, believed=believed)
 
     return len(found), _in_batches(library, found, look_up, parts)
 
@@ -98,7 +133,7 @@ def _shown_paths(library: Library) -> dict[str, str]:
     """The path of each model that a list shows (`core.standing.living`), by SHA-256: a stat for each of
     several."""
     shown: dict[str, str] = {}
-    every = itertools.groupby(placed.paths_of_models(library), key=itemgetter(0))
+    every = itertools.groupby(files.paths_of_models(library), key=itemgetter(0))
     for sha256, group in every:
         own = list(group)
         present = [path for _, path, is_present in own if is_present]
@@ -119,7 +154,7 @@ def rows(
 
     def look_up(batch: Sequence[Target]) -> Mapping[str, Listed]:
         shas = [each.sha256 for each in batch if each.sha256]
-        return listed.of_models(library, shas, parts=parts, believed=believed)
+        return list_rows.of_models(library, shas, parts=parts, believed=believed)
 
     return _in_batches(library, targets, look_up, parts)
 
@@ -135,7 +170,7 @@ def _in_batches(
         ids = [each.pending_id for each in batch if each.pending_id is not None]
         with library.reading():
             known = of_models([each for each in batch if each.pending_id is None])
-            waiting = listed.of_pending(library, ids, parts=parts) if ids else {}
+            waiting = list_rows.of_pending(library, ids, parts=parts) if ids else {}
         for each in batch:
             pending_id, sha256 = each.pending_id, each.sha256
             row = known.get(sha256 or "") if pending_id is None else waiting.get(pending_id)

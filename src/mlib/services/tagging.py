@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
 from mlib.core.errors import NotFound
-from mlib.core.models import TAGS
+from mlib.core.records import TAGS
 from mlib.core.tags import folded, shown
 from mlib.core.text import visible
 from mlib.db import models, tags

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlib.core import jsontext, meta, tags, times
-from mlib.core.comfyui import TYPE_FOLDERS, canonical_type
+from mlib.core.comfyui.folders import TYPE_FOLDERS, canonical_type
 from mlib.core.errors import NotFound, WrongUsage
-from mlib.core.models import TAGS, Model, Pending
 from mlib.core.payloads import strip_images
+from mlib.core.records import TAGS, Model, Pending
 from mlib.core.text import displayable, typed
 from mlib.db import contents, files, models, pending
 from mlib.db import tags as stored_tags
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlib.db.library import Library
-    from mlib.services.targets import Target
+    from mlib.services.resolving import Target
 
 #: Fields whose text may span lines.
 _LONG_FIELDS = frozenset({"description", "notes"})

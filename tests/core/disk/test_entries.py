@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlib.core.compare import stat_of
 from mlib.core.disk import entries
+from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import Directory, Folders, Held, content_of, lock, temporary_name
 from mlib.core.errors import MlibError
 

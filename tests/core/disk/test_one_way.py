@@ -20,7 +20,7 @@ FORBIDDEN = {
 METHODS = {"unlink", "hardlink_to", "symlink_to"}
 THE_MODULE = SOURCES / "core" / "disk" / "entries.py"
 #: The number of a process in the name of an entry of the journal, which names no file.
-ALLOWED = {("core/placing/journal.py", "os.getpid")}
+ALLOWED = {("core/disk/journal.py", "os.getpid")}
 
 
 def _calls(path: Path) -> set[str]:

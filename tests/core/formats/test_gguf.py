@@ -9,7 +9,8 @@ import pytest
 from tests.data.make_sample import gguf
 from tests.model_files import F32, STRING, U32, gguf_array, gguf_header, gguf_pair, gguf_string, gguf_tensor
 
-from mlib.core.formats.gguf import CutShortError, HeaderError, read, whole_size
+from mlib.core.formats.cursor import CutShortError, HeaderError
+from mlib.core.formats.gguf import read, whole_size
 from mlib.core.formats.header import Header, Tensor
 
 

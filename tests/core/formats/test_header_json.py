@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from tests.model_files import gguf, onnx, safetensors
 from tests.pickle_files import call, mapping, name, number, tensor, text, torch_legacy, torch_zip
 
-from mlib.core.formats.header import Finding, Header, Tensor
-from mlib.core.formats.header_json import MAX_KEPT, pack, unpack
-from mlib.core.formats.read import read_header
+from mlib.core.formats.header import MAX_KEPT, Finding, Header, Tensor, pack, unpack
+from mlib.core.formats.reader import read_header
 from mlib.core.inspection import conclude
 
 PICTURE = "data:image/png;base64," + "iVBORw0KGgo" + "A" * 4000

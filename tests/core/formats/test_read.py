@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.model_files import framed, gguf, onnx, safetensors, safetensors_header, zip_archive
 
-from mlib.core.formats.read import read_header
+from mlib.core.formats.reader import read_header
 
 if TYPE_CHECKING:
     from mlib.core.formats.header import Header

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlib.core.formats.header import Tensor
-from mlib.core.kinds.outline import outline
 from mlib.core.kinds.rulebook import FILES
-from mlib.core.kinds.rules import Verdict, classify
+from mlib.core.kinds.rules import Verdict, classify, outline
 from mlib.core.kinds.usage import Usage, figures, how_to_use
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ import pytest
 from tests.core.kinds.tensors import judged, tensors
 
 from mlib.core.formats.header import Tensor
-from mlib.core.kinds.bases import agreeing
-from mlib.core.kinds.placement import UNKNOWN
+from mlib.core.kinds.bases import UNKNOWN, agreeing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ import pytest
 from tests.core.kinds.tensors import judged, tensors
 
 from mlib.core.formats.header import Tensor
-from mlib.core.kinds.placement import UNKNOWN
+from mlib.core.kinds.bases import UNKNOWN
 
 KLEIN = "diffusion_model.single_blocks.0.linear2.lora_A.weight"
 LTX2 = "diffusion_model.transformer_blocks.0.audio_to_video_attn.to_k.lora_A.weight"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.core.kinds.tensors import tensors
 
 from mlib.core.formats.header import Tensor
-from mlib.core.kinds import outline as module
-from mlib.core.kinds.outline import outline
+from mlib.core.kinds import rules as module
+from mlib.core.kinds.rules import outline
 
 if TYPE_CHECKING:
     from random import Random

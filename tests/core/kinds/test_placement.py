@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from tests.core.kinds.tensors import judged, minimal
 
-from mlib.core.comfyui import TYPE_FOLDERS
-from mlib.core.kinds.placement import belongs_in, is_misplaced
+from mlib.core.comfyui.folders import TYPE_FOLDERS
+from mlib.core.kinds.bases import belongs_in, is_misplaced
 from mlib.core.kinds.rulebook import shipped_rules
 
 KINDS = sorted(

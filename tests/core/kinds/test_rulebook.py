@@ -9,8 +9,8 @@ from tests.core.kinds.tensors import tensors
 
 from mlib.core.formats.header import Tensor
 from mlib.core.kinds import rules
-from mlib.core.kinds.outline import outline
 from mlib.core.kinds.rulebook import read_groups
+from mlib.core.kinds.rules import outline
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from tests.core.kinds.tensors import Minimal, judged, minimal, minimal_headers, tensors
 
 from mlib.core.formats.header import Tensor
-from mlib.core.kinds.placement import UNKNOWN
+from mlib.core.kinds.bases import UNKNOWN
 from mlib.core.kinds.rulebook import FILES, Name, shipped_rules, spellings
 from mlib.core.kinds.rules import Verdict
 

@@ -6,8 +6,7 @@ import pytest
 from tests.core.kinds.tensors import tensors, used
 
 from mlib.core.formats.header import Tensor
-from mlib.core.kinds.precision import file_type
-from mlib.core.kinds.usage import Usage
+from mlib.core.kinds.usage import Usage, file_type
 
 #: What kohya's trainer writes, shortened.
 KOHYA = {

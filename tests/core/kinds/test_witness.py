@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 from tests.core.kinds.tensors import judged, minimal, tensors
 
-from mlib.core.kinds import witness
-from mlib.core.kinds.bases import agreeing, takes_in
-from mlib.core.kinds.placement import UNKNOWN
+from mlib.core.kinds import claims
+from mlib.core.kinds.bases import UNKNOWN, agreeing, takes_in
 from mlib.core.kinds.rules import Verdict
 
 
@@ -72,7 +71,7 @@ from mlib.core.kinds.rules import Verdict
 def test_metadata_testifies_and_the_key_is_named(
     metadata: dict[str, str], kind: str, base: str, key: str
 ) -> None:
-    testimony = witness.testify(metadata)
+    testimony = claims.testify(metadata)
     assert (testimony.kind, testimony.base) == (kind, base)
     assert [said.key for said in testimony.statements] == [key]
 
@@ -96,7 +95,7 @@ def test_metadata_testifies_and_the_key_is_named(
     ids=lambda metadata: ascii(metadata)[:40],
 )
 def test_what_means_nothing_known_says_nothing(metadata: dict[str, str]) -> None:
-    assert witness.testify(metadata).statements == ()
+    assert claims.testify(metadata).statements == ()
 
 
 @pytest.mark.parametrize(
@@ -127,18 +126,18 @@ def test_what_agrees_is_said_in_the_more_exact_words() -> None:
 
 
 def test_a_word_that_several_models_have_lets_the_tensors_decide() -> None:
-    said = witness.testify({"general.architecture": "hyvid"})
+    said = claims.testify({"general.architecture": "hyvid"})
     for rule, base in (("hunyuan-image", "HunyuanImage 2.1"), ("hunyuan-video-15", "Hunyuan Video 1.5")):
-        both = witness.compare(judged(minimal(rule)), said)
+        both = claims.compare(judged(minimal(rule)), said)
         assert (both.base, both.disagreements) == (base, ())
 
 
 def test_a_word_decides_between_the_models_that_the_tensors_allow() -> None:
     lora = judged(tensors("lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight 8,3072"))
     for version, base in (("chroma", "Chroma"), ("flux1", "Flux.1"), ("hunyuan_video", "Hunyuan Video")):
-        both = witness.compare(lora, witness.testify({"ss_base_model_version": version}))
+        both = claims.compare(lora, claims.testify({"ss_base_model_version": version}))
         assert (both.base, both.disagreements) == (base, ())
-    both = witness.compare(lora, witness.testify({"ss_base_model_version": "wan"}))
+    both = claims.compare(lora, claims.testify({"ss_base_model_version": "wan"}))
     assert both.bases == lora.bases
     assert len(both.disagreements) == 1
 
@@ -146,45 +145,43 @@ def test_a_word_decides_between_the_models_that_the_tensors_allow() -> None:
 def test_the_name_that_a_site_gives_a_variant_of_wan_is_no_contradiction() -> None:
     lora = judged(tensors("diffusion_model.blocks.0.self_attn.q.lora_A.weight 16,5120"))
     for ecosystem in ("wanvideo14bt2v", "wanvideo14bi2v720p", "wanvideo22i2va14b", "wanvideo"):
-        said = witness.testify({"modelspec.air": f"urn:air:{ecosystem}:lora:civitai:1@2"})
-        assert witness.compare(lora, said).disagreements == ()
+        said = claims.testify({"modelspec.air": f"urn:air:{ecosystem}:lora:civitai:1@2"})
+        assert claims.compare(lora, said).disagreements == ()
 
 
 def test_metadata_makes_the_base_more_exact() -> None:
-    said = witness.testify({"modelspec.architecture": "flux-1-dev/lora"})
-    both = witness.compare(judged(minimal("lora-flux")), said)
+    said = claims.testify({"modelspec.architecture": "flux-1-dev/lora"})
+    both = claims.compare(judged(minimal("lora-flux")), said)
     assert (both.kind, both.base, both.disagreements) == ("lora", "Flux.1 dev", ())
 
 
 def test_metadata_picks_one_of_several_bases() -> None:
-    said = witness.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base"})
-    assert witness.compare(judged(minimal("vae-4ch")), said).bases == ("SDXL",)
+    said = claims.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base"})
+    assert claims.compare(judged(minimal("vae-4ch")), said).bases == ("SDXL",)
 
 
 def test_metadata_may_name_a_base_that_looks_the_same() -> None:
-    both = witness.compare(
-        judged(minimal("vae-4ch")), witness.testify({"modelspec.architecture": "pixart-sigma"})
+    both = claims.compare(
+        judged(minimal("vae-4ch")), claims.testify({"modelspec.architecture": "pixart-sigma"})
     )
     assert (both.base, both.disagreements) == ("PixArt Sigma", ())
 
 
 def test_a_wider_name_in_the_metadata_takes_nothing_away() -> None:
-    both = witness.compare(judged(minimal("chroma")), witness.testify({"general.architecture": "flux"}))
+    both = claims.compare(judged(minimal("chroma")), claims.testify({"general.architecture": "flux"}))
     assert (both.base, both.disagreements) == ("Chroma", ())
 
 
 def test_metadata_fills_what_the_tensors_do_not_say() -> None:
-    both = witness.compare(
-        judged(minimal("lora-unknown")), witness.testify({"ss_base_model_version": "sd_v1"})
-    )
+    both = claims.compare(judged(minimal("lora-unknown")), claims.testify({"ss_base_model_version": "sd_v1"}))
     assert (both.kind, both.base, both.disagreements) == ("lora", "SD 1.5", ())
-    both = witness.compare(Verdict(), witness.testify({"general.architecture": "llama"}))
+    both = claims.compare(Verdict(), claims.testify({"general.architecture": "llama"}))
     assert (both.kind, both.base) == ("text_encoder", "Llama")
 
 
 def test_a_contradiction_is_shown_and_the_tensors_decide() -> None:
-    said = witness.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"})
-    both = witness.compare(judged(minimal("sd1")), said)
+    said = claims.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"})
+    both = claims.compare(judged(minimal("sd1")), said)
     assert (both.kind, both.base) == ("diffusion_model", "SD 1.5")
     assert both.disagreements == (
         "tensors say diffusion_model, modelspec.architecture (stable-diffusion-xl-v1-base/lora) says lora",
@@ -193,10 +190,10 @@ def test_a_contradiction_is_shown_and_the_tensors_decide() -> None:
 
 
 def test_keys_that_contradict_each_other_are_shown_too() -> None:
-    said = witness.testify(
+    said = claims.testify(
         {"modelspec.architecture": "flux-1-dev/lora", "ss_base_model_version": "sdxl_base_v1-0"}
     )
-    both = witness.compare(Verdict(), said)
+    both = claims.compare(Verdict(), said)
     assert (both.kind, both.base) == ("lora", "Flux.1 dev")
     assert both.disagreements == (
         "modelspec.architecture says Flux.1 dev, ss_base_model_version (sdxl_base_v1-0) says SDXL",
@@ -204,13 +201,13 @@ def test_keys_that_contradict_each_other_are_shown_too() -> None:
 
 
 def test_a_checkpoint_may_call_itself_by_its_diffusion_model() -> None:
-    both = witness.compare(
-        Verdict(kind="checkpoint", bases=("SDXL",)), witness.testify({"general.architecture": "sdxl"})
+    both = claims.compare(
+        Verdict(kind="checkpoint", bases=("SDXL",)), claims.testify({"general.architecture": "sdxl"})
     )
     assert (both.kind, both.disagreements) == ("checkpoint", ())
 
 
 def test_without_metadata_the_tensors_answer_alone() -> None:
     verdict = judged(minimal("sd1"))
-    both = witness.compare(verdict, witness.testify({}))
+    both = claims.compare(verdict, claims.testify({}))
     assert (both.kind, both.bases, both.disagreements) == (verdict.kind, verdict.bases, ())

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlib.core.placing.beside import Folder, companions_of, renamed
-from mlib.core.sidecars.companions import KINDS, companions
+from mlib.core.sidecars.companions import KINDS, Folder, companions, companions_of, renamed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlib.core.placing.journal import cut_off, foreign_lines, journal_path, last_deed, noted
+from mlib.core.disk.journal import cut_off, foreign_lines, journal_path, last_deed, noted
 
 SHA = "a1" * 32
 #: Lines of another program, of somebody's hand, and of a newer mlib.

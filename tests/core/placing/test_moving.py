@@ -10,8 +10,8 @@ from tests.libraries import snapshot
 from tests.tools import set_age, write_bytes
 
 from mlib.core.disk.entries import Directory, rename_new, temporary_name
+from mlib.core.disk.transfer import Step, move_together, step
 from mlib.core.errors import MlibError
-from mlib.core.placing.moving import Step, move_together, step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

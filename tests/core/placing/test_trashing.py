@@ -13,13 +13,13 @@ import pytest
 from tests.libraries import snapshot
 from tests.tools import set_age, write_bytes
 
+from mlib.core.disk import trash_dirs
 from mlib.core.disk.entries import Directory, rename_reserved
+from mlib.core.disk.transfer import step
+from mlib.core.disk.trash_dirs import Trashed, bins_for, put_back, trash_together
+from mlib.core.disk.walk import Scope, walk
 from mlib.core.errors import MlibError
-from mlib.core.models import Root
-from mlib.core.placing import trashing
-from mlib.core.placing.moving import step
-from mlib.core.placing.trashing import Trashed, bins_for, put_back, trash_together
-from mlib.core.walk import Scope, walk
+from mlib.core.records import Root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def own_bins(tmp_path: Path, memory_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No bin is made at the top of the machine's disk."""
-    real = trashing._make
+    real = trash_dirs._make
 
     def make(path: str) -> None:
         if not path.startswith((str(tmp_path), str(memory_disk.parent))):
             raise PermissionError(13, "permission denied", path)
         real(path)
 
-    monkeypatch.setattr(trashing, "_make", make)
+    monkeypatch.setattr(trash_dirs, "_make", make)
 
 
 @pytest.fixture
@@ -128,24 +128,24 @@ class TestOtherBins:
     def test_a_shared_bin_must_be_sticky_and_no_link(self, here: Path) -> None:
         folder = here / ".Trash"
         folder.mkdir()
-        assert not trashing._is_shared_bin(str(folder))
+        assert not trash_dirs._is_shared_bin(str(folder))
         folder.chmod(0o1777)
-        assert trashing._is_shared_bin(str(folder))
+        assert trash_dirs._is_shared_bin(str(folder))
         folder.rename(here / "elsewhere")
         folder.symlink_to("elsewhere")
-        assert not trashing._is_shared_bin(str(folder))
+        assert not trash_dirs._is_shared_bin(str(folder))
 
     def test_where_no_bin_of_the_system_can_be_used_the_root_gets_one_that_scans_pass_over(
         self, here: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real = trashing._make
+        real = trash_dirs._make
 
         def unwritable(path: str) -> None:
             if not path.endswith(".mlib-trash"):
                 raise PermissionError(13, "permission denied", path)
             real(path)
 
-        monkeypatch.setattr(trashing, "_make", unwritable)
+        monkeypatch.setattr(trash_dirs, "_make", unwritable)
         for name in ("gone.ckpt", "kept.ckpt"):
             write_bytes(here / name, b"content")
         (trashed,) = trash([here / "gone.ckpt"], environ, roots=[here.parent, here])
@@ -197,7 +197,7 @@ class TestNothingByHalves:
                 (here / "new").rename(here / "a")
             rename_reserved(source, name, target, new_name)
 
-        monkeypatch.setattr("mlib.core.placing.trashing.rename_reserved", late)
+        monkeypatch.setattr("mlib.core.disk.trash_dirs.rename_reserved", late)
         with pytest.raises(MlibError) as caught:
             trash([here / "a"], environ)
         assert caught.value.code == "changed"
@@ -209,7 +209,7 @@ class TestNothingByHalves:
         def unwritable(path: str) -> None:
             raise PermissionError(13, "permission denied", path)
 
-        monkeypatch.setattr(trashing, "_make", unwritable)
+        monkeypatch.setattr(trash_dirs, "_make", unwritable)
         with pytest.raises(MlibError) as caught:
             trash([here / "a"], environ)
         assert (caught.value.code, (here / "a").read_bytes()) == ("cannot_trash", b"a")

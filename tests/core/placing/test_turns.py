@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlib.core.disk.journal import own_turn
 from mlib.core.errors import LibraryBusy, MlibError
-from mlib.core.placing.turns import own_turn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HOLD = """
 import sys
-from mlib.core.placing.turns import own_turn
+from mlib.core.disk.journal import own_turn
 with own_turn(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

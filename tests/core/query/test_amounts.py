@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlib.core.query import parse
-from mlib.core.query.amounts import interval, size
+from mlib.core.query import interval, parse, size
 
 NOW = int(datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp() * 1000)
 DAY = 86_400_000

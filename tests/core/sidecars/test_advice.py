@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlib.core.kinds.usage import Usage
-from mlib.core.sidecars.advice import with_sidecars
+from mlib.core.sidecars.filling import with_sidecars
 from mlib.core.sidecars.record import Sidecar
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mlib.core.sidecars.beside import beside, neighbours
-from mlib.core.sidecars.companions import Companion
+from mlib.core.sidecars.companions import Companion, beside, neighbours
 
 if TYPE_CHECKING:
     from pathlib import Path

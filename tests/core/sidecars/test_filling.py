@@ -8,16 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mlib.core.models import TAGS, Model, OtherHashes
-from mlib.core.sidecars.filling import (
-    Filling,
-    History,
-    Named,
-    filled,
-    filled_tags,
-    mismatch,
-    offered,
-)
+from mlib.core.records import TAGS, Model, OtherHashes
+from mlib.core.sidecars.filling import Filling, History, Named, filled, filled_tags, mismatch, offered
 from mlib.core.sidecars.record import Sidecar
 
 SHA, OTHER = "a1" * 32, "b2" * 32

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.sidecars import sidecar_files
 
-from mlib.core.sidecars.kept import packed, unpacked
-from mlib.core.sidecars.read import parse_sidecar
-from mlib.core.sidecars.record import Sidecar
+from mlib.core.sidecars.parse import parse_sidecar
+from mlib.core.sidecars.record import Sidecar, packed, unpacked
 
 texts = st.text(max_size=20)
 lists = st.lists(texts, max_size=4).map(tuple)

@@ -25,7 +25,7 @@ from tests.core.sidecars.sidecar_files import (
 
 from mlib.core.sidecars import values
 from mlib.core.sidecars.companions import SIDECAR_KINDS, companions
-from mlib.core.sidecars.read import MAX_BYTES, parse_sidecar, read_shared_sidecar, read_sidecar
+from mlib.core.sidecars.parse import MAX_BYTES, parse_sidecar, read_shared_sidecar, read_sidecar
 from mlib.core.sidecars.record import Sidecar, SidecarError
 
 if TYPE_CHECKING:

@@ -33,9 +33,9 @@ from tests.workflow_files import (
     webp,
 )
 
-from mlib.core.workflows.errors import WorkflowError
-from mlib.core.workflows.need import Need
-from mlib.core.workflows.read import read_workflow
+from mlib.core.workflows.graph import WorkflowError
+from mlib.core.workflows.mentions import read_workflow
+from mlib.core.workflows.needs import Need
 
 LORA = node(3, "LoraLoader", "a.safetensors", 1, 1)
 URL = "https://huggingface.co/x/resolve/main/a.safetensors?download=true"

@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
-from mlib.cli.confirming import YesOption, confirm
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    QuietOption,
+    YesOption,
+    confirm,
+    open_for,
+)
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.db.library import Library
-    from mlib.db.opening import Mode
-    from mlib.services.duplicating import Choice, Deed, DuplicatesReport, Group, Needed
+    from mlib.db.library import Library, Mode
+    from mlib.services.files.duplicating import Choice, Deed, DuplicatesReport, Group, Needed
 
 
 def duplicates(
@@ -58,7 +65,7 @@ def duplicates(
     that is one model.
     """
     from mlib.cli.progress import Progress
-    from mlib.services import duplicating
+    from mlib.services.files import duplicating
 
     deed = _deed(hardlink=hardlink, trash=trash, keep=keep, same_weights=same_weights)
     mode: Mode = "read" if deed is None else "write"
@@ -114,7 +121,7 @@ def _deed(*, hardlink: bool, trash: bool, keep: str | None, same_weights: bool) 
 
 
 def _models(library: Library, refs: Sequence[str], query: str | None) -> list[str] | None:
-    from mlib.cli.refs import chosen
+    from mlib.cli.options import chosen
 
     if not refs and query is None:
         return None
@@ -178,7 +185,7 @@ def _group(group: Group, *, same_weights: bool) -> dict[str, Any]:
 
 
 def _list(groups: Sequence[Group], *, same_weights: bool) -> None:
-    from mlib.cli.tables import Column, write_table
+    from mlib.cli.layout import Column, write_table
 
     columns = [Column("SHA256"), Column("SIZE", right=True), Column("PATH", shrinks=True)]
     person = output.is_terminal()

@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
-from mlib.cli.confirming import YesOption, confirm
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, open_for
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    YesOption,
+    confirm,
+    open_for,
+)
 from mlib.core.errors import Refused, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlib.db.library import Library
-    from mlib.services.targets import Target
+    from mlib.services.resolving import Target
 
 
 _BOM = "\ufeff"
@@ -121,7 +128,7 @@ def _sidecars(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from mlib.services.laying import lay_sidecars, plan_sidecars
+    from mlib.services.exporting import lay_sidecars, plan_sidecars
 
     with open_for(ctx, library, mode="read" if dry_run else "write") as opened:
         targets = _targets(opened, refs, query)
@@ -160,7 +167,7 @@ def _sidecars(
 def _targets(library: Library, refs: list[str] | None, query: str | None) -> list[Target] | None:
     if not refs and query is None:
         return None
-    from mlib.cli.refs import chosen
+    from mlib.cli.options import chosen
 
     return chosen(library, refs or (), query)
 

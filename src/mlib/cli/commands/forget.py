@@ -2,14 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import forgotten
-from mlib.cli.confirming import YesOption, confirm
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.cli import output
+from mlib.cli import output as fmt
+from mlib.cli.layout import Column, write_table
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    QuietOption,
+    YesOption,
+    confirm,
+    open_for,
+)
+from mlib.core import times
 from mlib.core.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from mlib.services.forgetting import ForgetReport, Forgotten, Missing
+
+
+# --- What `prune` and `forget` answer.
+
+
+def write(report: ForgetReport, *, as_json: bool, quiet: bool) -> None:
+    """The models and pending imports that were forgotten, or would be."""
+    if as_json:
+        output.write_json(
+            {
+                "forgotten": [_forget_json(each) for each in report.forgotten],
+                "kept_offline": report.kept_offline,
+                "backup": report.backup,
+                "dry_run": report.dry_run,
+            }
+        )
+        return
+    if quiet:
+        output.write_lines(_identifier(each) for each in report.forgotten)
+        return
+    output.write_rows(
+        (
+            _identifier(each)[:10] if each.sha256 else _identifier(each),
+            each.name,
+            fmt.moment(each.missing_since),
+        )
+        for each in report.forgotten
+    )
+    _tell(report)
+
+
+def _tell(report: ForgetReport) -> None:
+    verb = "would forget" if report.dry_run else "forgot"
+    output.note(f"{verb} {counted(report)}")
+    if report.kept_offline:
+        kept = fmt.plural(report.kept_offline, "model")
+        output.note(f"kept {kept} of folders that are not there now")
+    if present := sum(bool(each.paths) for each in report.forgotten):
+        output.note(f"{fmt.plural(present, 'model')} still with files: the next scan finds them as new")
+    if report.backup:
+        output.note(f"backup: {report.backup}")
+        output.note("hint: `mlib undo` brings them back")
+
+
+def counted(report: ForgetReport) -> str:
+    """How many models and pending imports: `3 models, 1 pending import`."""
+    models = sum(each.sha256 is not None for each in report.forgotten)
+    waiting = len(report.forgotten) - models
+    parts = [fmt.plural(models, "model")] if models or not waiting else []
+    parts += [fmt.plural(waiting, "pending import")] if waiting else []
+    return ", ".join(parts)
+
+
+def _identifier(each: Forgotten) -> str:
+    return each.sha256 or f"pending:{each.pending_id}"
+
+
+def _forget_json(each: Forgotten) -> dict[str, Any]:
+    about = {"sha256": each.sha256} if each.sha256 is not None else {"pending_id": each.pending_id}
+    return {
+        **about,
+        "name": each.name,
+        "missing_since": times.iso(each.missing_since),
+        "present": bool(each.paths),
+    }
 
 
 def forget(
@@ -30,8 +109,8 @@ def forget(
     With all you said about them; after a backup. No file is touched: one that is still there is found
     again as new by the next scan. `mlib undo` brings back what was forgotten.
     """
+    from mlib.cli.options import chosen
     from mlib.cli.recording import recorded
-    from mlib.cli.refs import chosen
     from mlib.services.forgetting import forget as forget_these
 
     if not refs and query is None:
@@ -40,7 +119,102 @@ def forget(
         targets = chosen(opened, refs or [], query)
         report = forget_these(opened, targets, dry_run=True)
         if not dry_run and targets:
-            confirm(f"forget {forgotten.counted(report)} and all you said about them", yes=yes)
+            confirm(f"forget {counted(report)} and all you said about them", yes=yes)
             with recorded(ctx, opened, dry_run=False):
                 report = forget_these(opened, targets)
-    forgotten.write(report._replace(dry_run=dry_run), as_json=as_json, quiet=quiet)
+    write(report._replace(dry_run=dry_run), as_json=as_json, quiet=quiet)
+
+
+# --- `mlib missing`.
+
+_COLUMNS = [
+    Column("MODEL"),
+    Column("NAME", shrinks=True),
+    Column("MISSING SINCE"),
+    Column("STATE"),
+    Column("LAST SEEN AT", shrinks=True),
+]
+
+
+def missing(
+    ctx: typer.Context,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """List models that have no file any more.
+
+    Since when, and where they lay last; the latest gone first. `offline` are those of a folder that is
+    not there now: nobody can tell whether they are gone.
+    """
+    from mlib.services.forgetting import missing as find
+
+    with open_for(ctx, library, mode="read") as opened:
+        found = find(opened)
+    if as_json:
+        output.write_json([_as_json(each) for each in found])
+    elif quiet:
+        output.write_lines(each.model.sha256 for each in found)
+    else:
+        write_table(_COLUMNS, [_row(each) for each in found])
+
+
+def _row(each: Missing) -> tuple[str, ...]:
+    model = each.model
+    state = "offline" if each.offline else "missing" if model.places else "never seen"
+    path = model.places[0].path if model.places else ""
+    short = model.sha256[:10] if output.is_terminal() else model.sha256
+    return short, model.name, fmt.moment(model.since), state, path
+
+
+def _as_json(each: Missing) -> dict[str, Any]:
+    model = each.model
+    return {
+        "sha256": model.sha256,
+        "name": model.name,
+        "type": model.type,
+        "size_bytes": model.size_bytes,
+        "missing_since": times.iso(model.since),
+        "path": model.places[0].path if model.places else None,
+        "paths": [place.path for place in model.places],
+        "offline": each.offline,
+    }
+
+
+# --- `mlib prune`.
+
+
+def prune(
+    ctx: typer.Context,
+    missing_for: Annotated[
+        str, typer.Option(metavar="SPAN", help="For how long the files must be gone, such as 90d or 6m.")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if that is more than a tenth of the library.")
+    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Forget models whose files have been gone for long.
+
+    With all you said about them; after a backup. Never those of a folder that is not there now. `mlib
+    missing` lists what is gone, `mlib undo` brings back what was forgotten.
+    """
+    from mlib.cli.recording import recorded
+    from mlib.core.times import duration
+    from mlib.services.forgetting import prune as forget_gone
+
+    span = duration(missing_for)
+    with open_for(ctx, library, mode="write") as opened:
+        report = forget_gone(opened, span, dry_run=True)
+        if report.too_many and not (force and yes) and dry_run:
+            output.note("without --yes --force this is refused: it is more than a tenth of the library")
+        if not dry_run and report.forgotten:
+            if not report.too_many:  # else no answer will do, but both options
+                confirm(f"forget {counted(report)} and all you said about them", yes=yes)
+            with recorded(ctx, opened, dry_run=False):
+                report = forget_gone(opened, span, force=force and yes)
+    write(report._replace(dry_run=dry_run), as_json=as_json, quiet=quiet)

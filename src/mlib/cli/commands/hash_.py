@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
 from mlib.core.errors import NotFound, WrongUsage
+from mlib.services import describing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlib.services.digesting import Digest, DigestReport
+    from mlib.services.files.extra_hashes import Digest, DigestReport
 
 
 def hash_(
@@ -39,7 +40,7 @@ def hash_(
     the hashes of models are kept, so that every command finds them by each; with -n too they are only told.
     """
     from mlib.cli.progress import Progress
-    from mlib.services.digesting import digest_files, digest_models
+    from mlib.services.files.extra_hashes import digest_files, digest_models
 
     nothing = "no file is found"
     with Progress(wanted=not quiet) as progress:
@@ -63,7 +64,7 @@ def hash_(
 
 
 def _models(opened: Any, targets: Sequence[str] | None, query: str | None) -> list[str] | None:
-    from mlib.cli.refs import chosen
+    from mlib.cli.options import chosen
 
     if not targets and query is None:
         return None
@@ -79,16 +80,15 @@ def _paths(ctx: typer.Context, library: str | None, targets: Sequence[str]) -> I
         if os.path.lexists(target):
             yield target
             continue
-        from mlib.cli.refs import resolved
+        from mlib.cli.options import resolved
         from mlib.cli.views import field_values
-        from mlib.services import catalog
 
         try:
             opened = open_for(ctx, library, mode="read")
         except NotFound as error:  # without a library it can only have been meant as a file
             raise NotFound("no_such_path", f"there is no such file: {target}") from error
         with opened:
-            details = [catalog.detail(opened, each) for each in resolved(opened, [target])]
+            details = [describing.detail(opened, each) for each in resolved(opened, [target])]
         for detail in details:
             yield field_values(detail, "path")[0]
 
@@ -97,7 +97,7 @@ def _paths_found(ctx: typer.Context, library: str | None, query: str | None) -> 
     """A present file of every model that the query finds."""
     if query is None:
         return
-    from mlib.core.standing import living
+    from mlib.core.disk.storage import living
     from mlib.services.listing import find, rows
 
     with open_for(ctx, library, mode="read") as opened:
@@ -118,7 +118,7 @@ def _print(report: DigestReport, *, as_json: bool, quiet: bool) -> None:
     elif quiet:
         output.write_lines(digest.hashes.sha256 for digest in report.digests)
     elif output.is_terminal():
-        from mlib.cli.pages import entry, heading
+        from mlib.cli.layout import entry, heading
         from mlib.core.text import visible
 
         for number, digest in enumerate(report.digests):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import imported, output
+from mlib.cli import output
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.layout import Column, write_table
 from mlib.cli.options import (
     DryRunOption,
     JsonOption,
@@ -18,13 +20,111 @@ from mlib.cli.options import (
     open_for,
     open_or_create,
 )
+from mlib.core import times
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlib.db.library import Library
-    from mlib.services.importing import ImportReport
+    from mlib.services.importing.importer import ImportReport, UserData, Wait
+
+
+# --- What an import came to, for a person and for scripts.
+
+
+def write(report: ImportReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    """The whole report as it was asked for; what the exit code speaks of also where it is to be quiet."""
+    if as_json:
+        output.write_json({**_document(report), "dry_run": dry_run})
+    elif quiet:
+        output.write_lines(dict.fromkeys(entry.sha256 for entry in report.success))
+        for e in report.conflict:
+            output.note(f"conflict: {_id(e.id)}: {e.sha256}: {', '.join(e.differs)}")
+        _tell_failed(report)
+        _tell_way_out(report)
+    else:
+        _tell(report, dry_run=dry_run)
+
+
+def _document(report: ImportReport) -> dict[str, Any]:
+    return {
+        "total": report.total,
+        "success": [{"id": e.id, "sha256": e.sha256, "change": e.change} for e in report.success],
+        "conflict": [
+            {
+                "id": e.id,
+                "sha256": e.sha256,
+                "path": e.path,
+                "pending": _user_data(e.pending),
+                "existing": _user_data(e.existing),
+                "differs": list(e.differs),
+            }
+            for e in report.conflict
+        ],
+        "ignored": list(report.ignored),
+        "deleted": list(report.deleted),
+        "failed": [{"id": e.id, "path": e.path, "code": e.code, "message": e.message} for e in report.failed],
+        "waiting": [{"id": e.id, "path": e.path} for e in report.waiting],
+        "backup": report.backup,
+    }
+
+
+def _user_data(data: UserData) -> dict[str, Any]:
+    return {**data.text, "tags": list(data.tags.values()), "meta": dict(data.meta)}
+
+
+def _id(pending_id: int | None) -> str:
+    return "sidecar" if pending_id is None else str(pending_id)
+
+
+def _tell(report: ImportReport, *, dry_run: bool) -> None:
+    rows: list[tuple[str, ...]] = [
+        (entry.change, _id(entry.id), entry.sha256) for entry in report.success if entry.change != "unchanged"
+    ]
+    rows += [("conflict", _id(e.id), e.sha256, ", ".join(e.differs)) for e in report.conflict]
+    rows += [("ignored", str(pending_id)) for pending_id in report.ignored]
+    rows += [("deleted", str(pending_id)) for pending_id in report.deleted]
+    rows += [("waiting", str(e.id), e.path) for e in report.waiting]
+    output.write_rows(rows)
+    _tell_failed(report)
+    changes = [entry.change for entry in report.success]
+    parts = [
+        f"{fmt.number(count)} {word}"
+        for word, count in (
+            ("created", changes.count("created")),
+            ("updated", changes.count("updated")),
+            ("unchanged", changes.count("unchanged")),
+            ("in conflict", len(report.conflict)),
+            ("ignored", len(report.ignored)),
+            ("deleted", len(report.deleted)),
+            ("waiting for a scan to find their file", len(report.waiting)),
+            ("failed", len(report.failed)),
+        )
+        if count
+    ]
+    lead = "would import" if dry_run else "imported"
+    output.note(
+        f"{lead} {fmt.plural(report.total, 'entry', 'entries')}: {', '.join(parts) or 'nothing to do'}"
+    )
+    if report.backup:
+        output.note(f"backup: {report.backup}")
+    _tell_way_out(report)
+
+
+def _tell_failed(report: ImportReport) -> None:
+    for failure in report.failed:
+        where = failure.path if failure.id is None else f"pending:{failure.id}"
+        output.note(f"failed: {where}: {failure.message}" if where else f"failed: {failure.message}")
+
+
+def _tell_way_out(report: ImportReport) -> None:
+    if any(conflict.id is None for conflict in report.conflict):
+        output.note(
+            "hint: `mlib import --sidecars REF --on-conflict merge|override|ignore` settles a conflict"
+        )
+    elif report.conflict:
+        output.note("hint: `mlib import ID --on-conflict merge|override|ignore|delete` settles a conflict")
 
 
 class OnConflict(StrEnum):
@@ -87,20 +187,22 @@ def import_(
         report = _from_sidecars(
             ctx, library, ids, query, from_=from_, on_conflict=on_conflict, dry_run=dry_run
         )
-        imported.write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
         raise typer.Exit(FINISHED_WITH_PROBLEMS if report.conflict or report.failed else 0)
     if query is not None:
         raise WrongUsage("bad_options", "--query chooses models: it goes with --sidecars")
     from mlib.cli.recording import recorded
+    from mlib.db.exports import is_export
     from mlib.services.backing_up import needed
-    from mlib.services.importing import ConflictStrategy, Failed, import_pending
-    from mlib.services.staging import is_export, move_waiting, parse_move, stage_legacy
+    from mlib.services.importing.from_legacy import move_waiting, stage_legacy
+    from mlib.services.importing.importer import ConflictStrategy, Failed, import_pending
+    from mlib.services.importing.staging import parse_move
 
     if from_ is not None and is_export(from_):
         taken = _from_export(
             ctx, library, from_, ids=ids, moves=map_, on_conflict=on_conflict, dry_run=dry_run
         )
-        imported.write(taken, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        write(taken, dry_run=dry_run, as_json=as_json, quiet=quiet)
         raise typer.Exit(FINISHED_WITH_PROBLEMS if taken.conflict or taken.failed else 0)
     moves = [parse_move(text) for text in map_ or ()]
     wanted = None if not ids else _numbers(ids)
@@ -128,7 +230,7 @@ def import_(
         )
         report.backup = needed(opened, backup or report.backup)
     report.failed += [Failed(None, each.path, each.code, each.message) for each in bad]
-    imported.write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if quiet and wanted is not None:
         for entry in report.waiting:
             output.note(f"waiting for a scan to find its file: pending:{entry.id}: {entry.path}")
@@ -146,10 +248,11 @@ def _from_sidecars(
     on_conflict: OnConflict,
     dry_run: bool,
 ) -> ImportReport:
+    from mlib.cli.options import chosen
     from mlib.cli.recording import recorded
-    from mlib.cli.refs import chosen
     from mlib.services.backing_up import needed
-    from mlib.services.importing import ConflictStrategy, import_sidecars
+    from mlib.services.importing.from_sidecars import import_sidecars
+    from mlib.services.importing.importer import ConflictStrategy
 
     if from_ is not None:
         raise WrongUsage("bad_options", "--from and --sidecars are two sources: import one after the other")
@@ -184,8 +287,15 @@ def _from_export(
 ) -> ImportReport:
     from mlib.cli.recording import recorded
     from mlib.services.backing_up import needed
-    from mlib.services.importing import ConflictStrategy, Failed, ImportReport, Waiting, import_pending
-    from mlib.services.staging import check_export, import_export, parse_move
+    from mlib.services.importing.from_exports import check_export, import_export
+    from mlib.services.importing.importer import (
+        ConflictStrategy,
+        Failed,
+        ImportReport,
+        Waiting,
+        import_pending,
+    )
+    from mlib.services.importing.staging import parse_move
 
     if ids:
         raise WrongUsage("bad_options", "with an export no IDs are given: all its models are imported")
@@ -219,7 +329,7 @@ def _from_export(
 
 
 def _numbers(ids: list[str]) -> list[int]:
-    from mlib.cli.refs import expanded
+    from mlib.cli.options import expanded
 
     numbers = []
     for text in expanded(ids):
@@ -230,3 +340,67 @@ def _numbers(ids: list[str]) -> list[int]:
             )
         numbers.append(int(digits))
     return numbers
+
+
+# --- `mlib pending`.
+
+_COLUMNS = [
+    Column("ID", right=True),
+    Column("NAME", shrinks=True),
+    Column("TYPE"),
+    Column("WHY"),
+    Column("PATH", shrinks=True),
+    Column("SOURCE", shrinks=True),
+]
+_WORDS = {
+    "path_not_found": "no such file",
+    "unhashed": "not scanned yet",
+    "bad_meta": "metadata is no JSON",
+    "ready": "ready",
+}
+
+
+def pending_(
+    ctx: typer.Context,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """List what waits for import, and why.
+
+    A conflict names what the pending import and its model disagree on; `mlib import ID --on-conflict …`
+    settles it. What is ready becomes a model with `mlib import`.
+    """
+    from mlib.services.importing.importer import waiting
+
+    with open_for(ctx, library, mode="read") as opened:
+        found = waiting(opened)
+    if as_json:
+        output.write_json([_as_json(wait) for wait in found])
+    elif quiet:
+        output.write_lines(f"pending:{wait.entry.id}" for wait in found)
+    else:
+        write_table(_COLUMNS, [_row(wait) for wait in found])
+
+
+def _row(wait: Wait) -> tuple[str, ...]:
+    entry = wait.entry
+    why = _WORDS.get(wait.reason) or f"conflict: {', '.join(wait.differs)}"
+    return str(entry.id), entry.name, entry.type, why, entry.path, entry.source
+
+
+def _as_json(wait: Wait) -> dict[str, Any]:
+    entry = wait.entry
+    return {
+        "id": entry.id,
+        "path": entry.path,
+        "name": entry.name,
+        "type": entry.type,
+        "source": entry.source,
+        "sha256": entry.sha256,
+        "size_bytes": entry.size_bytes,
+        "created_at": times.iso(entry.created_at),
+        "reason": str(wait.reason),
+        "model": wait.model,
+        "differs": list(wait.differs),
+    }

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import JsonOption  # noqa: TC001 - Typer reads it
 from mlib.core.errors import MlibError
@@ -65,21 +65,21 @@ def _failure(path: str, error: MlibError) -> dict[str, Any]:
 
 
 def _about(each: Inspected) -> Any:
-    from mlib.cli import about
+    from mlib.cli import views
 
-    return about.of_inspection(
+    return views.of_inspection(
         each.inspection, tuple((None, finding) for finding in each.findings), each.sidecars
     )
 
 
 def _document(each: Inspected) -> dict[str, Any]:
-    from mlib.cli import about
+    from mlib.cli import views
 
     return {
         "path": each.path,
         "size_bytes": each.size_bytes,
         "base_model": each.inspection.base_model,
-        **about.as_json(_about(each)),
+        **views.pending_json(_about(each)),
         "companions": list(each.companions),
         "silent_sidecars": list(each.silent),
         "unread": [{"path": path, "message": message} for path, message in each.unread],
@@ -87,12 +87,12 @@ def _document(each: Inspected) -> dict[str, Any]:
 
 
 def _rows(each: Inspected) -> Iterator[tuple[str, ...]]:
-    from mlib.cli import about
+    from mlib.cli import views
 
     yield "path", each.path
     yield "size_bytes", str(each.size_bytes)
     yield "base_model", each.inspection.base_model
-    yield from about.as_rows(_about(each))
+    yield from views.pending_rows(_about(each))
     for path in each.companions:
         yield "companion", path
     for path in each.silent:
@@ -102,17 +102,17 @@ def _rows(each: Inspected) -> Iterator[tuple[str, ...]]:
 
 
 def _page(each: Inspected) -> Iterator[str]:
-    from mlib.cli import about
-    from mlib.cli.pages import entry, heading, section
+    from mlib.cli import views
+    from mlib.cli.layout import entry, heading, section
     from mlib.core.text import visible
 
     known = _about(each)
     yield heading(visible(each.path))
     yield heading("what it is")
-    for label, text in about.what_it_is(known):
+    for label, text in views.what_it_is(known):
         yield from entry(label, text)
     yield from entry("size", fmt.exact_size(each.size_bytes))
-    if use := list(about.how_to_use(known)):
+    if use := list(views.how_to_use(known)):
         yield heading("how to use it")
         for label, text in use:
             yield from entry(label, text)
@@ -125,4 +125,4 @@ def _page(each: Inspected) -> Iterator[str]:
             yield from entry("unread", f"{path}: {message}")
     if known.findings:
         yield heading("findings")
-        yield from section(list(about.findings(known)))
+        yield from section(list(views.findings(known)))

@@ -9,14 +9,14 @@ import typer
 from mlib.cli import columns, output
 from mlib.cli.options import MOST, JsonOption, LibraryOption, QuietOption, open_for
 from mlib.core import jsontext, times
+from mlib.core.disk.storage import is_there, living_first
 from mlib.core.errors import WrongUsage
-from mlib.core.standing import is_there, living_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from mlib.db.listed import Listed
-    from mlib.services.targets import Target
+    from mlib.db.list_rows import Listed
+    from mlib.services.resolving import Target
 
 #: A word of the query may begin with a dash.
 #: Of these fields an object of `list --json` is made.
@@ -67,7 +67,7 @@ def list_(
     )
     if zero and not (quiet or paths or form is not None):
         raise WrongUsage("bad_options", "-0 goes with -q, --paths or --format")
-    template = None if form is None else columns.template(form)
+    template = None if form is None else columns.parse_template(form)
     chosen = columns.DEFAULT if only is None else columns.named(only)
     wanted: Sequence[str] = chosen if template is None else template.names
     if as_json or as_lines or paths:
@@ -108,11 +108,11 @@ def _table(
     found: Iterable[Listed], chosen: Sequence[str], roots: Mapping[int | None, str], *, narrow: bool
 ) -> None:
     """On a terminal, if it may be `narrow`, without the columns that are empty throughout."""
-    from mlib.cli.tables import write_table
+    from mlib.cli.layout import write_table
 
     exactly = not output.is_terminal()
-    rows = columns.rows(found, chosen, roots, exactly=exactly)
-    heads = columns.heads(chosen)
+    rows = columns.cells_of(found, chosen, roots, exactly=exactly)
+    heads = columns.headings(chosen)
     if narrow and not exactly:
         kept = [at for at in range(len(chosen)) if any(row[at] for row in rows)]
         heads, rows = [heads[at] for at in kept], [[row[at] for at in kept] for row in rows]

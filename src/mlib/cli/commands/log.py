@@ -2,20 +2,92 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import output, past
-from mlib.cli.options import MOST, JsonOption, LibraryOption, QueryOption, open_for
-from mlib.cli.tables import Column, write_table
+from mlib.cli import output
+from mlib.cli import output as fmt
+from mlib.cli.layout import Column, write_table
+from mlib.cli.options import MOST, DryRunOption, JsonOption, LibraryOption, QueryOption, open_for
+from mlib.core import jsontext, times
 from mlib.core.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlib.core.jsontext import Json
     from mlib.db.library import Library
-    from mlib.services.targets import Target
+    from mlib.services.history.entries import FieldChange, Told
+    from mlib.services.resolving import Target
+
+
+# --- What the history looks like: as JSON and as rows.
+
+
+def entry_json(told: Told) -> dict[str, Any]:
+    """An entry of `log --json`."""
+    entry = told.entry
+    return {
+        "id": entry.id,
+        "at": times.iso(entry.at),
+        "command": entry.command,
+        "undone": entry.undone,
+        "undoes": entry.undoes,
+        "models": told.models,
+        "pending": told.pending,
+        "changes": [change_as_json(change) for change in told.changes],
+    }
+
+
+def change_as_json(change: FieldChange) -> dict[str, Any]:
+    """One changed field; `sha256` or `pending_id` says of what, neither of something else."""
+    about = (
+        {"sha256": change.sha256}
+        if change.sha256 is not None
+        else {"pending_id": change.pending_id}
+        if change.pending_id is not None
+        else {}
+    )
+    return {
+        **about,
+        "name": change.name,
+        "field": change.field,
+        "before": change.before,
+        "after": change.after,
+    }
+
+
+def change_row(change: FieldChange) -> tuple[str, str, str, str]:
+    """One changed field: of what, how it is called, which field, and what became of it."""
+    about = "-"
+    if change.sha256 is not None:
+        about = change.sha256[:10]
+    elif change.pending_id is not None:
+        about = f"pending:{change.pending_id}"
+    return about, change.name, change.field, _became(change)
+
+
+def entry_row(told: Told) -> tuple[str, str, str, str, str]:
+    """One entry: its id, when, what it is about, what became of it, the command."""
+    entry = told.entry
+    parts = [fmt.plural(told.models, "model")] if told.models else []
+    parts += [fmt.plural(told.pending, "pending import")] if told.pending else []
+    state = "undone" if entry.undone else ""
+    return str(entry.id), fmt.moment(entry.at), ", ".join(parts), state, entry.command
+
+
+def _became(change: FieldChange) -> str:
+    if change.before is None:
+        return f"+{_text(change.after)}"
+    if change.after is None:
+        return f"-{_text(change.before)}"
+    return f"{_text(change.before)} -> {_text(change.after)}"
+
+
+def _text(value: Json) -> str:
+    return value or "''" if isinstance(value, str) else jsontext.dump(value)
+
 
 _ENTRY = [Column("ID", right=True), Column("WHEN"), Column("OF"), Column(""), Column("COMMAND", shrinks=True)]
 _CHANGE = [
@@ -44,31 +116,27 @@ def log(
     Every change of what you typed. Scans are not in it: they find facts. At least the last 1,000 commands
     and those of the last 90 days are kept. What was forgotten is found by its hash.
     """
-    from mlib.services.history import log as recount
+    from mlib.services.history.entries import log as recount
 
     wanted = bool(refs) or query is not None
     with open_for(ctx, library, mode="read") as opened:
         targets = _chosen(opened, refs or [], query) if wanted else None
         found = recount(opened, targets, limit=min(limit, MOST))
     if as_json:
-        output.write_json([past.as_json(told) for told in found])
+        output.write_json([entry_json(told) for told in found])
     elif targets is None:
-        write_table(_ENTRY, [past.entry_row(told) for told in found])
+        write_table(_ENTRY, [entry_row(told) for told in found])
     else:
         write_table(
             _CHANGE,
-            [
-                (*past.entry_row(told)[:2], *past.change_row(change))
-                for told in found
-                for change in told.changes
-            ],
+            [(*entry_row(told)[:2], *change_row(change)) for told in found for change in told.changes],
         )
 
 
 def _chosen(library: Library, refs: Sequence[str], query: str | None) -> list[Target]:
     """As for every command; and what the history alone knows."""
-    from mlib.cli.refs import chosen, expanded
-    from mlib.services.history import forgotten
+    from mlib.cli.options import chosen, expanded
+    from mlib.services.history.entries import forgotten
 
     targets: list[Target] = []
     for ref in expanded(refs):
@@ -82,3 +150,43 @@ def _chosen(library: Library, refs: Sequence[str], query: str | None) -> list[Ta
                 raise
             targets.append(found)
     return list(dict.fromkeys([*targets, *chosen(library, [], query)]))
+
+
+# --- `mlib undo`.
+
+
+def undo(
+    ctx: typer.Context,
+    entry: Annotated[
+        int | None,
+        typer.Argument(max=MOST, metavar="[ID]", help="An entry of `mlib log`; none: the last command."),
+    ] = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Take back what a command did.
+
+    To names, notes, tags, metadata, pending imports and models. Again and again goes further back; to
+    undo an undo does it again. What was typed since is never overwritten, and what scans have found since
+    stays. Files that were moved or trashed are not brought back, nor is image data: it says how they are.
+    """
+    from mlib.services.history.undo import undo as take_back
+
+    with open_for(ctx, library, mode="write") as opened:
+        report = take_back(opened, entry, dry_run=dry_run)
+    if as_json:
+        output.write_json(
+            {
+                "undone": report.told.entry.id,
+                "command": report.told.entry.command,
+                "models": report.told.models,
+                "pending": report.told.pending,
+                "changes": [change_as_json(change) for change in report.changes],
+                "dry_run": report.dry_run,
+            }
+        )
+        return
+    output.write_rows(change_row(change) for change in report.changes)
+    verb = "would undo" if dry_run else "undid"
+    output.note(f"{verb} {report.told.entry.id}: {report.told.entry.command}")

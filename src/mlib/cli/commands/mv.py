@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import os
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    QuietOption,
+    YesOption,
+    confirm,
+    open_for,
+)
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from mlib.services.moving import MoveReport, Way
+    from collections.abc import Sequence
+
+    from mlib.services.files.moving import MoveReport, Way
+    from mlib.services.files.trashing import Removed, TrashedBefore, TrashPlan, TrashReport
+    from mlib.services.resolving import Target
 
 
 NoExclusiveOption = Annotated[
@@ -48,9 +62,9 @@ def mv(
     read back before the originals go. Of a model with several copies, name one by its path. Parts of one
     model go together: name all of them.
     """
-    from mlib.cli.meant import files_chosen
+    from mlib.cli.options import files_chosen
     from mlib.cli.progress import Progress
-    from mlib.services.moving import move
+    from mlib.services.files.moving import move
 
     *refs, dest = words
     if not refs and query is None:
@@ -132,3 +146,164 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
 def _tell_failed(report: MoveReport) -> None:
     for problem in report.failed:
         output.note(fmt.problem(problem))
+
+
+# --- `mlib rename`.
+
+
+def rename(
+    ctx: typer.Context,
+    ref: Annotated[str, typer.Argument(metavar="REF", help="A model with one file, or the path of a file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NEWNAME", help="The file's new name; its extension may be left out.")
+    ],
+    no_exclusive: NoExclusiveOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Give a model's file another name.
+
+    What lies beside it is renamed too. A part of a model in several files, which loaders find by its name,
+    keeps it. To change only what you call the model, use `mlib update --name`.
+    """
+    from mlib.cli.options import files_chosen
+    from mlib.services.files.moving import rename as rename_file
+
+    with open_for(ctx, library, mode="write") as opened:
+        (meant,) = files_chosen(opened, [ref], None)
+        way: Way = "reserved" if no_exclusive else "exclusive"
+        report = rename_file(opened, meant, name, way=way, dry_run=dry_run)
+    report_moves(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
+
+
+# --- `mlib trash`.
+
+
+def trash(
+    ctx: typer.Context,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[REF...]", help="Models, or paths of single files; '-' reads them from stdin."
+        ),
+    ] = None,
+    query: QueryOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Move the files of models to the system's trash.
+
+    What lies beside them goes with them. Of a link, as a Hugging Face cache has them, only the link goes: the
+    file with the bytes stays, and is named. Of a REF that is a path only that file goes; of any other, and of
+    what --query finds, all files go, wherever they lie. Names, notes and tags are kept: a file that is put
+    back is known again by the next scan. A preview or text that another model of the same name needs too
+    stays. Parts of one model go together: name all of them.
+    """
+    from mlib.cli.options import files_chosen
+    from mlib.services.files.trashing import plan_trash, rehearse, trashed_before
+    from mlib.services.files.trashing import trash as trash_files
+
+    with open_for(ctx, library, mode="write") as opened:
+        before: list[TrashedBefore] = []
+
+        def is_done(target: Target) -> bool:
+            found = trashed_before(opened, target)
+            before.extend(found)
+            return bool(found)
+
+        plan = plan_trash(opened, files_chosen(opened, refs or (), query, is_done=is_done))
+        if dry_run:
+            report = rehearse(opened, plan, environ=os.environ)
+        else:
+            if plan.removals:
+                confirm(_deed(plan), yes=yes)
+            report = trash_files(opened, plan, environ=os.environ)
+    _print(report, before, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    if report.failed:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _deed(plan: TrashPlan) -> str:
+    """What a person is asked."""
+    links = plan.links_alone
+    what = fmt.plural(len(plan.removals) - links, "model file")
+    if links:
+        told = f"{fmt.plural(links, 'link')} to {'a file that stays' if links == 1 else 'files that stay'}"
+        what = f"{what} and {told}" if links < len(plan.removals) else told
+    if plan.companions:
+        what += f" and {fmt.plural(plan.companions, 'companion')}"
+    return f"move {what} ({fmt.size(plan.size_bytes)}) to the trash"
+
+
+def _print(
+    report: TrashReport, before: Sequence[TrashedBefore], *, dry_run: bool, as_json: bool, quiet: bool
+) -> None:
+    if as_json:
+        output.write_json(
+            {
+                "trashed": [removed_as_json(each) for each in report.removed],
+                "failed": [
+                    {"path": each.path, "code": each.code, "message": each.message} for each in report.failed
+                ],
+                "already_trashed": [
+                    {"sha256": each.sha256, "path": each.path, "trashed_to": each.target} for each in before
+                ],
+                "size_bytes": sum(each.size_bytes for each in report.removed),
+                "dry_run": dry_run,
+            }
+        )
+        return
+    if quiet:
+        output.write_lines(dict.fromkeys(each.row.sha256 for each in report.removed))
+    else:
+        _tell_trashed(report, before, dry_run=dry_run)
+    for problem in report.failed:
+        output.note(fmt.problem(problem))
+
+
+def _tell_trashed(report: TrashReport, before: Sequence[TrashedBefore], *, dry_run: bool) -> None:
+    verb = "would trash" if dry_run else "trashed"
+    for each in report.removed:
+        output.write_rows([(verb, path, to) for path, to in moves_of(each)])
+    went = {path for each in report.removed for path, _ in moves_of(each)}
+    for path in dict.fromkeys(path for each in report.removed for path in each.shared):
+        if path not in went:
+            output.note(f"left for another model of that name: {path}")
+    for path in dict.fromkeys(path for each in report.removed for path in each.folders):
+        output.note(fmt.folder_stays(path, dry_run=dry_run))
+    for path in dict.fromkeys(path for each in report.removed for path in each.links):
+        output.note(fmt.dangling(path, dry_run=dry_run))
+    for each in report.removed:
+        if each.bytes_at is not None:
+            verb = "would go" if dry_run else "went"
+            output.note(f"only a link {verb}; the file with the bytes stays: {each.bytes_at}")
+    for past in before:
+        output.note(f"already in the trash: {past.path}" + (f": {past.target}" if past.target else ""))
+    if not (report.removed or report.failed or before):
+        output.note("no file is found")
+
+
+def moves_of(removed: Removed) -> list[tuple[str, str]]:
+    """From where to where, the model first."""
+    companions = [(each.source, each.target) for each in removed.companions]
+    return [(removed.row.path, removed.target or ""), *companions]
+
+
+def removed_as_json(removed: Removed) -> dict[str, Any]:
+    """A file that went to the trash, as a document."""
+    return {
+        "sha256": removed.row.sha256,
+        "path": removed.row.path,
+        "trashed_to": removed.target,
+        "size_bytes": removed.size_bytes,
+        "companions": [{"path": each.source, "trashed_to": each.target} for each in removed.companions],
+        "left": list(removed.shared),
+        "left_folders": list(removed.folders),
+        "dangling_links": list(removed.links),
+        "bytes_at": removed.bytes_at,
+    }

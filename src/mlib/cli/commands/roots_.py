@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.layout import Column, write_table
 from mlib.cli.options import (
     DryRunOption,
     JsonOption,
@@ -18,12 +19,11 @@ from mlib.cli.options import (
     open_for,
     open_or_create,
 )
-from mlib.cli.tables import Column, write_table
 from mlib.core import times
 
 if TYPE_CHECKING:
-    from mlib.core.models import Root
-    from mlib.services.rooting import RootReport
+    from mlib.core.records import Root
+    from mlib.services.root_registry import RootReport
 
 _COLUMNS = [
     Column("ID", right=True),
@@ -49,7 +49,7 @@ def roots_(
     if ctx.invoked_subcommand is not None:
         hand_on(ctx, library=library, as_json=as_json, quiet=quiet)
         return
-    from mlib.services.rooting import listed
+    from mlib.services.root_registry import listed
 
     with open_for(ctx, library, mode="read") as opened:
         found = listed(opened)
@@ -75,7 +75,7 @@ def _add(
 ) -> None:
     """Remember folders for the next scan."""
     from mlib.cli.recording import recorded
-    from mlib.services.rooting import add_roots, wanted_roots
+    from mlib.services.root_registry import add_roots, wanted_roots
 
     opening = (
         open_for(ctx, library, mode="rehearse")
@@ -119,7 +119,7 @@ def _remove(
     A folder of a ComfyUI that is still known comes back with the next scan.
     """
     from mlib.cli.recording import recorded
-    from mlib.services.rooting import remove_root
+    from mlib.services.root_registry import remove_root
 
     with open_for(ctx, library, mode="write") as opened, recorded(ctx, opened, dry_run=dry_run):
         report = remove_root(opened, root, dry_run=dry_run)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, REFUSED, TERMINATED
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from mlib.core.formats.header import Finding
     from mlib.db.library import Library
-    from mlib.services.importing import ImportReport
-    from mlib.services.scanning import ScanReport
+    from mlib.services.importing.importer import ImportReport
+    from mlib.services.scanning.request import ScanReport
 
 
 #: Findings that are told a line each; after a first scan there may be thousands.
@@ -68,9 +68,9 @@ def scan(
     no model file is opened for writing.
     """
     from mlib.cli.progress import Progress
-    from mlib.core.roots import find_comfyui
-    from mlib.services.scanning import ScanRequest, check_request
-    from mlib.services.scanning import scan as scan_disks
+    from mlib.core.comfyui.roots import find_comfyui
+    from mlib.services.scanning.request import ScanRequest, check_request
+    from mlib.services.scanning.run import scan as scan_disks
 
     request = ScanRequest(
         comfyui=comfyui or (),
@@ -107,7 +107,7 @@ def scan(
 
 
 def _import(library: Library, ids: Sequence[int]) -> ImportReport:
-    from mlib.services.importing import import_pending
+    from mlib.services.importing.importer import import_pending
 
     return import_pending(library, ids, keep_backup=False)
 
@@ -199,7 +199,7 @@ def _tell_wrong(report: ScanReport) -> None:
         output.note(f"serious: {path}: {finding.message}")
     if not (report.offline_roots or report.guarded_roots or report.conflicts):
         return
-    from mlib.core.walk import topmost_missing
+    from mlib.core.disk.walk import topmost_missing
 
     absent = Counter(filter(None, map(topmost_missing, report.offline_roots)))
     for path, count in absent.items():

@@ -8,6 +8,7 @@ import typer
 
 from mlib.cli import output, views
 from mlib.cli.options import JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.services import describing
 
 
 def show(
@@ -28,12 +29,11 @@ def show(
 
     REF is a sha256 or the first 4 or more digits of it, the path of a file, an exact name, or pending:ID.
     """
-    from mlib.cli.refs import chosen, required
-    from mlib.services import catalog
+    from mlib.cli.options import chosen, required
 
     named = required(refs, query)
     with open_for(ctx, library, mode="read") as opened:
-        details = [catalog.detail(opened, target) for target in chosen(opened, named, query)]
+        details = [describing.detail(opened, target) for target in chosen(opened, named, query)]
     one = len(named) == 1 and named != ["-"] and query is None
     if as_json:
         documents = [

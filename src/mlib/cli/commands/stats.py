@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
-from mlib.cli.bars import Bar, section
+from mlib.cli import output as fmt
+from mlib.cli.layout import Bar, bar_section
 from mlib.cli.options import JsonOption, LibraryOption, open_for
 
 if TYPE_CHECKING:
@@ -150,7 +150,9 @@ def _page(counted: Counted, by: By | None) -> list[str]:
         ),
         ("finding", [Bar(code, (fmt.number(models), ""), models) for code, models, _ in counted.findings]),
     ]
-    return lines + [line for title, bars in sections if bars for line in section(title, bars, shown=_SHOWN)]
+    return lines + [
+        line for title, bars in sections if bars for line in bar_section(title, bars, shown=_SHOWN)
+    ]
 
 
 def _remarks(counted: Counted) -> Iterable[str]:
@@ -176,4 +178,4 @@ def _in_full(title: str, groups: Sequence[tuple[str, Figures]]) -> list[str]:
         Bar(name or "unknown", tuple(tell(get(each)) for _, get, tell in columns), each.unique_bytes)
         for name, each in groups
     ]
-    return section(title, bars, heads=[head for head, _, _ in columns]) if bars else []
+    return bar_section(title, bars, heads=[head for head, _, _ in columns]) if bars else []

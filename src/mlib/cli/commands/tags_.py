@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
-from mlib.cli.confirming import YesOption, confirm
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, hand_on, open_for
-from mlib.cli.tables import Column, write_table
+from mlib.cli import output as fmt
+from mlib.cli.layout import Column, write_table
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QuietOption,
+    YesOption,
+    confirm,
+    hand_on,
+    open_for,
+)
 
 if TYPE_CHECKING:
     from mlib.services.tagging import TagReport

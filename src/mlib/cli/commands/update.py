@@ -9,6 +9,7 @@ import typer
 from mlib.cli import columns, output, views
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
 from mlib.core.errors import WrongUsage
+from mlib.services import describing
 
 
 def update(
@@ -42,9 +43,9 @@ def update(
 
     Doing it twice is the same as doing it once. An empty text clears a field.
     """
+    from mlib.cli.options import chosen, required
     from mlib.cli.recording import recorded
-    from mlib.cli.refs import chosen, required
-    from mlib.services import catalog, listing
+    from mlib.services import listing
     from mlib.services.updating import parse_edit
     from mlib.services.updating import update as update_models
 
@@ -64,7 +65,7 @@ def update(
         targets = chosen(opened, named, query)
         with recorded(ctx, opened, dry_run=dry_run), opened.transaction(rehearsal=dry_run):
             report = update_models(opened, targets, edit)
-            details = {target: catalog.detail(opened, target) for target in targets} if as_json else {}
+            details = {target: describing.detail(opened, target) for target in targets} if as_json else {}
             rows = {} if as_json else dict(zip(targets, listing.rows(opened, targets), strict=True))
     if as_json:
         models = [

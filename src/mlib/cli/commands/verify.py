@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, TERMINATED
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from mlib.services.verifying import VerifyReport, VerifyRequest
+    from mlib.services.files.verifying import VerifyReport, VerifyRequest
 
 #: The lists of the JSON document, in the order in which a person is told.
 STATES = ("rotten", "damaged", "unreadable", "changed", "gone", "incomplete")
@@ -48,11 +48,11 @@ def verify(
     incomplete. What lies in a folder that is not there now is not called gone. Nothing is changed by what is
     found; with -n it is not even noted when what was read.
     """
-    from mlib.cli.meant import files_chosen
+    from mlib.cli.options import files_chosen
     from mlib.cli.progress import Progress
-    from mlib.core.spans import duration
-    from mlib.services.verifying import VerifyRequest
-    from mlib.services.verifying import verify as verify_files
+    from mlib.core.times import duration
+    from mlib.services.files.verifying import VerifyRequest
+    from mlib.services.files.verifying import verify as verify_files
 
     rate = None if max_rate is None else _rate(max_rate)
     unread_for = None if older_than is None else duration(older_than)
@@ -71,7 +71,7 @@ def verify(
 
 
 def _rate(text: str) -> int:
-    from mlib.core.query.amounts import size
+    from mlib.core.query import size
 
     try:
         rate = size(text.removesuffix("/s"))

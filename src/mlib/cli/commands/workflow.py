@@ -7,18 +7,144 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlib.cli import format as fmt
 from mlib.cli import output
+from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import JsonOption, LibraryOption, library_path, open_for
+from mlib.cli.options import JsonOption, LibraryOption, QueryOption, QuietOption, library_path, open_for
+from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlib.services.workflows import CheckReport
-    from mlib.services.workflows.checking import Answer
+    from mlib.db.library import Library
+    from mlib.services.workflows.checking import Answer, CheckReport, Suggestion
     from mlib.services.workflows.matching import State
-    from mlib.services.workflows.suggesting import Suggestion
+    from mlib.services.workflows.unused import UnusedReport
+
+
+# --- `mlib unused`.
+
+#: How kinds of other files are called for a person, and how many kinds are told.
+_KINDS = {"empty_file": "empty", "lfs_pointer": "Git LFS pointer", "apple_double": "AppleDouble"}
+_KINDS_TOLD = 8
+
+
+def unused(
+    ctx: typer.Context,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from stdin."),
+    ] = None,
+    workflows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--workflows",
+            metavar="DIR",
+            help="Where workflows lie, and images made by them; may be given many times.",
+        ),
+    ] = None,
+    query: QueryOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """List the models that no workflow names, the largest first. Nothing is deleted.
+
+    A model counts as named under any doubt: a note that says its file name is enough, and so is a node that
+    names its folder or chooses among models of its type. What images, videos and sounds were made with
+    counts only where they are below DIR too.
+    """
+    from mlib.cli.progress import Progress
+    from mlib.services.workflows.unused import unused as find_unused
+
+    if not workflows:
+        raise WrongUsage("no_workflows_given", "say where your workflows are", hint="--workflows DIR")
+    with Progress(wanted=not quiet) as progress, open_for(ctx, library, mode="read") as opened:
+        report = find_unused(opened, workflows, among=_among(opened, refs, query), emit=progress.emit)
+    if as_json:
+        output.write_json(_unused_document(report))
+    elif quiet:
+        output.write_lines(model.sha256 for model in report.models)
+    else:
+        _print_unused(report)
+    if pointers := report.others_by_kind["lfs_pointer"]:
+        output.note(
+            f"{fmt.plural(pointers, 'file')} not read: only Git LFS pointers. What they name may be listed as"
+            " unused; fetch them with `git lfs pull`"
+        )
+    for problem in report.problems:
+        output.note(f"problem: {problem.path}: {problem.message}")
+    if report.problems:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def _among(opened: Library, refs: list[str] | None, query: str | None) -> frozenset[str] | None:
+    from mlib.cli.options import chosen
+
+    if not refs and query is None:
+        return None
+    return frozenset(target.sha256 for target in chosen(opened, refs or [], query) if target.sha256)
+
+
+def _print_unused(report: UnusedReport) -> None:
+    from mlib.cli.layout import Column, write_table
+
+    if output.is_terminal():
+        columns = [Column("SIZE", right=True), Column("TYPE"), Column("SHA256"), Column("NAME", shrinks=True)]
+        write_table(
+            columns,
+            [(fmt.size(each.disk_bytes), each.type, each.sha256[:10], each.name) for each in report.models],
+        )
+    else:
+        output.write_rows(
+            # The last column is there for the parts of a model in several files, which go together.
+            (each.sha256, str(each.disk_bytes), each.type, each.name, each.paths[0])
+            + ((each.set_name,) if each.set_name else ())
+            for each in report.models
+        )
+    output.note(
+        f"{fmt.number(len(report.models))} of {fmt.plural(report.examined, 'model')} unused,"
+        f" {fmt.size(report.disk_bytes)}; {fmt.plural(report.workflows, 'workflow')} read,"
+        f" {fmt.plural(report.others, 'other file')}{_kinds(report)},"
+        f" {fmt.number(len(report.problems))} could not be read"
+    )
+
+
+def _kinds(report: UnusedReport) -> str:
+    """What the other files are, the most frequent first."""
+    counts = report.others_by_kind.most_common()
+    told = [f"{fmt.number(count)} {_KINDS.get(kind, kind)}" for kind, count in counts[:_KINDS_TOLD]]
+    rest = sum(count for _, count in counts[_KINDS_TOLD:])
+    told += [f"{fmt.number(rest)} more"] if rest else []
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _unused_document(report: UnusedReport) -> dict[str, Any]:
+    return {
+        "models": [
+            {
+                "sha256": each.sha256,
+                "name": each.name,
+                "type": each.type,
+                "size_bytes": each.size_bytes,
+                "disk_bytes": each.disk_bytes,
+                "paths": list(each.paths),
+                "offline": list(each.offline),
+                "set": each.set_name,
+            }
+            for each in report.models
+        ],
+        "unused": len(report.models),
+        "examined": report.examined,
+        "disk_bytes": report.disk_bytes,
+        "workflows": report.workflows,
+        "others": report.others,
+        "others_by_kind": dict(report.others_by_kind.most_common()),
+        "problems": [
+            {"path": each.path, "code": each.code, "message": each.message} for each in report.problems
+        ],
+    }
+
 
 _STATES: tuple[State, ...] = ("found", "ambiguous", "missing", "automatic", "unknown")
 #: How a person is told what may stand in; short, for names are long.
@@ -60,7 +186,7 @@ def check(
     and that nothing is known to be there. Ends with exit code 3 if a model is missing or not known to be
     there, or a file cannot be read.
     """
-    from mlib.services.workflows import check as check_workflows
+    from mlib.services.workflows.checking import check as check_workflows
 
     path = library_path(ctx, library)
     if os.path.lexists(path):
@@ -83,7 +209,7 @@ def check(
 
 
 def _print(report: CheckReport) -> None:
-    from mlib.cli.tables import Column, write_table
+    from mlib.cli.layout import Column, write_table
 
     several = len(report.files) > 1
     if not output.is_terminal():
@@ -110,7 +236,7 @@ def _print(report: CheckReport) -> None:
 
 def _print_sources(report: CheckReport) -> None:
     """The addresses of what is missing, whole, so that they can be copied."""
-    from mlib.cli.pages import heading
+    from mlib.cli.layout import heading
     from mlib.core.text import visible
 
     missing = (each for each in report.answers if each.match.state in {"missing", "unknown"})

@@ -17,14 +17,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from mlib.core.compare import stat_of
+from mlib.core.disk.compare import stat_of
+from mlib.core.disk.storage import NETWORK, file_system
 from mlib.core.errors import MlibError
-from mlib.core.storage import NETWORK, file_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlib.core.models import Stat
+    from mlib.core.records import Stat
 
 #: What a file under a temporary name is: a text that is being written, a copy that is being made, a second
 #: name of a model's file, or what was moved aside from the name that it belongs to.

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.compare import stat_of
+from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
     expect_exclusive,
@@ -20,8 +20,8 @@ from mlib.core.disk.entries import (
     remove_own,
     rename_reserved,
 )
+from mlib.core.disk.uncached import reread
 from mlib.core.errors import MlibError
-from mlib.core.rereading import reread
 
 if TYPE_CHECKING:
     from mlib.core.disk.entries import Purpose

@@ -8,7 +8,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from mlib.core.compare import stat_of
+from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
     Held,
@@ -25,7 +25,7 @@ from mlib.core.errors import MlibError, Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlib.core.models import Stat
+    from mlib.core.records import Stat
 
 #: The errors that mean that a disk, a quota or a size limit is at its end.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -7,20 +7,333 @@ What Python's own readers refuse may pass here; what this refuses is reported, w
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, Final
 
-from mlib.core.formats import pickle_calls
-from mlib.core.formats.pickle_literals import LITERALS
 from mlib.core.formats.pickle_source import EarlyEndError, LimitError, NonsenseError
-from mlib.core.formats.pickle_state import Machine
-from mlib.core.formats.pickle_values import Call, Pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlib.core.formats.pickle_source import Budget, Source
-    from mlib.core.formats.pickle_values import Global, Persistent
+
+
+# --- What a pickle builds, as inert values: records of what a load would have made, and nothing that can
+# act.
+#
+# Numbers, None and booleans are themselves. A text is its UTF-8 bytes, undecoded. Lists and sets are lists,
+# tuples are tuples. No container is ever hashed or compared: a file could make that recurse without end.
+
+
+class Opaque:
+    """A value nobody asks about: bytes, an enormous text or number."""
+
+    __slots__ = ()
+
+
+OPAQUE: Final = Opaque()
+
+
+class Pairs(list[object]):
+    """A dict as key, value, key, value, in the order in which they were set."""
+
+    __slots__ = ()
+
+
+class Global:
+    """A name that a load would import, as `module` and `name`."""
+
+    __slots__ = ("module", "name")
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+
+    @property
+    def path(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+class Call:
+    """An object that a load would make by calling `function`; then what is set on it."""
+
+    __slots__ = ("args", "function", "pairs", "state")
+
+    def __init__(self, function: object, args: object) -> None:
+        self.function = function
+        self.args = args
+        self.pairs: Pairs | None = None
+        self.state: object = None
+
+    @property
+    def path(self) -> str:
+        """Dotted name of what is called, or nothing where that is itself a result."""
+        return self.function.path if isinstance(self.function, Global) else ""
+
+
+class Persistent:
+    """Something that lies outside the pickle, by the key that the pickle has for it."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: object) -> None:
+        self.key = key
+
+
+# --- The instructions of a pickle that import, call or reach outside: each leaves a record, and no more.
+
+_LONGEST_NAME = 500
+_MOST_GLOBALS = 10_000
+#: Stands for a name that the program puts together only while it runs.
+COMPUTED = "<computed>"
+
+
+def extension(width: int) -> Callable[[Machine], None]:
+    """A name from a table that only the loading program has."""
+    return lambda machine: _note(machine, b"copyreg extension", b"%d" % machine.source.unsigned(width))
+
+
+def _note(machine: Machine, module: bytes, name: bytes) -> None:
+    found = machine.globals.get((module, name))
+    if found is None:
+        if len(machine.globals) >= _MOST_GLOBALS:
+            raise LimitError("too many names to import")
+        found = machine.globals[module, name] = Global(_name(module), _name(name))
+    machine.push(found)
+
+
+def _name(text: bytes) -> str:
+    if len(text) > _LONGEST_NAME:
+        return text[:_LONGEST_NAME].decode("utf-8", "replace") + "…"
+    return text.decode("utf-8", "replace")
+
+
+def name_in_lines(machine: Machine) -> None:
+    module = machine.source.line()
+    _note(machine, module, machine.source.line())
+
+
+def name_on_stack(machine: Machine) -> None:
+    name = machine.stack.pop()
+    module = machine.stack.pop()
+    if isinstance(module, bytes) and isinstance(name, bytes):
+        _note(machine, module, name)
+    else:
+        _note(machine, COMPUTED.encode(), COMPUTED.encode())
+
+
+def call(machine: Machine) -> None:
+    args = machine.stack.pop()
+    machine.stack[-1] = Call(machine.stack[-1], args)
+
+
+def call_with_keywords(machine: Machine) -> None:
+    machine.stack.pop()
+    call(machine)
+
+
+def call_named(machine: Machine) -> None:
+    args = tuple(machine.pop_mark())
+    name_in_lines(machine)
+    machine.stack[-1] = Call(machine.stack[-1], args)
+
+
+def call_marked(machine: Machine) -> None:
+    function, *args = machine.pop_mark() or [None]
+    if function is None:
+        raise NonsenseError("an object of no class")
+    machine.push(Call(function, tuple(args)))
+
+
+def set_state(machine: Machine) -> None:
+    state = machine.stack.pop()
+    target = machine.stack[-1]
+    if isinstance(target, Call):
+        target.state = state
+    elif isinstance(target, Global):
+        raise NonsenseError(f"it changes {target.path} itself")
+
+
+def _persistent(machine: Machine, key: object) -> None:
+    outside = Persistent(key)
+    machine.persistent.append(outside)
+    machine.push(outside)
+
+
+def outside_line(machine: Machine) -> None:
+    _persistent(machine, machine.source.line())
+
+
+def outside_object(machine: Machine) -> None:
+    _persistent(machine, machine.stack.pop())
+
+
+# --- The instructions of a pickle that put a plain value on the stack: a number, a text, an empty
+# container.
+
+_LONGEST_TEXT = 2**16
+_LONGEST_LITERAL = 40
+_DOUBLE = Struct(">d")
+_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_UNCHANGED = (b"\\", b"'", b'"')
+
+
+def _constant(value: object) -> Callable[[Source], object]:
+    return lambda _: value
+
+
+def _number(width: int, *, signed: bool = False) -> Callable[[Source], object]:
+    return lambda source: int.from_bytes(source.take(width), "little", signed=signed)
+
+
+def _text(width: int) -> Callable[[Source], object]:
+    """A text with its length in front, in a number so many bytes wide."""
+
+    def literal(source: Source) -> object:
+        count = source.unsigned(width)
+        if count <= _LONGEST_TEXT:
+            return source.take(count)
+        source.skip(count)
+        return OPAQUE
+
+    return literal
+
+
+def _blob(width: int) -> Callable[[Source], object]:
+    """Bytes, or a long number, with the length in front."""
+
+    def literal(source: Source) -> object:
+        source.skip(source.unsigned(width))
+        return OPAQUE
+
+    return literal
+
+
+def _decimal(source: Source) -> object:
+    """A number in digits; `00` and `01` are the booleans of protocol 0."""
+    digits = source.line()
+    if digits in (b"00", b"01"):
+        return digits == b"01"
+    if len(digits) > _LONGEST_LITERAL:
+        return OPAQUE
+    try:
+        return int(digits.rstrip(b"L"))
+    except ValueError:
+        return OPAQUE  # Python reads other notations too, hexadecimal for one
+
+
+def _float(source: Source) -> object:
+    digits = source.line()
+    try:
+        return float(digits) if len(digits) <= _LONGEST_LITERAL else OPAQUE
+    except ValueError:
+        return OPAQUE
+
+
+def _binary_float(source: Source) -> object:
+    return _DOUBLE.unpack(source.take(8))[0]
+
+
+def _long(source: Source) -> object:
+    return int.from_bytes(source.take(source.byte()), "little", signed=True)
+
+
+def _quoted(source: Source) -> object:
+    text = source.line().strip(b" \t\r\n\v\f")
+    return _ESCAPE.sub(_unescaped, text[1:-1]) if len(text) <= _LONGEST_TEXT else OPAQUE
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    octal, hexadecimal, character = match.groups()
+    if octal:
+        return bytes([int(octal, 8) & 0xFF])
+    if hexadecimal:
+        return bytes([int(hexadecimal, 16)])
+    whole: bytes = character if character in _UNCHANGED else match[0]
+    return _ESCAPES.get(character, whole)
+
+
+def _raw_unicode(source: Source) -> object:
+    text = source.line()
+    if len(text) > _LONGEST_TEXT:
+        return OPAQUE
+    return text.decode("raw_unicode_escape", "replace").encode("utf-8", "replace")
+
+
+#: What to read for each, by the number of the instruction.
+LITERALS: dict[int, Callable[[Source], object]] = {
+    ord("N"): _constant(None),
+    0x88: _constant(True),
+    0x89: _constant(False),
+    ord("I"): _decimal,
+    ord("L"): _decimal,
+    ord("J"): _number(4, signed=True),
+    ord("K"): _number(1),
+    ord("M"): _number(2),
+    0x8A: _long,
+    0x8B: _blob(4),
+    ord("F"): _float,
+    ord("G"): _binary_float,
+    ord("S"): _quoted,
+    ord("T"): _text(4),
+    ord("U"): _text(1),
+    ord("V"): _raw_unicode,
+    ord("X"): _text(4),
+    0x8C: _text(1),
+    0x8D: _text(8),
+    ord("B"): _blob(4),
+    ord("C"): _blob(1),
+    0x8E: _blob(8),
+    0x96: _blob(8),
+    0x97: _constant(OPAQUE),
+    ord(")"): _constant(()),
+    ord("]"): lambda _: [],
+    0x8F: lambda _: [],
+    ord("}"): lambda _: Pairs(),
+}
+
+
+# --- What a machine that follows a pickle has before it, between two instructions.
+
+
+class Machine:
+    """Where a pickle has got to: its stack and memo, and what has been seen of the world outside."""
+
+    __slots__ = (
+        "frame_end",
+        "globals",
+        "memo",
+        "persistent",
+        "protocol",
+        "running",
+        "source",
+        "stack",
+        "stacks",
+    )
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.stack: list[object] = []
+        self.stacks: list[list[object]] = []  # one for each open mark
+        self.memo: dict[int, object] = {}
+        self.globals: dict[tuple[bytes, bytes], Global] = {}
+        self.persistent: list[Persistent] = []
+        self.protocol = 0
+        self.frame_end = 0
+        self.running = True
+
+    def push(self, value: object) -> None:
+        self.stack.append(value)
+
+    def pop_mark(self) -> list[object]:
+        """What was pushed since the last mark."""
+        items = self.stack
+        self.stack = self.stacks.pop()
+        return items
+
 
 _HIGHEST_PROTOCOL = 5
 _LONGEST_DIGITS = 40
@@ -257,17 +570,17 @@ _INSTRUCTIONS: dict[int, Callable[[Machine], None]] = {
     ord("q"): _put(1),
     ord("r"): _put(4),
     0x94: _memoize,
-    ord("c"): pickle_calls.name_in_lines,
-    0x93: pickle_calls.name_on_stack,
-    0x82: pickle_calls.extension(1),
-    0x83: pickle_calls.extension(2),
-    0x84: pickle_calls.extension(4),
-    ord("R"): pickle_calls.call,
-    0x81: pickle_calls.call,
-    0x92: pickle_calls.call_with_keywords,
-    ord("i"): pickle_calls.call_named,
-    ord("o"): pickle_calls.call_marked,
-    ord("b"): pickle_calls.set_state,
-    ord("P"): pickle_calls.outside_line,
-    ord("Q"): pickle_calls.outside_object,
+    ord("c"): name_in_lines,
+    0x93: name_on_stack,
+    0x82: extension(1),
+    0x83: extension(2),
+    0x84: extension(4),
+    ord("R"): call,
+    0x81: call,
+    0x92: call_with_keywords,
+    ord("i"): call_named,
+    ord("o"): call_marked,
+    ord("b"): set_state,
+    ord("P"): outside_line,
+    ord("Q"): outside_object,
 }

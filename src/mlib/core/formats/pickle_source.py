@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlib.core.formats.reading import read_at
+from mlib.core.formats.cursor import read_at
 
 if TYPE_CHECKING:
     from typing import BinaryIO

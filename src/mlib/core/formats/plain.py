@@ -6,8 +6,8 @@ import html
 import re
 from typing import TYPE_CHECKING
 
+from mlib.core.formats.cursor import read_at
 from mlib.core.formats.header import Header
-from mlib.core.formats.reading import read_at
 from mlib.core.formats.sniff import NCNN_STARTS
 
 if TYPE_CHECKING:

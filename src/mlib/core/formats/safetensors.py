@@ -9,10 +9,9 @@ from __future__ import annotations
 from operator import sub
 from typing import TYPE_CHECKING
 
+from mlib.core.formats.cursor import read_at, shown
 from mlib.core.formats.header import Finding, Header, trailing_data
-from mlib.core.formats.reading import read_at, shown
-from mlib.core.formats.safetensors_json import parse
-from mlib.core.formats.safetensors_tensor import BITS, BadHeader
+from mlib.core.formats.safetensors_json import BITS, BadHeader, parse
 from mlib.core.formats.sniff import MAX_SAFETENSORS_HEADER
 
 if TYPE_CHECKING:

@@ -7,18 +7,286 @@ Accepts exactly what the safetensors library (0.8, serde_json underneath) accept
 from __future__ import annotations
 
 import codecs
+import functools
 import json
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from itertools import repeat
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from mlib.core.formats.reading import shown
-from mlib.core.formats.safetensors_patterns import patterns
-from mlib.core.formats.safetensors_plain import Layout, PlainTensors, remembered
-from mlib.core.formats.safetensors_tensor import BadHeader, byte_size, described, makes_sense
+from mlib.core.formats.cursor import shown
+from mlib.core.formats.header import Tensor
 from mlib.core.jsontext import Members, Number, depth, dump
 
 if TYPE_CHECKING:
     from mlib.core.jsontext import Json
+
+
+# --- How the JSON of a safetensors header is written, as patterns over its bytes that never step back.
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """`tight` and `loose` are a tensor as writers put it, without and with white space, up to what follows;
+    `entry` is one of metadata that has a text for its value; `surrogate` has a group for half a pair.
+    """
+
+    tight: re.Pattern[bytes]
+    loose: re.Pattern[bytes]
+    entry: re.Pattern[bytes]
+    key: re.Pattern[bytes]
+    opening: re.Pattern[bytes]
+    closing: re.Pattern[bytes]
+    space: re.Pattern[bytes]
+    number: re.Pattern[str]
+    shape: re.Pattern[bytes]
+    surrogate: re.Pattern[bytes]
+
+
+@functools.cache
+def patterns() -> Patterns:
+    """The patterns, compiled when first needed. Grammar after RFC 8259."""
+    space = rb"[ \t\n\r]*+"
+    # As serde_json has it: half a surrogate pair is no text.
+    escape = (
+        rb'\\(?:["\\/bfnrt]|u(?:[0-9A-CEFa-cef][0-9A-Fa-f]{3}|[dD][0-7][0-9A-Fa-f]{2}'
+        rb"|[dD][89ABab][0-9A-Fa-f]{2}\\u[dD][C-Fc-f][0-9A-Fa-f]{2}))"
+    )
+    text = rb'"[^"\\\x00-\x1f]*+(?:%b[^"\\\x00-\x1f]*+)*+"' % escape
+    number = rb"(0|[1-9][0-9]{0,19}+)"
+    tensor = (
+        rb'("([^"\\\x00-\x1f]{0,4096}+)"~:~\{~"dtype"~:~"([^"\\\x00-\x1f]{0,64}+)"~,~"shape"~:~\[([^]]{0,512}+)\]'
+        rb'~,~"data_offsets"~:~\[~%b~,~%b~\]~\}~([,}])~)' % (number, number)
+    )
+    return Patterns(
+        tight=re.compile(tensor.replace(b"~", b"")),
+        loose=re.compile(tensor.replace(b"~", space)),
+        entry=re.compile(rb"~(%b)~:~(%b)~([,}])".replace(b"~", space) % (text, text)),
+        key=re.compile(rb"~(%b)~:~".replace(b"~", space) % text),
+        opening=re.compile(rb"~\{~(\}?+)".replace(b"~", space)),
+        closing=re.compile(rb"~([,}])".replace(b"~", space)),
+        space=re.compile(space),
+        number=re.compile(number.decode()),
+        shape=re.compile(rb"~(?:%b~(?:,~%b~)*+)?+".replace(b"~", space) % (number, number)),
+        surrogate=re.compile(
+            rb"\\\\|\\u[dD][89ABab][0-9A-Fa-f]{2}\\u[dD][C-Fc-f][0-9A-Fa-f]{2}|(\\u[dD][89A-Fa-f])"
+        ),
+    )
+
+
+# --- One tensor in a safetensors header: what it is described by, and how many bytes that makes.
+
+_BITS_OF = {
+    4: ("F4",),
+    6: ("F6_E2M3", "F6_E3M2"),
+    8: ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"),
+    16: ("I16", "U16", "F16", "BF16"),
+    32: ("I32", "U32", "F32"),
+    64: ("C64", "F64", "I64", "U64"),
+}
+#: Bits of one element, for every dtype the safetensors library 0.8 knows.
+BITS = {dtype: bits for bits, dtypes in _BITS_OF.items() for dtype in dtypes}
+_MAX_U64 = 2**64 - 1
+_FIELDS = ("dtype", "shape", "data_offsets")
+_NATURAL = re.compile(r"0|[1-9][0-9]{0,19}")
+
+
+class BadHeader(ValueError):
+    """The header is no JSON of the kind it should be; the message says why in one line."""
+
+
+def byte_size(dtype: str, shape: tuple[int, ...]) -> int | None:
+    """The bytes of a tensor, or None if its dtype is unknown or they are no whole number of 64 bits.
+
+    The lengths are multiplied in order: an overflow stays one even if a zero follows.
+    """
+    bits = BITS.get(dtype)
+    elements = 1
+    for length in shape:
+        elements *= length
+        if elements > _MAX_U64 or length > _MAX_U64:
+            return None
+    if bits is None or elements * bits > _MAX_U64 or elements * bits % 8:
+        return None
+    return elements * bits // 8
+
+
+def makes_sense(tensor: Tensor, begin: int, end: int) -> bool:
+    """Whether the dtype is known and every number one of 64 bits."""
+    return tensor.dtype in BITS and max(begin, end, *tensor.shape) <= _MAX_U64
+
+
+def described(name: str, value: Json) -> tuple[Tensor, int, int]:
+    """The tensor and where its bytes begin and end, with the freedom that serde's derived readers give.
+
+    Raises BadHeader.
+    """
+    if isinstance(value, Members):
+        known = [(key, inner) for key, inner in value if key in _FIELDS]
+        by_key = dict(known)
+        parts = [by_key[key] for key in _FIELDS if key in by_key] if len(known) == len(_FIELDS) else []
+    else:
+        parts = list(value) if isinstance(value, list) else []
+    if len(parts) != len(_FIELDS):
+        raise BadHeader(f"{shown(name)} is not described by dtype, shape and data_offsets")
+    dtype, lengths, offsets = _variant(parts[0]), _naturals(parts[1]), _naturals(parts[2])
+    if dtype is None or lengths is None or offsets is None or len(offsets) != 2:
+        raise BadHeader(f"{shown(name)} has no sound dtype, shape and data_offsets")
+    return Tensor(name, dtype, lengths), offsets[0], offsets[1]
+
+
+def _variant(value: Json) -> str | None:
+    """A name, which serde also takes as `{name: null}`."""
+    if isinstance(value, Members) and len(value) == 1 and value[0][1] is None:
+        return value[0][0]
+    return value if isinstance(value, str) and not isinstance(value, Number) else None
+
+
+def _naturals(value: Json) -> tuple[int, ...] | None:
+    if not isinstance(value, list) or isinstance(value, Members):
+        return None
+    if not all(isinstance(item, Number) and _NATURAL.fullmatch(item) for item in value):
+        return None
+    numbers = tuple(int(str(item)) for item in value)
+    return None if any(number > _MAX_U64 for number in numbers) else numbers
+
+
+# --- Tensors of a safetensors header as every known writer puts them: many at once, by column.
+
+# What no real header comes near, so that a hostile one costs neither a second nor 256 MB.
+_MAX_TENSORS = 100_000
+_MAX_NAMES = 16 * 2**20
+
+#: How much is searched for tensors at once.
+_NARROW, _WIDE = 2**10, 2**16
+#: Files of one trainer have the same tensors: so many layouts are remembered, each of so many bytes at most.
+_LAYOUTS = 16
+_MAX_LAYOUT = 2**20
+
+_RAW_METADATA = b"__metadata__"
+
+#: dtype, shape, and how many bytes the two make.
+_Kind: TypeAlias = tuple[str, tuple[int, ...], int | None]
+#: Whole members, names, dtypes, shapes, begins, ends, separators.
+_Columns: TypeAlias = tuple[tuple[bytes, ...], ...]
+
+
+@dataclass(slots=True)
+class Layout:
+    """Tensors that lie in a row. Tensor by tensor: where its bytes begin and end, and how many its dtype and
+    shape make (None: the dtype is unknown, or they make no number of whole bytes that 64 bits can tell).
+
+    `names_size` is what their names take, in bytes.
+    """
+
+    tensors: list[Tensor] = field(default_factory=list)
+    begins: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    sizes: list[int | None] = field(default_factory=list)
+    names_size: int = 0
+
+    def add(self, other: Layout) -> None:
+        """Put the other's tensors behind these. Raises BadHeader where they become too many."""
+        self.tensors += other.tensors
+        self.begins += other.begins
+        self.ends += other.ends
+        self.sizes += other.sizes
+        self.names_size += other.names_size
+        self.check()
+
+    def check(self) -> None:
+        """Raise BadHeader for more than any model has."""
+        if self.names_size > _MAX_NAMES:
+            raise BadHeader("its names are too long")
+        if len(self.tensors) > _MAX_TENSORS:
+            raise BadHeader(f"more than {_MAX_TENSORS:,} tensors")
+
+
+def remembered(header: bytes, at: int) -> tuple[Layout, int, bool]:
+    """As `PlainTensors.take`, from memory if what follows `at` is as it was in another file."""
+    if len(header) - at > _MAX_LAYOUT:
+        return PlainTensors(header).take(at)
+    layout, length, more = _take_all(header[at:])
+    return layout, at + length, more
+
+
+@functools.lru_cache(maxsize=_LAYOUTS)
+def _take_all(members: bytes) -> tuple[Layout, int, bool]:
+    return PlainTensors(members).take(0)
+
+
+class PlainTensors:
+    """The plain tensors of one header, run by run."""
+
+    def __init__(self, header: bytes) -> None:
+        self._header = header
+        self._patterns = patterns()
+        self._kinds: dict[tuple[bytes, bytes], _Kind] = {}
+        self._window = _WIDE
+
+    def take(self, at: int) -> tuple[Layout, int, bool]:
+        """The tensors from `at` on, up to a member that is none, where that begins, and whether there is one.
+
+        Raises BadHeader.
+        """
+        layout = Layout()
+        while columns := self._run(at):
+            whole, names, dtypes, shapes, begins, ends, separators = columns
+            # No name of these holds a control character: all are decoded at once.
+            texts = b"\n".join(names).decode().split("\n")
+            known = map(self._kinds.__getitem__, zip(dtypes, shapes, strict=True))
+            types, lengths, sizes = zip(*known, strict=True)
+            # What Tensor() does, without a call in Python for each.
+            parts = zip(texts, types, lengths, strict=True)
+            layout.tensors += map(tuple.__new__, repeat(Tensor), parts)
+            layout.begins += map(int, begins)
+            layout.ends += map(int, ends)
+            layout.sizes += sizes
+            layout.names_size += sum(map(len, names))
+            layout.check()
+            at += sum(map(len, whole))
+            if separators[-1] == b"}":
+                return layout, at, False
+        return layout, at, True
+
+    def _run(self, at: int) -> _Columns | None:
+        """Plain tensors that follow one another from `at` on, within a window of the header, by column.
+
+        One search for all of them takes half the time of a match for each, but may pass over members that are
+        none: only what joins without a gap is believed, else just the first is taken and the window narrowed.
+        """
+        for pattern in (self._patterns.tight, self._patterns.loose):
+            if first := pattern.match(self._header, at):
+                found = pattern.findall(self._header, at, max(first.end(), at + self._window))
+                columns: _Columns = tuple(zip(*found, strict=True))
+                self._window = min(4 * self._window, _WIDE)
+                if self._joins(at, columns):
+                    return columns
+                self._window = _NARROW
+                columns = tuple((group,) for group in first.groups())
+                return columns if self._joins(at, columns) else None
+        return None
+
+    def _joins(self, at: int, columns: _Columns) -> bool:
+        """Whether all of them are tensors of this header, without a gap or a closing bracket between them."""
+        whole, names, dtypes, shapes, _, _, separators = columns
+        return (
+            _RAW_METADATA not in names
+            and b"}" not in separators[:-1]
+            and self._header.startswith(b"".join(whole), at)
+            and all(
+                self._learn(*kind) for kind in set(zip(dtypes, shapes, strict=True)).difference(self._kinds)
+            )
+        )
+
+    def _learn(self, raw_dtype: bytes, raw_shape: bytes) -> bool:
+        if self._patterns.shape.fullmatch(raw_shape) is None:
+            return False
+        dtype = raw_dtype.decode()
+        shape = tuple(map(int, raw_shape.split(b","))) if raw_shape.strip() else ()
+        self._kinds[raw_dtype, raw_shape] = dtype, shape, byte_size(dtype, shape)
+        return True
+
 
 _METADATA = "__metadata__"
 _MAX_LEVELS = 127  # of serde_json, the header itself included

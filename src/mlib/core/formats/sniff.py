@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mlib.core.formats.reading import read_at
+from mlib.core.formats.cursor import read_at
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -60,7 +60,7 @@ def sniff(file: BinaryIO, size: int) -> str:
     if doubtful and (_is_run_by_torch(file, size, fitting[1]) or not _is_read_as_safetensors(file, size)):
         fitting.remove(_SAFETENSORS)
     if fitting[:1] == ["zip"]:
-        from mlib.core.formats.zip_names import zip_format
+        from mlib.core.formats.zips import zip_format
 
         return zip_format(file, size)
     return fitting[0] if fitting else "unknown"
@@ -72,7 +72,7 @@ def _is_run_by_torch(file: BinaryIO, size: int, format_: str) -> bool:
     Nothing but intent makes a file go on so: then what a load would run is to be looked at.
     """
     if format_ == "zip":
-        from mlib.core.formats.zip_names import has_directory
+        from mlib.core.formats.zips import has_directory
 
         return has_directory(file, size)
     if format_ == "pickle":

@@ -2,20 +2,240 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import functools
+import re
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from mlib.core.kinds.adapters import adapted_layers, adapted_name
-from mlib.core.kinds.fitting import fitting_models
-from mlib.core.kinds.placement import UNKNOWN
+from mlib.core.kinds.adapters import Layer, adapted_layers, adapted_name
+from mlib.core.kinds.bases import UNKNOWN
 from mlib.core.kinds.rulebook import shipped_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlib.core.formats.header import Tensor
-    from mlib.core.kinds.adapters import Layer
-    from mlib.core.kinds.outline import Outline
-    from mlib.core.kinds.rulebook import Answer, Condition, Group, Name, Size
+    from mlib.core.kinds.rulebook import Answer, Condition, Group, Model, Name, Size
+
+
+# --- Which base models an adapter fits: those whose layers have the sizes of all that it changes.
+
+_NUMBER = re.compile(r"(?<![^_])(?:[01]|N)(?![^_])")
+#: As many names of layers are remembered as adapters of all trainers have.
+_NAMES = 8_192
+
+
+class Fitting(NamedTuple):
+    """The models that are left, and why: a phrase each."""
+
+    models: tuple[Model, ...]
+    reasons: tuple[str, ...]
+
+
+def fitting_models(
+    group: Group, layers: Mapping[str, Layer], blocks: Mapping[str, frozenset[int]], *, names: Collection[str]
+) -> Fitting | None:
+    """The group's models that have these layers and blocks; None if no layer is one of any of them.
+
+    `layers` are those of adapted_layers, `blocks` the numbers seen by the names of layers before them, and
+    `names` what the tensors are called.
+    """
+    models, counts = group.known()
+    known: defaultdict[str, list[str]] = defaultdict(list)
+    for name in layers:
+        key = _numberless(name)
+        if key in counts:
+            known[key].append(name)
+    if not known:
+        return None
+    seen = {key: _united_layers([layers[name] for name in alike]) for key, alike in known.items()}
+    left = [
+        model
+        for model in models
+        if seen.keys() <= model.layers.keys()
+        and all(blocks.get(name, _NONE) <= _range(last) for name, last in model.last.items())
+        and all(_fits(layer, model.layers[key]) for key, layer in seen.items())
+        and all(_is_there(spellings, layers) for spellings in model.has)
+        and not any(_is_there(spellings, layers) for spellings in model.lacks)
+        and (not model.under or any(name.startswith(model.under) for name in names))
+    ]
+    whole = [model for model in left if _is_whole(model, blocks)]
+    chosen = tuple(whole or left)
+    telling = min(known[min(sorted(known), key=counts.__getitem__)])
+    return Fitting(chosen, tuple(_fit_reasons(telling, seen[_numberless(telling)], chosen, blocks)))
+
+
+_NONE: frozenset[int] = frozenset()
+#: None, 2x2 or 1x2x2, 3x3: what the models of images and videos have.
+_KERNELS = (1, 4, 9)
+
+
+@functools.lru_cache(maxsize=_NAMES)
+def _numberless(name: str) -> str:
+    """A layer's name as models have it; diffusers once put adapters into the processors of attention."""
+    return _NUMBER.sub("#", name.replace("_processor_", "_"))
+
+
+@functools.cache
+def _range(last: int) -> frozenset[int]:
+    return frozenset(range(last + 1))
+
+
+def _is_there(spellings: Iterable[Name], layers: Iterable[str]) -> bool:
+    return any(spelling.fits(name, "") for spelling in spellings for name in layers)
+
+
+def _united_layers(layers: Sequence[Layer]) -> Layer:
+    if len(layers) == 1:
+        return layers[0]
+    return Layer(
+        frozenset().union(*(layer.inputs for layer in layers)),
+        frozenset().union(*(layer.outputs for layer in layers)),
+        any(layer.may_be_flat for layer in layers),
+    )
+
+
+def _fits(layer: Layer, pairs: frozenset[tuple[int, int]]) -> bool:
+    """Whether every size seen of the layer is one that it has."""
+    if _agree(layer.inputs, layer.outputs, pairs):
+        return True
+    return layer.may_be_flat and _agree(frozenset(map(_unflat, layer.inputs)), layer.outputs, pairs)
+
+
+def _unflat(lengths: frozenset[int]) -> frozenset[int]:
+    """The inputs that these may stand for in a convolution."""
+    return frozenset(length // kernel for length in lengths for kernel in _KERNELS if length % kernel == 0)
+
+
+def _agree(
+    inputs: frozenset[frozenset[int]],
+    outputs: frozenset[frozenset[int]],
+    pairs: frozenset[tuple[int, int]],
+) -> bool:
+    if len(inputs) == len(outputs) == 1:
+        (one,), (other,) = inputs, outputs
+        return any(pair[0] in one and pair[1] in other for pair in pairs)
+    all_inputs, all_outputs = _sides(pairs)
+    for choice in inputs:
+        if choice.isdisjoint(all_inputs):
+            return False
+    return all(not choice.isdisjoint(all_outputs) for choice in outputs)
+
+
+@functools.cache
+def _sides(pairs: frozenset[tuple[int, int]]) -> tuple[frozenset[int], frozenset[int]]:
+    return frozenset(pair[0] for pair in pairs), frozenset(pair[1] for pair in pairs)
+
+
+def _is_whole(model: Model, blocks: Mapping[str, frozenset[int]]) -> bool:
+    """Whether every block of the model is there, of each of its stacks that any block is there of."""
+    stacks = [(blocks[name], last) for name, last in model.last.items() if name in blocks]
+    return bool(stacks) and all(numbers == _range(last) for numbers, last in stacks)
+
+
+def _fit_reasons(
+    telling: str, layer: Layer, chosen: Sequence[Model], blocks: Mapping[str, frozenset[int]]
+) -> Iterable[str]:
+    """Why it is those: by the layer that the fewest models have, and by how far the blocks go."""
+    inputs = sorted({length for choice in layer.inputs for length in choice})
+    what = f"{telling}[in] = {', '.join(map(str, inputs))}" if inputs else telling
+    if not chosen:
+        yield f"{what}, but not as any model has it"
+        return
+    yield what
+    for name in sorted({name for model in chosen for name in model.last if name in blocks}):
+        yield f"{name} up to {max(blocks[name])}"
+
+
+# --- Remembering what only the tensors of a file decide: hundreds of LoRAs of one trainer have the same
+# ones.
+
+Result = TypeVar("Result")
+
+#: So many layouts are remembered, each of so many tensors at most.
+_LAYOUTS = 16
+_MAX_TENSORS = 5_000
+
+
+def remembered(judge: Callable[[Sequence[Tensor]], Result]) -> Callable[[Sequence[Tensor]], Result]:
+    """`judge`, answering from memory for the last few sequences of tensors it was asked about."""
+    from_memory = functools.lru_cache(maxsize=_LAYOUTS)(judge)
+
+    @functools.wraps(judge)
+    def answer(tensors: Sequence[Tensor]) -> Result:
+        return judge(tensors) if len(tensors) > _MAX_TENSORS else from_memory(tuple(tensors))
+
+    return answer
+
+
+# --- What the tensors of a file come down to: of a layer's thousand brothers only their numbers differ.
+
+#: It begins with the digit, of which there are few: looking behind from every character takes twice as long.
+_NUMBER_ABOVE_1 = re.compile(r"[1-9](?<=[_.].)(?:[0-9]++|(?<=[2-9]))(?=[_.\n])")
+#: The first whole number of a name, and what stands before it.
+_BLOCK = re.compile(r"^([^\n]{1,100}?)[_.]([0-9]{1,4})[_.]", re.MULTILINE)
+#: So many names are changed at once: as one text, for a fifth of the time that changing every name takes.
+_AT_ONCE = 200
+#: LoRAs of one trainer have the same names, whatever their rank: so many texts of them are remembered, of so
+#: many characters at most.
+_TEXTS = 256
+_MAX_TEXT = 40_000
+
+
+class Outline(NamedTuple):
+    """All tensors, how many there are of each line, dtype and shape, and which blocks.
+
+    A line is a tensor's name with N for every whole number above 1 in it. `blocks` are the first whole
+    numbers in the names, by what stands before them.
+    """
+
+    tensors: Sequence[Tensor]
+    alike: Mapping[tuple[str, str, tuple[int, ...]], int]
+    blocks: Mapping[str, frozenset[int]]
+
+
+class _Changed(NamedTuple):
+    lines: tuple[str, ...]
+    blocks: Mapping[str, frozenset[int]]
+
+
+def outline(tensors: Sequence[Tensor]) -> Outline:
+    """The outline of a file with these tensors, in any order."""
+    names, dtypes, shapes = zip(*tensors, strict=True) if tensors else ((), (), ())
+    lines: list[str] = []
+    blocks: list[Mapping[str, frozenset[int]]] = []
+    for start in range(0, len(names), _AT_ONCE):
+        some = names[start : start + _AT_ONCE]
+        text = "\n".join(some)
+        changed = _remembered(text) if len(text) <= _MAX_TEXT else _change(text)
+        if len(changed.lines) == len(some):
+            lines += changed.lines
+            blocks.append(changed.blocks)
+        else:  # no real tensor name has line breaks
+            alone = [_change(name) for name in some]
+            lines += ["\n".join(each.lines) for each in alone]
+            blocks += [each.blocks for each in alone if len(each.lines) == 1]
+    return Outline(tensors, Counter(zip(lines, dtypes, shapes, strict=True)), _united(blocks))
+
+
+def _change(text: str) -> _Changed:
+    lines = _NUMBER_ABOVE_1.sub("N", f"\n{text}\n")[1:-1].split("\n")
+    blocks: defaultdict[str, set[int]] = defaultdict(set)
+    for name, number in set(_BLOCK.findall(text)):
+        blocks[name].add(int(number))
+    return _Changed(tuple(lines), {name: frozenset(numbers) for name, numbers in blocks.items()})
+
+
+_remembered = functools.lru_cache(maxsize=_TEXTS)(_change)
+
+
+def _united(all_blocks: Iterable[Mapping[str, frozenset[int]]]) -> dict[str, frozenset[int]]:
+    united: dict[str, frozenset[int]] = {}
+    for blocks in all_blocks:
+        for name, numbers in blocks.items():
+            united[name] = united[name] | numbers if name in united else numbers
+    return united
+
 
 #: Types whose shapes are those of packed numbers, not of the layer: 4-bit weights of bitsandbytes, NVFP4.
 _PACKED = frozenset({"U8", "I32"})

@@ -6,16 +6,39 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.formats.header import Finding
 from mlib.core.kinds.bases import takes_in
-from mlib.core.models import TAGS
+from mlib.core.records import TAGS
 from mlib.core.sidecars.companions import stem_of
 from mlib.core.tags import distinct
 from mlib.core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from mlib.core.models import Model, OtherHashes
+    from mlib.core.kinds.usage import Usage
+    from mlib.core.records import Model, OtherHashes
     from mlib.core.sidecars.record import Sidecar
+
+
+# --- How to use a model by what its sidecars say, beside what the file itself says.
+
+
+def with_sidecars(usage: Usage, sidecars: Sequence[Sidecar]) -> Usage:
+    """`usage` with trigger words of the sidecars first, and with an author where the file names none."""
+    authors = [sidecar.author for sidecar in sidecars if sidecar.author]
+    return usage._replace(
+        trigger_words=united([each.trigger_words for each in sidecars], usage.trigger_words),
+        author=usage.author or next(iter(authors), ""),
+    )
+
+
+def united(said: Iterable[Iterable[str]], own: Iterable[str]) -> tuple[str, ...]:
+    """The words of sidecars, the most trusted first, then those of the file itself; in any case each once."""
+    seen: dict[str, str] = {}
+    for words in (*said, own):
+        for word in words:
+            seen.setdefault(word.casefold(), word)
+    return tuple(seen.values())
+
 
 MISMATCH = "sidecar_mismatch"
 _TEXT = ("name", "base_model", "description", "notes")

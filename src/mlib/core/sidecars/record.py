@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.errors import MlibError
 
@@ -51,3 +52,23 @@ class Sidecar(NamedTuple):
     def is_empty(self) -> bool:
         """Whether it says nothing at all."""
         return not any(getattr(self, name) for name in self._fields if name not in ("kind", "cut"))
+
+
+# --- A sidecar's word in the form in which a library keeps it, and back.
+
+
+def packed(sidecar: Sidecar) -> str:
+    """As JSON, without what it does not say."""
+    said = {name: value for name, value in sidecar._asdict().items() if value not in ("", (), {}, None)}
+    return json.dumps(said, ensure_ascii=True)
+
+
+def unpacked(text: str) -> Sidecar:
+    """The Sidecar that `packed` made this of; what another version kept beside it is passed over."""
+    said: dict[str, Any] = json.loads(text)
+    kept: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in said.items()
+        if name in Sidecar._fields
+    }
+    return Sidecar(**kept)

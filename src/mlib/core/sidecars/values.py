@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mlib.core import tags
-from mlib.core.comfyui import TYPE_FOLDERS, canonical_type
+from mlib.core.comfyui.folders import TYPE_FOLDERS, canonical_type
 from mlib.core.errors import WrongUsage
 from mlib.core.jsontext import Json, NotJson, dump
 from mlib.core.payloads import strip_images

@@ -16,7 +16,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
-from mlib.core.workflows.errors import WorkflowError
+from mlib.core.workflows.graph import WorkflowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

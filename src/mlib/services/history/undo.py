@@ -2,21 +2,393 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlib.core import times
+from mlib.core.disk.journal import journal_path, last_deed
+from mlib.core.disk.walk import is_within
 from mlib.core.errors import NotFound, Refused
-from mlib.db import gone, history, tags
-from mlib.services.history.facts import Facts
-from mlib.services.history.filework import expect_nothing_later
-from mlib.services.history.recount import FieldChange, Told, told
-from mlib.services.history.restoring import ChangedSince
-from mlib.services.history.typed import UserData
+from mlib.core.records import TAGS, TEXT_FIELDS
+from mlib.core.tags import folded
+from mlib.core.text import library_option, quoted
+from mlib.db import files, history, models, roots, rows, tags
+from mlib.db.rows import fields_of, insert, stored_fields
+from mlib.services.history.entries import FieldChange, Told, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlib.db.history import Change, Entry
+    from mlib.core.disk.journal import Deed
+    from mlib.db.history import Change, Cleaning, Entry
     from mlib.db.library import Library
+    from mlib.db.rows import Values
+
+
+# --- What a record was before a command, if nobody changed it since. Pure.
+#
+# User data is what a person typed: the fields that `edited` names, and free metadata. All else are facts:
+# where
+# they are not what the command left, somebody looked at the files since, and the later facts win.
+
+
+class ChangedSince(Exception):
+    """User data is no longer what the command left; the message names it."""
+
+
+def restored(now: Values, before: Values, after: Values, *, keeps_tags: bool) -> Values:
+    """The columns to write so that a row that a command changed is as before.
+
+    With `keeps_tags` the tags go on being a person's: a later command touched them. Raises ChangedSince.
+    """
+    typed_now = fields_of(now["edited"])
+    typed_before = fields_of(before["edited"] if "edited" in before else now["edited"])
+    typed_after = fields_of(after["edited"] if "edited" in after else now["edited"])
+    toggled = typed_before ^ typed_after
+    if stray := (typed_now ^ typed_after) & toggled:
+        raise ChangedSince(", ".join(sorted(stray)))
+    result: Values = {}
+    for name, left in after.items():
+        if name == "edited":
+            continue
+        if now[name] == left:
+            result[name] = before[name]
+        elif name == "meta_json" or (name in TEXT_FIELDS and name in typed_now):
+            raise ChangedSince(name.removesuffix("_json"))
+        elif name in toggled & typed_before:  # it was cleared, and a fact took its place
+            result[name] = before[name]
+    if toggled:
+        kept = {TAGS} if keeps_tags and TAGS in typed_now else set()
+        result["edited"] = stored_fields((typed_now - toggled) | (typed_before & toggled) | kept)
+    return {name: value for name, value in result.items() if value != now[name]}
+
+
+def check_unchanged(now: Values, left: Values) -> None:
+    """Whether a row that a command made holds what it was given by that. Raises ChangedSince."""
+    typed = fields_of(now["edited"])
+    if stray := typed ^ fields_of(left["edited"]):
+        raise ChangedSince(", ".join(sorted(stray)))
+    names = [name for name in TEXT_FIELDS if name in typed] + (["meta_json"] if "meta_json" in left else [])
+    for name in names:
+        if now[name] != left[name]:
+            raise ChangedSince(name.removesuffix("_json"))
+
+
+def revived(now: Values, before: Values) -> Values:
+    """The columns to write where a model that was forgotten was found again before it is brought back.
+
+    Facts are those of now. Raises ChangedSince if somebody has said anything about it already.
+    """
+    if stray := fields_of(now["edited"]):
+        raise ChangedSince(", ".join(sorted(stray)))
+    names = [name for name in TEXT_FIELDS if name in fields_of(before["edited"])]
+    kept = {name: before[name] for name in [*names, "edited", "created_at", "updated_at"]}
+    return {name: value for name, value in kept.items() if value != now[name]}
+
+
+# --- Putting back what a command did to facts, as far as nobody has looked at the files since.
+
+#: Tables of facts, and the table that a row must have its subject in; contents are known without a model.
+_HOMES = {
+    "files": "models",
+    "pending_files": "pending_import",
+    "given": None,
+    "contents": None,
+    "hashes": None,
+    "findings": None,
+    "sidecars": None,
+    "headers": None,
+}
+
+
+class Facts:
+    """One undo's view of facts. Roots that came back may have got another id."""
+
+    def __init__(self, library: Library) -> None:
+        self.tables = rows.tables(library)
+        self._library = library
+        self._root_ids: dict[int, int] = {}
+
+    def ordered(self, changes: Sequence[Change]) -> list[Change]:
+        """Those about facts, in an order in which no path ever holds two present files."""
+        return sorted((each for each in changes if each.table in _HOMES), key=_rank)
+
+    def restore(self, change: Change) -> None:
+        """Make a row what it was, if it is still what the command left."""
+        table = self.tables[change.table]
+        now = rows.get(self._library, table, change.key)
+        if change.before is None:
+            if now is not None and change.after is not None and _holds(now, change.after):
+                rows.remove(self._library, table, change.key)
+        elif change.after is None:
+            if now is None and self._has_home(change):
+                insert(self._library, change.table, self._fitted(change, change.before))
+        elif now is not None and _holds(now, change.after):
+            rows.put(self._library, table, change.key, self._fitted(change, {**now, **change.before}))
+
+    def bring_root_back(self, change: Change) -> None:
+        """Remember a root again, before any file that belongs to it."""
+        table = self.tables["roots"]
+        now = rows.get(self._library, table, change.key)
+        if change.before is None:
+            return
+        if change.after is None:
+            self._bring_back(change.before, taken=now is not None)
+        elif now is not None and _holds(now, change.after):
+            rows.put(self._library, table, change.key, change.before)
+
+    def forget_root(self, change: Change) -> None:
+        """Forget a root that the command added. Raises ChangedSince where files were found in it since."""
+        table = self.tables["roots"]
+        now = rows.get(self._library, table, change.key)
+        if change.before is not None or change.after is None or now is None:
+            return
+        used = "SELECT 1 FROM files WHERE root_id = ?1 UNION SELECT 1 FROM pending_files WHERE root_id = ?1"
+        if self._library.one(used, change.key):
+            raise ChangedSince("files were found in it")
+        if now["path"] == change.after["path"]:
+            rows.remove(self._library, table, change.key)
+
+    def _bring_back(self, root: Values, *, taken: bool) -> None:
+        here = self._library.one("SELECT id FROM roots WHERE path = ?", [root["path"]])
+        if here is not None:
+            self._root_ids[root["id"]] = here[0]
+            return
+        values = {name: value for name, value in root.items() if name != "id" or not taken}
+        self._root_ids[root["id"]] = insert(self._library, "roots", values)
+
+    def _has_home(self, change: Change) -> bool:
+        home = _HOMES[change.table]
+        if home is None or change.before is None:
+            return True
+        subject = change.before[rows.SUBJECTS[change.table] or ""]
+        return rows.get(self._library, self.tables[home], (subject,)) is not None
+
+    def _fitted(self, change: Change, values: Values) -> Values:
+        """A row of a file fits in where its root is known, and where no other file is at its path now."""
+        if "root_id" not in values:
+            return values
+        root_id = self._root_ids.get(values["root_id"], values["root_id"])
+        if rows.get(self._library, self.tables["roots"], (root_id,)) is None:
+            root_id = None
+        values = {**values, "root_id": root_id}
+        if change.table == "files" and values["missing_since"] is None:
+            other = self._library.one(
+                "SELECT 1 FROM files WHERE directory = ? AND name = ? AND sha256 <> ?"
+                " AND missing_since IS NULL",
+                change.key,
+            )
+            if other is not None:
+                values["missing_since"] = times.now()
+        return values
+
+
+def _holds(now: Values, left: Values) -> bool:
+    return all(now[name] == value for name, value in left.items())
+
+
+def _rank(change: Change) -> int:
+    """Removing first, then marking as missing, then all that may take a path."""
+    if change.before is None:
+        return 0
+    return 1 if change.before.get("missing_since") is not None else 2
+
+
+# --- What undo says right after files were moved, or metadata was cleaned: the history holds neither.
+
+
+def expect_nothing_later(library: Library, newest: Entry | None, meant: Entry | None) -> None:
+    """Raise Refused where something else was done after the newest entry of all.
+
+    `files_are_not_undone` where files were moved, `cleaning_is_not_undone` where image data was taken out of
+    metadata. A person who asks for the last command means that one; `meant` is the entry that would be taken
+    back.
+    """
+    since = 0 if newest is None else newest.at
+    deed, cleaning = last_deed(library.path), history.last(library)
+    if deed is not None and deed.at >= since and (cleaning is None or deed.at > cleaning.at):
+        code, way = "files_are_not_undone", _way_back(library, deed)
+        message = f"the last command was `{deed.command}`, and undo brings back words, not files"
+    elif cleaning is not None and cleaning.at >= since:
+        code, way = "cleaning_is_not_undone", _way_before(library, cleaning)
+        message = "the last command was `clean-meta`, and undo does not bring back image data"
+    else:
+        return
+    ways = [way]
+    if meant is not None:
+        ways.append(f"`mlib undo {meant.id}` takes back what came before: {meant.command}")
+    raise Refused(code, message, hint="; ".join(ways))
+
+
+def _way_back(library: Library, deed: Deed) -> str:
+    present = {row.path for row in files.of_model(library, deed.sha256) if row.missing_since is None}
+    if deed.command.endswith("--hardlink"):
+        return "its files are one file with several names now, and lost nothing"
+    source, target = next((move for move in deed.moves if move[1] in present), deed.moves[-1])
+    if target in present:
+        command = f"mlib mv {quoted(target)} {quoted(source)} {library_option(library.path)}"
+        return f"`{command}` moves it back{_others(library, deed)}"
+    if deed.command in ("mv", "rename"):
+        command = f"mlib scan {library_option(library.path)}"
+        return f"it went to {quoted(target)} and is not known there now: `{command}` looks where it is"
+    there = quoted(target) if os.path.isabs(target) else "it"  # a run that was cut off knows no more
+    return (
+        f"take {there} out of the trash, back to {quoted(source)}{_others(library, deed)},"
+        f" and run `mlib scan {_folder(library, deed.sha256, source)}{library_option(library.path)}`"
+    )
+
+
+def _folder(library: Library, sha256: str, path: str) -> str:
+    """What a scan must be told to come by a path: nothing where it lies in a folder that is known."""
+    if any(is_within(path, root.path) for root in roots.all_roots(library)):
+        return ""
+    model = models.get(library, sha256)
+    kind = "TYPE" if model is None or not model.type else model.type
+    return f"--root {quoted(f'{kind}={os.path.dirname(path)}')} "
+
+
+def _others(library: Library, deed: Deed) -> str:
+    if not deed.others:
+        return ""
+    others = "the model" if deed.others == 1 else f"the {deed.others} models"
+    return f" (and likewise {others} before it, which {quoted(journal_path(library.path))} lists)"
+
+
+def _way_before(library: Library, cleaning: Cleaning) -> str:
+    if not os.path.exists(cleaning.backup):
+        return "the backup that was made before it is gone"
+    command = f"mlib restore {quoted(os.path.basename(cleaning.backup))} {library_option(library.path)}"
+    return f"`{command}` brings the whole library back as it was before it"
+
+
+# --- Putting back what a person typed, row by row; every step raises ChangedSince where it is typed anew.
+
+
+class UserData:
+    """One undo's view of models, pending imports, their metadata and tags."""
+
+    def __init__(self, library: Library, entry_id: int, changes: Sequence[Change], facts: Facts) -> None:
+        self._library = library
+        self._entry_id = entry_id
+        self._about: dict[str | None, list[Change]] = {}
+        for change in changes:
+            self._about.setdefault(change.subject, []).append(change)
+        self._facts = facts
+        self._tables = facts.tables
+        #: What the command had made and is gone now, and what it had removed and was there again.
+        self._unmade: set[str | None] = set()
+        self._found_again: set[str | None] = set()
+
+    def unmake(self, change: Change) -> None:
+        """Remove a model or pending import that the command made, with all that hangs on it."""
+        if change.before is not None or change.after is None:
+            return
+        table = self._tables[change.table]
+        now = rows.get(self._library, table, change.key)
+        if now is None:
+            raise ChangedSince("it is gone")
+        check_unchanged(now, change.after)
+        self._check_nothing_was_added(change, now)
+        if change.table == "models":
+            self._library.execute("DELETE FROM files WHERE sha256 = ?", change.key)
+        rows.remove(self._library, table, change.key)
+        self._unmade.add(change.subject)
+
+    def record(self, change: Change) -> None:
+        """Put back what was typed into a model or pending import, or the whole of it."""
+        if change.subject in self._unmade or change.before is None:
+            return
+        table = self._tables[change.table]
+        now = rows.get(self._library, table, change.key)
+        if change.after is not None:
+            if now is None:
+                raise ChangedSince("it is gone")
+            keeps = change.table == "models" and self._is_tagged_later(change)
+            rows.put(
+                self._library, table, change.key, restored(now, change.before, change.after, keeps_tags=keeps)
+            )
+        elif now is not None:
+            rows.put(self._library, table, change.key, revived(now, change.before))
+            self._found_again.add(change.subject)
+        else:
+            if change.table == "pending_import":
+                self._make_room(change.before)
+            insert(self._library, change.table, change.before)
+
+    def meta(self, change: Change) -> None:
+        """Put back the free metadata of a model."""
+        if change.subject in self._unmade or change.subject is None:
+            return
+        left, wanted = _meta(change.after), _meta(change.before)
+        if models.meta(self._library, change.subject) != left:
+            raise ChangedSince("meta")
+        if models.get(self._library, change.subject) is None:
+            raise ChangedSince("it is gone")
+        models.put_meta(self._library, change.subject, wanted)
+
+    def bearer(self, change: Change) -> None:
+        """Give a tag back to what bore it, or take it away again."""
+        if change.subject in self._unmade or (change.before is None) == (change.after is None):
+            return
+        owner, key = change.key
+        bears = tags.bears(self._library, change.table, owner, key)
+        if change.before is None:
+            if not bears:
+                raise ChangedSince(TAGS)
+            tags.take(self._library, change.table, owner, key)
+        elif not bears:
+            record = "models" if change.table == "model_tags" else "pending_import"
+            if rows.get(self._library, self._tables[record], (owner,)) is None:
+                raise ChangedSince("it is gone")
+            tags.give(self._library, change.table, owner, change.before["tag"])
+        elif change.subject not in self._found_again:
+            raise ChangedSince(TAGS)
+
+    def spelling(self, change: Change) -> None:
+        """Spell a tag as before; whether there is one at all its bearers say."""
+        if change.before is None or change.after is None:
+            return
+        now = self._library.one("SELECT name FROM tags WHERE folded = ?", change.key)
+        if now is not None and now[0] not in (change.after["name"], change.before["name"]):
+            raise ChangedSince("its spelling")
+        tags.respell(self._library, change.before["name"])
+
+    def _check_nothing_was_added(self, change: Change, now: Values) -> None:
+        """Tags and metadata of what the command made are those it gave."""
+        about = self._about[change.subject]
+        given = {each.key[1] for each in about if each.table in rows.BEARERS and each.after is not None}
+        if change.table == "pending_import":
+            here = tags.of_pending(self._library, change.key[0])
+        else:
+            here = tags.of_model(self._library, change.key[0])
+            metas = [each for each in about if each.table == "model_meta"]
+            left = _meta(metas[0].after) if metas else None
+            if models.meta(self._library, change.key[0]) != left:
+                raise ChangedSince("meta")
+            if TAGS not in fields_of(now["edited"]):
+                return  # these are a sidecar's
+        if {folded(name) for name in here} != given:
+            raise ChangedSince(TAGS)
+
+    def _make_room(self, before: Values) -> None:
+        """Let a pending import come back to its path; a scan may have staged the same content there anew."""
+        found = self._library.all(
+            "SELECT id, edited, meta_json FROM pending_import WHERE path = ? AND coalesce(sha256, '') = ?",
+            [before["path"], before["sha256"] or ""],
+        )
+        for pending_id, edited, meta_json in found:
+            if edited or meta_json or tags.of_pending(self._library, pending_id):
+                raise ChangedSince(f"pending:{pending_id} is at its path")
+            rows.remove(self._library, self._tables["pending_import"], (pending_id,))
+
+    def _is_tagged_later(self, change: Change) -> bool:
+        later = history.later(self._library, self._entry_id, change.subject, table="model_tags")
+        return later is not None
+
+
+def _meta(values: Values | None) -> str | None:
+    return None if values is None else values["meta_json"]
+
 
 #: The tables of what may have facts.
 _RECORDS = ("models", "pending_import")
@@ -94,7 +466,7 @@ def _take_back(library: Library, entry: Entry) -> None:
         facts.restore(change)
     each(facts.forget_root, "roots")
     for sha256 in _contents(changes):
-        gone.forget_facts(library, sha256)
+        models.forget_facts(library, sha256)
     tags.forget_unused(library)
 
 

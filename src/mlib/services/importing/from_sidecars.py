@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mlib.core import times
-from mlib.core.compare import stat_of
-from mlib.core.models import TEXT_FIELDS, OtherHashes
-from mlib.core.sidecars.beside import beside, neighbours
-from mlib.core.sidecars.companions import SIDECAR_KINDS, stem_of
+from mlib.core.disk.compare import stat_of
+from mlib.core.disk.walk import reason
+from mlib.core.records import TEXT_FIELDS, OtherHashes
+from mlib.core.sidecars.companions import SIDECAR_KINDS, beside, neighbours, stem_of
 from mlib.core.sidecars.filling import (
     MISMATCH,
     Filling,
@@ -23,25 +23,28 @@ from mlib.core.sidecars.filling import (
     mismatch,
     offered,
 )
-from mlib.core.sidecars.kept import packed, unpacked
-from mlib.core.sidecars.read import read_shared_sidecar, read_sidecar
-from mlib.core.sidecars.record import SidecarError
+from mlib.core.sidecars.parse import read_shared_sidecar, read_sidecar
+from mlib.core.sidecars.record import SidecarError, packed, unpacked
 from mlib.core.tags import distinct
 from mlib.core.text import displayable
-from mlib.core.walk import reason
-from mlib.db import contents, files, hashes, models, sidecars, tags
+from mlib.db import contents, files, models, sidecars, tags
 from mlib.db.sidecars import KnownSidecar
-from mlib.services.importing.importer import user_data
-from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport
-from mlib.services.importing.strategies import ConflictStrategy, UserData
+from mlib.services.importing.importer import (
+    Conflict,
+    ConflictStrategy,
+    Failed,
+    Imported,
+    ImportReport,
+    UserData,
+    user_data,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mlib.core.formats.header import Finding
-    from mlib.core.models import KnownFile, Model
-    from mlib.core.sidecars.beside import Neighbours
-    from mlib.core.sidecars.companions import Companion
+    from mlib.core.records import KnownFile, Model
+    from mlib.core.sidecars.companions import Companion, Neighbours
     from mlib.core.sidecars.record import Sidecar
     from mlib.db.library import Library
     from mlib.db.sidecars import Stamp
@@ -129,7 +132,7 @@ def _judged(
 
 
 def _hashes(library: Library, sha256: str) -> OtherHashes:
-    return hashes.get(library, sha256) or OtherHashes()
+    return contents.hashes_of(library, sha256) or OtherHashes()
 
 
 def _of_stem(file: KnownFile, listed: _Listed) -> tuple[str, ...]:

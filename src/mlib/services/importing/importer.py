@@ -3,23 +3,166 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlib.core import jsontext, tags, times
-from mlib.core.models import TAGS, TEXT_FIELDS, KnownFile, Model, Pending
+from mlib.core import jsontext, meta, tags, times
 from mlib.core.payloads import strip_images
+from mlib.core.records import SCANNED, TAGS, TEXT_FIELDS, KnownFile, Model, Pending
 from mlib.core.text import displayable
-from mlib.db import contents, files, given, models, pending
+from mlib.db import contents, files, models, pending, sidecars
 from mlib.db import tags as stored_tags
-from mlib.services.importing.report import Conflict, Failed, Imported, ImportReport, Waiting
-from mlib.services.importing.strategies import ConflictStrategy, UserData, differences, resolved
-from mlib.services.inheriting import inherit, same_weights_at
-from mlib.services.targets import check_waiting
+from mlib.services.deriving import inherit, same_weights_at
+from mlib.services.resolving import check_waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlib.db.library import Library
+
+
+# --- What the importer answers.
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A pending import that became a model, or part of one; `change` is created, updated or unchanged.
+
+    `id` is None where a sidecar was taken over.
+    """
+
+    id: int | None
+    sha256: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A pending import, or with id None a sidecar, and the model it is about, with what they disagree on."""
+
+    id: int | None
+    sha256: str
+    path: str
+    pending: UserData
+    existing: UserData
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A pending import, or a row on its way to become one, that could not be used."""
+
+    id: int | None
+    path: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pending import whose content no scan has seen yet."""
+
+    id: int
+    path: str
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of every pending import asked for; of sidecars `ignored` holds the model's SHA-256."""
+
+    success: list[Imported] = field(default_factory=list)
+    conflict: list[Conflict] = field(default_factory=list)
+    ignored: list[int | str] = field(default_factory=list)
+    deleted: list[int] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    backup: str | None = None
+
+    @property
+    def total(self) -> int:
+        lists = (self.success, self.conflict, self.ignored, self.deleted, self.failed, self.waiting)
+        return sum(len(entries) for entries in lists)
+
+    def add(self, other: ImportReport) -> None:
+        """Take in what a later batch answered."""
+        self.success += other.success
+        self.conflict += other.conflict
+        self.ignored += other.ignored
+        self.deleted += other.deleted
+        self.failed += other.failed
+        self.waiting += other.waiting
+
+
+# --- What becomes of user data when two say something about one model. Pure.
+
+#: What is left in metadata of the images that were stripped from it: nothing that anybody typed.
+COUNT = "images_count"
+
+
+class ConflictStrategy(StrEnum):
+    """What to do with a pending import whose model is known with other user data."""
+
+    REPORT = "report"
+    OVERRIDE = "override"
+    MERGE = "merge"
+    IGNORE = "ignore"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class UserData:
+    """What a person typed: non-empty text by field, tags as shown by their folded form, free metadata."""
+
+    text: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, jsontext.Json] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        typed = {key: value for key, value in self.meta.items() if key != COUNT}
+        return bool(self.text or self.tags) or not meta.is_empty(typed)
+
+
+def differences(existing: UserData, incoming: UserData) -> tuple[str, ...]:
+    """Names of the non-empty things in `incoming` that `existing` does not hold equally."""
+    names = [name for name, value in incoming.text.items() if existing.text.get(name) != value]
+    if incoming.tags.keys() - existing.tags.keys():
+        names.append("tags")
+    keys = meta.differing(dict(existing.meta), dict(incoming.meta))
+    names += [f"meta.{key}" for key in keys if key.rpartition(".")[2] != COUNT]
+    return tuple(names)
+
+
+def merged(existing: UserData, incoming: UserData) -> UserData:
+    """`incoming` fills what is empty in `existing`; tags are united, the spelling there already wins."""
+    return UserData(
+        text={**incoming.text, **existing.text},
+        tags={**incoming.tags, **existing.tags},
+        meta=meta.fill(dict(existing.meta), dict(incoming.meta)),
+    )
+
+
+def overridden(existing: UserData, incoming: UserData) -> UserData:
+    """What is non-empty in `incoming` wins, the rest of `existing` stays."""
+    return UserData(
+        text={**existing.text, **incoming.text},
+        tags=incoming.tags or existing.tags,
+        meta=meta.override(dict(existing.meta), dict(incoming.meta)),
+    )
+
+
+def resolved(existing: UserData, incoming: UserData, strategy: ConflictStrategy) -> UserData | None:
+    """The user data a model gets, or None where there is a conflict that `strategy` leaves standing."""
+    if not differences(existing, incoming):
+        return existing
+    if strategy is ConflictStrategy.IGNORE:
+        return None
+    if not existing or strategy is ConflictStrategy.MERGE:
+        return merged(existing, incoming)
+    if strategy is ConflictStrategy.OVERRIDE:
+        return overridden(existing, incoming)
+    return None
+
 
 #: Pending imports handled in one transaction: short enough for other programs to write in between.
 BATCH = 200
@@ -119,7 +262,7 @@ def user_data(library: Library, model: Model) -> UserData:
 
 def _are_given(library: Library, model: Model) -> bool:
     """Whether the tags are those of a sidecar, which nobody has changed."""
-    return TAGS not in model.edited and TAGS in given.anywhere(library, model.sha256)
+    return TAGS not in model.edited and TAGS in sidecars.anywhere(library, model.sha256)
 
 
 def incoming(entry: Pending) -> UserData | Failed:
@@ -219,3 +362,65 @@ def _note_claim(library: Library, entry: Pending) -> None:
 def base_name(path: str) -> str:
     """The last part of a path of this or another system, as text."""
     return displayable(path.replace("\\", "/").rstrip("/").rpartition("/")[2])
+
+
+# --- What waits for import, and why.
+
+
+class Reason(StrEnum):
+    """Why a pending import waits."""
+
+    CONFLICT = "conflict"
+    PATH_NOT_FOUND = "path_not_found"
+    UNHASHED = "unhashed"
+    BAD_META = "bad_meta"
+    READY = "ready"
+
+
+class Wait(NamedTuple):
+    """A pending import, and why it waits.
+
+    In a conflict `model` is what the model it is about is called, and `differs` the fields they disagree on.
+    """
+
+    entry: Pending
+    reason: Reason
+    model: str | None = None
+    differs: tuple[str, ...] = ()
+
+
+def waiting(library: Library) -> list[Wait]:
+    """Every pending import with what keeps it, oldest first.
+
+    Looks at the disk for those without a hash, and for what a scan has staged: it may have gone since.
+    """
+    with library.reading():
+        entries = [pending.get(library, pending_id) for pending_id in pending.ids(library)]
+        judged = [_judged(library, entry) for entry in filter(None, entries)]
+    return [_looked_for(wait) for wait in judged]
+
+
+def _judged(library: Library, entry: Pending) -> Wait:
+    if entry.sha256 is None:
+        return Wait(entry, Reason.UNHASHED)
+    data = incoming(entry)
+    if isinstance(data, Failed):
+        return Wait(entry, Reason.BAD_META)
+    model = models.get(library, entry.sha256)
+    if model is None:
+        return Wait(entry, Reason.READY)
+    try:
+        existing = user_data(library, model)
+    except jsontext.NotJson:
+        return Wait(entry, Reason.BAD_META, model.name)
+    if resolved(existing, data, ConflictStrategy.REPORT) is not None:
+        return Wait(entry, Reason.READY, model.name)
+    return Wait(entry, Reason.CONFLICT, model.name, differences(existing, data))
+
+
+def _looked_for(wait: Wait) -> Wait:
+    is_staged = wait.reason is Reason.READY and wait.entry.source == SCANNED
+    if wait.reason is not Reason.UNHASHED and not is_staged:
+        return wait
+    found = "\0" not in wait.entry.path and os.path.lexists(wait.entry.path)
+    return wait if found else wait._replace(reason=Reason.PATH_NOT_FOUND)

@@ -4,26 +4,150 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from mlib.core import times
+from mlib.core.disk.walk import is_within
 from mlib.core.events import Emit, FileStored
-from mlib.core.models import SCANNED, FoundFile, KnownFile, Model, Pending, Root
+from mlib.core.records import SCANNED, FoundFile, KnownFile, Model, OtherHashes, Pending, Root
 from mlib.core.text import displayable
-from mlib.core.walk import is_within
 from mlib.db import contents, files, models, pending
-from mlib.services.following import follow_file
-from mlib.services.scanning.left import Left, follow
+from mlib.services.deriving import follow_file, inherit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from mlib.core.formats.header import Finding
+    from mlib.core.hashes import Hashes
+    from mlib.core.records import Stat
     from mlib.db.library import Library
-    from mlib.services.scanning.heirs import Heir
-    from mlib.services.scanning.inspecting import Looked
-    from mlib.services.scanning.report import Importer
+    from mlib.services.scanning.headers import Looked
+    from mlib.services.scanning.request import Importer
+    from mlib.services.scanning.survey import Survey
+
+
+# --- Files whose header was edited in place: other content by SHA-256, but the same weights.
+
+
+@dataclass(frozen=True, slots=True)
+class Heir:
+    """The model that lay at a path before, and the hashes of the one that lies there now."""
+
+    before: str
+    hashes: Hashes
+
+
+def find_heirs(library: Library, rows: Iterable[KnownFile]) -> list[Heir]:
+    """Those of these files, not yet written, that took the place of the same weights. Writes nothing.
+
+    AutoV3 tells, so only what `mlib hash --all` has looked at before can have an heir; such a file is read
+    once more for it.
+    """
+    found: list[Heir] = []
+    for row in rows:
+        before = _before(library, row)
+        known = None if before is None else contents.hashes_of(library, before)
+        if before is None or known is None or known.autov3 is None:
+            continue
+        from mlib.core.hashes import compute
+
+        with suppress(OSError):
+            now = compute(row.path, advance=lambda _: None)
+            if now is not None and now.sha256 == row.sha256 and now.autov3 == known.autov3:
+                found.append(Heir(before, now))
+    return found
+
+
+def keep_heirs(library: Library, heirs: Iterable[Heir]) -> None:
+    """Keep the hashes of heirs, and let those that are models inherit; part of a transaction.
+
+    One that is staged inherits when it is imported: by these hashes it is known then.
+    """
+    for heir in heirs:
+        now = heir.hashes
+        contents.put_hashes(library, now.sha256, OtherHashes(now.autov1, now.autov3, now.crc32, now.blake3))
+        inherit(library, now.sha256, heir.before)
+
+
+def _before(library: Library, row: KnownFile) -> str | None:
+    """The model whose place this content takes now; also where what took it first is still staged."""
+    here = files.at_path(library, row.path)
+    present = next((each for each in here if each.missing_since is None), None)
+    if present is not None:
+        return None if present.sha256 == row.sha256 else present.sha256
+    staged = {entry.sha256 for entry in pending.at_path(library, row.path) if entry.observed is not None}
+    if not staged or row.sha256 in staged:
+        return None
+    left = [each for each in here if each.sha256 != row.sha256]
+    return max(left, key=lambda each: each.missing_since or 0).sha256 if left else None
+
+
+# --- Files that were read and wait for import, and are not where they were: where they lie now.
+
+
+@dataclass(slots=True)
+class Left:
+    """Such files by content, each with the id of its pending import, and by the stat they were read with."""
+
+    by_content: defaultdict[str, list[tuple[int, KnownFile]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    by_stat: dict[Stat, KnownFile] = field(default_factory=dict)
+
+
+def find_left(
+    library: Library, seen: Survey, *, walked: Callable[[str], bool], is_free: Callable[[KnownFile], bool]
+) -> Left:
+    """Those that are gone from where a scan came by, and of which `is_free` believes that they are."""
+    left = Left()
+    for pending_id, row in pending.all_observed(library):
+        hidden = any(is_within(row.path, tree) for tree in seen.unknown)
+        if not walked(row.path) or hidden or not is_free(row):
+            continue
+        if seen.is_passed_over(row.path) or not os.path.lexists(row.path):
+            left.by_content[row.sha256].append((pending_id, row))
+            if row.stat is not None and not row.racy:
+                left.by_stat[row.stat] = row
+    return left
+
+
+def follow(library: Library, left: Left, row: KnownFile, root: Root) -> list[int]:
+    """The id of the pending import whose file lies at `row` now, if one has left; part of a transaction.
+
+    What a scan staged is staged here from now on. The word of an older manager keeps its path, under which
+    it is known there.
+    """
+    others = left.by_content.get(row.sha256, [])
+    others.sort(key=lambda each: each[1].name == row.name)
+    while others:
+        pending_id, old = others.pop()
+        entry = pending.get(library, pending_id)
+        if entry is not None and entry.observed == old:  # else another program was faster
+            contents.forget_place(library, old)
+            moved = _moved(entry, row, root) if entry.source == SCANNED else entry._replace(observed=None)
+            return [pending.put(library, moved)]
+    return []
+
+
+def _moved(entry: Pending, row: KnownFile, root: Root) -> Pending:
+    named_by_file = "name" not in entry.edited and entry.name == displayable(os.path.basename(entry.path))
+    return entry._replace(
+        path=row.path,
+        name=displayable(row.name) if named_by_file else entry.name,
+        type=entry.type if "type" in entry.edited else displayable(root.type),
+        observed=row,
+    )
+
+
+def forget(library: Library, left: Left, judged: Container[int | None]) -> None:
+    """Let those wait without a file that are gone for good from these roots; part of a transaction."""
+    for pending_id, row in chain.from_iterable(left.by_content.values()):
+        if row.root_id in judged:
+            pending.forget_file(library, pending_id)
+            contents.forget_place(library, row)
 
 
 @dataclass(slots=True)
@@ -61,8 +185,7 @@ class Ledger:
     ) -> None:
         """Write a batch, with what was seen in the files, in one transaction; only then tell of it."""
         # An unchanged library needs none of these.
-        from mlib.services.scanning.heirs import keep_heirs
-        from mlib.services.scanning.inspecting import keep
+        from mlib.services.scanning.headers import keep
 
         for _, row in identified:
             self._find_gone_elsewhere(row)

@@ -7,20 +7,115 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlib.core.compare import compare_directory, fingerprints
+from mlib.core.disk.compare import compare_directory, fingerprints, stat_of
+from mlib.core.disk.storage import standing, storage_of
+from mlib.core.disk.walk import Listing, Scope, is_within, walk
 from mlib.core.events import Emit, Walking
-from mlib.core.models import Problem
-from mlib.core.standing import standing
-from mlib.core.storage import storage_of
-from mlib.core.walk import Listing, Scope, is_within, walk
+from mlib.core.records import Problem
 from mlib.db import files, sidecars
-from mlib.services.scanning.beside import Beside, compare_sidecars
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
-    from mlib.core.models import FoundFile, KnownFile, Root
+    from mlib.core.records import FoundFile, KnownFile, Root
     from mlib.db.library import Library
+
+
+# --- Which sidecars are news, told without opening one.
+
+
+@dataclass(slots=True)
+class Beside:
+    """The sidecars of one directory: as they are now, and the names of those that are news.
+
+    `owed` are names of models that they were not compared with yet.
+    """
+
+    found: Mapping[str, os.stat_result]
+    news: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    owed: set[str] = field(default_factory=set)
+
+    @property
+    def is_news(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.news or self.gone or self.owed)
+
+
+def compare_sidecars(
+    library: Library, directory: str, found: Mapping[str, os.stat_result], *, rehash: bool
+) -> Beside:
+    """Which sidecars of a directory are new, changed or gone, and which models wait for a comparison."""
+    known = sidecars.in_directory(library, directory)
+    news = {
+        name
+        for name, status in found.items()
+        if rehash or name not in known or known[name].stamp != stamp(status)
+    }
+    return Beside(found, news, known.keys() - found.keys(), sidecars.owed(library, directory))
+
+
+def stamp(status: os.stat_result) -> tuple[int, int, int]:
+    """What must be equal for a sidecar to be believed unchanged."""
+    size, mtime_ns, _, inode = stat_of(status)
+    return size, mtime_ns, inode
+
+
+# --- Remembered roots that are not walked, because an earlier one leads to the same folder.
+#
+# A folder that became a link to another is one. What is known in it under its own name is asked for here: no
+# walk comes by it.
+
+
+def shadows(remembered: Sequence[Root], known: Sequence[Root]) -> list[tuple[Root, Root]]:
+    """Each remembered root that is not among the `known`, with the one that leads to its folder."""
+    ids = {root.id for root in known}
+    others = [root for root in remembered if root.id not in ids]
+    if not others:
+        return []
+    real = {os.path.realpath(root.path): root for root in known}
+    pairs = ((other, real.get(os.path.realpath(other.path))) for other in others)
+    return [(other, root) for other, root in pairs if root is not None]
+
+
+def find_gone(library: Library, shadowed: Sequence[tuple[Root, Root]], result: Survey) -> None:
+    """Tell what is known in these roots and is there no more, where the same folder was walked whole.
+
+    It is judged with the root that was walked.
+    """
+    for root, walked in shadowed:
+        seen = result.roots.get(walked.path)
+        if seen is None or not seen.whole or seen.failed or root.id is None:
+            continue
+        seen.others.append(root.id)
+        result.gone += [
+            row
+            for row in _present(library, root)
+            if not _is_unknown(os.path.join(walked.path, os.path.relpath(row.path, root.path)), result)
+            and _is_no_more(row)
+        ]
+
+
+def _present(library: Library, root: Root) -> Iterator[KnownFile]:
+    for directory in files.known_directories(library, root.path):
+        rows = files.in_directory(library, directory)
+        yield from (row for row in rows if row.root_id == root.id and row.missing_since is None)
+
+
+def _is_unknown(path: str, result: Survey) -> bool:
+    return any(is_within(path, tree) for tree in result.unknown)
+
+
+def _is_no_more(row: KnownFile) -> bool:
+    """Whether it is not there, or another file is in its place."""
+    try:
+        now = stat_of(os.stat(row.path))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return row.stat is not None and row.stat[:2] != now[:2]
+
 
 #: Progress is told this often, in seconds.
 TICK = 0.1
@@ -118,8 +213,6 @@ def survey(
     if all(scope.only is None and scope.directory == scope.root.path for scope in scopes):
         _find_gone_outside(library, roots, result)
     if shadowed:
-        from mlib.services.scanning.shadowed import find_gone
-
         find_gone(library, shadowed, result)
     _spare_unknown(result)
     if result.gone and not accept_missing:

@@ -9,17 +9,16 @@ import unicodedata
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mlib.core.comfyui import TYPE_ALIASES
-from mlib.core.walk import is_within
-from mlib.core.workflows.loaders import PACK_FOLDERS, looks_by_end
-from mlib.core.workflows.need import last_part
-from mlib.db import files, placed, roots
+from mlib.core.comfyui.folders import TYPE_ALIASES
+from mlib.core.disk.walk import is_within
+from mlib.core.workflows.needs import PACK_FOLDERS, last_part, looks_by_end
+from mlib.db import files, roots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from mlib.core.models import KnownFile, Root
-    from mlib.core.workflows.need import Need
+    from mlib.core.records import KnownFile, Root
+    from mlib.core.workflows.needs import Need
     from mlib.db.library import Library
 
 #: `automatic`: not here, and its node downloads it by itself. `unknown`: there is no library to ask.
@@ -65,7 +64,7 @@ class Shelves:
         self.library = library
         self._gone = gone
         self.roots = roots.all_roots(library)
-        self._rows: dict[str, list[placed.Placed]] = {}
+        self._rows: dict[str, list[files.Placed]] = {}
         self._holders: dict[str, list[tuple[int, Root]]] = {}
         self.load({os.path.basename(need.name) for need in needs if need.form == "file"})
 
@@ -73,10 +72,10 @@ class Shelves:
         """Fetch the rows of files of these names, at once."""
         new = [name for name in names if name not in self._rows]
         self._rows.update((name, []) for name in new)
-        for row in placed.named(self.library, new):
+        for row in files.placed_by_names(self.library, new):
             self._rows[row.name].append(self._now(row))
 
-    def named(self, name: str) -> list[placed.Placed]:
+    def named(self, name: str) -> list[files.Placed]:
         """The rows of files of exactly this name."""
         self.load([name])
         return self._rows[name]
@@ -84,7 +83,7 @@ class Shelves:
     @cached_property
     def names(self) -> list[str]:
         """The name of every file."""
-        return placed.all_names(self.library)
+        return files.all_names(self.library)
 
     @cached_property
     def _folded(self) -> dict[str, list[str]]:
@@ -100,23 +99,23 @@ class Shelves:
             found.setdefault(folded(os.path.splitext(name)[0]), []).append(name)
         return found
 
-    def alike(self, name: str, *, stem: bool) -> list[placed.Placed]:
+    def alike(self, name: str, *, stem: bool) -> list[files.Placed]:
         """The rows of files of this name in any case, with any extension if it is a stem."""
         names = (self._stems if stem else self._folded).get(folded(name), ())
         self.load(names)
         return [row for each in names for row in self._rows[each]]
 
-    def row_of(self, row: KnownFile) -> placed.Placed:
+    def row_of(self, row: KnownFile) -> files.Placed:
         """A row of a file as its name and place."""
         present = row.missing_since is None
-        return self._now(placed.Placed(row.directory, row.name, row.sha256, row.root_id, present))
+        return self._now(files.Placed(row.directory, row.name, row.sha256, row.root_id, present))
 
-    def _now(self, row: placed.Placed) -> placed.Placed:
+    def _now(self, row: files.Placed) -> files.Placed:
         if row.present and self._gone and os.path.join(row.directory, row.name) in self._gone:
             return row._replace(present=False)
         return row
 
-    def places(self, row: placed.Placed) -> list[Place]:
+    def places(self, row: files.Placed) -> list[Place]:
         """A row's file in the words of every loader that lists it; the innermost root that holds it first."""
         path = os.path.join(row.directory, row.name)
         return [
@@ -124,7 +123,7 @@ class Shelves:
             for turn, root in self._holding(row.directory)
         ] or [Place(path, row.sha256, None, None)]
 
-    def place(self, row: placed.Placed, kind: str | None = None) -> Place:
+    def place(self, row: files.Placed, kind: str | None = None) -> Place:
         """Where a row's file is, in the words of a loader of this type if one lists it."""
         places = self.places(row)
         return next((place for place in places if place.type == kind), places[0])
@@ -182,7 +181,7 @@ def _file(shelves: Shelves, need: Need) -> Match:
     return _match(shelves, found, rows, need)
 
 
-def _taken(shelves: Shelves, rows: list[placed.Placed], need: Need) -> list[Place]:
+def _taken(shelves: Shelves, rows: list[files.Placed], need: Need) -> list[Place]:
     """What the node would take of these rows: the first way to read the name that leads to any."""
     if not need.listed:
         return []
@@ -246,7 +245,7 @@ def _first_extensions(places: list[Place], need: Need) -> list[Place]:
     return [place for _, place in best.values()]
 
 
-def _match(shelves: Shelves, found: list[Place], rows: list[placed.Placed], need: Need) -> Match:
+def _match(shelves: Shelves, found: list[Place], rows: list[files.Placed], need: Need) -> Match:
     if found:
         return _answer(need, tuple(found))
     gone = [

@@ -8,24 +8,23 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.comfyui import TYPE_FOLDERS
+from mlib.core.comfyui.folders import TYPE_FOLDERS
+from mlib.core.disk.storage import is_there
+from mlib.core.disk.walk import is_within
 from mlib.core.errors import Refused
 from mlib.core.events import Emit, Walking, silent
-from mlib.core.models import Problem
-from mlib.core.standing import is_there
-from mlib.core.walk import is_within
-from mlib.core.workflows.loaders import looks_by_end
+from mlib.core.records import Problem
 from mlib.core.workflows.mentions import Mentions
-from mlib.core.workflows.need import last_part
-from mlib.db import placed
-from mlib.services.sets import joined_models
+from mlib.core.workflows.needs import last_part, looks_by_end
+from mlib.db import files
+from mlib.services.files.bundles import joined_models
 from mlib.services.workflows.matching import Match, Shelves, folded, folder_names, match, type_of
-from mlib.services.workflows.reading import Other, read_file, workflow_files
+from mlib.services.workflows.workflow_files import Other, read_file, workflow_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from mlib.core.workflows.need import Need
+    from mlib.core.workflows.needs import Need
     from mlib.db.library import Library
 
 #: What a file may be that lies among workflows and is none: other programs' JSON, plain pictures, and what
@@ -101,9 +100,9 @@ def unused(
         )
     with library.reading():
         shelves = Shelves(library, needs)
-        present = placed.present_files(library)
+        present = files.present_files(library)
         used = _used(shelves, needs, said, present)
-        models = [model for model in placed.present_models(library) if among is None or model.sha256 in among]
+        models = [model for model in files.present_models(library) if among is None or model.sha256 in among]
         rest = {model.sha256: model for model in models if model.sha256 not in used}
         joined = joined_models(library) if rest else {}
         # What was not to be looked at counts as used: a part is offered only with all others.
@@ -159,9 +158,7 @@ def _read(directories: Sequence[str], report: UnusedReport, emit: Emit) -> tuple
     return list(found.values()), said
 
 
-def _used(
-    shelves: Shelves, needs: Sequence[Need], said: Mentions, present: Sequence[placed.Held]
-) -> set[str]:
+def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, present: Sequence[files.Held]) -> set[str]:
     """The SHA-256s of all that is used. What a used file draws with it (the parts of a set) belongs here."""
     used: set[str] = set()
     anywhere: set[str] = set()
@@ -264,7 +261,7 @@ class _Chosen:
         words = {_slashed(word) for word in said.words}
         self._roots = [root.path for root in shelves.roots if _slashed(root.path) in words]
 
-    def takes(self, kind: str | None, file: placed.Held) -> bool:
+    def takes(self, kind: str | None, file: files.Held) -> bool:
         """Whether a file of this type may be chosen: also where a node is given the root it lies in."""
         return (
             kind in self._types
@@ -281,8 +278,8 @@ def _slashed(text: str) -> str:
     return folded(text.replace("\\", "/").strip().strip("/").removeprefix("./"))
 
 
-def _with_files(models: dict[str, placed.Sized], held: list[placed.Held]) -> Iterator[Unused]:
-    by_model: dict[str, list[placed.Held]] = {}
+def _with_files(models: dict[str, files.Sized], held: list[files.Held]) -> Iterator[Unused]:
+    by_model: dict[str, list[files.Held]] = {}
     for file in held:
         by_model.setdefault(file.sha256, []).append(file)
     for sha256, own in by_model.items():

@@ -1,0 +1,259 @@
+"""`mlib restore`."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from mlib.cli import output
+from mlib.cli import output as fmt
+from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    YesOption,
+    confirm,
+    library_path,
+    open_for,
+)
+from mlib.core import times
+from mlib.core.errors import MlibError, WrongUsage
+
+# --- `mlib backup`.
+
+
+def backup(
+    ctx: typer.Context,
+    to: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help="Write it there (-: into a pipe), beyond mlib's own tidying."),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the backups there are, newest first.")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Back the library up now: a whole, checked copy.
+
+    Without FILE it lies in `backups` beside the library. The last five made so are kept, whatever mlib
+    backs up by itself.
+    """
+    if list_:
+        if to is not None:
+            raise WrongUsage("bad_options", "--list writes nothing: it wants no FILE")
+        _list(library_path(ctx, library), as_json=as_json)
+        return
+    from mlib.core.disk.writing import looked_at
+    from mlib.services.backing_up import back_up, backed_up
+
+    if to == "-":
+        if as_json or output.is_terminal():
+            raise WrongUsage(
+                "bad_options", "a backup into a pipe is no text: no --json, and - only where > or | follows"
+            )
+        with open_for(ctx, library, mode="read") as opened:
+            if dry_run:
+                output.note("would back up into standard output")
+            else:
+                written = output.write_bytes(backed_up(opened))
+                if output.is_abandoned():
+                    raise MlibError("output_failed", "the backup is not whole: its reader went away")
+                output.note(f"backed up: {fmt.size(written)}, checked")
+        return
+    made = None
+    with open_for(ctx, library, mode="read") as opened:
+        if not dry_run:
+            replaces = None
+            if to is not None and os.path.lexists(to):
+                replaces = looked_at(to)
+                confirm(f"replace {to}", yes=yes)
+            made = back_up(opened, to, replaces=replaces)
+    path = made or (os.path.abspath(to) if to is not None else None)
+    size = os.path.getsize(made) if made else None
+    if as_json:
+        output.write_json({"backup": path, "bytes": size, "dry_run": dry_run})
+    elif dry_run:
+        output.note(f"would back up to {path or 'the backups beside the library'}")
+    else:
+        output.write_values([path or ""])
+        output.note(f"backed up: {fmt.size(size)}, checked")
+
+
+def _list(path: str, *, as_json: bool) -> None:
+    from mlib.cli.layout import Column, write_table
+    from mlib.services.backing_up import known_backups
+
+    found = known_backups(path)
+    if as_json:
+        output.write_json(
+            [
+                {
+                    "path": each.path,
+                    "made_at": times.iso(each.made_at),
+                    "reason": each.reason,
+                    "size_bytes": each.size_bytes,
+                }
+                for each in found
+            ]
+        )
+        return
+    # The name is what `mlib restore` wants: it is never cut, and it says the reason.
+    columns = (Column("made"), Column("size", right=True), Column("name"))
+    rows = [
+        (fmt.moment(each.made_at), fmt.size(each.size_bytes), os.path.basename(each.path))
+        if output.is_terminal()
+        else (times.iso(each.made_at) or "", each.reason, str(each.size_bytes), each.path)
+        for each in found
+    ]
+    write_table(columns, rows)
+    if not found:
+        output.note("there are no backups yet")
+
+
+# --- `mlib clean-meta`.
+
+
+def clean_meta(
+    ctx: typer.Context,
+    refs: Annotated[
+        list[str] | None, typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from stdin.")
+    ] = None,
+    query: QueryOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Strip image data from the stored metadata.
+
+    Of every model and pending import, or of these. Everything else in the metadata stays exactly as it
+    is. A backup is made first; model files are not touched.
+    """
+    from mlib.cli.options import chosen
+    from mlib.services.cleaning import clean_meta as clean
+
+    with open_for(ctx, library, mode="write") as opened:
+        targets = chosen(opened, refs or (), query) if refs or query is not None else None
+        report = clean(opened, targets, dry_run=dry_run)
+    if as_json:
+        output.write_json(
+            {
+                "examined": report.examined,
+                "cleaned": report.cleaned,
+                "payloads_removed": report.payloads_removed,
+                "bytes_before": report.bytes_before,
+                "bytes_after": report.bytes_after,
+                "backup": report.backup,
+                "dry_run": report.dry_run,
+            }
+        )
+        return
+    verb = "would clean" if dry_run else "cleaned"
+    freed = report.bytes_before - report.bytes_after
+    output.write_lines(
+        [
+            (
+                f"{verb} {fmt.number(report.cleaned)} of {fmt.plural(report.examined, 'entry', 'entries')}: "
+                f"{fmt.plural(report.payloads_removed, 'payload')}, {fmt.size(freed)}"
+            )
+        ]
+    )
+    if report.backup:
+        output.note(f"backup: {report.backup}")
+
+
+# --- `mlib doctor`.
+
+
+def doctor(
+    ctx: typer.Context,
+    fix: Annotated[
+        bool,
+        typer.Option("--fix", help="Put right what is safe: permissions, leftovers, lost facts, free pages."),
+    ] = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Examine the library and say what mends it.
+
+    Looks at the file itself and at what it stands on; names the command that mends what is wrong. Works
+    on a damaged library too. Exit code 3 if there is an error. --fix touches nothing that you typed.
+    """
+    from mlib.services.diagnosing import examine
+
+    diagnosis = examine(library_path(ctx, library), fix=fix and not dry_run)
+    errors, warnings = diagnosis.count("error"), diagnosis.count("warning")
+    if as_json:
+        output.write_json(
+            {
+                "library": diagnosis.path,
+                "checks": [
+                    {
+                        "name": check.name,
+                        "state": check.state,
+                        "message": check.message,
+                        "mend": check.mend,
+                        "fixed": check.fixed,
+                    }
+                    for check in diagnosis.checks
+                ],
+                "errors": errors,
+                "warnings": warnings,
+                "dry_run": dry_run,
+            }
+        )
+    elif output.is_terminal():
+        for check in diagnosis.checks:
+            output.write_lines(
+                [f"{'fixed' if check.fixed else check.state:<8} {check.name}: {check.message}"]
+            )
+            if check.mend and check.state != "ok" and not check.fixed:
+                output.write_lines([f"{'':<8} mend: {check.mend}"])
+    else:
+        output.write_rows(
+            (check.name, "fixed" if check.fixed else check.state, check.message, check.mend or "")
+            for check in diagnosis.checks
+        )
+    if not as_json:
+        output.note(f"{fmt.plural(errors, 'error')}, {fmt.plural(warnings, 'warning')}")
+    if errors:
+        raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+def restore(
+    ctx: typer.Context,
+    given: Annotated[
+        str | None, typer.Argument(metavar="[BACKUP]", help="A backup's name (`mlib backup --list`) or path.")
+    ] = None,
+    latest: Annotated[bool, typer.Option("--latest", help="The newest backup that is good.")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    library: LibraryOption = None,
+) -> None:
+    """Put a backup in the place of the library.
+
+    The library need not open any more for that. The backup is checked first. What was there is kept
+    beside it, under a name that is told.
+    """
+    if (given is None) == (not latest):
+        raise WrongUsage("bad_options", "name a backup, or --latest", hint="`mlib backup --list` lists them")
+    from mlib.services import backing_up
+
+    path = library_path(ctx, library)
+    report = backing_up.plan_restore(path, given)
+    if not dry_run:
+        if report.replaces:
+            confirm(f"put {report.backup} in the place of {path}", yes=yes)
+        report = backing_up.restore(path, report.backup)
+    if as_json:
+        output.write_json({"library": path, "backup": report.backup, "kept": report.kept, "dry_run": dry_run})
+        return
+    output.write_rows([("would restore" if dry_run else "restored", report.backup)])
+    if report.kept:
+        output.note(f"what was there before is kept: {report.kept}")

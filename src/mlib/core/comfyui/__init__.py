@@ -1,0 +1,1 @@
+"""ComfyUI: its model folders, extra_model_paths.yaml, and the roots they name."""

@@ -1,0 +1,363 @@
+"""The lines of an extra_model_paths.yaml, read as ComfyUI reads them (its utils/extra_config.py)."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import yaml
+
+from mlib.core.comfyui.folders import LEGACY_TYPES, SKIPPED_TYPES, TYPE_FOLDERS, canonical_type, is_type_name
+from mlib.core.disk.walk import is_within, topmost_missing
+from mlib.core.errors import MlibError, NotFound
+from mlib.core.records import Problem, Root
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+
+# --- Reading a YAML file that somebody wrote by hand: within bounds, and with errors that name the line.
+#
+# Loads PyYAML, so it is imported only where a YAML file is there to be read.
+
+#: Lines, counted from 1, by the keys that lead there: (block,) and (block, key).
+Lines: TypeAlias = "dict[tuple[str, ...], int]"
+
+MAX_BYTES = 1_000_000
+#: Keys that `<<` may copy. An alias only points, but a merge copies: twenty lines can ask for all memory.
+MAX_MERGED_KEYS = 10_000
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
+    """The mapping at the top of a YAML file as plain values, and where its keys stand; empty for no document.
+
+    Raises NotFound `no_such_file`, or MlibError `bad_yaml` for a file that cannot be read, is larger than
+    MAX_BYTES, is no UTF-8, no YAML or no mapping.
+    """
+    text = _read_text(path)
+    try:
+        loader = _BoundedLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _bad(path, line, f"{error.reason}: #x{error.character:04x}") from error
+    try:
+        node = loader.get_single_node()
+        value = None if node is None else loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise _bad(path, _line(error, loader), _problem(error)) from error
+    except RecursionError as error:
+        raise _bad(path, loader.line_reached, "it is nested too deeply") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # PyYAML lets out whatever its constructors raise, for instance on the date 2001-99-99.
+        raise _bad(path, loader.line_reached, "a value cannot be understood") from error
+    if node is None or value is None:
+        return {}, {}
+    if not isinstance(value, dict):
+        raise _bad(path, node.start_mark.line + 1, "this is no mapping of names to settings")
+    return value, dict(_lines(node, 2))
+
+
+def _lines(node: yaml.Node, depth: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The path of keys to every value down to this depth, and the line of the value, counted from 1.
+
+    Text that begins with `|` or `>` has its first line below that mark.
+    """
+    if not isinstance(node, yaml.MappingNode) or not depth:
+        return
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            is_block = isinstance(value, yaml.ScalarNode) and value.style in ("|", ">")
+            mark = key if isinstance(value, yaml.MappingNode) else value
+            yield (key.value,), mark.start_mark.line + (2 if is_block else 1)
+            yield from (((key.value, *below), line) for below, line in _lines(value, depth - 1))
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which knows the line it works on and how much it has merged."""
+
+    _node_line: int | None = None
+    _merged = 0
+
+    @property
+    def line_reached(self) -> int:
+        """Counted from 1; of the value being built, or of the text being read before any is."""
+        return (self.line if self._node_line is None else self._node_line) + 1
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        self._node_line = node.start_mark.line
+        value: object = super().construct_object(node, deep=deep)
+        return value
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                continue
+            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(part, yaml.MappingNode):
+                    self.flatten_mapping(part)
+                    self._merged += len(part.value)
+                    if self._merged > MAX_MERGED_KEYS:
+                        raise yaml.constructor.ConstructorError(
+                            None, None, "it merges too many keys", node.start_mark
+                        )
+        super().flatten_mapping(node)
+
+
+def _read_text(path: str) -> str:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise _bad(path, None, "not a regular file")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise NotFound("no_such_file", f"{path}: no such file") from error
+    except OSError as error:
+        raise _bad(path, None, f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+    if len(data) > MAX_BYTES:
+        raise _bad(path, None, f"larger than {MAX_BYTES} bytes")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _bad(path, data.count(b"\n", 0, error.start) + 1, "this is not UTF-8 text") from error
+
+
+def _bad(path: str, line: int | None, what: str) -> MlibError:
+    where = path if line is None else f"{path}: line {line}"
+    return MlibError("bad_yaml", f"{where}: {what}")
+
+
+def _line(error: yaml.YAMLError, loader: _BoundedLoader) -> int:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return loader.line_reached if mark is None else int(mark.line) + 1
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    """What PyYAML objects to, on one short line."""
+    what = getattr(error, "problem", None) or "this is no YAML"
+    return " ".join(str(what).split())[:200]
+
+
+#: Blocks, keys and lines a file may have, counted as often as aliases repeat them.
+MAX_LINES = 5_000
+_LONGEST_PATH = 4096
+#: The code of what is said of a folder that no loader of ComfyUI looks into.
+UNSEEN = "unseen_folder"
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_DIGITS = re.compile(r"[0-9]+")
+_KINDS = (
+    (bool, "true or false"),
+    ((int, float), "a number"),
+    (str, "text"),
+    (list, "a list"),
+    (dict, "a mapping"),
+)
+
+
+class Entry(NamedTuple):
+    """A folder that the file lists, where it does so, and whether it goes to the front of its type.
+
+    `base` is the directory that the line is relative to.
+    """
+
+    root: Root
+    first: bool
+    line: int
+    base: str
+
+
+def extra_entries(yaml_path: str) -> Iterator[Entry | Problem]:
+    """Each folder that the file lists, or what is wrong with a line.
+
+    Raises NotFound `no_such_file` or MlibError `bad_yaml` for a fault of the whole file.
+    """
+
+    folder = os.path.dirname(yaml_path)
+    lines = 0
+    mapping, at = read_mapping(yaml_path)
+    # A list, because a block may be an alias of the whole and is changed below.
+    for name, block in list(mapping.items()):
+        lines += 1
+        if block is None:
+            continue
+        where = _Place(yaml_path, name, at)
+        if not isinstance(block, dict):
+            yield where.problem("bad_block", f"is {_kind(block)}, not a mapping of types to folders")
+            continue
+        base = folder
+        # Removed, not just read: ComfyUI does so, and a second block that is an alias of this one shows it.
+        if "base_path" in block:
+            try:
+                given = path_text(block.pop("base_path"))
+            except ValueError as error:
+                message = f"base_path {error}; the block is left out"
+                yield where.problem("bad_value", message, key="base_path", shown="")
+                continue
+            base = os.path.join(folder, os.path.expandvars(os.path.expanduser(given)))
+            if _is_foreign(given, base):
+                message = f"base_path '{given[:80]}' is a path of Windows; the block is left out"
+                yield where.problem("foreign_path", message, key="base_path", shown="")
+                continue
+        first = bool(block.pop("is_default", False))
+        for key, value in block.items():
+            lines += 1 + (value.count("\n") if isinstance(value, str) else 0)
+            if lines > MAX_LINES:
+                raise MlibError(
+                    "bad_yaml", f"{yaml_path}: block {_shown(name)}: more than {MAX_LINES} folders are listed"
+                )
+            yield from _value_entries(key, value, base, first, where)
+
+
+class _Place(NamedTuple):
+    """A block of the file, for saying where something is wrong."""
+
+    yaml_path: str
+    name: object
+    lines: Mapping[tuple[str, ...], int]
+
+    def line(self, key: object = None) -> int:
+        """The line of a key of the block, or of the block; 1 where that cannot be told."""
+        keys = [part for part in (self.name, key) if isinstance(part, str)]
+        return self.lines.get(tuple(keys)) or self.lines.get((str(self.name),)) or 1
+
+    def problem(
+        self, code: str, message: str, *, key: object = None, shown: str | None = None, below: int = 0
+    ) -> Problem:
+        """What is wrong with the block, or with a key of it that is `shown` so."""
+        named = "" if key is None else f" {_shown(key)}" if shown is None else shown
+        colon = ":" if key is not None else ""
+        where = f"line {self.line(key) + below}: block {_shown(self.name)}{colon}"
+        return Problem(self.yaml_path, code, f"{where}{named} {message}")
+
+
+def _value_entries(
+    key: object, value: object, base: str, first: bool, where: _Place
+) -> Iterator[Entry | Problem]:
+    """The folders one key lists, a line each."""
+    if not isinstance(key, str) or not is_type_name(key):
+        yield where.problem("bad_key", "cannot be a type of models", key=key)
+    elif key in SKIPPED_TYPES:
+        return
+    elif not isinstance(value, str):
+        yield where.problem("bad_value", f"is {_kind(value)}, where folders are wanted, a line each", key=key)
+    else:
+        kind = _type_of(key)
+        for number, line in enumerate(value.split("\n")):
+            if not line:
+                continue
+            try:
+                path = os.path.normpath(os.path.join(base, path_text(line)))
+            except ValueError as error:
+                yield where.problem("bad_value", str(error), key=key, below=number)
+                continue
+            if _is_foreign(line, path):
+                message = f"'{line[:80]}' is a path of Windows; it is left out"
+                yield where.problem("foreign_path", message, key=key, below=number)
+                continue
+            origin = f"extra:{where.yaml_path}"
+            root = Root(type=kind, path=path, origin=origin, any_file=kind not in TYPE_FOLDERS)
+            yield Entry(root, first, where.line(key) + number, base)
+
+
+def _type_of(key: str) -> str:
+    """The type that ComfyUI knows a key of the file by: exactly as written, but for two old names."""
+    return LEGACY_TYPES.get(key, key)
+
+
+def _is_foreign(text: str, path: str) -> bool:
+    """Whether this is a Windows path that does not exist here, on a system that has none."""
+    return os.name != "nt" and _WINDOWS_PATH.match(text) is not None and not os.path.lexists(path)
+
+
+class Judged(NamedTuple):
+    """The paths of folders that have to be waited for, and what should be said of lines of the file."""
+
+    awaited: frozenset[str]
+    problems: tuple[Problem, ...]
+
+
+def judge(yaml_path: str, entries: Sequence[Entry]) -> Judged:
+    """Tell folders whose disk may be off from those of a type that nobody uses, and from slips.
+
+    Where some folders below a base are there, the others are of types that nobody uses. Where none is, all
+    are waited for: the base may lie on a drive that is off. A folder beside a missing one, called almost the
+    same, is a slip; so is a key that ComfyUI takes for a type of its own, as LORAS for loras.
+    """
+    problems: list[Problem] = []
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        path = entry.root.path
+        groups.setdefault(entry.base if is_within(path, entry.base) else os.path.dirname(path), []).append(
+            entry
+        )
+        meant = canonical_type(entry.root.type)
+        if meant != entry.root.type:
+            message = f"line {entry.line}: ComfyUI's loaders look for {meant}, not for {entry.root.type}"
+            problems.append(Problem(path, UNSEEN, message))
+    absent = {
+        entry.root.path: any(os.path.isdir(other.root.path) for other in group)
+        for group in groups.values()
+        for entry in group
+        if not os.path.isdir(entry.root.path)
+    }
+    listed = {entry.root.path for entry in entries}
+    said: set[str] = set()
+    for entry in (each for each in entries if each.root.path in absent):
+        slip = _slip(entry.root.path, listed)
+        if slip is not None and slip[0] not in said:
+            said.add(slip[0])
+            message = f"line {entry.line}: there is no {slip[0]}; is {slip[1]} meant?"
+            problems.append(Problem(yaml_path, "no_such_directory", message))
+    return Judged(
+        frozenset(path for path, has_neighbours in absent.items() if not has_neighbours), tuple(problems)
+    )
+
+
+def _slip(path: str, listed: Collection[str]) -> tuple[str, str] | None:
+    """The missing part of a path and a close match that exists; names that differ by numbers do not count."""
+    missing = topmost_missing(path)
+    if missing is None:
+        return None
+    directory, name = os.path.split(missing)
+    try:
+        with os.scandir(directory) as found:
+            folders = [entry.name for entry in found if entry.is_dir()]
+    except OSError:
+        return None
+    plain = _DIGITS.sub("", name.casefold())
+    near = {folder.casefold(): folder for folder in folders if _DIGITS.sub("", folder.casefold()) != plain}
+    near |= {folder.casefold(): folder for folder in folders if folder.casefold() == name.casefold()}
+    for close in difflib.get_close_matches(name.casefold(), near, n=3, cutoff=0.8):
+        other = os.path.join(directory, near[close])
+        if not any(is_within(each, other) for each in listed):
+            return missing, other
+    return None
+
+
+def path_text(value: object) -> str:
+    """`value` if a path can be made of it; a ValueError says why not."""
+    if not isinstance(value, str):
+        raise ValueError(f"is {_kind(value)}, where a path is wanted")
+    if len(value) > _LONGEST_PATH:
+        raise ValueError("is longer than any path can be")
+    try:
+        encoded = os.fsencode(value)
+    except UnicodeEncodeError as error:
+        raise ValueError("holds a character that no path can hold") from error
+    if b"\0" in encoded:
+        raise ValueError("holds a character that no path can hold")
+    return value
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "empty"
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), "no text")
+
+
+def _shown(name: object) -> str:
+    """A key for a message: short, and never the digits of a number too long to print."""
+    return repr(name[:60]) if isinstance(name, str) else f"({_kind(name)})"

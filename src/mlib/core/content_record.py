@@ -1,0 +1,88 @@
+"""An inspection in the form in which a library keeps it, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlib.core import jsontext
+from mlib.core.kinds.usage import Usage
+from mlib.core.records import Content
+from mlib.core.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlib.core.inspection import Inspection
+
+
+def content_of(sha256: str, inspection: Inspection) -> Content:
+    """What is kept of an inspection, beside its header and its findings: text that can be kept and shown."""
+    return Content(
+        sha256=sha256,
+        format=inspection.header.format,
+        kind=inspection.kind,
+        base_model=inspection.base_model,
+        evidence=tuple(visible(" ".join(line.split())) for line in inspection.evidence),
+        usage_json=json.dumps(
+            {name: getattr(inspection.usage, name) for name in Usage._fields}, default=dict
+        ),
+    )
+
+
+def usage_of(usage_json: str) -> Usage:
+    """The Usage that was kept; what another version kept beside it is passed over."""
+    kept: dict[str, Any] = json.loads(usage_json)
+    known = {name: kept[name] for name in Usage._fields if name in kept}
+    for name in ("trigger_words", "frequent_tags"):
+        known[name] = tuple(tuple(item) if isinstance(item, list) else item for item in known.get(name, ()))
+    return Usage(**known)
+
+
+def checked_usage(value: jsontext.Json) -> str | None:
+    """The JSON text of a usage that comes from elsewhere; None if it is not what `usage_of` can read."""
+    if not isinstance(value, dict):
+        return None
+    for name, member in value.items():
+        is_right = _SHAPES.get(name)
+        if is_right is not None and not is_right(member):
+            return None
+    return jsontext.dump(value)
+
+
+def _is_text(value: jsontext.Json) -> bool:
+    return isinstance(value, str) and not isinstance(value, jsontext.Number)
+
+
+def _is_whole(value: jsontext.Json) -> bool:
+    return isinstance(value, jsontext.Number) and value.isascii() and value.isdigit() and len(value) < 20
+
+
+def _is_number(value: jsontext.Json) -> bool:
+    return isinstance(value, jsontext.Number) and len(value) < 40
+
+
+def _are_words(value: jsontext.Json) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_counted(value: jsontext.Json) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, list) and len(each) == 2 and _is_text(each[0]) and _is_whole(each[1])
+        for each in value
+    )
+
+
+def _are_counts(value: jsontext.Json) -> bool:
+    return isinstance(value, dict) and all(map(_is_whole, value.values()))
+
+
+_SHAPES: dict[str, Callable[[jsontext.Json], bool]] = {
+    **dict.fromkeys(Usage._fields, _is_text),
+    "trigger_words": _are_words,
+    "frequent_tags": _are_counted,
+    "rank": lambda value: value is None or _is_whole(value),
+    "alpha": lambda value: value is None or _is_number(value),
+    "parameters": _is_whole,
+    "dtypes": _are_counts,
+}

@@ -1,0 +1,205 @@
+"""Whether a known file still is what it was: sound, edited, rotten, damaged, unreadable or gone."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from mlib.core.disk.compare import stat_of
+from mlib.core.disk.storage import open_for_reading, stood_still, storage_of
+from mlib.core.disk.walk import reason
+from mlib.core.inspection import PLACE_CODES, inspect_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from mlib.core.records import KnownFile, Stat
+
+
+# --- Reading again what was read before: stat, read from the disk, stat again.
+
+#: How often a file that changes while it is read is tried again.
+REREADS = 2
+
+
+class Reread(NamedTuple):
+    """Digests of one file in lower-case hex by name, of all its bytes as they were from `started_at` (ms)."""
+
+    digests: dict[str, str]
+    stat: Stat
+    started_at: int
+
+    @property
+    def sha256(self) -> str:
+        return self.digests["sha256"]
+
+
+def reread(
+    path: str,
+    *,
+    wanted: tuple[str, ...] = ("sha256", "xxh3"),
+    view: memoryview | None = None,
+    advance: Callable[[int], None] = lambda _size: None,
+) -> Reread | None:
+    """Digests (`sha256`, `xxh3`) of a regular file as the disk holds it; None if it keeps changing.
+
+    What the system keeps of it in memory is let go first, and behind the reading: else a disk that forgets
+    would go unseen, and all else would be pushed out of memory. Raises OSError, and what `advance` raises.
+    """
+    view = view if view is not None else memoryview(bytearray(1 << 20))
+    for _ in range(1 + REREADS):
+        found = reread_once(path, wanted=wanted, view=view, advance=advance)
+        if found is not None:
+            return found
+    return None
+
+
+def reread_once(
+    path: str, *, wanted: tuple[str, ...], view: memoryview, advance: Callable[[int], None]
+) -> Reread | None:
+    """One try of `reread`; None if the file changed meanwhile."""
+    started_at = time.time_ns() // 1_000_000
+    with open_for_reading(path) as file:
+        before = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        _let_go(file.fileno(), 0, 0)
+        digests = {name: _new(name) for name in wanted}
+        size = 0
+        while size <= before.st_size and (count := file.readinto(view)):
+            for digest in digests.values():
+                digest.update(view[:count])
+            _let_go(file.fileno(), size, count)
+            size += count
+            advance(count)
+        after = os.fstat(file.fileno())
+    if not stood_still(path, before, after, size_read=size):
+        return None
+    return Reread({name: digest.hexdigest() for name, digest in digests.items()}, stat_of(after), started_at)
+
+
+def _new(name: str) -> Any:
+    if name == "sha256":
+        return hashlib.sha256()
+    from xxhash import xxh3_128
+
+    return xxh3_128()
+
+
+def _let_go(descriptor: int, start: int, count: int) -> None:
+    advise = getattr(os, "posix_fadvise", None)
+    if advise is not None:
+        advise(descriptor, start, count, os.POSIX_FADV_DONTNEED)
+
+
+#: `changed`: somebody wrote to it (size or mtime differ). `rotten`: nobody did, and its bytes are others.
+#: `incomplete`: it is sound, and a part of a model of which another part is not there.
+State = Literal["ok", "changed", "rotten", "gone", "unreadable", "damaged", "incomplete"]
+#: What is wrong with a file from the start, and no damage.
+_NO_DAMAGE = PLACE_CODES | {"may_run_code"}
+
+
+class Verdict(NamedTuple):
+    """What became of a file, and why it is not ok; `stat` is what it was found with."""
+
+    state: State
+    message: str = ""
+    stat: Stat | None = None
+
+
+def glance(row: KnownFile) -> Verdict:
+    """Judge by stat and header: size, mtime and inode against the row, and whether the structure is whole."""
+    verdict = _stat_verdict(row)
+    if verdict.state != "ok":
+        return verdict
+    assert verdict.stat is not None
+    if row.stat is not None and _is_replaced(row.stat, verdict.stat):
+        message = "another file of the same size and date lies there; `mlib scan` reads it"
+        return Verdict("changed", message, verdict.stat)
+    return _structure(row.path, verdict.stat)
+
+
+def read_whole(row: KnownFile, view: memoryview, advance: Callable[[int], None]) -> Verdict:
+    """Judge by every byte, as the disk gives it now; `advance` is told of each chunk.
+
+    The quick xxh3 decides where it is known and agrees. Else SHA-256 does, and bytes that are found to be
+    others are read a second time: a cable or memory that is bad gives other bytes each time.
+    """
+    verdict = _stat_verdict(row)
+    if verdict.state != "ok":
+        return verdict
+    wanted = ("xxh3",) if row.xxh3 is not None and not row.racy else ("sha256",)
+    try:
+        found = reread(row.path, wanted=wanted, view=view, advance=advance)
+        if found is None or _is_edited(row, found.stat):
+            return Verdict("changed", "it was written to while it was read")
+        if not _agrees(row, found):
+            return _doubted(row, view, advance)
+    except FileNotFoundError:
+        return Verdict("gone", "it is not there any more")
+    except OSError as error:
+        return Verdict("unreadable", f"cannot read it: {reason(error)}")
+    return _structure(row.path, found.stat)
+
+
+def _doubted(row: KnownFile, view: memoryview, advance: Callable[[int], None]) -> Verdict:
+    again = reread(row.path, wanted=("sha256",), view=view, advance=advance)
+    if again is None or _is_edited(row, again.stat):
+        return Verdict("changed", "it was written to while it was read")
+    if again.sha256 == row.sha256:
+        message = "reading it twice gave different bytes: the disk, its cable or the memory may be bad"
+        return Verdict("unreadable", message, again.stat)
+    if row.racy or row.stat is None:
+        return Verdict("changed", "its bytes are others than those that were hashed", again.stat)
+    return Verdict("rotten", "its bytes are not what they were, its size and date are", again.stat)
+
+
+def _agrees(row: KnownFile, found: Reread) -> bool:
+    return found.digests.get("xxh3", row.xxh3) == row.xxh3 and (
+        found.digests.get("sha256", row.sha256) == row.sha256
+    )
+
+
+def _stat_verdict(row: KnownFile) -> Verdict:
+    try:
+        status = os.stat(row.path)
+    except (FileNotFoundError, NotADirectoryError):
+        there = os.path.isdir(row.directory)
+        return Verdict("gone", "it is not there any more" if there else "its folder is not there")
+    except OSError as error:
+        return Verdict("unreadable", f"cannot look at it: {reason(error)}")
+    if not stat.S_ISREG(status.st_mode):
+        return Verdict("gone", "what is there now is no file")
+    now = stat_of(status)
+    if _is_edited(row, now):
+        assert row.stat is not None
+        what = "size" if row.stat.size_bytes != now.size_bytes else "date"
+        return Verdict("changed", f"its {what} is not what it was; `mlib scan` reads it", now)
+    return Verdict("ok", stat=now)
+
+
+def _is_edited(row: KnownFile, now: Stat) -> bool:
+    return row.stat is not None and row.stat[:2] != now[:2]
+
+
+def _is_replaced(before: Stat, now: Stat) -> bool:
+    return before.inode != now.inode and storage_of(now.device).keeps_inodes
+
+
+def _structure(path: str, now: Stat) -> Verdict:
+    try:
+        inspection, _ = inspect_file(path)
+    except OSError as error:
+        return Verdict("unreadable", f"cannot read it: {reason(error)}", now)
+    except Exception as error:  # noqa: BLE001 - our reader's fault must not end the verifying of all other files
+        message = f"its header could not be understood ({type(error).__name__}: {error})"
+        return Verdict("unreadable", message, now)
+    for finding in inspection.findings:
+        if finding.serious and finding.code not in _NO_DAMAGE:
+            return Verdict("damaged", finding.message, now)
+    return Verdict("ok", stat=now)

@@ -1,0 +1,542 @@
+"""When a text is in another: the one definition, which the library's statements follow."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from mlib.core.comfyui.folders import canonical_type
+from mlib.core.errors import WrongUsage
+from mlib.core.text import visible
+from mlib.core.times import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+# --- The fields a query can ask for, and how each compares.
+
+#: `part`: a piece of the text will do; `whole`: all of it; `digits`: its beginning; the rest are amounts
+#: and yes or no.
+Kind: TypeAlias = Literal["part", "whole", "digits", "flag", "size", "moment", "count"]
+
+FIELDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "type": "whole",
+        "base": "part",
+        "tag": "whole",
+        "format": "whole",
+        "kind": "whole",
+        "path": "part",
+        "root": "part",
+        "name": "part",
+        "notes": "part",
+        "trigger": "part",
+        "sha": "digits",
+        "finding": "whole",
+        "missing": "flag",
+        "pending": "flag",
+        "files": "count",
+        "size": "size",
+        "added": "moment",
+        "updated": "moment",
+    }
+)
+
+#: As `show --json` and its options spell them.
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "base_model": "base",
+        "base-model": "base",
+        "tags": "tag",
+        "sha256": "sha",
+        "findings": "finding",
+        "size_bytes": "size",
+        "created_at": "added",
+        "updated_at": "updated",
+        "trigger_words": "trigger",
+    }
+)
+
+
+# --- What the amounts of a query mean: sizes, counts and moments as intervals of integers.
+
+_SIZE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,9}))?([kmgtp]?i?b?)", re.ASCII | re.IGNORECASE)
+_COUNT = re.compile(r"[0-9]{1,15}", re.ASCII)
+_AMOUNT_SPAN = re.compile(r"([0-9]{1,9}[hdwmy])", re.ASCII | re.IGNORECASE)
+_DATE = re.compile(
+    r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})(?:T([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?Z?)?)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+_POWERS = "kmgtp"
+#: SQLite's integers end here, and so do all sizes.
+_MOST = 2**62
+_SECOND, _MINUTE, _AMOUNT_DAY = 1000, 60_000, 86_400_000
+
+SIZES = "a size is a number with B, kB, MB, GB or TB (GiB and the like too), such as 1.5GB"
+MOMENTS = "a moment is a date (2026, 2026-01, 2026-01-31) or an age (12h, 30d, 2w, 6m, 1y)"
+
+
+class Interval(NamedTuple):
+    """Integers from `low` on and below `high`; None where it is open."""
+
+    low: int | None
+    high: int | None
+
+
+class _Period(NamedTuple):
+    """The first millisecond, and the first one after; an age has no length."""
+
+    start: int
+    end: int
+    is_age: bool = False
+
+
+def interval(field: str, value: Value, now: int) -> Interval:
+    """The bytes, files or milliseconds since the epoch that a value takes in; ages count back from `now`.
+
+    Raises WrongUsage (`bad_query`) where it is no amount of this field.
+    """
+    if FIELDS[field] == "moment":
+        return _moments(value, now)
+    read = size if FIELDS[field] == "size" else _count
+    low = read(value.text) if value.text else None
+    high = read(value.until) if value.until else None
+    if value.how == "..":
+        if low is not None and high is not None and low > high:
+            raise WrongUsage(
+                "bad_query", f"{value.text} is more than {value.until}", hint="say the smaller first"
+            )
+        return Interval(low, None if high is None else high + 1)
+    assert low is not None
+    return _compared(value.how, low, low + 1)
+
+
+def size(text: str) -> int:
+    """Bytes of `1.5GB`, `700MiB`, `1000`; what is more than any disk holds counts as that."""
+    match = _SIZE.fullmatch(text)
+    unit = match[3].lower().removesuffix("b") if match else ""
+    if match is None or unit == "i":
+        raise WrongUsage("bad_query", f"'{text}' is no size", hint=SIZES)
+    base = 1024 if unit.endswith("i") else 1000
+    factor = base ** (_POWERS.index(unit[0]) + 1) if unit else 1
+    fraction = match[2] or ""
+    whole = int(match[1] + fraction) * factor // int("1" + "0" * len(fraction))
+    return min(whole, _MOST)
+
+
+def _count(text: str) -> int:
+    if _COUNT.fullmatch(text) is None:
+        raise WrongUsage(
+            "bad_query", f"'{text}' is no count", hint="a count is a whole number, such as files:>1"
+        )
+    return int(text)
+
+
+def _compared(how: str, start: int, end: int) -> Interval:
+    return {
+        "=": Interval(start, end),
+        "<": Interval(None, start),
+        "<=": Interval(None, end),
+        ">": Interval(end, None),
+        ">=": Interval(start, None),
+    }[how]
+
+
+def _moments(value: Value, now: int) -> Interval:
+    first = _period(value.text, now) if value.text else None
+    last = _period(value.until, now) if value.until else None
+    if value.how == "..":
+        if first and last and first.is_age and last.is_age and first.start > last.start:
+            first, last = last, first  # 7d..30d: people say the younger one first
+        return Interval(None if first is None else first.start, None if last is None else last.end)
+    assert first is not None
+    if not first.is_age:
+        return _compared(value.how, first.start, first.end)
+    if value.how == "=":  # of the last seven days, not seven days ago to the millisecond
+        return Interval(first.start, None)
+    # More than 30 days is longer ago.
+    turned = value.how.translate(str.maketrans("<>", "><"))
+    return _compared(turned, first.start, first.end)
+
+
+def _period(text: str, now: int) -> _Period:
+    if match := _AMOUNT_SPAN.fullmatch(text):
+        try:
+            moment = now - duration(match[1])
+        except WrongUsage as error:
+            raise WrongUsage("bad_query", error.message, hint=MOMENTS) from None
+        return _Period(moment, moment + 1, is_age=True)
+    if match := _DATE.fullmatch(text):
+        from datetime import UTC, datetime
+
+        year, month, day, hour, minute, second = (int(part) if part else None for part in match.groups())
+        assert year is not None
+        try:
+            start = datetime(year, month or 1, day or 1, hour or 0, minute or 0, second or 0, tzinfo=UTC)
+            if day is not None:
+                length = _AMOUNT_DAY if hour is None else _MINUTE if second is None else _SECOND
+                return _Period(_milliseconds(start), _milliseconds(start) + length)
+            years, months = divmod(year * 12 + (month or 1) - 1 + (12 if month is None else 1), 12)
+            after = datetime(years, months + 1, 1, tzinfo=UTC) if years <= 9999 else None
+            return _Period(_milliseconds(start), _milliseconds(after) if after else _MOST)
+        except ValueError:
+            pass
+    raise WrongUsage("bad_query", f"'{text}' is no date and no age", hint=MOMENTS)
+
+
+def _milliseconds(moment: object) -> int:
+    from datetime import UTC, datetime, timedelta
+
+    assert isinstance(moment, datetime)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+# --- A query cut into its terms: white space parts them, quotes and backslashes keep it.
+
+PLAIN, QUOTED, ESCAPED = "p", "q", "e"
+_QUOTES = "\"'"
+#: Behind these a value begins, and so may a quote; elsewhere it is an apostrophe, or inches.
+_BEFORE_VALUE = ":,=<>"
+#: What a backslash makes plain characters of, and at its beginning a whole word with a meaning.
+_ESCAPABLE = frozenset("\\\"'*,:=<>-.")
+
+
+class Word(NamedTuple):
+    """A term as it was typed: its characters, and how each of them was (PLAIN, QUOTED or ESCAPED)."""
+
+    text: str
+    marks: str
+
+    def cut(self, start: int, end: int | None = None) -> Word:
+        return Word(self.text[start:end], self.marks[start:end])
+
+    def is_plain(self, at: int, character: str) -> bool:
+        """Whether this character stands there and means what it means to the grammar."""
+        return self.text[at : at + 1] == character and self.marks[at] == PLAIN
+
+    def parts(self, separator: str) -> list[Word]:
+        """What stands between the plain separators."""
+        places = [
+            at
+            for at, character in enumerate(self.text)
+            if self.is_plain(at, character) and character == separator
+        ]
+        starts, ends = [0, *(at + 1 for at in places)], [*places, len(self.text)]
+        return [self.cut(start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def split(text: str) -> list[Word]:
+    """The terms of one string. Raises WrongUsage (`bad_query`) where a quote is not closed."""
+    words: list[Word] = []
+    open_word: list[tuple[str, str]] = []
+    for character, mark in [*_marked(text), (" ", PLAIN)]:
+        if mark == PLAIN and character.isspace():
+            if open_word:
+                words.append(Word("".join(c for c, _ in open_word), "".join(m for c, m in open_word if c)))
+            open_word = []
+        else:
+            open_word.append((character, mark))
+    return words
+
+
+def _marked(text: str) -> Iterator[tuple[str, str]]:
+    """Every character with its mark; an opening quote is an empty one, for there may be nothing within."""
+    quote = ""
+    escaped = starts = False
+    typed = ""  # the plain beginning of the term; behind anything else a space
+    for character in text:
+        if escaped:
+            # In the midst of a word, as in a path of Windows, it is a character itself.
+            if not (starts or character in _ESCAPABLE or character.isspace()):
+                yield "\\", ESCAPED
+            escaped, typed = False, " "
+            yield character, ESCAPED
+        elif character == "\\":
+            escaped = True
+            begins = typed in ("", "-") or typed[-1] in ",=<>" or typed.find(":") == len(typed) - 1
+            starts = begins and not quote
+        elif quote:
+            if character == quote:
+                quote = ""
+            else:
+                yield character, QUOTED
+        elif character in _QUOTES and (typed in ("", "-") or typed[-1] in _BEFORE_VALUE):
+            quote, typed = character, " "
+            yield "", QUOTED
+        else:
+            typed = "" if character.isspace() else typed + character
+            yield character, PLAIN
+    if quote:
+        raise WrongUsage(
+            "bad_query",
+            f"a quote is not closed in the query: {visible(text)}",
+            hint=f"close it with {quote}, or write \\{quote} for the character itself",
+        )
+    if escaped:  # there is nothing behind it that it could protect
+        yield "\\", ESCAPED
+
+
+# --- A query as it was understood, and as it is written.
+
+#: How a value is compared. `has`: a part of the text (of a sha: its beginning); `is`: the whole of it;
+#: `none`, `any`: empty or not; `yes`, `no`; `=` to `..`: an amount, or from `text` to `until`.
+How: TypeAlias = Literal["has", "is", "none", "any", "yes", "no", "=", "<", "<=", ">", ">=", ".."]
+
+#: What needs no quotes: nothing in it could be taken for more than its letters.
+_BARE = re.compile(r"\w[\w.+-]*")
+_WORDS_WITH_A_MEANING = frozenset({"none", "yes", "no"})
+
+
+class Value(NamedTuple):
+    """One alternative of a term; an end of a `..` that is open is empty."""
+
+    how: How
+    text: str = ""
+    until: str = ""
+
+
+class Term(NamedTuple):
+    """One condition: any of the values, in this field or, where that is "", wherever words are looked for."""
+
+    field: str
+    values: tuple[Value, ...]
+    negated: bool = False
+
+
+class Query(NamedTuple):
+    """Any of the groups, each all of its terms. Without a group everything is meant."""
+
+    groups: tuple[tuple[Term, ...], ...] = ()
+
+
+def printed(query: Query) -> str:
+    """The query as a person would type it; it parses to itself."""
+    return " , ".join(" ".join(map(_printed_term, group)) for group in query.groups)
+
+
+def mentions(query: Query, field: str) -> bool:
+    """Whether any term asks for this field."""
+    return any(term.field == field for group in query.groups for term in group)
+
+
+def _printed_term(term: Term) -> str:
+    values = ",".join(_printed_value(term.field, value) for value in term.values)
+    return ("-" if term.negated else "") + (f"{term.field}:{values}" if term.field else values)
+
+
+def _printed_value(field: str, value: Value) -> str:
+    how, text, until = value
+    if how in ("none", "yes", "no"):
+        return how
+    if how == "any":
+        return "*"
+    if how == "..":
+        return f"{text}..{until}"
+    if how in ("=", "<", "<=", ">", ">="):
+        return text if how == "=" else how + text
+    sign = "=" if how == "is" and FIELDS[field] == "part" else ""
+    return sign + _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    if _BARE.fullmatch(text) and text.lower() not in _WORDS_WITH_A_MEANING:
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + ("\\" if escaped.startswith("=") else "") + escaped + '"'
+
+
+# --- Reading a query.
+
+_FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):")
+_AMOUNT = re.compile(r"(<=|>=|<|>|=)?(.+)", re.DOTALL)
+_HEX = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
+_FLAGS: dict[str, How] = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
+_COMPARISONS: dict[str, How] = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+#: What is shown of a kind that no rule knows. (Spelled here: the rules take long to import.)
+_UNKNOWN_KIND = "unknown"
+#: Parts of a query: SQLite takes no statement of any length.
+_MOST_TERMS = 1_000
+_HINT = "see `mlib help query`"
+
+
+def parse(texts: str | Iterable[str]) -> Query:
+    """A query from one string, or from the words of a command line, each of which may hold several terms.
+
+    Raises WrongUsage (`bad_query`) and nothing else, and names the term that is wrong.
+    """
+    groups: list[list[Term]] = [[]]
+    for text in [texts] if isinstance(texts, str) else texts:
+        for word in split(text):
+            before, core, behind = _without_commas(word)
+            groups += [[]] if before else []
+            if core is not None:
+                groups[-1].append(_term(core))
+            groups += [[]] if behind else []
+    if len(groups) == 1 and not groups[0]:
+        return Query()
+    if not all(groups):
+        raise WrongUsage("bad_query", "there is nothing on one side of a ','", hint="a , b finds a or b")
+    if sum(len(term.values) for group in groups for term in group) > _MOST_TERMS:
+        raise WrongUsage(
+            "bad_query",
+            f"the query has more than {_MOST_TERMS:,} parts",
+            hint="commands that take REFs read any number of them from standard input: '-'",
+        )
+    return Query(tuple(map(tuple, groups)))
+
+
+def _without_commas(word: Word) -> tuple[bool, Word | None, bool]:
+    """The word without a comma at its ends: between terms it parts groups."""
+    if word.text == "," and word.marks == PLAIN:
+        return True, None, False
+    before = word.is_plain(0, ",")
+    word = word.cut(1) if before else word
+    behind = word.text != "" and word.is_plain(len(word.text) - 1, ",")
+    return before, word.cut(0, -1) if behind else word, behind
+
+
+def _term(word: Word) -> Term:
+    rest, negated = word, False
+    if word.is_plain(0, "-"):
+        rest, negated = word.cut(1), True
+        if not rest.text:
+            raise WrongUsage(
+                "bad_query", "'-' has nothing to negate", hint="-word, -field:value; '\\-' for a dash"
+            )
+    field = ""
+    match = _FIELD.match(rest.text)
+    if match and set(rest.marks[: match.end()]) == {PLAIN}:
+        field = _field(match[1], word)
+        rest = rest.cut(match.end())
+    values = [_value(field, part, word) for part in rest.parts(",")]
+    return Term(field, tuple(dict.fromkeys(values)), negated)
+
+
+def _field(name: str, word: Word) -> str:
+    lower = name.lower()
+    field = ALIASES.get(lower, lower)
+    if field in FIELDS:
+        return field
+    from difflib import get_close_matches
+
+    near = get_close_matches(lower, FIELDS, n=1)
+    advice = f"did you mean {near[0]}:? " if near else ""
+    raise _wrong(
+        word,
+        f"there is no field '{name}'",
+        hint=f"{advice}fields: {', '.join(FIELDS)}; in quotes it is a word",
+    )
+
+
+def _value(field: str, part: Word, word: Word) -> Value:
+    if not part.text.strip():
+        if not field:
+            raise _wrong(word, "an empty text finds nothing", hint=_HINT)
+        wants = "yes or no" if FIELDS[field] == "flag" else "a value"
+        advice = _HINT if FIELDS[field] == "flag" else f"{field}:none finds what has none; {_HINT}"
+        raise _wrong(word, f"{field}: wants {wants}", hint=advice)
+    kind = FIELDS[field] if field else "part"
+    if not field:
+        return Value("has", part.text)
+    if kind == "flag":
+        return _flag(field, part, word)
+    if kind == "digits":
+        return _digits(part, word)
+    if kind in ("part", "whole"):
+        return _text(field, part, word)
+    return _amount(field, part, word)
+
+
+def _text(field: str, part: Word, word: Word) -> Value:
+    if set(part.marks) == {PLAIN}:
+        if part.text.lower() == "none":
+            return Value("none")
+        if part.text == "*":
+            return Value("any")
+    how: How = "is" if FIELDS[field] == "whole" else "has"
+    text = part.text
+    if text[0] == "=" and part.marks[0] != ESCAPED:
+        how, text = "is", text[1:]
+    if field == "type":
+        text = canonical_type(text)
+    if field == "kind" and text.lower() == _UNKNOWN_KIND:
+        return Value("none")
+    if not text.strip():
+        raise _wrong(word, f"{field}: wants a value behind the '='", hint=f"{field}:none finds what has none")
+    return Value(how, text)
+
+
+def _flag(field: str, part: Word, word: Word) -> Value:
+    how = _FLAGS.get(part.text.lower())
+    if how is None:
+        raise _wrong(word, f"{field}: wants yes or no", hint=f"{field}:yes or {field}:no")
+    return Value(how)
+
+
+def _digits(part: Word, word: Word) -> Value:
+    digits = part.text.lower()
+    if not _HEX.fullmatch(digits):
+        raise _wrong(
+            word, "sha: wants the first digits of a sha256", hint="digits are 0 to 9 and a to f, at most 64"
+        )
+    return Value("has", digits)
+
+
+def _amount(field: str, part: Word, word: Word) -> Value:
+    text = part.text.strip()
+    if FIELDS[field] == "size" and text.lower() == "none":
+        return Value("none")
+    if ".." in text:
+        low, _, high = text.partition("..")
+        value = Value("..", _canonical(low), _canonical(high))
+    else:
+        match = _AMOUNT.fullmatch(text)
+        assert match is not None
+        value = Value(_COMPARISONS[match[1] or "="], _canonical(match[2]))
+    if not (value.text or value.until):
+        example = "size:1GB.." if FIELDS[field] == "size" else "added:30d.."
+        raise _wrong(word, "a range wants at least one end", hint=f"such as {example}; {_HINT}")
+    try:
+        interval(field, value, 0)
+    except WrongUsage as error:
+        raise _wrong(
+            word, error.message, hint=error.hint or (SIZES if FIELDS[field] == "size" else MOMENTS)
+        ) from None
+    return value
+
+
+def _canonical(amount: str) -> str:
+    """Without the minus that beets puts before an age."""
+    return amount.strip().removeprefix("-") if amount[-1:] in "hdwmy" else amount.strip()
+
+
+def _wrong(word: Word, message: str, *, hint: str) -> WrongUsage:
+    return WrongUsage(
+        "bad_query", f"in the query, '{visible(word.text)}': {visible(message)}", hint=visible(hint)
+    )
+
+
+# --- The language of queries: read, printed, and what its sizes and moments mean. It knows no library.
+
+__all__ = ["Query", "Term", "Value", "mentions", "parse", "printed"]
+
+
+def folded(text: str) -> str:
+    """What two spellings have in common whatever their case (Unicode's caseless matching, D145)."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFD", text).casefold()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", decomposed))
+
+
+def common(text: str, wanted: str) -> str:
+    """`text` as it is compared with the folded `wanted`: where that is ASCII, only ASCII letters fold.
+
+    SQLite can do that by itself, ten times as fast.
+    """
+    if not wanted.isascii():
+        return folded(text)
+    return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)
