@@ -106,9 +106,21 @@ def test_each_subcommand_and_each_of_its_options_is_documented(command: str) -> 
 
 def test_the_listed_subcommands_are_all_there_are() -> None:
     listed = set(
-        re.findall(r"^  ([a-z-]+)  +\S", mlib("--help").out.partition("Commands:")[2], flags=re.MULTILINE)
+        re.findall(r"^  ([a-z-]+)  +\S", mlib("--help").out.partition("\nLibrary:\n")[2], flags=re.MULTILINE)
     )
     assert listed == set(NAMES)
+
+
+def test_the_example_in_python_prints_what_the_readme_shows(own_home: Path) -> None:
+    found = re.search(
+        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert found is not None
+    shutil.copytree(SAMPLE, own_home / "ComfyUI")
+    done = subprocess.run(
+        [sys.executable, "-c", found[1]], cwd=own_home, capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(as_pattern(found[2]), done.stdout), done.stdout
 
 
 # --- the recipes, each run whole ----------------------------------------------------------------------------

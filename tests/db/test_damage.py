@@ -18,6 +18,7 @@ from tests.tools import mlib, write_model
 
 from mlib.core.errors import MlibError, Refused
 from mlib.db import schema
+from mlib.db.backups import make_backup
 from mlib.db.connections import backups
 from mlib.db.library import open_library
 from mlib.db.restoring import newest_good
@@ -250,7 +251,7 @@ class TestAltered:
     @pytest.mark.parametrize("kind", STRANGE)
     def test_no_such_backup_is_restored(self, library: Library, kind: str) -> None:
         put_model(library)
-        good, bad = library.backup("good"), library.backup("bad")
+        good, bad = make_backup(library.path, "good"), make_backup(library.path, "bad")
         execute(bad, STRANGE[kind])
         assert newest_good(library.path) == good
         library.close()
@@ -288,7 +289,7 @@ class TestTarget:
         error = sqlite3.OperationalError("trouble")
         error.sqlite_errorname = name
         monkeypatch.setattr("mlib.db.backups._copy", raising(error))
-        from mlib.db.backups import copy_to
+        from mlib.db.backups import copy_to, make_backup
 
         to = str(tmp_path / "copy.bak")
         with pytest.raises(MlibError) as caught:
@@ -296,7 +297,7 @@ class TestTarget:
         assert (caught.value.code, caught.value.hint) == ("cannot_write", None)
         assert caught.value.message == f"cannot write {to}: trouble"
         with pytest.raises(MlibError) as caught:
-            library.backup("test")
+            make_backup(library.path, "test")
         assert "backups" in caught.value.message
         assert "restore" not in (caught.value.hint or "")
         assert "new library" not in (caught.value.hint or "")
@@ -345,7 +346,7 @@ STATES = (
 def test_whatever_lies_there_is_said_in_words_and_restore_works(library: Library, state: str) -> None:
     put_model(library, name="mine")
     put_pending(library)
-    library.backup("by-hand")
+    make_backup(library.path, "by-hand")
     library.close()
     path = Path(library.path)
     before = dump(path)
@@ -435,7 +436,7 @@ def in_the_midst(
 @pytest.mark.parametrize("state", ["a folder", "a pipe", "a socket"])
 def test_what_is_no_file_is_set_aside_with_all_that_is_in_it(library: Library, state: str) -> None:
     put_model(library, name="mine")
-    backup = library.backup("by-hand")
+    backup = make_backup(library.path, "by-hand")
     library.close()
     path = Path(library.path)
     make(path, state)
@@ -462,7 +463,7 @@ def test_what_is_no_file_is_set_aside_with_all_that_is_in_it(library: Library, s
 
 def test_a_backup_within_a_folder_at_the_librarys_place_is_restored(library: Library) -> None:
     put_model(library, name="mine")
-    backup = Path(library.backup("by-hand"))
+    backup = Path(make_backup(library.path, "by-hand"))
     library.close()
     path = Path(library.path)
     before = dump(path)
@@ -474,7 +475,7 @@ def test_a_backup_within_a_folder_at_the_librarys_place_is_restored(library: Lib
 
 
 def test_a_device_at_the_librarys_place_stays(library: Library) -> None:
-    backup = library.backup("by-hand")
+    backup = make_backup(library.path, "by-hand")
     done = mlib_here("restore", backup, "--yes", "--json", library=Path("/dev/null"), code=4)
     assert done.error == {
         "code": "not_a_file",

@@ -118,7 +118,7 @@ def test_a_file_that_nobody_has_seen_is_one(library: Library) -> None:
 def test_what_is_taken_back_is_not_counted(library: Library) -> None:
     put_model(library, SHA)
     put_files(library, known_file("/m/a"))
-    with library.transaction(rehearsal=True):
+    with library.rehearsal(), library.transaction():
         put_files(library, known_file("/m/b"))
         assert counted(library) == [(SHA, 2, 2, 1)]
     assert counted(library) == []

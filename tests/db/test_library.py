@@ -21,7 +21,7 @@ from tests.libraries import OTHER, SHA, dump, put_model, put_pending, snapshot
 from mlib.core.disk.entries import temporary_name
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.db import models, pending, schema
-from mlib.db.backups import BACKUPS_KEPT
+from mlib.db.backups import BACKUPS_KEPT, make_backup
 from mlib.db.connections import backups
 from mlib.db.library import Library, Mode, open_library
 
@@ -61,7 +61,7 @@ class TestFirstRun:
         try:
             with opened(library_path, "create") as library:
                 put_model(library)
-                backup = library.backup("test")
+                backup = make_backup(library.path, "test")
         finally:
             os.umask(before)
         modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (library_path, backup)]
@@ -329,20 +329,22 @@ class TestTransaction:
 
     def test_a_rehearsal_sees_its_changes_and_undoes_them(self, library: Library) -> None:
         before = dump(library.path)
-        with library.transaction(rehearsal=True):
+        with library.rehearsal():
             put_model(library)
             assert models.get(library, SHA) is not None
+            assert library.backup("test") is None
         assert models.get(library, SHA) is None
         assert dump(library.path) == before
+        assert not backups(library.path)
 
-    @pytest.mark.parametrize("rehearsal", [True, False])
-    def test_a_rehearsal_of_several_steps_is_wanted_or_nothing(
-        self, library: Library, rehearsal: bool
-    ) -> None:
-        with library.transaction_if(rehearsal):
+    def test_a_rehearsal_undoes_several_steps_and_ends(self, library: Library) -> None:
+        with library.rehearsal():
             put_model(library)
             put_model(library, OTHER)
-        assert (models.get(library, SHA) is None) == rehearsal
+        assert models.get(library, SHA) is None
+        put_model(library)
+        assert models.get(library, SHA) is not None
+        assert library.backup("test") is not None
 
     def test_a_write_outside_of_one_is_a_fault(self, library: Library) -> None:
         with pytest.raises(RuntimeError, match="outside of a transaction"):
@@ -388,10 +390,10 @@ class TestTransaction:
 class TestBackup:
     def test_it_holds_everything(self, library: Library) -> None:
         put_model(library, notes="mine", tags_=["t"], meta_json="{}")
-        assert dump(library.backup("test")) == dump(library.path)
+        assert dump(make_backup(library.path, "test")) == dump(library.path)
 
     def test_the_newest_few_are_kept(self, library: Library) -> None:
-        made = [library.backup(f"number-{n}") for n in range(BACKUPS_KEPT + 3)]
+        made = [make_backup(library.path, f"number-{n}") for n in range(BACKUPS_KEPT + 3)]
         assert BACKUPS_KEPT == 5
         assert backups(library.path) == made[-BACKUPS_KEPT:]
         assert sorted(os.listdir(os.path.dirname(made[0]))) == [os.path.basename(path) for path in made[-5:]]
@@ -400,35 +402,35 @@ class TestBackup:
         others = []
         for name in ("a.db", "b.db"):
             with opened(tmp_path / name, "create") as library:
-                others.append([library.backup("test") for _ in range(BACKUPS_KEPT)])
+                others.append([make_backup(library.path, "test") for _ in range(BACKUPS_KEPT)])
         assert backups(str(tmp_path / "a.db")) == others[0]
 
     def test_one_within_a_transaction_holds_what_was_before_it(self, library: Library) -> None:
         put_model(library)
         before = dump(library.path)
         with library.transaction():
-            backup = library.backup("test")
+            backup = make_backup(library.path, "test")
             put_model(library, OTHER)
         assert dump(backup) == before
         assert models.get(library, OTHER) is not None
 
     def test_it_can_be_opened_as_a_library(self, library: Library) -> None:
         put_model(library, notes="mine")
-        backup = library.backup("test")
+        backup = make_backup(library.path, "test")
         with opened(backup, "read") as copy:
             assert models.named(copy, "file.safetensors", limit=2) == [SHA]
 
     def test_a_damaged_library_is_not_backed_up(self, library: Library) -> None:
         damage(library)
         with pytest.raises(MlibError) as caught:
-            library.backup("test")
+            make_backup(library.path, "test")
         assert caught.value.code == "library_corrupt"
         assert os.listdir(os.path.join(os.path.dirname(library.path), "backups")) == []
 
     def test_without_a_place_for_it_nothing_goes_on(self, library: Library) -> None:
         (Path(library.path).parent / "backups").touch()
         with pytest.raises(MlibError) as caught:
-            library.backup("test")
+            make_backup(library.path, "test")
         assert caught.value.code == "backup_failed"
 
 
@@ -463,7 +465,7 @@ class TestFaults:
         """Fault 70: the hint, given to a shell, brings everything back and keeps the damaged file."""
         put_model(library, notes="mine", tags_=["kept"])
         before = dump(library.path)
-        library.backup("test")
+        make_backup(library.path, "test")
         library.close()
         content = Path(library.path).read_bytes()
         damaged = content[:100] + b"\xff" * 4000 + content[4100:]
@@ -579,20 +581,20 @@ except MlibError as error:
 def test_a_backup_that_was_killed_midway_is_cleared_away_a_day_later(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = Path(library.backup("first")).parent
+    folder = Path(make_backup(library.path, "first")).parent
     final = "library.db.20260101T000000.000000Z.by-hand.bak"
     half = folder / temporary_name("partial", final)
     former = folder / f"{final}.partial"  # of mlib 0.1
     other = folder / f"other.db{final.removeprefix('library.db')}.partial"
     for partial in (half, former, other):
         partial.write_bytes(b"half")
-    library.backup("second")
+    make_backup(library.path, "second")
     assert [each.exists() for each in (half, former, other)] == [True, True, True]
     two_days_on = time.time() + 2 * 86_400  # nothing can make a file's last change an old one
     monkeypatch.setattr(time, "time", lambda: two_days_on)
     with half.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # as whoever is making one does
-        library.backup("third")
+        make_backup(library.path, "third")
         assert [each.exists() for each in (half, former, other)] == [True, False, True]
-    library.backup("fourth")
+    make_backup(library.path, "fourth")
     assert [each.exists() for each in (half, other)] == [False, True]

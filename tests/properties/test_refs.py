@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.libraries import known_file, put_files, put_model, put_pending
 
+from mlib.cli.options import read_refs
 from mlib.core.errors import MlibError, NotFound, WrongUsage
 from mlib.db.library import open_library
-from mlib.services.resolving import SHORTEST_PREFIX, Target, read_refs, resolve, resolve_all
+from mlib.services.resolving import SHORTEST_PREFIX, Target, resolve, resolve_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

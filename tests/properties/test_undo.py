@@ -186,7 +186,8 @@ class UndoMachine(RuleBasedStateMachine):
     def rehearse_an_undo(self) -> None:
         now = recorded_rows(self.library), log(self.library)
         try:
-            undo(self.library, dry_run=True)
+            with self.library.rehearsal():
+                undo(self.library)
         except NotFound:
             return
         assert (recorded_rows(self.library), log(self.library)) == now

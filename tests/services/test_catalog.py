@@ -11,13 +11,14 @@ import pytest
 from tests.libraries import OTHER, SHA, known_file, put_files, put_model, put_pending, scan_roots
 from tests.tools import safetensors, write_bytes, write_model
 
+from mlib.cli.options import read_refs
 from mlib.core.errors import NotFound, WrongUsage
 from mlib.core.hashes import compute
 from mlib.core.records import OtherHashes
 from mlib.db import contents
 from mlib.services.describing import detail
 from mlib.services.files.extra_hashes import digest_models
-from mlib.services.resolving import CANDIDATES, Target, read_refs, resolve, resolve_all
+from mlib.services.resolving import CANDIDATES, Target, resolve, resolve_all
 
 if TYPE_CHECKING:
     from pathlib import Path

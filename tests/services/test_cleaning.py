@@ -61,12 +61,12 @@ def test_bytes_are_counted_as_utf8(library: Library) -> None:
 def test_a_dry_run_foretells_the_very_figures_and_writes_nothing(library: Library) -> None:
     fill(library)
     before = dump(library.path)
-    foretold = clean_meta(library, dry_run=True)
+    with library.rehearsal():
+        foretold = clean_meta(library)
     assert dump(library.path) == before
     assert not os.path.exists(os.path.join(os.path.dirname(library.path), "backups"))
-    assert foretold.dry_run
     done = clean_meta(library)
-    assert replace(done, backup=None, dry_run=True) == foretold
+    assert replace(done, backup=None) == foretold
 
 
 def test_the_second_run_finds_nothing(library: Library) -> None:

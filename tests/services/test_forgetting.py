@@ -52,7 +52,7 @@ def test_prune_forgets_what_has_been_gone_for_long_enough(library: Library) -> N
 
 def test_nothing_to_prune_makes_no_backup(library: Library) -> None:
     put_model(library)
-    assert prune(library, 0) == ((), 0, None, False, False)
+    assert prune(library, 0) == ((), 0, None, False)
 
 
 @pytest.mark.parametrize(("present", "refused"), [(8, True), (9, False)])
@@ -68,7 +68,8 @@ def test_more_than_a_tenth_of_the_library_is_refused(library: Library, present: 
         prune(library, 0)
     assert raised.value.code == "too_many"
     assert dump(library.path) == before
-    assert prune(library, 0, dry_run=True).too_many
+    with library.rehearsal():
+        assert prune(library, 0, force=True).too_many
     assert len(prune(library, 0, force=True).forgotten) == 1
 
 
@@ -93,7 +94,8 @@ def test_a_drive_that_is_off_keeps_its_models(shelf: Shelf) -> None:
 def test_a_dry_run_tells_the_same_and_does_nothing(library: Library) -> None:
     lost(library)
     before = dump(library.path)
-    rehearsed = prune(library, 0, dry_run=True)
+    with library.rehearsal():
+        rehearsed = prune(library, 0, force=True)
     assert dump(library.path) == before
     done = prune(library, 0, force=True)
     assert rehearsed.forgotten == done.forgotten

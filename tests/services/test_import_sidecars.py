@@ -181,7 +181,7 @@ class TestConflict:
         shelf.scan()
         sidecar(shelf, "other", ModelName="Other")
         before = dump(shelf.library.path)
-        with shelf.library.transaction(rehearsal=True):
+        with shelf.library.rehearsal():
             rehearsed = run(shelf, strategy)
         assert dump(shelf.library.path) == before
         assert run(shelf, strategy) == rehearsed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,7 +69,8 @@ def test_a_rename_is_a_persons_choice(tagged: Library) -> None:
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_dry_run_tells_the_same(tagged: Library, dry_run: bool) -> None:
     before = dump(tagged.path)
-    assert rename(tagged, "sketch", "wet", dry_run=dry_run)[:5] == ("Sketch", "wet", 2, 1, True)
+    with tagged.rehearsal() if dry_run else nullcontext():
+        assert rename(tagged, "sketch", "wet")[:5] == ("Sketch", "wet", 2, 1, True)
     assert (dump(tagged.path) == before) is dry_run
 
 

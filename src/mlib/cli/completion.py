@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlib.cli import output
 from mlib.core.errors import MlibError, WrongUsage
+from mlib.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from mlib.db.library import Library
+    from mlib.session import Completes
 
 
 _TYPES, _TAGS = frozenset({"--type"}), frozenset({"--tag", "--untag"})
@@ -136,21 +137,12 @@ def _quoted(value: str) -> str:
     )
 
 
-def _asked(library: str | None, what: str, begun: str) -> list[str]:
+def _asked(library: str | None, kind: Completes, begun: str) -> list[str]:
     """What the library has; nothing where it cannot be asked: a shell is no place to complain."""
-    import os
-
     from mlib.cli.options import located
-    from mlib.services import listing
 
-    ask: Callable[[Library, str], list[str]] = getattr(listing, what)
-    with suppress(MlibError, OSError, ValueError):
-        from mlib.db.library import open_library
-
-        path = located(library)
-        if os.path.lexists(path):
-            with open_library(path, mode="read") as opened:
-                return ask(opened, begun)
+    with suppress(MlibError, OSError, ValueError), Session(located(library)) as session:
+        return session.complete(kind, begun)
     return []
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from mlib.cli import output
-from mlib.core.errors import MlibError, NotFound, Refused, WrongUsage
-from mlib.services import resolving
-from mlib.services.files.selection import Meant, files_meant
+from mlib.core.errors import Refused, WrongUsage
+from mlib.core.events import Emit, silent
+from mlib.core.text import displayable
+from mlib.session import Session, default_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from mlib.db.library import Library, Mode
-    from mlib.services.resolving import Target
+    from collections.abc import Sequence
 
 
 # --- Asking before anything is destroyed.
@@ -42,21 +41,6 @@ def confirm(deed: str, *, yes: bool) -> None:
 # --- REFs from the command line and standard input.
 
 
-def resolved(library: Library, refs: Sequence[str]) -> list[Target]:
-    """What the REFs lead to, `-` replaced by the lines of standard input; each target once."""
-    return resolving.resolve_all(library, expanded(refs))
-
-
-def chosen(library: Library, refs: Sequence[str], query: str | None) -> list[Target]:
-    """What the REFs lead to, and all that `query` finds; each target once."""
-    targets = resolved(library, refs)
-    if query is not None:
-        from mlib.services.listing import find
-
-        targets = list(dict.fromkeys([*targets, *find(library, query)]))
-    return targets
-
-
 def required(refs: Sequence[str] | None, query: str | None) -> list[str]:
     """The REFs, of which there may be none only where a query is given. Raises WrongUsage (`usage`)."""
     if not refs and query is None:
@@ -64,49 +48,31 @@ def required(refs: Sequence[str] | None, query: str | None) -> list[str]:
     return list(refs or ())
 
 
-def expanded(refs: Sequence[str]) -> list[str]:
+def expanded_or_all(refs: Sequence[str] | None) -> list[str] | None:
+    """As `expanded`; None, which stands for everything, only where no REF was given at all."""
+    return expanded(refs) if refs else None
+
+
+def expanded(refs: Sequence[str] | None) -> list[str]:
     """The REFs with `-` replaced by the lines of standard input."""
-    if list(refs).count("-") > 1:
+    refs = list(refs or ())
+    if refs.count("-") > 1:
         raise WrongUsage("bad_ref", "standard input ('-') can be read once")
     if "-" in refs and sys.stdin is None:
         raise WrongUsage("bad_input", "standard input ('-') is closed")
     result: list[str] = []
     for ref in refs:
-        result += resolving.read_refs(sys.stdin.buffer.read()) if ref == "-" else [ref]
+        result += read_refs(sys.stdin.buffer.read()) if ref == "-" else [ref]
     return result
 
 
-# --- The files that REFs and a query mean.
-
-
-def files_chosen(
-    library: Library,
-    refs: Sequence[str],
-    query: str | None,
-    *,
-    is_done: Callable[[Target], bool] = lambda _target: False,
-) -> list[Meant]:
-    """The present files of each REF's model, or the one at it where it is a path; then those `query` finds.
-
-    A model without files is an error where it was named, unless what is wanted of it `is_done`, and passed
-    over where a query found it.
-    """
-    if not refs and query is None:
-        raise WrongUsage("no_models", "name a model, or give --query")
-    found = []
-    for ref in expanded(refs):
-        (target,) = resolving.resolve_all(library, [ref])
-        if not is_done(target):
-            found.append(files_meant(library, target, ref=ref))
-    if query is not None:
-        from mlib.services.listing import find
-
-        for target in find(library, query):
-            try:
-                found.append(files_meant(library, target))
-            except (NotFound, WrongUsage):
-                continue
-    return found
+def read_refs(raw: bytes) -> list[str]:
+    """REFs from standard input, a line each; empty lines say nothing. Raises WrongUsage if it is no UTF-8."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise WrongUsage("bad_input", f"standard input is not UTF-8 (byte {error.start})") from None
+    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
 
 
 #: The largest number that SQLite takes.
@@ -154,13 +120,11 @@ def hand_on(ctx: typer.Context, *, library: str | None, as_json: bool, quiet: bo
         ctx.default_map = {str(verb): {"as_json": True}}
 
 
-def open_for(ctx: typer.Context, library: str | None, *, mode: Mode) -> Library:
-    """The library that the options, MLIB_LIBRARY or the platform point to, opened."""
-    from mlib.db.library import open_library
-
+def open_session(ctx: typer.Context, library: str | None, *, emit: Emit = silent) -> Session:
+    """A session with the library that the options, MLIB_LIBRARY or the platform point to."""
     path = library_path(ctx, library)
     _opened.append(path)
-    return open_library(path, mode=mode)
+    return Session(path, command=words(ctx), emit=emit)
 
 
 def last_opened() -> str | None:
@@ -168,15 +132,6 @@ def last_opened() -> str | None:
     path = _opened[-1] if _opened else None
     _opened.clear()
     return path
-
-
-def open_or_create(ctx: typer.Context, library: str | None, *, check: Callable[[Library], object]) -> Library:
-    """The library, made if there is none yet. Before that, `check` must pass on an empty one in memory, so
-    that a command line that is wrong leaves nothing behind."""
-    if not os.path.lexists(library_path(ctx, library)):
-        with open_for(ctx, library, mode="rehearse") as empty:
-            check(empty)
-    return open_for(ctx, library, mode="create")
 
 
 def library_path(ctx: typer.Context, library: str | None) -> str:
@@ -187,28 +142,45 @@ def library_path(ctx: typer.Context, library: str | None) -> str:
 def located(given: str | None) -> str:
     """The library file for what `--library` was given, if it was."""
     if given is None:
-        given = os.environ.get("MLIB_LIBRARY") or None
-    if given is None:
-        return _default_path()
+        return default_path(os.environ)
     if not given:
         raise WrongUsage("bad_library", "--library wants a file name")
     return given
 
 
-def _default_path() -> str:
-    from platformdirs import user_data_dir
+# --- The command line as the history keeps it.
 
-    try:
-        directory = user_data_dir("mlib", appauthor=False)
-    except RuntimeError:  # newer versions raise where older ones leave a `~` in the path
-        directory = ""
-    if not os.path.isabs(directory):
-        # A relative XDG_DATA_HOME is to be ignored (XDG base directory specification).
-        directory = os.path.expanduser("~/.local/share/mlib")
-    if not os.path.isabs(directory):
-        raise MlibError(
-            "no_home",
-            "there is no home directory to keep the library in",
-            hint="say where with --library FILE or MLIB_LIBRARY",
-        )
-    return os.path.join(directory, "library.db")
+#: Options that change how a command speaks, not what it does.
+_MANNERS = frozenset({"library", "as_json", "quiet", "yes", "dry_run"})
+#: More words than fit here nobody reads.
+_LONGEST = 200
+
+
+def words(ctx: typer.Context) -> str:
+    """The command line as its user would know it again: `update watercolor --tag review`.
+
+    Of a path only the last part: where things lie on this machine is nobody's business.
+    """
+    said = [ctx.command_path.partition(" ")[2]]
+    options: list[str] = []
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name or "")
+        if parameter.name in _MANNERS or value is None or value == parameter.default or value in ([], ()):
+            continue
+        values = [_word(each) for each in (value if isinstance(value, (list, tuple)) else [value])]
+        flag = max(parameter.opts, key=len)
+        if not flag.startswith("-"):
+            said += values
+        elif value is True:
+            options.append(flag)
+        else:
+            options += [part for each in values for part in (flag, each)]
+    text = " ".join([*said, *options])
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _word(value: Any) -> str:
+    key, equals, text = displayable(str(value)).rpartition("=")
+    if text.startswith(("/", "./", "../", "~")):
+        text = os.path.basename(text.rstrip("/"))
+    return shlex.quote(f"{key}{equals}{text}")

@@ -60,18 +60,36 @@ class QueryCommand(TyperCommand):
         )
 
 
-#: Commands in the order of the help: name to the module in `commands` and, after a colon, the function in it,
+#: Commands as the help groups them: name to the module in `commands` and, after a colon, the function in it,
 #: unless both are called alike.
-NAMES = {
-    "scan": "scan", "list": "list_", "show": "show", "update": "update", "tags": "tags_",
-    "import": "import_", "pending": "import_:pending_", "export": "export", "inspect": "inspect_",
-    "hash": "hash_", "verify": "verify", "duplicates": "duplicates", "unused": "workflow:unused",
-    "workflow": "workflow", "mv": "mv", "rename": "mv:rename", "trash": "mv:trash",
-    "missing": "forget:missing", "prune": "forget:prune", "forget": "forget", "roots": "roots_",
-    "clean-meta": "maintenance:clean_meta", "stats": "stats", "log": "log", "undo": "log:undo",
-    "backup": "maintenance:backup", "restore": "maintenance:restore", "doctor": "maintenance:doctor",
-    "help": "help_",
-}  # fmt: skip
+GROUPS = {
+    "Library": {
+        "scan": "scan",
+        "roots": "roots_",
+        "missing": "forget:missing",
+        "forget": "forget",
+        "prune": "forget:prune",
+    },
+    "Find": {"list": "list_", "show": "show", "inspect": "inspect_", "hash": "hash_", "stats": "stats"},
+    "User data": {"update": "update", "tags": "tags_", "log": "log", "undo": "log:undo"},
+    "Files": {
+        "mv": "mv",
+        "rename": "mv:rename",
+        "trash": "mv:trash",
+        "duplicates": "duplicates",
+        "verify": "verify",
+    },
+    "Workflows": {"workflow": "workflow", "unused": "workflow:unused"},
+    "Imports and exports": {"import": "import_", "pending": "import_:pending_", "export": "export"},
+    "Care": {
+        "backup": "maintenance:backup",
+        "restore": "maintenance:restore",
+        "doctor": "maintenance:doctor",
+        "clean-meta": "maintenance:clean_meta",
+        "help": "help_",
+    },
+}
+NAMES = {name: place for group in GROUPS.values() for name, place in group.items()}
 
 #: Commands that are groups: verb to function, in the command's module. The command's own function runs before
 #: each verb, and does the work where no verb is given.
@@ -119,3 +137,13 @@ class Subcommands(TyperGroup):
         super().__init__(**attributes)
         commands: Any = _Subcommands()  # Typer only reads it
         self.commands = commands
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as Typer calls it
+        """List the commands by group, each with the first line of its help."""
+        room = max(map(len, NAMES))
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                limit = formatter.width - room - 6
+                formatter.write_dl(
+                    [(name.ljust(room), self.commands[name].get_short_help_str(limit)) for name in group]
+                )

@@ -218,15 +218,13 @@ class Change(NamedTuple):
 
 
 @contextmanager
-def recording(
-    library: Library, command: str, *, dry_run: bool = False, undoes: int | None = None
-) -> Iterator[None]:
-    """Record what is done to the library inside as one entry, named by `command`; nothing in a dry run.
+def recording(library: Library, command: str, *, undoes: int | None = None) -> Iterator[None]:
+    """Record what is done to the library inside as one entry, named by `command`; nothing in a rehearsal.
 
     An entry is there as soon as its first change is, in the same transaction, so that a crash leaves what was
     really done. Where nothing changes there is none. Inside of another recording it is part of that one.
     """
-    if dry_run or are_set_up(library):
+    if library.is_rehearsal or are_set_up(library):
         yield
         return
     try:

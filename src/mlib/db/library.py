@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlib.core.errors import MlibError, Refused
-from mlib.db.backups import make_backup
 from mlib.db.connections import connect
 from mlib.db.faults import (
     FAILURES,
@@ -43,6 +42,8 @@ class Library:
         self.path = path
         self._connection = connection
         self._inode = _inode(path)
+        #: Whether all that is written now is undone in the end (see `rehearsal`).
+        self.is_rehearsal = False
 
     @cached_property
     def database(self) -> Database:
@@ -96,29 +97,33 @@ class Library:
             yield Library(copy, self.path)
 
     @contextmanager
-    def transaction(self, *, rehearsal: bool = False) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """All of it or nothing. Takes the write lock first, so that what is read inside stays true.
 
-        Joins a transaction that is already open. With `rehearsal` everything is undone at the end, and leave
-        to read the file is enough. No hashing, stat, prompt or output belongs inside.
+        Joins a transaction that is already open. No hashing, stat, prompt or output belongs inside.
         """
         if self._connection.in_transaction:
             yield
             return
         self._check_identity()
-        if rehearsal and self._inode is not None and not _may_be_written(self.path):
-            self._go_on_with_a_copy()
-        with self._locked(keep=not rehearsal):
+        with self._locked(keep=True):
             yield
 
     @contextmanager
-    def transaction_if(self, rehearsal: bool) -> Iterator[None]:
-        """A rehearsal around several steps, or nothing at all."""
-        if not rehearsal:
-            yield
-            return
-        with self.transaction(rehearsal=True):
-            yield
+    def rehearsal(self) -> Iterator[None]:
+        """A dry run: do everything inside, and undo it at the end. No backup is made, nothing is recorded.
+
+        Permission to read the file is enough: where it cannot be written, a private copy is.
+        """
+        self._check_identity()
+        if self._inode is not None and not _may_be_written(self.path):
+            self._go_on_with_a_copy()
+        self.is_rehearsal = True
+        try:
+            with self._locked(keep=False):
+                yield
+        finally:
+            self.is_rehearsal = False
 
     def expect_writable(self) -> None:
         """Raise MlibError where a write would fail: before something is done that only rows can tell of."""
@@ -127,8 +132,12 @@ class Library:
             # The first byte written is what needs a journal beside the library, and so its directory.
             self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
-    def backup(self, reason: str) -> str:
-        """Copy the library beside itself, whole and checked; the path of the copy."""
+    def backup(self, reason: str) -> str | None:
+        """Copy the library beside itself, whole and checked; the path of the copy. None in a rehearsal."""
+        if self.is_rehearsal:
+            return None
+        from mlib.db.backups import make_backup
+
         return make_backup(self.path, reason)
 
     def give_back_free_pages(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core.errors import Refused
 from mlib.db import history, restoring
-from mlib.db.backups import BY_HAND, copy_to, discard
+from mlib.db.backups import BY_HAND, copy_to, discard, make_backup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def back_up(library: Library, to: str | None, *, replaces: Stat | None = None) -
     (`backup_failed`, `disk_full`, `cannot_write`, `changed_since`).
     """
     if to is None:
-        return library.backup(BY_HAND)
+        return make_backup(library.path, BY_HAND)
     if os.path.exists(to) and os.path.samefile(to, library.path):
         raise Refused("same_file", f"this is the library itself: {to}")
     copy_to(library.path, to, replaces=replaces)

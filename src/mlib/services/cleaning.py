@@ -29,28 +29,26 @@ class CleanReport:
     bytes_before: int = 0
     bytes_after: int = 0
     backup: str | None = None
-    dry_run: bool = False
 
 
-def clean_meta(
-    library: Library, targets: Sequence[Target] | None = None, *, dry_run: bool = False
-) -> CleanReport:
-    """Strip image payloads from the metadata of everything, or of these; a dry run counts the same.
+def clean_meta(library: Library, targets: Sequence[Target] | None = None) -> CleanReport:
+    """Strip image payloads from the metadata of everything, or of these.
 
     The library is backed up before the first change, each batch is one transaction, and the freed pages are
     given back at the end. Running it again finds nothing.
     """
-    report = CleanReport(dry_run=dry_run)
+    report = CleanReport()
     for batch in _batches(library, targets):
         dirty = list(_examine(batch, report))
-        if not dirty or dry_run:
+        if not dirty:
             continue
         if report.backup is None:
             report.backup = library.backup("before-clean-meta")
         with library.transaction():
             for key, before, after in dirty:
                 _replace(library, key, before, after)
-            history.note_cleaning(library, report.backup)
+            if report.backup is not None:
+                history.note_cleaning(library, report.backup)
     if report.backup is not None:
         _give_back(library)
     return report

@@ -48,7 +48,6 @@ class ForgetReport(NamedTuple):
     forgotten: tuple[Forgotten, ...]
     kept_offline: int = 0
     backup: str | None = None
-    dry_run: bool = False
     too_many: bool = False
 
 
@@ -70,7 +69,7 @@ def missing(library: Library) -> list[Missing]:
     return sorted(found, key=lambda each: (-(each.model.since or 0), each.model.name, each.model.sha256))
 
 
-def prune(library: Library, missing_for: int, *, force: bool = False, dry_run: bool = False) -> ForgetReport:
+def prune(library: Library, missing_for: int, *, force: bool = False) -> ForgetReport:
     """Forget models without a file for so many milliseconds; in one transaction, after a backup.
 
     Raises Refused (`too_many`) where that is more than a tenth of the library, unless `force` is given.
@@ -78,27 +77,25 @@ def prune(library: Library, missing_for: int, *, force: bool = False, dry_run: b
     before = times.now() - missing_for
     away = roots_away(library)
     found = _old(library, before, away)
-    if not dry_run:
-        _guard(library, found, force=force)
-    backup = library.backup("before-prune") if found.models and not dry_run else None
-    with library.transaction(rehearsal=dry_run):
+    _guard(library, found, force=force)
+    backup = library.backup("before-prune") if found.models else None
+    with library.transaction():
         found = _old(library, before, away)  # a scan may have found some meanwhile
-        if not dry_run:
-            _guard(library, found, force=force)
+        _guard(library, found, force=force)
         models.forget(library, [model.sha256 for model in found.models])
         tags.forget_unused(library)
     forgotten = tuple(Forgotten(each.sha256, None, each.name, each.since) for each in found.models)
-    return ForgetReport(forgotten, found.kept_offline, backup, dry_run, found.too_many)
+    return ForgetReport(forgotten, found.kept_offline, backup, found.too_many)
 
 
-def forget(library: Library, targets: Sequence[Target], *, dry_run: bool = False) -> ForgetReport:
+def forget(library: Library, targets: Sequence[Target]) -> ForgetReport:
     """Forget these models and pending imports with all that was said of them; after a backup."""
-    backup = library.backup("before-forget") if targets and not dry_run else None
-    with library.transaction(rehearsal=dry_run):
+    backup = library.backup("before-forget") if targets else None
+    with library.transaction():
         found = [each for each in (_forgotten(library, target) for target in dict.fromkeys(targets)) if each]
         models.forget(library, [each.sha256 for each in found if each.sha256 is not None])
         tags.forget_unused(library)
-    return ForgetReport(tuple(found), 0, backup, dry_run)
+    return ForgetReport(tuple(found), 0, backup)
 
 
 def _forgotten(library: Library, target: Target) -> Forgotten | None:

@@ -31,6 +31,16 @@ class Target(NamedTuple):
     sha256: str | None = None
     pending_id: int | None = None
 
+    @property
+    def identifier(self) -> str:
+        """What a script names it by: the SHA-256, or `pending:ID`."""
+        return f"pending:{self.pending_id}" if self.sha256 is None else self.sha256
+
+    @property
+    def short(self) -> str:
+        """As a person sees it: ten digits of the SHA-256, or `pending:ID`."""
+        return self.identifier if self.sha256 is None else self.sha256[:10]
+
 
 def as_pending(ref: str) -> int | None:
     """The id that `pending:ID` names; None for any other REF."""
@@ -91,15 +101,6 @@ def resolve(library: Library, ref: str) -> Target:
     if found:
         raise _ambiguous(library, ref, found)
     raise _unknown(ref)
-
-
-def read_refs(raw: bytes) -> list[str]:
-    """REFs from standard input, a line each; empty lines say nothing. Raises WrongUsage if it is no UTF-8."""
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise WrongUsage("bad_input", f"standard input is not UTF-8 (byte {error.start})") from None
-    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
 
 
 def _by_hash(library: Library, ref: str) -> dict[Target, None]:

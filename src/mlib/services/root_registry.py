@@ -72,10 +72,10 @@ def wanted_roots(texts: Sequence[str]) -> tuple[tuple[Root, ...], tuple[Problem,
     return distinct(found), tuple(problems)
 
 
-def add_roots(library: Library, texts: Sequence[str], *, dry_run: bool = False) -> AddReport:
+def add_roots(library: Library, texts: Sequence[str]) -> AddReport:
     """Remember roots for the next scan. Raises MlibError where a text names none."""
     wanted, problems = wanted_roots(texts)
-    with library.transaction(rehearsal=dry_run):
+    with library.transaction():
         before = {root.path: root for root in roots.all_roots(library)}
         news = [root for root in wanted if before.get(root.path, root._replace(type="")).type != root.type]
         after = {**before, **{root.path: root for root in news}}
@@ -86,13 +86,13 @@ def add_roots(library: Library, texts: Sequence[str], *, dry_run: bool = False) 
     return AddReport(added, tuple(ids[root.path] for root in wanted if ids[root.path] not in added), problems)
 
 
-def remove_root(library: Library, name: str, *, dry_run: bool = False) -> RemoveReport:
+def remove_root(library: Library, name: str) -> RemoveReport:
     """Forget the root with this path or id. Models stay, with all that was said of them.
 
     Its files belong to the root around it where there is one; the others are missing from now on, for no scan
     looks at them any more. Raises NotFound (`root_not_found`).
     """
-    with library.transaction(rehearsal=dry_run):
+    with library.transaction():
         everyone = roots.all_roots(library)
         root = _named(everyone, name)
         assert root.id is not None

@@ -37,13 +37,13 @@ def counts(library: Library) -> list[TagCount]:
     return tags.counts(library)
 
 
-def rename(library: Library, old: str, new: str, *, dry_run: bool = False) -> TagReport:
+def rename(library: Library, old: str, new: str) -> TagReport:
     """Call a tag otherwise, in the spelling that was typed; what bears it joins those that bear the new one.
 
     Raises NotFound (`tag_not_found`) and WrongUsage for what can be no tag.
     """
     new = shown(new)
-    with library.transaction(rehearsal=dry_run):
+    with library.transaction():
         before = _spelled(library, old)
         merged = folded(new) != folded(old) and tags.spelling(library, folded(new)) is not None
         bearers = tags.bearers(library, folded(old))
@@ -61,11 +61,11 @@ def rename(library: Library, old: str, new: str, *, dry_run: bool = False) -> Ta
     return TagReport(before, new, len(bearers.models), len(bearers.pending), merged)
 
 
-def delete(library: Library, name: str, *, dry_run: bool = False) -> TagReport:
+def delete(library: Library, name: str) -> TagReport:
     """Take a tag from all that bear it; the library is backed up first. Raises NotFound (`tag_not_found`)."""
     _spelled(library, name)
-    backup = None if dry_run else library.backup("before-tags-delete")
-    with library.transaction(rehearsal=dry_run):
+    backup = library.backup("before-tags-delete")
+    with library.transaction():
         before = _spelled(library, name)
         bearers = tags.bearers(library, folded(name))
         for sha256 in bearers.models:

@@ -38,10 +38,15 @@ class Edit:
 
 @dataclass(slots=True)
 class UpdateReport:
-    """Which targets changed, and in what; every target is in one of the two."""
+    """Which targets changed, and in what; every target is in one of the two.
+
+    `names` are theirs afterwards. `details` is for what a caller looks up while the change can be seen.
+    """
 
     updated: dict[Target, tuple[str, ...]] = field(default_factory=dict)
     unchanged: list[Target] = field(default_factory=list)
+    names: dict[Target, str] = field(default_factory=dict)
+    details: dict[Target, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ def update(library: Library, targets: Sequence[Target], edit: Edit) -> UpdateRep
             before = _read(library, target)
             after = _edited(before, edit, _facts(library, before))
             changes = _changes(before, after)
+            report.names[target] = after.record.name
             if changes:
                 _write(library, target, after)
                 report.updated[target] = changes

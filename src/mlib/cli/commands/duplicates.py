@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,15 +17,15 @@ from mlib.cli.options import (
     QuietOption,
     YesOption,
     confirm,
-    open_for,
+    expanded_or_all,
+    open_session,
 )
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.db.library import Library, Mode
-    from mlib.services.files.duplicating import Choice, Deed, DuplicatesReport, Group, Needed
+    from mlib.services.files.duplicating import Choice, Deed, DuplicatesReport, Group
 
 
 def duplicates(
@@ -65,28 +64,21 @@ def duplicates(
     that is one model.
     """
     from mlib.cli.progress import Progress
-    from mlib.services.files import duplicating
+    from mlib.services.files.duplicating import DuplicatesReport
 
     deed = _deed(hardlink=hardlink, trash=trash, keep=keep, same_weights=same_weights)
-    mode: Mode = "read" if deed is None else "write"
-    with open_for(ctx, library, mode=mode) as opened, Progress(wanted=not quiet) as progress:
-        find = duplicating.find_same_weights if same_weights else duplicating.find_duplicates
-        groups = find(opened, _models(opened, refs or (), query))
-        report = duplicating.DuplicatesReport(groups=groups)
+    with (
+        Progress(wanted=not quiet) as progress,
+        open_session(ctx, library, emit=progress.emit) as session,
+    ):
+        groups = session.duplicates(expanded_or_all(refs), query, same_weights=same_weights)
+        report = DuplicatesReport(groups=groups)
         if deed is not None:
             assert keep is not None
-            choices, left = duplicating.choose(groups, keep)
-            needed: list[Needed] = []
-            if deed == "trash":
-                choices, needed = duplicating.spare_needed(opened, choices)
-            if dry_run:
-                report = duplicating.foresee(opened, choices, deed, environ=os.environ)
-            else:
-                if choices:
-                    confirm(_question(choices, deed), yes=yes)
-                report = duplicating.carry_out(opened, choices, deed, environ=os.environ, emit=progress.emit)
-            report.left_alone = left
-            report.needed = needed
+            plan = session.plan_one_copy(groups, keep, deed)
+            if plan.choices and not dry_run:
+                confirm(_question(plan.choices, deed), yes=yes)
+            report = session.keep_one_copy(plan, deed, dry_run=dry_run)
     if as_json:
         output.write_json(_document(report, deed, dry_run=dry_run, same_weights=same_weights))
     elif quiet:
@@ -118,14 +110,6 @@ def _deed(*, hardlink: bool, trash: bool, keep: str | None, same_weights: bool) 
             hint="--keep newest, oldest, shortest or a pattern like '*/a/*'",
         )
     return "hardlink" if hardlink else "trash"
-
-
-def _models(library: Library, refs: Sequence[str], query: str | None) -> list[str] | None:
-    from mlib.cli.options import chosen
-
-    if not refs and query is None:
-        return None
-    return [target.sha256 for target in chosen(library, refs, query) if target.sha256 is not None]
 
 
 def _question(choices: Sequence[Choice], deed: Deed) -> str:

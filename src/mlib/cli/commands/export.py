@@ -18,15 +18,14 @@ from mlib.cli.options import (
     QueryOption,
     YesOption,
     confirm,
-    open_for,
+    expanded,
+    expanded_or_all,
+    open_session,
 )
 from mlib.core.errors import Refused, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from mlib.db.library import Library
-    from mlib.services.resolving import Target
 
 
 _BOM = "\ufeff"
@@ -84,13 +83,11 @@ def export(
         raise WrongUsage("bad_options", "--no-bom goes with --format csv")
     from mlib.services import exporting
 
-    with open_for(ctx, library, mode="read") as opened:
-        targets = _targets(opened, refs, query)
+    with open_session(ctx, library) as session:
+        targets = None if not refs and query is None else session.choose(expanded(refs), query)
         count = exporting.ExportCount()
-        if format_ is Format.jsonl:
-            lines = exporting.as_lines(opened, targets, count=count)
-        else:
-            lines = exporting.as_table(opened, targets, count=count)
+        lines = session.export(targets, as_table=format_ is Format.csv, count=count)
+        if format_ is Format.csv:
             is_marked = not no_bom and (to is not None or not output.is_terminal())
             lines = _marked(lines) if is_marked else lines
         size = None
@@ -100,7 +97,7 @@ def export(
             for _ in lines:
                 pass
         else:
-            size = _write(to, lines, yes=yes, library=opened.path)
+            size = _write(to, lines, yes=yes, library=session.path)
     told = f"{fmt.plural(count.models, 'model')}, {fmt.plural(count.pending, 'pending import')}"
     if as_json:
         output.write_json(
@@ -128,17 +125,12 @@ def _sidecars(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from mlib.services.exporting import lay_sidecars, plan_sidecars
-
-    with open_for(ctx, library, mode="read" if dry_run else "write") as opened:
-        targets = _targets(opened, refs, query)
-        shas = None if targets is None else [target.sha256 for target in targets if target.sha256 is not None]
-        report = plan_sidecars(opened, shas)
+    with open_session(ctx, library) as session:
+        report = session.plan_sidecars(expanded_or_all(refs), query)
         paths = [planned.path for planned in report.planned]
         if paths and not dry_run:
             confirm(f"write {fmt.plural(len(paths), 'sidecar')} beside the models", yes=yes)
-            lay_sidecars(opened, report)
-            paths = report.written
+            paths = session.write_sidecars(report).written
     if as_json:
         output.write_json(
             {
@@ -162,14 +154,6 @@ def _sidecars(
         output.note("; ".join(told))
     if report.problems:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
-
-
-def _targets(library: Library, refs: list[str] | None, query: str | None) -> list[Target] | None:
-    if not refs and query is None:
-        return None
-    from mlib.cli.options import chosen
-
-    return chosen(library, refs or (), query)
 
 
 def _marked(lines: Iterator[str]) -> Iterator[str]:

@@ -17,7 +17,8 @@ from mlib.cli.options import (
     QuietOption,
     YesOption,
     confirm,
-    open_for,
+    expanded,
+    open_session,
 )
 from mlib.core import times
 from mlib.core.errors import WrongUsage
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 # --- What `prune` and `forget` answer.
 
 
-def write(report: ForgetReport, *, as_json: bool, quiet: bool) -> None:
+def write(report: ForgetReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """The models and pending imports that were forgotten, or would be."""
     if as_json:
         output.write_json(
@@ -37,7 +38,7 @@ def write(report: ForgetReport, *, as_json: bool, quiet: bool) -> None:
                 "forgotten": [_forget_json(each) for each in report.forgotten],
                 "kept_offline": report.kept_offline,
                 "backup": report.backup,
-                "dry_run": report.dry_run,
+                "dry_run": dry_run,
             }
         )
         return
@@ -52,11 +53,11 @@ def write(report: ForgetReport, *, as_json: bool, quiet: bool) -> None:
         )
         for each in report.forgotten
     )
-    _tell(report)
+    _tell(report, dry_run=dry_run)
 
 
-def _tell(report: ForgetReport) -> None:
-    verb = "would forget" if report.dry_run else "forgot"
+def _tell(report: ForgetReport, *, dry_run: bool) -> None:
+    verb = "would forget" if dry_run else "forgot"
     output.note(f"{verb} {counted(report)}")
     if report.kept_offline:
         kept = fmt.plural(report.kept_offline, "model")
@@ -109,20 +110,15 @@ def forget(
     With all you said about them; after a backup. No file is touched: one that is still there is found
     again as new by the next scan. `mlib undo` brings back what was forgotten.
     """
-    from mlib.cli.options import chosen
-    from mlib.cli.recording import recorded
-    from mlib.services.forgetting import forget as forget_these
-
     if not refs and query is None:
         raise WrongUsage("nothing_to_do", "no model was named", hint="see `mlib forget --help`")
-    with open_for(ctx, library, mode="write") as opened:
-        targets = chosen(opened, refs or [], query)
-        report = forget_these(opened, targets, dry_run=True)
+    with open_session(ctx, library) as session:
+        targets = session.choose(expanded(refs), query)
+        report = session.forget(targets, dry_run=True)
         if not dry_run and targets:
             confirm(f"forget {counted(report)} and all you said about them", yes=yes)
-            with recorded(ctx, opened, dry_run=False):
-                report = forget_these(opened, targets)
-    write(report._replace(dry_run=dry_run), as_json=as_json, quiet=quiet)
+            report = session.forget(targets)
+    write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
 # --- `mlib missing`.
@@ -147,10 +143,8 @@ def missing(
     Since when, and where they lay last; the latest gone first. `offline` are those of a folder that is
     not there now: nobody can tell whether they are gone.
     """
-    from mlib.services.forgetting import missing as find
-
-    with open_for(ctx, library, mode="read") as opened:
-        found = find(opened)
+    with open_session(ctx, library) as session:
+        found = session.missing()
     if as_json:
         output.write_json([_as_json(each) for each in found])
     elif quiet:
@@ -203,18 +197,13 @@ def prune(
     With all you said about them; after a backup. Never those of a folder that is not there now. `mlib
     missing` lists what is gone, `mlib undo` brings back what was forgotten.
     """
-    from mlib.cli.recording import recorded
-    from mlib.core.times import duration
-    from mlib.services.forgetting import prune as forget_gone
-
-    span = duration(missing_for)
-    with open_for(ctx, library, mode="write") as opened:
-        report = forget_gone(opened, span, dry_run=True)
+    span = times.duration(missing_for)
+    with open_session(ctx, library) as session:
+        report = session.prune(span, force=True, dry_run=True)
         if report.too_many and not (force and yes) and dry_run:
             output.note("without --yes --force this is refused: it is more than a tenth of the library")
         if not dry_run and report.forgotten:
             if not report.too_many:  # else no answer will do, but both options
                 confirm(f"forget {counted(report)} and all you said about them", yes=yes)
-            with recorded(ctx, opened, dry_run=False):
-                report = forget_gone(opened, span, force=force and yes)
-    write(report._replace(dry_run=dry_run), as_json=as_json, quiet=quiet)
+            report = session.prune(span, force=force and yes)
+    write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)

@@ -10,14 +10,22 @@ import typer
 from mlib.cli import output
 from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    QuietOption,
+    expanded,
+    open_session,
+)
 from mlib.core.errors import NotFound, WrongUsage
-from mlib.services import describing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlib.services.files.extra_hashes import Digest, DigestReport
+    from mlib.session import Session
 
 
 def hash_(
@@ -40,20 +48,22 @@ def hash_(
     the hashes of models are kept, so that every command finds them by each; with -n too they are only told.
     """
     from mlib.cli.progress import Progress
-    from mlib.services.files.extra_hashes import digest_files, digest_models
+    from mlib.services.files.extra_hashes import digest_files
 
+    if not (every or targets or query is not None):
+        raise WrongUsage("no_files", "name a file, or give --all for every model of the library")
     nothing = "no file is found"
-    with Progress(wanted=not quiet) as progress:
+    with (
+        Progress(wanted=not quiet) as progress,
+        open_session(ctx, library, emit=progress.emit) as session,
+    ):
         if every:
-            with open_for(ctx, library, mode="write") as opened:
-                shas = _models(opened, targets, query)
-                report = digest_models(opened, shas, dry_run=dry_run, emit=progress.emit)
+            shas = _models(session, targets, query)
+            report = session.hash_models(shas, dry_run=dry_run)
             nothing = "no model is found" if shas == [] else "every hash of every model with a file is known"
-        elif targets or query is not None:
-            paths = [*_paths(ctx, library, targets or ()), *_paths_found(ctx, library, query)]
-            report = digest_files(dict.fromkeys(paths), emit=progress.emit)
         else:
-            raise WrongUsage("no_files", "name a file, or give --all for every model of the library")
+            paths = [*_paths(session, targets or ()), *_paths_found(session, query)]
+            report = digest_files(dict.fromkeys(paths), emit=progress.emit)
     _print(report, as_json=as_json, quiet=quiet)
     for problem in report.problems:
         output.note(fmt.problem(problem))
@@ -63,46 +73,38 @@ def hash_(
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
-def _models(opened: Any, targets: Sequence[str] | None, query: str | None) -> list[str] | None:
-    from mlib.cli.options import chosen
-
+def _models(session: Session, targets: Sequence[str] | None, query: str | None) -> list[str] | None:
     if not targets and query is None:
         return None
-    found = [target.sha256 for target in chosen(opened, targets or (), query)]
+    found = [target.sha256 for target in session.choose(expanded(targets), query)]
     if None in found:
         raise WrongUsage("not_a_model", "a pending import has no hashes to keep; import it first")
     return [sha256 for sha256 in found if sha256]
 
 
-def _paths(ctx: typer.Context, library: str | None, targets: Sequence[str]) -> Iterator[str]:
+def _paths(session: Session, targets: Sequence[str]) -> Iterator[str]:
     """The files themselves; what is no file is taken for a REF, and stands for a file of that model."""
     for target in targets:
         if os.path.lexists(target):
             yield target
             continue
-        from mlib.cli.options import resolved
         from mlib.cli.views import field_values
 
         try:
-            opened = open_for(ctx, library, mode="read")
+            session.expect()
         except NotFound as error:  # without a library it can only have been meant as a file
             raise NotFound("no_such_path", f"there is no such file: {target}") from error
-        with opened:
-            details = [describing.detail(opened, each) for each in resolved(opened, [target])]
-        for detail in details:
+        for detail in session.details(expanded([target])):
             yield field_values(detail, "path")[0]
 
 
-def _paths_found(ctx: typer.Context, library: str | None, query: str | None) -> Iterator[str]:
+def _paths_found(session: Session, query: str | None) -> Iterator[str]:
     """A present file of every model that the query finds."""
     if query is None:
         return
     from mlib.core.disk.storage import living
-    from mlib.services.listing import find, rows
 
-    with open_for(ctx, library, mode="read") as opened:
-        found = list(rows(opened, find(opened, query), parts={"files"}))
-    for row in found:
+    for row in session.rows_of(session.choose((), query), parts={"files"}):
         file = living(row.files)
         if file is not None and file.missing_since is None:
             yield file.path

@@ -17,16 +17,14 @@ from mlib.cli.options import (
     LibraryOption,
     QueryOption,
     QuietOption,
-    open_for,
-    open_or_create,
+    expanded,
+    expanded_or_all,
+    open_session,
 )
 from mlib.core import times
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mlib.db.library import Library
     from mlib.services.importing.importer import ImportReport, UserData, Wait
 
 
@@ -180,56 +178,24 @@ def import_(
     Empty never replaces what is there.
     """
     if sidecars:
-        if map_:
-            raise WrongUsage(
-                "bad_options", "--map is about paths of another machine, which sidecars have none of"
-            )
-        report = _from_sidecars(
-            ctx, library, ids, query, from_=from_, on_conflict=on_conflict, dry_run=dry_run
-        )
-        write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
-        raise typer.Exit(FINISHED_WITH_PROBLEMS if report.conflict or report.failed else 0)
-    if query is not None:
+        _check_for_sidecars(from_, map_, on_conflict)
+    elif query is not None:
         raise WrongUsage("bad_options", "--query chooses models: it goes with --sidecars")
-    from mlib.cli.recording import recorded
-    from mlib.db.exports import is_export
-    from mlib.services.backing_up import needed
-    from mlib.services.importing.from_legacy import move_waiting, stage_legacy
-    from mlib.services.importing.importer import ConflictStrategy, Failed, import_pending
-    from mlib.services.importing.staging import parse_move
-
-    if from_ is not None and is_export(from_):
-        taken = _from_export(
-            ctx, library, from_, ids=ids, moves=map_, on_conflict=on_conflict, dry_run=dry_run
-        )
-        write(taken, dry_run=dry_run, as_json=as_json, quiet=quiet)
-        raise typer.Exit(FINISHED_WITH_PROBLEMS if taken.conflict or taken.failed else 0)
-    moves = [parse_move(text) for text in map_ or ()]
-    wanted = None if not ids else _numbers(ids)
-    if from_ is not None and not dry_run:
-        opening = open_or_create(
-            ctx, library, check=lambda empty: stage_legacy(empty, from_, keep_backup=False)
-        )
-    else:
-        # A dry run of what would make the library may do without one.
-        opening = open_for(ctx, library, mode="write" if from_ is None else "rehearse")
-    with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
-        staged, bad, left = None, [], wanted
-        if from_ is not None:
-            staged = stage_legacy(opened, from_, moves=moves, keep_backup=not dry_run)
-            bad = staged.bad
-        elif moves:
-            with opened.transaction():
-                left, bad = move_waiting(opened, moves, wanted)
-        backup = staged.backup if staged is not None else None
-        report = import_pending(
-            opened,
-            left,
-            strategy=ConflictStrategy(on_conflict),
-            keep_backup=not dry_run and backup is None,
-        )
-        report.backup = needed(opened, backup or report.backup)
-    report.failed += [Failed(None, each.path, each.code, each.message) for each in bad]
+    wanted = None if sidecars or not ids else _numbers(ids)
+    with open_session(ctx, library) as session:
+        strategy = str(on_conflict)
+        if sidecars:
+            report = session.import_sidecars(
+                expanded_or_all(ids), query, on_conflict=strategy, dry_run=dry_run
+            )
+        elif from_ is not None:
+            report = session.import_from(
+                from_, ids=wanted, on_conflict=strategy, moves=map_ or (), dry_run=dry_run
+            )
+        else:
+            report = session.import_pending(wanted, on_conflict=strategy, moves=map_ or (), dry_run=dry_run)
+    if report.roots:
+        output.note(f"folders to scan taken over: {report.roots}; `mlib roots` lists them")
     write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if quiet and wanted is not None:
         for entry in report.waiting:
@@ -238,99 +204,18 @@ def import_(
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
-def _from_sidecars(
-    ctx: typer.Context,
-    library: str | None,
-    refs: list[str] | None,
-    query: str | None,
-    *,
-    from_: str | None,
-    on_conflict: OnConflict,
-    dry_run: bool,
-) -> ImportReport:
-    from mlib.cli.options import chosen
-    from mlib.cli.recording import recorded
-    from mlib.services.backing_up import needed
-    from mlib.services.importing.from_sidecars import import_sidecars
-    from mlib.services.importing.importer import ConflictStrategy
-
+def _check_for_sidecars(from_: str | None, map_: list[str] | None, on_conflict: OnConflict) -> None:
+    if map_:
+        raise WrongUsage(
+            "bad_options", "--map is about paths of another machine, which sidecars have none of"
+        )
     if from_ is not None:
         raise WrongUsage("bad_options", "--from and --sidecars are two sources: import one after the other")
     if on_conflict is OnConflict.delete:
         raise WrongUsage("bad_options", "there is nothing to delete: sidecars stay where they are")
-    with (
-        open_for(ctx, library, mode="write") as opened,
-        recorded(ctx, opened, dry_run=dry_run),
-        opened.transaction_if(dry_run),
-    ):
-        every = not refs and query is None
-        shas = None if every else [target.sha256 for target in chosen(opened, refs or [], query)]
-        report = import_sidecars(
-            opened,
-            None if shas is None else [sha256 for sha256 in shas if sha256],
-            strategy=ConflictStrategy(on_conflict),
-            keep_backup=not dry_run,
-        )
-        report.backup = needed(opened, report.backup)
-        return report
-
-
-def _from_export(
-    ctx: typer.Context,
-    library: str | None,
-    path: str,
-    *,
-    ids: list[str] | None,
-    moves: list[str] | None,
-    on_conflict: OnConflict,
-    dry_run: bool,
-) -> ImportReport:
-    from mlib.cli.recording import recorded
-    from mlib.services.backing_up import needed
-    from mlib.services.importing.from_exports import check_export, import_export
-    from mlib.services.importing.importer import (
-        ConflictStrategy,
-        Failed,
-        ImportReport,
-        Waiting,
-        import_pending,
-    )
-    from mlib.services.importing.staging import parse_move
-
-    if ids:
-        raise WrongUsage("bad_options", "with an export no IDs are given: all its models are imported")
-    parsed = [parse_move(text) for text in moves or ()]
-    report = ImportReport()
-
-    def importer(opened: Library, pending_ids: Sequence[int]) -> ImportReport:
-        batch = import_pending(opened, pending_ids, strategy=ConflictStrategy(on_conflict), keep_backup=False)
-        report.add(batch)
-        return batch
-
-    if dry_run:
-        opening = open_for(ctx, library, mode="rehearse")
-    else:
-        opening = open_or_create(ctx, library, check=lambda _: check_export(path))
-    with opening as opened, recorded(ctx, opened, dry_run=dry_run), opened.transaction_if(dry_run):
-        taken = import_export(
-            opened,
-            path,
-            importer=importer,
-            moves=parsed,
-            keep_backup=not dry_run,
-            leave_known=on_conflict is OnConflict.ignore,
-        )
-        report.backup = needed(opened, taken.backup)
-    report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in taken.bad]
-    report.waiting += [Waiting(pending_id, where) for pending_id, where in taken.waiting]
-    if taken.roots:
-        output.note(f"folders to scan taken over: {len(taken.roots)}; `mlib roots` lists them")
-    return report
 
 
 def _numbers(ids: list[str]) -> list[int]:
-    from mlib.cli.options import expanded
-
     numbers = []
     for text in expanded(ids):
         digits = text.strip().removeprefix("pending:")
@@ -371,10 +256,8 @@ def pending_(
     A conflict names what the pending import and its model disagree on; `mlib import ID --on-conflict …`
     settles it. What is ready becomes a model with `mlib import`.
     """
-    from mlib.services.importing.importer import waiting
-
-    with open_for(ctx, library, mode="read") as opened:
-        found = waiting(opened)
+    with open_session(ctx, library) as session:
+        found = session.pending()
     if as_json:
         output.write_json([_as_json(wait) for wait in found])
     elif quiet:

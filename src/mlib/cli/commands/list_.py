@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlib.cli import columns, output
-from mlib.cli.options import MOST, JsonOption, LibraryOption, QuietOption, open_for
+from mlib.cli.options import MOST, JsonOption, LibraryOption, QuietOption, open_session
 from mlib.core import jsontext, times
 from mlib.core.disk.storage import is_there, living_first
 from mlib.core.errors import WrongUsage
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlib.db.list_rows import Listed
-    from mlib.services.resolving import Target
 
 #: A word of the query may begin with a dash.
 #: Of these fields an object of `list --json` is made.
@@ -59,7 +58,7 @@ def list_(
     'size:>1GB' -tag:keep`. `mlib help query` tells the rest.
     """
     from mlib.core.query import parse
-    from mlib.services.listing import parse_order, root_paths, select, select_rows
+    from mlib.services.listing import parse_order
 
     _only_one(
         {"--json": as_json, "--jsonl": as_lines, "-q": quiet, "--paths": paths}
@@ -75,12 +74,13 @@ def list_(
     query, order = parse(words or []), parse_order(sort or [])
     most = None if limit is None else min(limit, MOST)
     end = "\0" if zero else "\n"
-    with open_for(ctx, library, mode="read") as opened:
+    with open_session(ctx, library) as session:
         if quiet:
-            output.write_values(map(_id, select(opened, query, order=order, limit=most)), end=end)
+            found = session.select(query, order=order, limit=most)
+            output.write_values((target.identifier for target in found), end=end)
             return
-        count, rows = select_rows(opened, query, order=order, limit=most, parts=columns.parts(wanted))
-        roots = root_paths(opened)
+        count, rows = session.rows(query, order=order, limit=most, parts=columns.parts(wanted))
+        roots = session.root_paths()
         if as_json:
             output.write_json([jsontext.Raw(jsontext.dump(_document(row, roots))) for row in rows])
         elif as_lines:
@@ -93,10 +93,6 @@ def list_(
             _table(rows, chosen, roots, narrow=only is None)
             if not (count or limit == 0):
                 _say_why_nothing(words or [])
-
-
-def _id(target: Target) -> str:
-    return target.sha256 or f"pending:{target.pending_id}"
 
 
 def _paths(rows: Iterable[Listed]) -> Iterator[str]:

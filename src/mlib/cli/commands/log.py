@@ -9,17 +9,20 @@ import typer
 from mlib.cli import output
 from mlib.cli import output as fmt
 from mlib.cli.layout import Column, write_table
-from mlib.cli.options import MOST, DryRunOption, JsonOption, LibraryOption, QueryOption, open_for
+from mlib.cli.options import (
+    MOST,
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    expanded_or_all,
+    open_session,
+)
 from mlib.core import jsontext, times
-from mlib.core.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mlib.core.jsontext import Json
-    from mlib.db.library import Library
     from mlib.services.history.entries import FieldChange, Told
-    from mlib.services.resolving import Target
 
 
 # --- What the history looks like: as JSON and as rows.
@@ -116,40 +119,17 @@ def log(
     Every change of what you typed. Scans are not in it: they find facts. At least the last 1,000 commands
     and those of the last 90 days are kept. What was forgotten is found by its hash.
     """
-    from mlib.services.history.entries import log as recount
-
-    wanted = bool(refs) or query is not None
-    with open_for(ctx, library, mode="read") as opened:
-        targets = _chosen(opened, refs or [], query) if wanted else None
-        found = recount(opened, targets, limit=min(limit, MOST))
+    with open_session(ctx, library) as session:
+        found = session.log(expanded_or_all(refs), query, limit=min(limit, MOST))
     if as_json:
         output.write_json([entry_json(told) for told in found])
-    elif targets is None:
+    elif not refs and query is None:
         write_table(_ENTRY, [entry_row(told) for told in found])
     else:
         write_table(
             _CHANGE,
             [(*entry_row(told)[:2], *change_row(change)) for told in found for change in told.changes],
         )
-
-
-def _chosen(library: Library, refs: Sequence[str], query: str | None) -> list[Target]:
-    """As for every command; and what the history alone knows."""
-    from mlib.cli.options import chosen, expanded
-    from mlib.services.history.entries import forgotten
-
-    targets: list[Target] = []
-    for ref in expanded(refs):
-        try:
-            targets += chosen(library, [ref], None)
-        except NotFound as error:
-            found = (
-                forgotten(library, ref) if error.code in ("model_not_found", "pending_not_found") else None
-            )
-            if found is None:
-                raise
-            targets.append(found)
-    return list(dict.fromkeys([*targets, *chosen(library, [], query)]))
 
 
 # --- `mlib undo`.
@@ -171,10 +151,8 @@ def undo(
     undo an undo does it again. What was typed since is never overwritten, and what scans have found since
     stays. Files that were moved or trashed are not brought back, nor is image data: it says how they are.
     """
-    from mlib.services.history.undo import undo as take_back
-
-    with open_for(ctx, library, mode="write") as opened:
-        report = take_back(opened, entry, dry_run=dry_run)
+    with open_session(ctx, library) as session:
+        report = session.undo(entry, dry_run=dry_run)
     if as_json:
         output.write_json(
             {
@@ -183,7 +161,7 @@ def undo(
                 "models": report.told.models,
                 "pending": report.told.pending,
                 "changes": [change_as_json(change) for change in report.changes],
-                "dry_run": report.dry_run,
+                "dry_run": dry_run,
             }
         )
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,11 +17,17 @@ from mlib.cli.options import (
     QueryOption,
     YesOption,
     confirm,
+    expanded_or_all,
     library_path,
-    open_for,
+    open_session,
 )
 from mlib.core import times
 from mlib.core.errors import MlibError, WrongUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlib.db.restoring import Backup
 
 # --- `mlib backup`.
 
@@ -46,33 +52,35 @@ def backup(
     if list_:
         if to is not None:
             raise WrongUsage("bad_options", "--list writes nothing: it wants no FILE")
-        _list(library_path(ctx, library), as_json=as_json)
+        with open_session(ctx, library) as session:
+            _list(session.backups(), as_json=as_json)
         return
     from mlib.core.disk.writing import looked_at
-    from mlib.services.backing_up import back_up, backed_up
 
     if to == "-":
         if as_json or output.is_terminal():
             raise WrongUsage(
                 "bad_options", "a backup into a pipe is no text: no --json, and - only where > or | follows"
             )
-        with open_for(ctx, library, mode="read") as opened:
+        with open_session(ctx, library) as session:
             if dry_run:
+                session.expect()
                 output.note("would back up into standard output")
             else:
-                written = output.write_bytes(backed_up(opened))
+                written = output.write_bytes(session.backed_up())
                 if output.is_abandoned():
                     raise MlibError("output_failed", "the backup is not whole: its reader went away")
                 output.note(f"backed up: {fmt.size(written)}, checked")
         return
     made = None
-    with open_for(ctx, library, mode="read") as opened:
+    with open_session(ctx, library) as session:
+        session.expect()
         if not dry_run:
             replaces = None
             if to is not None and os.path.lexists(to):
                 replaces = looked_at(to)
                 confirm(f"replace {to}", yes=yes)
-            made = back_up(opened, to, replaces=replaces)
+            made = session.back_up(to, replaces=replaces)
     path = made or (os.path.abspath(to) if to is not None else None)
     size = os.path.getsize(made) if made else None
     if as_json:
@@ -84,11 +92,9 @@ def backup(
         output.note(f"backed up: {fmt.size(size)}, checked")
 
 
-def _list(path: str, *, as_json: bool) -> None:
+def _list(found: Sequence[Backup], *, as_json: bool) -> None:
     from mlib.cli.layout import Column, write_table
-    from mlib.services.backing_up import known_backups
 
-    found = known_backups(path)
     if as_json:
         output.write_json(
             [
@@ -133,12 +139,8 @@ def clean_meta(
     Of every model and pending import, or of these. Everything else in the metadata stays exactly as it
     is. A backup is made first; model files are not touched.
     """
-    from mlib.cli.options import chosen
-    from mlib.services.cleaning import clean_meta as clean
-
-    with open_for(ctx, library, mode="write") as opened:
-        targets = chosen(opened, refs or (), query) if refs or query is not None else None
-        report = clean(opened, targets, dry_run=dry_run)
+    with open_session(ctx, library) as session:
+        report = session.clean_meta(expanded_or_all(refs), query, dry_run=dry_run)
     if as_json:
         output.write_json(
             {
@@ -148,7 +150,7 @@ def clean_meta(
                 "bytes_before": report.bytes_before,
                 "bytes_after": report.bytes_after,
                 "backup": report.backup,
-                "dry_run": report.dry_run,
+                "dry_run": dry_run,
             }
         )
         return
@@ -184,9 +186,8 @@ def doctor(
     Looks at the file itself and at what it stands on; names the command that mends what is wrong. Works
     on a damaged library too. Exit code 3 if there is an error. --fix touches nothing that you typed.
     """
-    from mlib.services.diagnosing import examine
-
-    diagnosis = examine(library_path(ctx, library), fix=fix and not dry_run)
+    with open_session(ctx, library) as session:
+        diagnosis = session.doctor(fix=fix and not dry_run)
     errors, warnings = diagnosis.count("error"), diagnosis.count("warning")
     if as_json:
         output.write_json(
@@ -243,14 +244,13 @@ def restore(
     """
     if (given is None) == (not latest):
         raise WrongUsage("bad_options", "name a backup, or --latest", hint="`mlib backup --list` lists them")
-    from mlib.services import backing_up
-
     path = library_path(ctx, library)
-    report = backing_up.plan_restore(path, given)
-    if not dry_run:
-        if report.replaces:
-            confirm(f"put {report.backup} in the place of {path}", yes=yes)
-        report = backing_up.restore(path, report.backup)
+    with open_session(ctx, library) as session:
+        report = session.plan_restore(given)
+        if not dry_run:
+            if report.replaces:
+                confirm(f"put {report.backup} in the place of {path}", yes=yes)
+            report = session.restore(report.backup)
     if as_json:
         output.write_json({"library": path, "backup": report.backup, "kept": report.kept, "dry_run": dry_run})
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +17,8 @@ from mlib.cli.options import (
     QuietOption,
     YesOption,
     confirm,
-    open_for,
+    expanded,
+    open_session,
 )
 from mlib.core.errors import WrongUsage
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from mlib.services.files.moving import MoveReport, Way
     from mlib.services.files.trashing import Removed, TrashedBefore, TrashPlan, TrashReport
-    from mlib.services.resolving import Target
 
 
 NoExclusiveOption = Annotated[
@@ -62,20 +61,17 @@ def mv(
     read back before the originals go. Of a model with several copies, name one by its path. Parts of one
     model go together: name all of them.
     """
-    from mlib.cli.options import files_chosen
     from mlib.cli.progress import Progress
-    from mlib.services.files.moving import move
 
     *refs, dest = words
     if not refs and query is None:
         raise WrongUsage("no_models", "say which model, and where to", hint="see `mlib mv --help`")
+    way: Way = "reserved" if no_exclusive else "exclusive"
     with (
-        open_for(ctx, library, mode="write") as opened,
         Progress(wanted=not quiet) as progress,
+        open_session(ctx, library, emit=progress.emit) as session,
     ):
-        meant = files_chosen(opened, refs, query)
-        way: Way = "reserved" if no_exclusive else "exclusive"
-        report = move(opened, meant, dest, way=way, dry_run=dry_run, emit=progress.emit)
+        report = session.move(expanded(refs), dest, query, way=way, dry_run=dry_run)
     report_moves(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
@@ -168,13 +164,10 @@ def rename(
     What lies beside it is renamed too. A part of a model in several files, which loaders find by its name,
     keeps it. To change only what you call the model, use `mlib update --name`.
     """
-    from mlib.cli.options import files_chosen
-    from mlib.services.files.moving import rename as rename_file
-
-    with open_for(ctx, library, mode="write") as opened:
-        (meant,) = files_chosen(opened, [ref], None)
-        way: Way = "reserved" if no_exclusive else "exclusive"
-        report = rename_file(opened, meant, name, way=way, dry_run=dry_run)
+    way: Way = "reserved" if no_exclusive else "exclusive"
+    (one,) = expanded([ref])
+    with open_session(ctx, library) as session:
+        report = session.rename(one, name, way=way, dry_run=dry_run)
     report_moves(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
@@ -204,25 +197,13 @@ def trash(
     back is known again by the next scan. A preview or text that another model of the same name needs too
     stays. Parts of one model go together: name all of them.
     """
-    from mlib.cli.options import files_chosen
-    from mlib.services.files.trashing import plan_trash, rehearse, trashed_before
-    from mlib.services.files.trashing import trash as trash_files
-
-    with open_for(ctx, library, mode="write") as opened:
-        before: list[TrashedBefore] = []
-
-        def is_done(target: Target) -> bool:
-            found = trashed_before(opened, target)
-            before.extend(found)
-            return bool(found)
-
-        plan = plan_trash(opened, files_chosen(opened, refs or (), query, is_done=is_done))
-        if dry_run:
-            report = rehearse(opened, plan, environ=os.environ)
-        else:
-            if plan.removals:
-                confirm(_deed(plan), yes=yes)
-            report = trash_files(opened, plan, environ=os.environ)
+    if not refs and query is None:
+        raise WrongUsage("no_models", "name a model, or give --query")
+    with open_session(ctx, library) as session:
+        plan, before = session.plan_trash(expanded(refs), query)
+        if plan.removals and not dry_run:
+            confirm(_deed(plan), yes=yes)
+        report = session.trash(plan, dry_run=dry_run)
     _print(report, before, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if report.failed:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)

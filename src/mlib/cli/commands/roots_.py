@@ -16,8 +16,7 @@ from mlib.cli.options import (
     LibraryOption,
     QuietOption,
     hand_on,
-    open_for,
-    open_or_create,
+    open_session,
 )
 from mlib.core import times
 
@@ -49,10 +48,8 @@ def roots_(
     if ctx.invoked_subcommand is not None:
         hand_on(ctx, library=library, as_json=as_json, quiet=quiet)
         return
-    from mlib.services.root_registry import listed
-
-    with open_for(ctx, library, mode="read") as opened:
-        found = listed(opened)
+    with open_session(ctx, library) as session:
+        found = session.roots()
     if as_json:
         output.write_json([_report_as_json(each) for each in found])
     elif quiet:
@@ -74,16 +71,8 @@ def _add(
     library: LibraryOption = None,
 ) -> None:
     """Remember folders for the next scan."""
-    from mlib.cli.recording import recorded
-    from mlib.services.root_registry import add_roots, wanted_roots
-
-    opening = (
-        open_for(ctx, library, mode="rehearse")
-        if dry_run
-        else open_or_create(ctx, library, check=lambda _: wanted_roots(folders))
-    )
-    with opening as opened, recorded(ctx, opened, dry_run=dry_run):
-        report = add_roots(opened, folders, dry_run=dry_run)
+    with open_session(ctx, library) as session:
+        report = session.add_roots(folders, dry_run=dry_run)
     if as_json:
         output.write_json(
             {
@@ -118,11 +107,8 @@ def _remove(
 
     A folder of a ComfyUI that is still known comes back with the next scan.
     """
-    from mlib.cli.recording import recorded
-    from mlib.services.root_registry import remove_root
-
-    with open_for(ctx, library, mode="write") as opened, recorded(ctx, opened, dry_run=dry_run):
-        report = remove_root(opened, root, dry_run=dry_run)
+    with open_session(ctx, library) as session:
+        report = session.remove_root(root, dry_run=dry_run)
     if as_json:
         output.write_json(
             {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,14 +10,10 @@ import typer
 from mlib.cli import output
 from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, REFUSED, TERMINATED
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_for, open_or_create
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mlib.core.formats.header import Finding
-    from mlib.db.library import Library
-    from mlib.services.importing.importer import ImportReport
     from mlib.services.scanning.request import ScanReport
 
 
@@ -68,30 +63,23 @@ def scan(
     no model file is opened for writing.
     """
     from mlib.cli.progress import Progress
-    from mlib.core.comfyui.roots import find_comfyui
-    from mlib.services.scanning.request import ScanRequest, check_request
-    from mlib.services.scanning.run import scan as scan_disks
 
-    request = ScanRequest(
-        comfyui=comfyui or (),
-        extra_paths=extra_paths or (),
-        roots=root or (),
-        paths=paths or (),
-        stage=stage,
-        rehash=rehash,
-        reinspect=reinspect,
-        jobs=jobs,
-        accept_missing=accept_missing,
-        dry_run=dry_run,
-        find_comfyui=lambda: find_comfyui(start=os.getcwd(), environ=os.environ),
-    )
-    opening = (
-        open_for(ctx, library, mode="rehearse")
-        if dry_run
-        else open_or_create(ctx, library, check=lambda empty: check_request(empty, request))
-    )
-    with opening as opened, Progress(wanted=not quiet) as progress:
-        report = scan_disks(opened, request, importer=_import, emit=progress.emit)
+    with (
+        Progress(wanted=not quiet) as progress,
+        open_session(ctx, library, emit=progress.emit) as session,
+    ):
+        report = session.scan(
+            paths or (),
+            comfyui=comfyui or (),
+            extra_paths=extra_paths or (),
+            roots=root or (),
+            stage=stage,
+            rehash=rehash,
+            reinspect=reinspect,
+            jobs=jobs,
+            accept_missing=accept_missing,
+            dry_run=dry_run,
+        )
     if as_json:
         output.write_json(_document(report, dry_run=dry_run))
     elif quiet:
@@ -104,12 +92,6 @@ def scan(
             output.note(f"says nothing: {path}")
         _tell_wrong(report)
     raise typer.Exit(_exit_code(report))
-
-
-def _import(library: Library, ids: Sequence[int]) -> ImportReport:
-    from mlib.services.importing.importer import import_pending
-
-    return import_pending(library, ids, keep_backup=False)
 
 
 def _exit_code(report: ScanReport) -> int:

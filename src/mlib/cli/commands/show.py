@@ -7,8 +7,15 @@ from typing import Annotated
 import typer
 
 from mlib.cli import output, views
-from mlib.cli.options import JsonOption, LibraryOption, QueryOption, QuietOption, open_for
-from mlib.services import describing
+from mlib.cli.options import (
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    QuietOption,
+    expanded,
+    open_session,
+    required,
+)
 
 
 def show(
@@ -29,11 +36,9 @@ def show(
 
     REF is a sha256 or the first 4 or more digits of it, the path of a file, an exact name, or pending:ID.
     """
-    from mlib.cli.options import chosen, required
-
     named = required(refs, query)
-    with open_for(ctx, library, mode="read") as opened:
-        details = [describing.detail(opened, target) for target in chosen(opened, named, query)]
+    with open_session(ctx, library) as session:
+        details = session.details(expanded(named), query)
     one = len(named) == 1 and named != ["-"] and query is None
     if as_json:
         documents = [

@@ -10,7 +10,7 @@ import typer
 from mlib.cli import output
 from mlib.cli import output as fmt
 from mlib.cli.layout import Bar, bar_section
-from mlib.cli.options import JsonOption, LibraryOption, open_for
+from mlib.cli.options import JsonOption, LibraryOption, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -55,10 +55,8 @@ def stats(
     By type, base model, tag and root. Bytes are those of present files; unique bytes count a hard-linked
     file once; what can be freed is what copies take beyond one.
     """
-    from mlib.services.counting import count
-
-    with open_for(ctx, library, mode="read") as opened:
-        counted = count(opened, tags_in_full=by is By.tag, roots_in_full=by is By.root)
+    with open_session(ctx, library) as session:
+        counted = session.stats(tags_in_full=by is By.tag, roots_in_full=by is By.root)
     if as_json:
         output.write_json(_document(counted))
     elif output.is_terminal():

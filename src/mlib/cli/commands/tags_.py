@@ -17,7 +17,7 @@ from mlib.cli.options import (
     YesOption,
     confirm,
     hand_on,
-    open_for,
+    open_session,
 )
 
 if TYPE_CHECKING:
@@ -37,10 +37,8 @@ def tags_(
     if ctx.invoked_subcommand is not None:
         hand_on(ctx, library=library, as_json=as_json, quiet=quiet)
         return
-    from mlib.services.tagging import counts
-
-    with open_for(ctx, library, mode="read") as opened:
-        found = counts(opened)
+    with open_session(ctx, library) as session:
+        found = session.tags()
     if as_json:
         output.write_json([{"tag": tag.name, "models": tag.models, "pending": tag.pending} for tag in found])
     elif quiet:
@@ -58,11 +56,8 @@ def _rename(
     library: LibraryOption = None,
 ) -> None:
     """Call a tag otherwise everywhere. If NEW is a tag already the two become one."""
-    from mlib.cli.recording import recorded
-    from mlib.services.tagging import rename
-
-    with open_for(ctx, library, mode="write") as opened, recorded(ctx, opened, dry_run=dry_run):
-        report = rename(opened, tag, new, dry_run=dry_run)
+    with open_session(ctx, library) as session:
+        report = session.rename_tag(tag, new, dry_run=dry_run)
     _tell(report, dry_run=dry_run, as_json=as_json)
 
 
@@ -75,15 +70,11 @@ def _delete(
     library: LibraryOption = None,
 ) -> None:
     """Take a tag from all that bear it, after a backup."""
-    from mlib.cli.recording import recorded
-    from mlib.services.tagging import delete
-
-    with open_for(ctx, library, mode="write") as opened:
-        report = delete(opened, tag, dry_run=True)
+    with open_session(ctx, library) as session:
+        report = session.delete_tag(tag, dry_run=True)
         if not dry_run:
             confirm(f"take the tag '{report.before}' from {_bearers(report)}", yes=yes)
-            with recorded(ctx, opened, dry_run=False):
-                report = delete(opened, tag)
+            report = session.delete_tag(tag)
     _tell(report, dry_run=dry_run, as_json=as_json)
 
 

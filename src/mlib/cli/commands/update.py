@@ -6,10 +6,18 @@ from typing import Annotated
 
 import typer
 
-from mlib.cli import columns, output, views
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.cli import output, views
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    QuietOption,
+    expanded,
+    open_session,
+    required,
+)
 from mlib.core.errors import WrongUsage
-from mlib.services import describing
 
 
 def update(
@@ -43,12 +51,6 @@ def update(
 
     Doing it twice is the same as doing it once. An empty text clears a field.
     """
-    from mlib.cli.options import chosen, required
-    from mlib.cli.recording import recorded
-    from mlib.services import listing
-    from mlib.services.updating import parse_edit
-    from mlib.services.updating import update as update_models
-
     fields = {
         "name": name,
         "type": type_,
@@ -60,17 +62,22 @@ def update(
     if not (text or tag or untag or set_ or unset):
         raise WrongUsage("nothing_to_do", "nothing to change was given", hint="see `mlib update --help`")
     named = required(refs, query)
-    edit = parse_edit(text=text, tag=tag or (), untag=untag or (), put=set_ or (), drop=unset or ())
-    with open_for(ctx, library, mode="write") as opened:
-        targets = chosen(opened, named, query)
-        with recorded(ctx, opened, dry_run=dry_run), opened.transaction(rehearsal=dry_run):
-            report = update_models(opened, targets, edit)
-            details = {target: describing.detail(opened, target) for target in targets} if as_json else {}
-            rows = {} if as_json else dict(zip(targets, listing.rows(opened, targets), strict=True))
+    with open_session(ctx, library) as session:
+        report = session.update(
+            expanded(named),
+            query,
+            text=text,
+            tag=tag or (),
+            untag=untag or (),
+            set=set_ or (),
+            unset=unset or (),
+            dry_run=dry_run,
+            with_details=as_json,
+        )
     if as_json:
         models = [
-            {**views.as_json(details[target]), "changed": list(report.updated.get(target, ()))}
-            for target in targets
+            {**views.as_json(detail), "changed": list(report.updated.get(target, ()))}
+            for target, detail in report.details.items()
         ]
         output.write_json(
             {
@@ -81,13 +88,12 @@ def update(
             }
         )
     elif quiet:
-        output.write_lines(columns.identifier(row) for row in rows.values())
+        output.write_lines(target.identifier for target in report.names)
     else:
         verb = "would update" if dry_run else "updated"
         for target, changes in report.updated.items():
-            row = rows[target]
-            output.write_rows([(verb, columns.short_identifier(row), row.name, ", ".join(changes))])
-        if not targets:
+            output.write_rows([(verb, target.short, report.names[target], ", ".join(changes))])
+        if not report.names:
             output.note("no model is found")
         if report.unchanged:
             output.note(f"already so: {len(report.unchanged)}")

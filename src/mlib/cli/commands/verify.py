@@ -9,11 +9,19 @@ import typer
 from mlib.cli import output
 from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, TERMINATED
-from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QueryOption, QuietOption, open_for
+from mlib.cli.options import (
+    DryRunOption,
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    QuietOption,
+    expanded_or_all,
+    open_session,
+)
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from mlib.services.files.verifying import VerifyReport, VerifyRequest
+    from mlib.services.files.verifying import VerifyReport
 
 #: The lists of the JSON document, in the order in which a person is told.
 STATES = ("rotten", "damaged", "unreadable", "changed", "gone", "incomplete")
@@ -48,22 +56,19 @@ def verify(
     incomplete. What lies in a folder that is not there now is not called gone. Nothing is changed by what is
     found; with -n it is not even noted when what was read.
     """
-    from mlib.cli.options import files_chosen
     from mlib.cli.progress import Progress
     from mlib.core.times import duration
-    from mlib.services.files.verifying import VerifyRequest
-    from mlib.services.files.verifying import verify as verify_files
 
     rate = None if max_rate is None else _rate(max_rate)
     unread_for = None if older_than is None else duration(older_than)
     with (
-        open_for(ctx, library, mode="write" if deep and not dry_run else "read") as opened,
         Progress(wanted=not quiet) as progress,
+        open_session(ctx, library, emit=progress.emit) as session,
     ):
-        meant = files_chosen(opened, refs or (), query) if refs or query is not None else None
-        request = VerifyRequest(meant=meant, deep=deep, max_rate=rate, unread_for=unread_for, dry_run=dry_run)
-        report = verify_files(opened, request, emit=progress.emit)
-    _print(report, request, as_json=as_json, quiet=quiet)
+        report = session.verify(
+            expanded_or_all(refs), query, deep=deep, max_rate=rate, unread_for=unread_for, dry_run=dry_run
+        )
+    _print(report, deep=deep, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if report.interrupted is not None:
         raise typer.Exit(INTERRUPTED if isinstance(report.interrupted, KeyboardInterrupt) else TERMINATED)
     if report.bad or report.offline:
@@ -82,7 +87,7 @@ def _rate(text: str) -> int:
     return rate
 
 
-def _print(report: VerifyReport, request: VerifyRequest, *, as_json: bool, quiet: bool) -> None:
+def _print(report: VerifyReport, *, deep: bool, dry_run: bool, as_json: bool, quiet: bool) -> None:
     if as_json:
         lists = {
             state: [
@@ -102,8 +107,8 @@ def _print(report: VerifyReport, request: VerifyRequest, *, as_json: bool, quiet
                 "offline_files": report.offline.total(),
                 "bytes_read": report.bytes_read,
                 "seconds": round(report.seconds, 3),
-                "deep": request.deep,
-                "dry_run": request.dry_run,
+                "deep": deep,
+                "dry_run": dry_run,
                 "interrupted": report.interrupted is not None,
             }
         )

@@ -10,13 +10,19 @@ import typer
 from mlib.cli import output
 from mlib.cli import output as fmt
 from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
-from mlib.cli.options import JsonOption, LibraryOption, QueryOption, QuietOption, library_path, open_for
+from mlib.cli.options import (
+    JsonOption,
+    LibraryOption,
+    QueryOption,
+    QuietOption,
+    expanded_or_all,
+    open_session,
+)
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlib.db.library import Library
     from mlib.services.workflows.checking import Answer, CheckReport, Suggestion
     from mlib.services.workflows.matching import State
     from mlib.services.workflows.unused import UnusedReport
@@ -55,12 +61,14 @@ def unused(
     counts only where they are below DIR too.
     """
     from mlib.cli.progress import Progress
-    from mlib.services.workflows.unused import unused as find_unused
 
     if not workflows:
         raise WrongUsage("no_workflows_given", "say where your workflows are", hint="--workflows DIR")
-    with Progress(wanted=not quiet) as progress, open_for(ctx, library, mode="read") as opened:
-        report = find_unused(opened, workflows, among=_among(opened, refs, query), emit=progress.emit)
+    with (
+        Progress(wanted=not quiet) as progress,
+        open_session(ctx, library, emit=progress.emit) as session,
+    ):
+        report = session.unused(workflows, expanded_or_all(refs), query)
     if as_json:
         output.write_json(_unused_document(report))
     elif quiet:
@@ -76,14 +84,6 @@ def unused(
         output.note(f"problem: {problem.path}: {problem.message}")
     if report.problems:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
-
-
-def _among(opened: Library, refs: list[str] | None, query: str | None) -> frozenset[str] | None:
-    from mlib.cli.options import chosen
-
-    if not refs and query is None:
-        return None
-    return frozenset(target.sha256 for target in chosen(opened, refs or [], query) if target.sha256)
 
 
 def _print_unused(report: UnusedReport) -> None:
@@ -186,15 +186,13 @@ def check(
     and that nothing is known to be there. Ends with exit code 3 if a model is missing or not known to be
     there, or a file cannot be read.
     """
-    from mlib.services.workflows.checking import check as check_workflows
-
-    path = library_path(ctx, library)
-    if os.path.lexists(path):
-        with open_for(ctx, library, mode="read") as opened:
-            report = check_workflows(opened, files, with_bypassed=bypassed)
-    else:
-        report = check_workflows(None, files, with_bypassed=bypassed)
-        output.note(f"there is no library at {path}: listing what the workflow needs without looking it up")
+    with open_session(ctx, library) as session:
+        report = session.check_workflows(files, with_bypassed=bypassed)
+        if not session.exists:
+            output.note(
+                f"there is no library at {session.path}:"
+                " listing what the workflow needs without looking it up"
+            )
     if as_json:
         output.write_json(_document(report))
     elif quiet:

@@ -442,6 +442,23 @@ def find_same_weights(library: Library, shas: Sequence[str] | None = None) -> li
     return [group for group in groups if len({copy.row.sha256 for copy in group.copies}) > 1]
 
 
+class Plan(NamedTuple):
+    """Which copies go and which stay, the groups left alone, and copies that have to stay where they are."""
+
+    choices: list[Choice]
+    left_alone: list[Group]
+    needed: list[Needed]
+
+
+def plan(library: Library, groups: Sequence[Group], keep: str, deed: Deed) -> Plan:
+    """Choose by `keep` which copy of each group stays. Raises WrongUsage for a bad pattern."""
+    choices, left = choose(groups, keep)
+    if deed != "trash":
+        return Plan(choices, left, [])
+    choices, needed = spare_needed(library, choices)
+    return Plan(choices, left, needed)
+
+
 def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group]]:
     """Which copy of each group stays: the `newest`, `oldest`, `shortest` path, or all that match a pattern.
 

@@ -109,9 +109,10 @@ def digest_models(
             message = "it is not what the last scan saw: run `mlib scan`"
             report.problems.append(Problem(place[0], "changed", message))
             continue
-        with library.transaction(rehearsal=dry_run):
+        if not dry_run:
             kept = OtherHashes(found.autov1, found.autov3, found.crc32, found.blake3)
-            contents.put_hashes(library, sha256, kept)
+            with library.transaction():
+                contents.put_hashes(library, sha256, kept)
         report.digests.append(Digest(place[0], found))
     return report
 

@@ -399,10 +399,9 @@ class UndoReport(NamedTuple):
 
     told: Told
     changes: tuple[FieldChange, ...]
-    dry_run: bool
 
 
-def undo(library: Library, entry_id: int | None = None, *, dry_run: bool = False) -> UndoReport:
+def undo(library: Library, entry_id: int | None = None) -> UndoReport:
     """Take back one entry, by default the newest that is neither undone nor an undo; itself recorded.
 
     Taking back an undo does again what it undid. One transaction. Raises NotFound (`no_such_entry`,
@@ -411,17 +410,16 @@ def undo(library: Library, entry_id: int | None = None, *, dry_run: bool = False
     """
     chosen = _chosen(library, entry_id)
     with (
-        history.recording(library, f"undo {chosen.id}", dry_run=dry_run, undoes=chosen.id),
-        library.transaction(rehearsal=dry_run),
+        history.recording(library, f"undo {chosen.id}", undoes=chosen.id),
+        library.transaction(),
     ):
         entry = _chosen(library, chosen.id)  # another program may have been faster
         recounted = told(library, entry)
         library.execute("PRAGMA defer_foreign_keys = ON")
         _take_back(library, entry)
-        if not dry_run:
-            history.note(library)
+        history.note(library)
     changes = [each._replace(before=each.after, after=each.before) for each in reversed(recounted.changes)]
-    return UndoReport(recounted, tuple(changes), dry_run)
+    return UndoReport(recounted, tuple(changes))
 
 
 def _chosen(library: Library, entry_id: int | None) -> Entry:

@@ -78,6 +78,8 @@ class ImportReport:
     failed: list[Failed] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     backup: str | None = None
+    #: How many folders to scan were taken over.
+    roots: int = 0
 
     @property
     def total(self) -> int:
