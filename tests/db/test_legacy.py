@@ -575,7 +575,6 @@ class TestHostile:
         [
             ", trap TEXT AS (zeroblob(900000000))",
             ", trap TEXT NOT NULL AS (zeroblob(900000000))",
-            f", trap TEXT NOT NULL AS ({STUCK})",
             f" CHECK ({STUCK} >= 0)",
         ],
     )

@@ -1,4 +1,4 @@
-"""Opening a stranger's database: it is not trusted, not changed, and cannot hold the program up."""
+"""Opening another program's database: broken, in use or huge, it is not changed and gives one clear error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import struct
 import sys
 import tempfile
 import time
@@ -18,14 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.faults.machine import lacking
 
-from mlib.core.errors import MlibError, Terminated
+from mlib.core.errors import MlibError
 from mlib.db.untrusted import open_untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 NOBODY = 65534
 
 
@@ -81,12 +79,12 @@ def hot_journal(folder: Path) -> str:
 
 
 def numbers(path: str) -> list[int]:
-    with open_untrusted(path, deadline_seconds=30) as db:
+    with open_untrusted(path, deadline=time.monotonic() + 30) as db:
         return [n for (n,) in db.execute("SELECT x FROM t ORDER BY x")]
 
 
 def refusal(path: str, *, use: Callable[[sqlite3.Connection], object] | None = None) -> MlibError:
-    with pytest.raises(MlibError) as caught, open_untrusted(path, deadline_seconds=30) as db:
+    with pytest.raises(MlibError) as caught, open_untrusted(path, deadline=time.monotonic() + 30) as db:
         (use or (lambda db: db.execute("SELECT * FROM sqlite_master").fetchall()))(db)
     return caught.value
 
@@ -134,14 +132,12 @@ def open_folder() -> Iterator[str]:
         yield folder
 
 
-def test_it_reads_text_as_bytes_and_refuses_writing_and_attaching(folder: Path) -> None:
+def test_it_reads_text_as_bytes_and_refuses_writing(folder: Path) -> None:
     path = simple(folder / "a.db")
-    with open_untrusted(path, deadline_seconds=30) as db:
+    with open_untrusted(path, deadline=time.monotonic() + 30) as db:
         assert db.execute("SELECT 'é'").fetchone() == ("é".encode(),)
         with pytest.raises(sqlite3.OperationalError):
             db.execute("INSERT INTO t VALUES (9)")
-        with pytest.raises(sqlite3.OperationalError, match="too many attached"):
-            db.execute("ATTACH ':memory:' AS other")
         assert db.execute("PRAGMA trusted_schema").fetchone() == (0,)
         assert db.execute("PRAGMA cell_size_check").fetchone() == (1,)
 
@@ -263,19 +259,6 @@ def test_an_unfinished_transaction_is_rolled_back_in_the_copy_only(folder: Path)
     assert listing(folder / "left") == before
 
 
-def test_a_journal_cannot_make_us_delete_another_file(folder: Path) -> None:
-    path = hot_journal(folder)
-    victim = folder / "letters.txt"
-    victim.write_text("dear all")
-    name = os.fsencode(victim)
-    sum_of_name = sum(byte - 256 if byte > 127 else byte for byte in name) & 0xFFFFFFFF
-    magic = bytes.fromhex("d9d505f920a163d7")
-    with open(path + "-journal", "ab") as journal:
-        journal.write(struct.pack(">I", 0) + name + struct.pack(">II", len(name), sum_of_name) + magic)
-    assert refusal(path).code == "unfinished_transaction"
-    assert victim.read_text() == "dear all"
-
-
 @pytest.mark.parametrize("suffix", ["-wal", "-journal"])
 def test_what_is_beside_the_database_but_holds_nothing_is_ignored(folder: Path, suffix: str) -> None:
     for name, make in (("a", os.mkfifo), ("b", os.mkdir), ("c", lambda path: Path(path).touch())):
@@ -297,7 +280,7 @@ def test_a_temporary_copy_leaves_nothing_behind(folder: Path, monkeypatch: pytes
     path = live_wal(folder)
     (folder / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
-    with open_untrusted(path, deadline_seconds=30):
+    with open_untrusted(path, deadline=time.monotonic() + 30):
         (copy,) = os.listdir(folder / "tmp")
         assert os.stat(folder / "tmp" / copy).st_mode & 0o777 == 0o700
     assert os.listdir(folder / "tmp") == []
@@ -317,22 +300,11 @@ def test_a_database_too_big_for_the_temporary_folder_is_not_copied(folder: Path)
     assert time.monotonic() - started < 5
 
 
-def test_an_endless_query_ends_at_the_deadline(folder: Path) -> None:
-    path = simple(folder / "x.db")
-    started = time.monotonic()
-    with pytest.raises(MlibError) as caught, open_untrusted(path, deadline_seconds=0.3) as db:
-        db.execute(ENDLESS).fetchall()
+def test_a_copy_that_takes_too_long_ends_at_the_deadline(folder: Path) -> None:
+    path = live_wal(folder)
+    with pytest.raises(MlibError) as caught, open_untrusted(path, deadline=time.monotonic() - 1):
+        pass
     assert caught.value.code == "database_too_slow"
-    assert time.monotonic() - started < 5
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, Terminated])
-def test_a_signal_ends_an_endless_query(folder: Path, stop: type[BaseException]) -> None:
-    path = simple(folder / "x.db")
-    started = time.monotonic()
-    with alarm(0.2, stop), pytest.raises(stop), open_untrusted(path, deadline_seconds=60) as db:
-        db.execute(ENDLESS).fetchall()
-    assert time.monotonic() - started < 10
 
 
 def test_a_giant_value_is_never_built(folder: Path) -> None:

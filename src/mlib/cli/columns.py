@@ -103,12 +103,9 @@ FIELDS: Mapping[str, Field] = {
 }
 #: As `show --json` spells them.
 _ALIASES = {
-    "base_model": "base",
-    "size_bytes": "size",
-    "created_at": "added",
-    "updated_at": "updated",
+    "base_model": "base", "size_bytes": "size", "created_at": "added", "updated_at": "updated",
     "tag": "tags",
-}
+}  # fmt: skip
 
 _HOLE = re.compile(r"\{([^{}]*)\}|\{\{|\}\}|([{}])|\\(.)", re.DOTALL)
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "\\": "\\"}

@@ -378,15 +378,6 @@ def _meta(meta_json: str | None) -> jsontext.Json:
 
 
 __all__ = [
-    "FORMAT",
-    "VERSION",
-    "BadLineError",
-    "Exported",
-    "Facts",
-    "Header",
-    "Place",
-    "exported_of",
-    "header_line",
-    "header_of",
-    "line",
-]
+    "FORMAT", "VERSION", "BadLineError", "Exported", "Facts", "Header", "Place", "exported_of",
+    "header_line", "header_of", "line",
+]  # fmt: skip

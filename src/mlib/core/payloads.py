@@ -16,22 +16,10 @@ from typing import Final, Literal, TypeAlias
 from mlib.core.jsontext import MAX_DEPTH, Json, Members, NotJson, Number, dump, parse_pairs
 
 #: Keys that hold images, in lower case and without underscores: writers disagree on both.
-_CARRIERS = frozenset(
-    {
-        "image",
-        "images",
-        "preview",
-        "previews",
-        "previewurl",
-        "thumbnail",
-        "thumbnailimageurl",
-        "coverimages",
-        "customimages",
-        "videos",
-        "modelspec.thumbnail",
-        "ssmdcoverimages",
-    }
-)
+_CARRIERS = frozenset({
+    "image", "images", "preview", "previews", "previewurl", "thumbnail", "thumbnailimageurl", "coverimages",
+    "customimages", "videos", "modelspec.thumbnail", "ssmdcoverimages",
+})  # fmt: skip
 _LEAST_BASE64 = 128  # characters: shorter text is more likely a hash or a token than an image
 _SHORTEST_URI = len("data:image/x,")
 _LINE = 16  # what base64 is broken into is longer than words are

@@ -22,43 +22,18 @@ if TYPE_CHECKING:
 #: and yes or no.
 Kind: TypeAlias = Literal["part", "whole", "digits", "flag", "size", "moment", "count"]
 
-FIELDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "type": "whole",
-        "base": "part",
-        "tag": "whole",
-        "format": "whole",
-        "kind": "whole",
-        "path": "part",
-        "root": "part",
-        "name": "part",
-        "notes": "part",
-        "trigger": "part",
-        "sha": "digits",
-        "finding": "whole",
-        "missing": "flag",
-        "pending": "flag",
-        "files": "count",
-        "size": "size",
-        "added": "moment",
-        "updated": "moment",
-    }
-)
+FIELDS: Mapping[str, Kind] = MappingProxyType({
+    "type": "whole", "base": "part", "tag": "whole", "format": "whole", "kind": "whole", "path": "part",
+    "root": "part", "name": "part", "notes": "part", "trigger": "part", "sha": "digits", "finding": "whole",
+    "missing": "flag", "pending": "flag", "files": "count", "size": "size", "added": "moment",
+    "updated": "moment",
+})  # fmt: skip
 
 #: As `show --json` and its options spell them.
-ALIASES: Mapping[str, str] = MappingProxyType(
-    {
-        "base_model": "base",
-        "base-model": "base",
-        "tags": "tag",
-        "sha256": "sha",
-        "findings": "finding",
-        "size_bytes": "size",
-        "created_at": "added",
-        "updated_at": "updated",
-        "trigger_words": "trigger",
-    }
-)
+ALIASES: Mapping[str, str] = MappingProxyType({
+    "base_model": "base", "base-model": "base", "tags": "tag", "sha256": "sha", "findings": "finding",
+    "size_bytes": "size", "created_at": "added", "updated_at": "updated", "trigger_words": "trigger",
+})  # fmt: skip
 
 
 # --- What the amounts of a query mean: sizes, counts and moments as intervals of integers.

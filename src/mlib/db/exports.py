@@ -10,6 +10,7 @@ import json
 import os
 import stat
 import tempfile
+import time
 from collections import defaultdict
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from mlib.db.rows import (
     root_of,
 )
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps
-from mlib.db.untrusted import check_pages, open_untrusted, read_schema
+from mlib.db.untrusted import check_pages, check_time, open_untrusted, read_schema
 
 if TYPE_CHECKING:
     import sqlite3
@@ -233,15 +234,8 @@ DEADLINE_SECONDS = 3600.0
 _SQLITE = b"SQLite format 3\0"
 _LOOK = 4096
 _NEEDED = (
-    "models",
-    "model_meta",
-    "files",
-    "roots",
-    "tags",
-    "model_tags",
-    "pending_import",
-    "pending_model_tags",
-)
+    "models", "model_meta", "files", "roots", "tags", "model_tags", "pending_import", "pending_model_tags",
+)  # fmt: skip
 _FACTS = ("contents", "hashes", "findings", "given")
 
 
@@ -325,11 +319,12 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 
 def _library_lines(path: str) -> Iterator[str]:
-    with open_untrusted(path, deadline_seconds=DEADLINE_SECONDS) as db:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    with open_untrusted(path, deadline=deadline) as db:
         if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
             raise MlibError("unknown_database", f"{path} is no library of mlib")
         schema = read_schema(db)
-        check_pages(path, db, schema)
+        check_pages(path, db)
         if not schema.tables.keys() >= set(_NEEDED) or not schema.others.keys().isdisjoint(_NEEDED + _FACTS):
             raise MlibError("unknown_database", f"{path} is not laid out as a library of mlib")
         db.text_factory = _text
@@ -338,7 +333,7 @@ def _library_lines(path: str) -> Iterator[str]:
             raise Refused(
                 "library_too_new", f"{path} was made by a newer mlib ({newer[-1]})", hint="upgrade mlib"
             )
-        reader = _Reader(db)
+        reader = _Reader(path, db, deadline)
         with_facts = schema.tables.keys() >= set(_FACTS)
         records = count(reader, None, None)
         yield export_lines.header_line(STEP_NAMES[-1], roots(reader), records=records)
@@ -355,9 +350,12 @@ def _text(raw: bytes) -> str:
 class _Reader:
     """Another library, as far as it has to be read."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, path: str, db: sqlite3.Connection, deadline: float) -> None:
+        self._path = path
         self._db = db
+        self._deadline = deadline
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        check_time(self._path, self._deadline)
         with closing(self._db.execute(sql, parameters)) as cursor:
             return cursor.fetchall()

@@ -21,16 +21,9 @@ if TYPE_CHECKING:
 FAILURES = (sqlite3.Error, UnicodeError, OverflowError, MemoryError)
 #: What a value that nobody wrote so makes the rest of the program raise.
 _CONSEQUENCES = (
-    *FAILURES,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
+    *FAILURES, ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RecursionError,
+    TypeError, ValueError,
+)  # fmt: skip
 
 
 def explained(error: Exception, path: str) -> MlibError:

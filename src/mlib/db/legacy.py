@@ -5,6 +5,7 @@ What becomes of its rows is decided elsewhere.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _PATH_LENGTH = 32_767  # the longest path any system takes
 _SHOWN_LENGTH = 300
-_NUMBER_LENGTH = 40
 _LARGEST_SIZE = 2**63 - 1
 _SECONDS_BELOW = 10**11  # as milliseconds this is 1973, as seconds the year 5138
 _YEAR_2100 = 4_102_444_800_000
@@ -82,8 +82,6 @@ def to_milliseconds(cell: Cell) -> int | None:
 
 def _number(cell: Cell) -> int | None:
     if isinstance(cell, bytes):
-        if len(cell) > _NUMBER_LENGTH:
-            return None
         try:
             cell = float(cell) if b"." in cell else int(cell)
         except ValueError:
@@ -198,7 +196,8 @@ def read_legacy(path: str, *, deadline_seconds: float = 60.0, text_limit: int = 
     `extra_json`, Hikaze 2 by `models` with `sha256` and `meta_json`; tables for tags and pending imports may
     be absent. Raises MlibError: `unknown_database`, `own_library`, or what `open_untrusted` raises.
     """
-    with open_untrusted(path, deadline_seconds=deadline_seconds) as db:
+    deadline = time.monotonic() + deadline_seconds
+    with open_untrusted(path, deadline=deadline) as db:
         if db.execute("PRAGMA application_id").fetchone() == (_OWN_APPLICATION_ID,):
             raise MlibError(
                 "own_library",
@@ -207,8 +206,8 @@ def read_legacy(path: str, *, deadline_seconds: float = 60.0, text_limit: int = 
             )
         schema = read_schema(db)
         kind = _recognised(path, schema)
-        check_pages(path, db, schema)
-        reader = RowReader(db, schema, path=path, text_limit=text_limit)
+        check_pages(path, db)
+        reader = RowReader(db, schema, path=path, text_limit=text_limit, deadline=deadline)
         bad: list[BadRow] = []
         names = _tag_names(reader, bad)
         rows = tuple(row for source in _SOURCES[kind] for row in _models(reader, source, names, bad))
@@ -292,7 +291,8 @@ def _models(
     for number, cells in reader.rows(source.table, columns):
         row = f"{source.table} {number}"
         if cells is None:
-            bad.append(_too_big(row, to_shown(reader.cell(source.table, "path", number))))
+            (path,) = reader.row(source.table, ("path",), number) or (None,)
+            bad.append(_too_big(row, to_shown(path)))
             continue
         key, path, sha, name, kind, size, created, *metas = cells
         try:

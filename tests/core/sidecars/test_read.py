@@ -335,6 +335,9 @@ def test_other_kinds_are_not_read(kind: str) -> None:
         "{a: " * 5000,
         "- " * 5000,
         "a: " + "b" * 40_000,
+        "? [a]\n: b",
+        "hashes:\n  ? {}\n  : x",
+        "author: &a [*a]",
     ],
 )
 def test_front_matter_that_is_no_yaml_has_a_code(front: str) -> None:
@@ -767,11 +770,9 @@ def test_markdown_without_front_matter_is_a_description(text: str) -> None:
         "author: {a: b}",
         "hashes: x",
         "hashes: [x]",
-        "? [a]\n: b",
-        "a: &x b\nauthor: *x",
         "",
         "# only",
-        "hashes:\n  SHA256: {a: b}\n  ? {}\n  : x",
+        "hashes:\n  SHA256: {a: b}",
         "<<: {author: x}",
         "modelPage: 'javascript:x'",
         "baseModel: ~",
@@ -779,6 +780,16 @@ def test_markdown_without_front_matter_is_a_description(text: str) -> None:
 )
 def test_front_matter_of_any_shape_says_nothing(front: str) -> None:
     assert markdown(f"---\n{front}\n---\n").is_empty
+
+
+def test_an_alias_in_front_matter_is_the_value_it_names() -> None:
+    assert markdown("---\nwebsite: &x Ada\nauthor: *x\n---\n").author == "Ada"
+
+
+def test_aliases_that_multiply_cost_no_more_than_their_text() -> None:
+    doubled = "\n".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60))
+    found = markdown(f"---\na0: &a0 {{SHA256: x}}\n{doubled}\nhashes: *a59\nauthor: Ada\n---\n")
+    assert (found.author, dict(found.hashes)) == ("Ada", {})
 
 
 def test_markdown_keeps_its_lines_and_loses_its_pictures() -> None:

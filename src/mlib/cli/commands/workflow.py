@@ -149,14 +149,9 @@ def _unused_document(report: UnusedReport) -> dict[str, Any]:
 _STATES: tuple[State, ...] = ("found", "ambiguous", "missing", "automatic", "unknown")
 #: How a person is told what may stand in; short, for names are long.
 _WHY = {
-    "hash": "by hash",
-    "moved": "moved to",
-    "weights": "same weights",
-    "case": "spelled",
-    "name": "by name",
-    "download": "by URL",
-    "similar": "similar",
-}
+    "hash": "by hash", "moved": "moved to", "weights": "same weights", "case": "spelled", "name": "by name",
+    "download": "by URL", "similar": "similar",
+}  # fmt: skip
 
 
 def workflow(ctx: typer.Context) -> None:

@@ -8,8 +8,6 @@ import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import yaml
-
 from mlib.core.comfyui.folders import LEGACY_TYPES, SKIPPED_TYPES, TYPE_FOLDERS, canonical_type, is_type_name
 from mlib.core.disk.walk import is_within, topmost_missing
 from mlib.core.errors import MlibError, NotFound
@@ -18,42 +16,56 @@ from mlib.core.records import Problem, Root
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    import yaml
+
 
 # --- Reading a YAML file that somebody wrote by hand: within bounds, and with errors that name the line.
 #
-# Loads PyYAML, so it is imported only where a YAML file is there to be read.
+# PyYAML is imported only where a YAML file is there to be read.
 
 #: Lines, counted from 1, by the keys that lead there: (block,) and (block, key).
 Lines: TypeAlias = "dict[tuple[str, ...], int]"
 
 MAX_BYTES = 1_000_000
-#: Keys that `<<` may copy. An alias only points, but a merge copies: twenty lines can ask for all memory.
-MAX_MERGED_KEYS = 10_000
-_MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
     """The mapping at the top of a YAML file as plain values, and where its keys stand; empty for no document.
 
     Raises NotFound `no_such_file`, or MlibError `bad_yaml` for a file that cannot be read, is larger than
-    MAX_BYTES, is no UTF-8, no YAML or no mapping.
+    MAX_BYTES, not UTF-8, not YAML or not a mapping.
     """
+    import yaml
+
+    reached: int | None = None
+
+    class Loader(yaml.SafeLoader):
+        """Knows the line of the value that it builds: what PyYAML's constructors raise does not say it."""
+
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+            nonlocal reached
+            reached = node.start_mark.line + 1
+            value: object = super().construct_object(node, deep=deep)
+            return value
+
     text = _read_text(path)
     try:
-        loader = _BoundedLoader(text)
+        loader = Loader(text)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _bad(path, line, f"{error.reason}: #x{error.character:04x}") from error
     try:
         node = loader.get_single_node()
         value = None if node is None else loader.construct_document(node)
-    except yaml.YAMLError as error:
-        raise _bad(path, _line(error, loader), _problem(error)) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(str(error.problem or "this is not YAML").split())[:200]
+        raise _bad(path, (mark or loader).line + 1, what) from error
     except RecursionError as error:
-        raise _bad(path, loader.line_reached, "it is nested too deeply") from error
+        raise _bad(path, reached or loader.line + 1, "it is nested too deeply") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # PyYAML lets out whatever its constructors raise, for instance on the date 2001-99-99.
-        raise _bad(path, loader.line_reached, "a value cannot be understood") from error
+        raise _bad(path, reached or loader.line + 1, "a value cannot be understood") from error
     if node is None or value is None:
         return {}, {}
     if not isinstance(value, dict):
@@ -66,6 +78,8 @@ def _lines(node: yaml.Node, depth: int) -> Iterator[tuple[tuple[str, ...], int]]
 
     Text that begins with `|` or `>` has its first line below that mark.
     """
+    import yaml
+
     if not isinstance(node, yaml.MappingNode) or not depth:
         return
     for key, value in node.value:
@@ -74,37 +88,6 @@ def _lines(node: yaml.Node, depth: int) -> Iterator[tuple[tuple[str, ...], int]]
             mark = key if isinstance(value, yaml.MappingNode) else value
             yield (key.value,), mark.start_mark.line + (2 if is_block else 1)
             yield from (((key.value, *below), line) for below, line in _lines(value, depth - 1))
-
-
-class _BoundedLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which knows the line it works on and how much it has merged."""
-
-    _node_line: int | None = None
-    _merged = 0
-
-    @property
-    def line_reached(self) -> int:
-        """Counted from 1; of the value being built, or of the text being read before any is."""
-        return (self.line if self._node_line is None else self._node_line) + 1
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
-        self._node_line = node.start_mark.line
-        value: object = super().construct_object(node, deep=deep)
-        return value
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        for key, value in node.value:
-            if key.tag != _MERGE:
-                continue
-            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                if isinstance(part, yaml.MappingNode):
-                    self.flatten_mapping(part)
-                    self._merged += len(part.value)
-                    if self._merged > MAX_MERGED_KEYS:
-                        raise yaml.constructor.ConstructorError(
-                            None, None, "it merges too many keys", node.start_mark
-                        )
-        super().flatten_mapping(node)
 
 
 def _read_text(path: str) -> str:
@@ -128,17 +111,6 @@ def _read_text(path: str) -> str:
 def _bad(path: str, line: int | None, what: str) -> MlibError:
     where = path if line is None else f"{path}: line {line}"
     return MlibError("bad_yaml", f"{where}: {what}")
-
-
-def _line(error: yaml.YAMLError, loader: _BoundedLoader) -> int:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    return loader.line_reached if mark is None else int(mark.line) + 1
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    """What PyYAML objects to, on one short line."""
-    what = getattr(error, "problem", None) or "this is no YAML"
-    return " ".join(str(what).split())[:200]
 
 
 #: Blocks, keys and lines a file may have, counted as often as aliases repeat them.

@@ -46,65 +46,30 @@ TYPE_ALIASES = MappingProxyType(
 #: Keys of ComfyUI's path tables under which no models lie.
 SKIPPED_TYPES = frozenset({"configs", "custom_nodes", "datasets", "download_model_base", "fonts"})
 
-_OTHER_SPELLINGS = MappingProxyType(
-    {
-        "checkpoint": "checkpoints",
-        "lora": "loras",
-        "embedding": "embeddings",
-        "hypernetwork": "hypernetworks",
-        "text_encoder": "text_encoders",
-        "textual_inversion": "embeddings",
-        "textualinversion": "embeddings",
-        "diffusion_model": "diffusion_models",
-        "upscale": "upscale_models",
-        "upscaler": "upscale_models",
-    }
-)
+_OTHER_SPELLINGS = MappingProxyType({
+    "checkpoint": "checkpoints", "lora": "loras", "embedding": "embeddings",
+    "hypernetwork": "hypernetworks", "text_encoder": "text_encoders", "textual_inversion": "embeddings",
+    "textualinversion": "embeddings", "diffusion_model": "diffusion_models", "upscale": "upscale_models",
+    "upscaler": "upscale_models",
+})  # fmt: skip
 
 #: What lies beside models where any file may be one: companions, documents, archives, downloads under way.
-NO_MODEL_EXTENSIONS = frozenset(
-    {
-        ".",
-        *(".avif", ".bmp", ".gif", ".heic", ".ico", ".jfif", ".jpeg", ".jpg", ".jxl", ".png", ".psd", ".svg"),
-        *(".tif", ".tiff", ".webp"),
-        *(".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".flac", ".m4a", ".mp3", ".ogg", ".wav"),
-        *(
-            ".cfg",
-            ".conf",
-            ".css",
-            ".csv",
-            ".db",
-            ".doc",
-            ".docx",
-            ".htm",
-            ".html",
-            ".info",
-            ".ini",
-            ".ipynb",
-        ),
-        *(
-            ".jinja",
-            ".js",
-            ".json",
-            ".jsonl",
-            ".lock",
-            ".log",
-            ".markdown",
-            ".md",
-            ".metadata",
-            ".pdf",
-            ".rst",
-        ),
-        *(".rtf", ".sqlite", ".sqlite3", ".srt", ".toml", ".tsv", ".txt", ".xml", ".yaml", ".yml"),
-        *(".bat", ".c", ".cmd", ".cpp", ".cu", ".exe", ".h", ".ps1", ".py", ".pyc", ".pyi", ".sh"),
-        *(".desktop", ".lnk", ".torrent", ".url"),
-        *(".asc", ".blake3", ".md5", ".sha1", ".sha256", ".sha512", ".sig"),
-        *(".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"),
-        *(".!qb", ".aria2", ".crdownload", ".download", ".downloading", ".incomplete", ".opdownload"),
-        *(".part", ".partial", ".swp", ".temp", ".tmp"),
-        *(".bak", ".old", ".orig"),
-    }
-)
+NO_MODEL_EXTENSIONS = frozenset({
+    ".",
+    ".avif", ".bmp", ".gif", ".heic", ".ico", ".jfif", ".jpeg", ".jpg", ".jxl", ".png", ".psd", ".svg",
+    ".tif", ".tiff", ".webp",
+    ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".flac", ".m4a", ".mp3", ".ogg", ".wav",
+    ".cfg", ".conf", ".css", ".csv", ".db", ".doc", ".docx", ".htm", ".html", ".info", ".ini", ".ipynb",
+    ".jinja", ".js", ".json", ".jsonl", ".lock", ".log", ".markdown", ".md", ".metadata", ".pdf", ".rst",
+    ".rtf", ".sqlite", ".sqlite3", ".srt", ".toml", ".tsv", ".txt", ".xml", ".yaml", ".yml",
+    ".bat", ".c", ".cmd", ".cpp", ".cu", ".exe", ".h", ".ps1", ".py", ".pyc", ".pyi", ".sh",
+    ".desktop", ".lnk", ".torrent", ".url",
+    ".asc", ".blake3", ".md5", ".sha1", ".sha256", ".sha512", ".sig",
+    ".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst",
+    ".!qb", ".aria2", ".crdownload", ".download", ".downloading", ".incomplete", ".opdownload",
+    ".part", ".partial", ".swp", ".temp", ".tmp",
+    ".bak", ".old", ".orig",
+})  # fmt: skip
 
 
 def canonical_type(name: str) -> str:

@@ -36,19 +36,9 @@ class Cursor:
     """
 
     __slots__ = (
-        "_at",
-        "_base",
-        "_chunk",
-        "_chunk_size",
-        "_file",
-        "_items_left",
-        "_kept_left",
-        "_read_left",
-        "_size",
-        "_what",
-        "clipped",
-        "length_format",
-    )
+        "_at", "_base", "_chunk", "_chunk_size", "_file", "_items_left", "_kept_left", "_read_left",
+        "_size", "_what", "clipped", "length_format",
+    )  # fmt: skip
 
     def __init__(self, file: BinaryIO, size: int, *, what: str, chunk_size: int = 2**20) -> None:
         self._file = file

@@ -265,35 +265,14 @@ def _raw_unicode(source: Source) -> object:
 
 #: What to read for each, by the number of the instruction.
 LITERALS: dict[int, Callable[[Source], object]] = {
-    ord("N"): _constant(None),
-    0x88: _constant(True),
-    0x89: _constant(False),
-    ord("I"): _decimal,
-    ord("L"): _decimal,
-    ord("J"): _number(4, signed=True),
-    ord("K"): _number(1),
-    ord("M"): _number(2),
-    0x8A: _long,
-    0x8B: _blob(4),
-    ord("F"): _float,
-    ord("G"): _binary_float,
-    ord("S"): _quoted,
-    ord("T"): _text(4),
-    ord("U"): _text(1),
-    ord("V"): _raw_unicode,
-    ord("X"): _text(4),
-    0x8C: _text(1),
-    0x8D: _text(8),
-    ord("B"): _blob(4),
-    ord("C"): _blob(1),
-    0x8E: _blob(8),
-    0x96: _blob(8),
-    0x97: _constant(OPAQUE),
-    ord(")"): _constant(()),
-    ord("]"): lambda _: [],
-    0x8F: lambda _: [],
-    ord("}"): lambda _: Pairs(),
-}
+    ord("N"): _constant(None), 0x88: _constant(True), 0x89: _constant(False),
+    ord("I"): _decimal, ord("L"): _decimal, ord("J"): _number(4, signed=True), ord("K"): _number(1),
+    ord("M"): _number(2), 0x8A: _long, 0x8B: _blob(4), ord("F"): _float, ord("G"): _binary_float,
+    ord("S"): _quoted, ord("T"): _text(4), ord("U"): _text(1), ord("V"): _raw_unicode, ord("X"): _text(4),
+    0x8C: _text(1), 0x8D: _text(8),
+    ord("B"): _blob(4), ord("C"): _blob(1), 0x8E: _blob(8), 0x96: _blob(8), 0x97: _constant(OPAQUE),
+    ord(")"): _constant(()), ord("]"): lambda _: [], 0x8F: lambda _: [], ord("}"): lambda _: Pairs(),
+}  # fmt: skip
 
 
 # --- What a machine that follows a pickle has before it, between two instructions.
@@ -303,16 +282,9 @@ class Machine:
     """Where a pickle has got to: its stack and memo, and what has been seen of the world outside."""
 
     __slots__ = (
-        "frame_end",
-        "globals",
-        "memo",
-        "persistent",
-        "protocol",
-        "running",
-        "source",
-        "stack",
+        "frame_end", "globals", "memo", "persistent", "protocol", "running", "source", "stack",
         "stacks",
-    )
+    )  # fmt: skip
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -543,44 +515,14 @@ def _nothing(_machine: Machine) -> None:
 
 
 _INSTRUCTIONS: dict[int, Callable[[Machine], None]] = {
-    ord("."): _stop,
-    0x80: _proto,
-    0x95: _frame,
-    ord("("): _mark,
-    ord("0"): _pop,
-    ord("1"): _pop_mark,
-    ord("2"): _dup,
-    0x98: _nothing,
-    ord("l"): _list,
-    ord("a"): _append,
-    ord("e"): _appends,
-    0x90: _appends,
-    0x91: _list,
-    ord("d"): _dict,
-    ord("s"): _set_item,
-    ord("u"): _set_items,
-    ord("t"): _tuple,
-    0x85: _tuple_of(1),
-    0x86: _tuple_of(2),
-    0x87: _tuple_of(3),
-    ord("g"): _get_line,
-    ord("h"): _get(1),
-    ord("j"): _get(4),
-    ord("p"): _put_line,
-    ord("q"): _put(1),
-    ord("r"): _put(4),
-    0x94: _memoize,
-    ord("c"): name_in_lines,
-    0x93: name_on_stack,
-    0x82: extension(1),
-    0x83: extension(2),
-    0x84: extension(4),
-    ord("R"): call,
-    0x81: call,
-    0x92: call_with_keywords,
-    ord("i"): call_named,
-    ord("o"): call_marked,
-    ord("b"): set_state,
-    ord("P"): outside_line,
-    ord("Q"): outside_object,
-}
+    ord("."): _stop, 0x80: _proto, 0x95: _frame,
+    ord("("): _mark, ord("0"): _pop, ord("1"): _pop_mark, ord("2"): _dup, 0x98: _nothing,
+    ord("l"): _list, ord("a"): _append, ord("e"): _appends, 0x90: _appends, 0x91: _list,
+    ord("d"): _dict, ord("s"): _set_item, ord("u"): _set_items,
+    ord("t"): _tuple, 0x85: _tuple_of(1), 0x86: _tuple_of(2), 0x87: _tuple_of(3),
+    ord("g"): _get_line, ord("h"): _get(1), ord("j"): _get(4),
+    ord("p"): _put_line, ord("q"): _put(1), ord("r"): _put(4), 0x94: _memoize,
+    ord("c"): name_in_lines, 0x93: name_on_stack, 0x82: extension(1), 0x83: extension(2), 0x84: extension(4),
+    ord("R"): call, 0x81: call, 0x92: call_with_keywords, ord("i"): call_named, ord("o"): call_marked,
+    ord("b"): set_state, ord("P"): outside_line, ord("Q"): outside_object,
+}  # fmt: skip

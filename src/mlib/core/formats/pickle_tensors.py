@@ -18,59 +18,25 @@ if TYPE_CHECKING:
 
 #: Storage classes of torch: their type as safetensors spells it (where it has one), bytes of an element.
 _TYPES = {
-    "Double": ("F64", 8),
-    "Float": ("F32", 4),
-    "Half": ("F16", 2),
-    "BFloat16": ("BF16", 2),
-    "Long": ("I64", 8),
-    "Int": ("I32", 4),
-    "Short": ("I16", 2),
-    "Char": ("I8", 1),
-    "Byte": ("U8", 1),
-    "Bool": ("BOOL", 1),
-    "ComplexFloat": ("C64", 8),
-    "ComplexDouble": ("C128", 16),
-    "QInt8": ("QI8", 1),
-    "QUInt8": ("QU8", 1),
-    "QInt32": ("QI32", 4),
-    "QUInt4x2": ("QU4X2", 1),
-    "QUInt2x4": ("QU2X4", 1),
+    "Double": ("F64", 8), "Float": ("F32", 4), "Half": ("F16", 2), "BFloat16": ("BF16", 2),
+    "Long": ("I64", 8), "Int": ("I32", 4), "Short": ("I16", 2), "Char": ("I8", 1), "Byte": ("U8", 1),
+    "Bool": ("BOOL", 1), "ComplexFloat": ("C64", 8), "ComplexDouble": ("C128", 16), "QInt8": ("QI8", 1),
+    "QUInt8": ("QU8", 1), "QInt32": ("QI32", 4), "QUInt4x2": ("QU4X2", 1), "QUInt2x4": ("QU2X4", 1),
     "Untyped": ("U8", 1),
-}
+}  # fmt: skip
 _DTYPES = {
-    "float64": "F64",
-    "double": "F64",
-    "float32": "F32",
-    "float": "F32",
-    "float16": "F16",
-    "half": "F16",
-    "bfloat16": "BF16",
-    "float8_e4m3fn": "F8_E4M3",
-    "float8_e5m2": "F8_E5M2",
-    "float8_e8m0fnu": "F8_E8M0",
-    "int64": "I64",
-    "int32": "I32",
-    "int16": "I16",
-    "int8": "I8",
-    "uint8": "U8",
-    "uint16": "U16",
-    "uint32": "U32",
-    "uint64": "U64",
-    "bool": "BOOL",
-    "complex64": "C64",
-    "complex128": "C128",
-}
+    "float64": "F64", "double": "F64", "float32": "F32", "float": "F32", "float16": "F16", "half": "F16",
+    "bfloat16": "BF16", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "uint16": "U16",
+    "uint32": "U32", "uint64": "U64", "bool": "BOOL", "complex64": "C64", "complex128": "C128",
+}  # fmt: skip
 _REBUILT = frozenset(
     f"torch._utils._rebuild_{what}" for what in ("tensor", "tensor_v2", "tensor_v3", "qtensor")
 )
-_WRAPPED = frozenset(
-    (
-        "torch._utils._rebuild_parameter",
-        "torch._utils._rebuild_parameter_with_state",
-        "torch.nn.parameter.Parameter",
-        "torch.nn.Parameter",
-    )
-)
+_WRAPPED = frozenset({
+    "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state",
+    "torch.nn.parameter.Parameter", "torch.nn.Parameter",
+})  # fmt: skip
 _META = "torch._utils._rebuild_meta_tensor_no_storage"
 _FROM_TYPE = "torch._tensor._rebuild_from_type_v2"
 

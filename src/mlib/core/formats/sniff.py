@@ -19,12 +19,9 @@ _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _LEGACY_NUMBER = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 #: ncnn: text and binary .param, then the three marks a .bin may begin with (fp16, int8, fp32 weights).
 NCNN_STARTS = {
-    b"7767517\n": "param",
-    b"\x1d\x85\x76\x00": "binary param",
-    b"\x47\x6b\x30\x01": "fp16 weights",
-    b"\x38\x4b\x0d\x00": "int8 weights",
-    b"\x56\xc0\x02\x00": "fp32 weights",
-}
+    b"7767517\n": "param", b"\x1d\x85\x76\x00": "binary param", b"\x47\x6b\x30\x01": "fp16 weights",
+    b"\x38\x4b\x0d\x00": "int8 weights", b"\x56\xc0\x02\x00": "fp32 weights",
+}  # fmt: skip
 _LFS_START = b"version https://git-lfs"
 _HTML_STARTS = (b"<!", b"<html", b"<head", b"<?xml")
 #: After ONNX's ir_version comes another field of ModelProto: texts, model_version, graph, opset, metadata.
@@ -32,16 +29,11 @@ _ONNX_SECOND_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72\xa2\xca")
 
 _TORCH = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
 _EXTENSIONS = {
-    "safetensors": (".safetensors", ".sft"),
-    "gguf": (".gguf",),
-    "torch_zip": _TORCH,
-    "torch_legacy": _TORCH,
-    "pickle": _TORCH,
-    "torchscript": (".pt", ".pth", ".jit", ".ts", ".torchscript", ".bin"),
-    "onnx": (".onnx",),
-    "ncnn": (".bin", ".param"),
-    "zip": (".zip", ".pt2", ".npz"),
-}
+    "safetensors": (".safetensors", ".sft"), "gguf": (".gguf",), "torch_zip": _TORCH,
+    "torch_legacy": _TORCH, "pickle": _TORCH,
+    "torchscript": (".pt", ".pth", ".jit", ".ts", ".torchscript", ".bin"), "onnx": (".onnx",),
+    "ncnn": (".bin", ".param"), "zip": (".zip", ".pt2", ".npz"),
+}  # fmt: skip
 _TELLING = frozenset(extension for extensions in _EXTENSIONS.values() for extension in extensions)
 
 

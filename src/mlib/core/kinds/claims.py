@@ -30,61 +30,25 @@ _CIVITAI = re.compile(r"([0-9]{1,18})(?:@([0-9]{1,18}))?(?:[+.:].*)?")
 _SEPARATORS = re.compile(r"[\s._-]+")
 
 #: Base models by ecosystem, which is in lower case and without separators, in the words of the kinds' rules.
-_BASES = MappingProxyType(
-    {
-        "sd1": "SD 1.5",
-        "sd15": "SD 1.5",
-        "sd2": "SD 2",
-        "sd3": "SD 3",
-        "sd35m": "SD 3.5 Medium",
-        "sdxl": "SDXL",
-        "sdxldistilled": "SDXL",
-        "scascade": "Stable Cascade",
-        "svd": "SVD",
-        "pony": "Pony",
-        "ponyv7": "Pony V7",
-        "illustrious": "Illustrious",
-        "noobai": "NoobAI",
-        "flux1": "Flux.1",
-        "fluxkrea": "Flux.1 Krea",
-        "flux1kontext": "Flux.1 Kontext",
-        "flux2": "Flux.2",
-        "flux2klein9b": "Flux.2 Klein 9B",
-        "flux2klein9bbase": "Flux.2 Klein 9B base",
-        "flux2klein4b": "Flux.2 Klein 4B",
-        "flux2klein4bbase": "Flux.2 Klein 4B base",
-        "krea2": "Krea 2",
-        "hydit1": "HunyuanDiT",
-        "hyv1": "Hunyuan Video",
-        "wanvideo": "Wan",
-        "wanvideo13bt2v": "Wan 2.1 1.3B",
-        "wanvideo14bt2v": "Wan 2.1 T2V 14B",
-        "wanvideo14bi2v480p": "Wan 2.1 I2V 14B 480p",
-        "wanvideo14bi2v720p": "Wan 2.1 I2V 14B 720p",
-        "wanvideo22": "Wan 2.2",
-        "wanvideo22ti2v5b": "Wan 2.2 TI2V 5B",
-        "wanvideo22i2va14b": "Wan 2.2 I2V A14B",
-        "wanvideo22t2va14b": "Wan 2.2 T2V A14B",
-        "pixarta": "PixArt Alpha",
-        "pixarte": "PixArt Sigma",
-        "qwen": "Qwen-Image",
-        "zimage": "Z-Image",
-        "zimageturbo": "Z-Image Turbo",
-        "zimagebase": "Z-Image",
-        "anima": "Anima",
-        "auraflow": "AuraFlow",
-        "chroma": "Chroma",
-        "cogvideox": "CogVideoX",
-        "hidream": "HiDream",
-        "hidreamo1": "HiDream O1",
-        "kolors": "Kolors",
-        "ltxv": "LTX-Video",
-        "ltxv2": "LTX-2",
-        "lumina": "Lumina",
-        "mochi": "Mochi",
-        "playgroundv2": "Playground v2",
-    }
-)
+_BASES = MappingProxyType({
+    "sd1": "SD 1.5", "sd15": "SD 1.5", "sd2": "SD 2", "sd3": "SD 3", "sd35m": "SD 3.5 Medium",
+    "sdxl": "SDXL", "sdxldistilled": "SDXL", "scascade": "Stable Cascade", "svd": "SVD",
+    "pony": "Pony", "ponyv7": "Pony V7", "illustrious": "Illustrious", "noobai": "NoobAI",
+    "flux1": "Flux.1", "fluxkrea": "Flux.1 Krea", "flux1kontext": "Flux.1 Kontext", "flux2": "Flux.2",
+    "flux2klein9b": "Flux.2 Klein 9B", "flux2klein9bbase": "Flux.2 Klein 9B base",
+    "flux2klein4b": "Flux.2 Klein 4B", "flux2klein4bbase": "Flux.2 Klein 4B base",
+    "krea2": "Krea 2", "hydit1": "HunyuanDiT", "hyv1": "Hunyuan Video",
+    "wanvideo": "Wan", "wanvideo13bt2v": "Wan 2.1 1.3B", "wanvideo14bt2v": "Wan 2.1 T2V 14B",
+    "wanvideo14bi2v480p": "Wan 2.1 I2V 14B 480p", "wanvideo14bi2v720p": "Wan 2.1 I2V 14B 720p",
+    "wanvideo22": "Wan 2.2", "wanvideo22ti2v5b": "Wan 2.2 TI2V 5B",
+    "wanvideo22i2va14b": "Wan 2.2 I2V A14B", "wanvideo22t2va14b": "Wan 2.2 T2V A14B",
+    "pixarta": "PixArt Alpha", "pixarte": "PixArt Sigma", "qwen": "Qwen-Image",
+    "zimage": "Z-Image", "zimageturbo": "Z-Image Turbo", "zimagebase": "Z-Image",
+    "anima": "Anima", "auraflow": "AuraFlow", "chroma": "Chroma", "cogvideox": "CogVideoX",
+    "hidream": "HiDream", "hidreamo1": "HiDream O1", "kolors": "Kolors",
+    "ltxv": "LTX-Video", "ltxv2": "LTX-2", "lumina": "Lumina", "mochi": "Mochi",
+    "playgroundv2": "Playground v2",
+})  # fmt: skip
 
 
 class Air(NamedTuple):
@@ -117,27 +81,15 @@ if TYPE_CHECKING:
 _MAX_VALUE = 100
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
-_ROLES = MappingProxyType(
-    {
-        "lora": "lora",
-        "textual-inversion": "embedding",
-        "control-net": "controlnet",
-        "controlnet": "controlnet",
-    }
-)
+_ROLES = MappingProxyType({
+    "lora": "lora", "textual-inversion": "embedding", "control-net": "controlnet",
+    "controlnet": "controlnet",
+})  # fmt: skip
 #: Ecosystems of AIR that are trained further: their tensors are those of another base model.
-_BUILT_LIKE = MappingProxyType(
-    {
-        "Pony": "SDXL",
-        "Illustrious": "SDXL",
-        "NoobAI": "SDXL",
-        "Kolors": "SDXL",
-        "Playground v2": "SDXL",
-        "Pony V7": "AuraFlow",
-        "Flux.1 Krea": "Flux.1",
-        "Flux.1 Kontext": "Flux.1",
-    }
-)
+_BUILT_LIKE = MappingProxyType({
+    "Pony": "SDXL", "Illustrious": "SDXL", "NoobAI": "SDXL", "Kolors": "SDXL", "Playground v2": "SDXL",
+    "Pony V7": "AuraFlow", "Flux.1 Krea": "Flux.1", "Flux.1 Kontext": "Flux.1",
+})  # fmt: skip
 #: A whole checkpoint calls itself by its diffusion model.
 _SAME_KIND = frozenset({"checkpoint", "diffusion_model"})
 

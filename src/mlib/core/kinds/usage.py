@@ -48,17 +48,10 @@ _FILE_TYPES = MappingProxyType(
 )  # fmt: skip
 
 #: What is called by another name than its own.
-_SAID = MappingProxyType(
-    {
-        "BF16": "bf16",
-        "F16": "fp16",
-        "F32": "fp32",
-        "F64": "fp64",
-        "F8_E4M3": "fp8_e4m3fn",
-        "F8_E5M2": "fp8_e5m2",
-        "I8": "int8",
-    }
-)
+_SAID = MappingProxyType({
+    "BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8_e4m3fn",
+    "F8_E5M2": "fp8_e5m2", "I8": "int8",
+})  # fmt: skip
 
 
 def file_type(number: str) -> str:

@@ -101,16 +101,9 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType({each.kind: each.endings
 
 #: The kinds that say something in words, which `read_sidecar` reads.
 SIDECAR_KINDS = (
-    "metadata_json",
-    "civitai_info",
-    "cm_info",
-    "rgthree_info",
-    "swarm_json",
-    "civitai_model",
-    "a1111_json",
-    "markdown",
-    "text",
-)
+    "metadata_json", "civitai_info", "cm_info", "rgthree_info", "swarm_json", "civitai_model", "a1111_json",
+    "markdown", "text",
+)  # fmt: skip
 
 _RANKS = {
     ending: (rank, kind)

@@ -13,88 +13,16 @@ import re
 MAX_INPUT = 256 * 1024
 _MAX_URL = 2000
 
-_BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "center",
-        "dd",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "thead",
-        "ul",
-    ]
-)
-_INLINE = frozenset(
-    [
-        "a",
-        "abbr",
-        "b",
-        "big",
-        "body",
-        "cite",
-        "code",
-        "del",
-        "em",
-        "font",
-        "head",
-        "html",
-        "i",
-        "iframe",
-        "img",
-        "input",
-        "ins",
-        "kbd",
-        "label",
-        "mark",
-        "q",
-        "s",
-        "samp",
-        "small",
-        "source",
-        "span",
-        "strike",
-        "strong",
-        "style",
-        "script",
-        "sub",
-        "sup",
-        "td",
-        "th",
-        "title",
-        "tt",
-        "u",
-        "var",
-        "video",
-        "wbr",
-    ]
-)
+_BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "center", "dd", "details", "div", "dl", "dt", "fieldset",
+    "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main",
+    "nav", "ol", "p", "pre", "section", "summary", "table", "tbody", "thead", "ul",
+})  # fmt: skip
+_INLINE = frozenset({
+    "a", "abbr", "b", "big", "body", "cite", "code", "del", "em", "font", "head", "html", "i", "iframe",
+    "img", "input", "ins", "kbd", "label", "mark", "q", "s", "samp", "small", "source", "span", "strike",
+    "strong", "style", "script", "sub", "sup", "td", "th", "title", "tt", "u", "var", "video", "wbr",
+})  # fmt: skip
 _LINES = frozenset(("br", "tr"))
 _KNOWN = _BLOCKS | _INLINE | _LINES | {"li"}
 #: Elements whose content is no text.

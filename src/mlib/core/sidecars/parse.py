@@ -25,8 +25,6 @@ from mlib.core.sidecars.values import MAX_DESCRIPTION, Cuts, text_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    import yaml
-
     from mlib.core.jsontext import Json
 
 
@@ -36,22 +34,16 @@ if TYPE_CHECKING:
 
 #: Longer front matter is refused: PyYAML reads 70 KB a second.
 MAX_FRONT_MATTER = 32 * 1024  # characters
-_MAX_LEVELS = 20
 
 _FRONT = re.compile(r"---[ \t]*\n(?:(.*?)\n)??(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _MARK = re.compile(r"^(?: {0,3}(?P<fence>```|~~~)|#[ \t]+(?P<title>[^\n]*+))", re.MULTILINE)
 _WORDS = "trigger words"
 _VERSION = "about this version"
 #: What its writer puts where it knows nothing.
-_EMPTY_MATTER = frozenset(
-    (
-        "no trigger words",
-        "no description about this version",
-        "no description about this model",
-        "none",
-        "null",
-    )
-)
+_EMPTY_MATTER = frozenset({
+    "no trigger words", "no description about this version", "no description about this model", "none",
+    "null",
+})  # fmt: skip
 
 #: Values of which every scalar is text.
 Yaml: TypeAlias = "dict[str, Yaml] | list[Yaml] | str"
@@ -89,50 +81,25 @@ def markdown(text: str) -> Sidecar:
 def front_matter(text: str) -> dict[str, Yaml] | None:
     """The mapping in a text of YAML with every scalar as it is written; None if it is no mapping.
 
-    A hash such as 1E234567 is no number here. Aliases say nothing, and of equal keys the last wins. Raises
-    SidecarError `not_yaml` for what is no YAML, nested too deeply or longer than MAX_FRONT_MATTER.
+    A hash such as 1E234567 is no number here. An alias is a reference to the value that it names, so that
+    what is read never grows beyond the text. Raises SidecarError `not_yaml` for what is not YAML, nested too
+    deeply or longer than MAX_FRONT_MATTER.
     """
     import yaml
 
     if len(text) > MAX_FRONT_MATTER:
         raise SidecarError("not_yaml", f"the front matter is longer than {MAX_FRONT_MATTER} characters")
     try:
-        value = _built(yaml.parse(text, Loader=yaml.BaseLoader))
+        value = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes nothing but text, lists and dicts
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it is no YAML"
         raise SidecarError("not_yaml", f"the front matter: {' '.join(str(problem).split())[:200]}") from error
+    except RecursionError as error:
+        raise SidecarError("not_yaml", "the front matter: it is nested too deeply") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # PyYAML lets out what Python says of numbers and characters that are too large.
         raise SidecarError("not_yaml", "the front matter: a value cannot be understood") from error
-    return value if isinstance(value, dict) else {} if value == "" else None
-
-
-def _built(events: Iterator[yaml.Event]) -> Yaml:
-    """The first document of a stream of YAML events, without a call for each level."""
-    import yaml
-
-    root: list[Yaml] = []
-    open_: list[tuple[list[Yaml], bool]] = [(root, False)]
-    for event in events:
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            if len(open_) > _MAX_LEVELS:
-                raise SidecarError("not_yaml", "the front matter: it is nested too deeply")
-            open_.append(([], isinstance(event, yaml.MappingStartEvent)))
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            parts, is_mapping = open_.pop()
-            open_[-1][0].append(_mapping(parts) if is_mapping else parts)
-        elif isinstance(event, yaml.ScalarEvent):
-            open_[-1][0].append(event.value)
-        elif isinstance(event, yaml.AliasEvent):
-            open_[-1][0].append("")
-        elif isinstance(event, yaml.DocumentEndEvent):
-            break
-    return root[0] if root else ""
-
-
-def _mapping(parts: list[Yaml]) -> dict[str, Yaml]:
-    """Keys and values in turn; a key that is no text is left out."""
-    return {key: value for key, value in zip(parts[::2], parts[1::2], strict=True) if isinstance(key, str)}
+    return value if isinstance(value, dict) else None if value else {}
 
 
 def _said(parts: Iterable[str]) -> Iterator[str]:

@@ -21,12 +21,9 @@ if TYPE_CHECKING:
 
 #: What LoRA Manager calls our fields.
 _NAMES = {
-    "name": "model_name",
-    "base_model": "base_model",
-    "notes": "notes",
-    "description": "modelDescription",
+    "name": "model_name", "base_model": "base_model", "notes": "notes", "description": "modelDescription",
     TAGS: "tags",
-}
+}  # fmt: skip
 _MODEL_TYPES = {"checkpoints": "checkpoint", "diffusion_models": "diffusion_model", "embeddings": "embedding"}
 #: Characters of a text that stand for nothing.
 _NOTHING = ("", "unknown")

@@ -43,13 +43,9 @@ _IMAGE_LINK = re.compile(r"!\[[^\[\]\n]*+\]\([^()\n]*+\)")
 
 #: Civitai's names of types that are no spelling of a folder's; MotionModule belongs to AnimateDiff's nodes.
 _TYPES = {
-    "dora": "loras",
-    "locon": "loras",
-    "loha": "loras",
-    "lokr": "loras",
-    "lycoris": "loras",
+    "dora": "loras", "locon": "loras", "loha": "loras", "lokr": "loras", "lycoris": "loras",
     "motionmodule": "animatediff_models",
-}
+}  # fmt: skip
 _KNOWN_TYPES = {_SEPARATORS.sub("", key): key for key in TYPE_FOLDERS} | _TYPES
 _NO_BASE_MODEL = frozenset(("other", "unknown"))
 

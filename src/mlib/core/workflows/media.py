@@ -47,14 +47,9 @@ def kind_of(head: bytes) -> str | None:
 
 
 _STARTS = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"\x1aE\xdf\xa3", "webm"),
-    (b"fLaC", "flac"),
-    (b"OggS", "ogg"),
-    (b"ID3", "mp3"),
-    (b"glTF", "glb"),
-)
+    (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"\x1aE\xdf\xa3", "webm"), (b"fLaC", "flac"),
+    (b"OggS", "ogg"), (b"ID3", "mp3"), (b"glTF", "glb"),
+)  # fmt: skip
 
 
 def texts_of(kind: str, file: BinaryIO, size: int) -> list[str]:
@@ -450,15 +445,6 @@ def _latent(file: BinaryIO, size: int) -> list[str]:
 
 
 _READERS = {
-    "png": _png,
-    "webp": _webp,
-    "jpeg": _jpeg,
-    "avif": _avif,
-    "mp4": _mp4,
-    "webm": _matroska,
-    "flac": _flac,
-    "ogg": _ogg,
-    "mp3": _mp3,
-    "glb": _glb,
-    "latent": _latent,
-}
+    "png": _png, "webp": _webp, "jpeg": _jpeg, "avif": _avif, "mp4": _mp4, "webm": _matroska, "flac": _flac,
+    "ogg": _ogg, "mp3": _mp3, "glb": _glb, "latent": _latent,
+}  # fmt: skip

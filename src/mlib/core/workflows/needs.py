@@ -165,18 +165,12 @@ _BY_END = re.compile(r"\(LoraManager\)$|^(?:SDXL )?Power (?:Lora Loader|Prompt)\
 
 #: Where node packs keep what they list under a name of their own: the folder below models/.
 #: XLabs-AI/x-flux-comfyui nodes.py; ltdrdata/ComfyUI-Impact-Pack and -Subpack.
-PACK_FOLDERS = MappingProxyType(
-    {
-        "xlabs_loras": "xlabs/loras",
-        "xlabs_controlnets": "xlabs/controlnets",
-        "xlabs_ipadapters": "xlabs/ipadapters",
-        "xlabs_flux": "xlabs/flux",
-        "ultralytics_bbox": "ultralytics/bbox",
-        "ultralytics_segm": "ultralytics/segm",
-        "mmdets_bbox": "mmdets/bbox",
-        "mmdets_segm": "mmdets/segm",
-    }
-)
+PACK_FOLDERS = MappingProxyType({
+    "xlabs_loras": "xlabs/loras", "xlabs_controlnets": "xlabs/controlnets",
+    "xlabs_ipadapters": "xlabs/ipadapters", "xlabs_flux": "xlabs/flux",
+    "ultralytics_bbox": "ultralytics/bbox", "ultralytics_segm": "ultralytics/segm",
+    "mmdets_bbox": "mmdets/bbox", "mmdets_segm": "mmdets/segm",
+})  # fmt: skip
 
 
 class Choice(NamedTuple):

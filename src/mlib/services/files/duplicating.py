@@ -546,16 +546,6 @@ def _kept(copies: Sequence[Copy], keep: str) -> list[Copy]:
 
 
 __all__ = [
-    "Choice",
-    "Copy",
-    "Deed",
-    "DuplicatesReport",
-    "Group",
-    "Needed",
-    "carry_out",
-    "choose",
-    "find_duplicates",
-    "find_same_weights",
-    "foresee",
-    "spare_needed",
-]
+    "Choice", "Copy", "Deed", "DuplicatesReport", "Group", "Needed", "carry_out", "choose",
+    "find_duplicates", "find_same_weights", "foresee", "spare_needed",
+]  # fmt: skip

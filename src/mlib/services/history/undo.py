@@ -90,15 +90,9 @@ def revived(now: Values, before: Values) -> Values:
 
 #: Tables of facts, and the table that a row must have its subject in; contents are known without a model.
 _HOMES = {
-    "files": "models",
-    "pending_files": "pending_import",
-    "given": None,
-    "contents": None,
-    "hashes": None,
-    "findings": None,
-    "sidecars": None,
-    "headers": None,
-}
+    "files": "models", "pending_files": "pending_import", "given": None, "contents": None, "hashes": None,
+    "findings": None, "sidecars": None, "headers": None,
+}  # fmt: skip
 
 
 class Facts:

@@ -20,20 +20,7 @@ from mlib.services.importing.importer import (
 )
 
 __all__ = [
-    "Conflict",
-    "ConflictStrategy",
-    "Failed",
-    "ImportReport",
-    "Imported",
-    "Reason",
-    "UserData",
-    "Wait",
-    "Waiting",
-    "differences",
-    "import_pending",
-    "import_sidecars",
-    "merged",
-    "overridden",
-    "resolved",
+    "Conflict", "ConflictStrategy", "Failed", "ImportReport", "Imported", "Reason", "UserData", "Wait",
+    "Waiting", "differences", "import_pending", "import_sidecars", "merged", "overridden", "resolved",
     "waiting",
-]
+]  # fmt: skip
