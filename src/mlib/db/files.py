@@ -178,6 +178,11 @@ def mark_missing(library: Library, files: Iterable[KnownFile], since: int) -> No
         )
 
 
+def remove_all_of(library: Library, sha256: str) -> None:
+    """Drop every row of one model; what was seen at those places stays."""
+    library.execute("DELETE FROM files WHERE sha256 = ?", [sha256])
+
+
 def remove(library: Library, file: KnownFile) -> None:
     """Drop one row, and all that was seen at that place: its file is known to lie elsewhere now."""
     library.execute(

@@ -125,6 +125,10 @@ class Library:
         finally:
             self.is_rehearsal = False
 
+    def check_links_at_commit(self) -> None:
+        """Let rows of this transaction lead nowhere until its end; only inside `transaction`."""
+        self.execute("PRAGMA defer_foreign_keys = ON")
+
     def expect_writable(self) -> None:
         """Raise MlibError where a write would fail: before something is done that only rows can tell of."""
         self._check_identity()

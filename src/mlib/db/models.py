@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core import jsontext
 from mlib.core.sidecars.companions import by_stem, stem_of
 from mlib.db.faults import corrupt
-from mlib.db.rows import MODEL_COLUMNS, model_of, model_row, path_of, stored_path, upsert
+from mlib.db.files import remove_all_of
+from mlib.db.rows import (
+    MODEL_COLUMNS,
+    model_of,
+    model_row,
+    path_of,
+    stored_path,
+    upsert,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -77,7 +85,7 @@ def forget(library: Library, shas: Iterable[str]) -> None:
         rows = library.all("SELECT DISTINCT directory, name FROM files WHERE sha256 = ?", [sha256])
         for directory, name in rows:
             lain.setdefault(directory, []).append(path_of(name))
-        library.execute("DELETE FROM files WHERE sha256 = ?", [sha256])
+        remove_all_of(library, sha256)
         library.execute("DELETE FROM given WHERE sha256 = ?", [sha256])
         library.execute("DELETE FROM findings WHERE sha256 = ? AND name <> ''", [sha256])
         library.execute("DELETE FROM models WHERE sha256 = ?", [sha256])
@@ -140,6 +148,17 @@ def names_beginning_with(library: Library, prefix: str, *, limit: int) -> list[s
         [prefix, prefix + "\U0010ffff", limit],
     )
     return [name for (name,) in rows]
+
+
+def count(library: Library) -> int:
+    """How many models there are."""
+    return int(library.all("SELECT count(*) FROM models")[0][0])
+
+
+def is_empty(library: Library) -> bool:
+    """Whether there is no model and no pending import: nothing that a backup would keep."""
+    anything = "SELECT 1 FROM models UNION ALL SELECT 1 FROM pending_import LIMIT 1"
+    return library.one(anything) is None
 
 
 def all_ids(library: Library) -> list[str]:

@@ -49,6 +49,24 @@ def remember(library: Library, roots: Iterable[Root]) -> None:
             table.insert({**row, "seen_at": None}, pk="id")
 
 
+def id_at(library: Library, path: str) -> int | None:
+    """The id of the root with this path."""
+    row = library.one("SELECT id FROM roots WHERE path = ?", [stored_path(path)])
+    return None if row is None else int(row[0])
+
+
+def type_of(library: Library, root_id: int | None) -> str | None:
+    """The type of the root with this id; None where none has it."""
+    row = library.one("SELECT type FROM roots WHERE id = ?", [root_id])
+    return None if row is None else str(row[0])
+
+
+def has_files(library: Library, root_id: int) -> bool:
+    """Whether a file, present or missing, or one that waits belongs to a root."""
+    used = "SELECT 1 FROM files WHERE root_id = ?1 UNION SELECT 1 FROM pending_files WHERE root_id = ?1"
+    return library.one(used, [root_id]) is not None
+
+
 def models_in(library: Library, root_id: int) -> list[str]:
     """The SHA-256s of all models with a file in a root, present or missing."""
     rows = library.all("SELECT DISTINCT sha256 FROM files WHERE root_id = ?", [root_id])

@@ -83,6 +83,11 @@ def get(library: Library, table: Table, key: Key) -> Values | None:
     return None if row is None else dict(zip(table.columns, row, strict=True))
 
 
+def add(library: Library, table: Table, values: Mapping[str, Any]) -> int:
+    """Put a row back; the rowid it got."""
+    return insert(library, table.name, values)
+
+
 def put(library: Library, table: Table, key: Key, values: Mapping[str, Any]) -> None:
     """Write these columns of a row."""
     if values:

@@ -121,13 +121,13 @@ def _forgotten(library: Library, target: Target) -> Forgotten | None:
 def _old(library: Library, before: int, away: Sequence[Root]) -> _Old:
     long_gone = [each for each in models.missing(library) if each.since is not None and each.since <= before]
     judged = [model for model in long_gone if not _is_offline(model, away)]
-    total = library.all("SELECT count(*) FROM models")[0][0]
+    total = models.count(library)
     return _Old(tuple(judged), len(long_gone) - len(judged), len(judged) > GUARD_PART * total)
 
 
 def _guard(library: Library, found: _Old, *, force: bool) -> None:
     if found.too_many and not force:
-        total = library.all("SELECT count(*) FROM models")[0][0]
+        total = models.count(library)
         raise Refused(
             "too_many",
             f"this would forget {len(found.models)} of {total} models, more than a tenth of the library",

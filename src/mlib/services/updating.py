@@ -12,7 +12,7 @@ from mlib.core.errors import NotFound, WrongUsage
 from mlib.core.payloads import strip_images
 from mlib.core.records import TAGS, Model, Pending
 from mlib.core.text import displayable, typed
-from mlib.db import contents, files, models, pending
+from mlib.db import contents, files, models, pending, roots
 from mlib.db import tags as stored_tags
 
 if TYPE_CHECKING:
@@ -147,8 +147,8 @@ def _facts(library: Library, state: _State) -> Mapping[str, str]:
     rows = files.of_model(library, state.record.sha256)
     if not rows:
         return {"name": state.record.name, "type": state.record.type, "base_model": base_model}
-    root = library.one("SELECT type FROM roots WHERE id = ?", [rows[0].root_id])
-    kind = root[0] if root else state.record.type
+    kind = roots.type_of(library, rows[0].root_id)
+    kind = state.record.type if kind is None else kind
     return {"name": displayable(rows[0].name), "type": kind, "base_model": base_model}
 
 

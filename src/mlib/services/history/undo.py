@@ -12,8 +12,8 @@ from mlib.core.errors import NotFound, Refused
 from mlib.core.records import TAGS, TEXT_FIELDS
 from mlib.core.tags import folded
 from mlib.core.text import library_option, quoted
-from mlib.db import files, history, models, roots, rows, tags
-from mlib.db.rows import fields_of, insert, stored_fields
+from mlib.db import files, history, models, pending, roots, rows, tags
+from mlib.db.rows import fields_of, path_of, stored_fields
 from mlib.services.history.entries import FieldChange, Told, told
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Facts:
                 rows.remove(self._library, table, change.key)
         elif change.after is None:
             if now is None and self._has_home(change):
-                insert(self._library, change.table, self._fitted(change, change.before))
+                rows.add(self._library, table, self._fitted(change, change.before))
         elif now is not None and _holds(now, change.after):
             rows.put(self._library, table, change.key, self._fitted(change, {**now, **change.before}))
 
@@ -137,19 +137,18 @@ class Facts:
         now = rows.get(self._library, table, change.key)
         if change.before is not None or change.after is None or now is None:
             return
-        used = "SELECT 1 FROM files WHERE root_id = ?1 UNION SELECT 1 FROM pending_files WHERE root_id = ?1"
-        if self._library.one(used, change.key):
+        if roots.has_files(self._library, change.key[0]):
             raise ChangedSince("files were found in it")
         if now["path"] == change.after["path"]:
             rows.remove(self._library, table, change.key)
 
     def _bring_back(self, root: Values, *, taken: bool) -> None:
-        here = self._library.one("SELECT id FROM roots WHERE path = ?", [root["path"]])
+        here = roots.id_at(self._library, path_of(root["path"]))
         if here is not None:
-            self._root_ids[root["id"]] = here[0]
+            self._root_ids[root["id"]] = here
             return
         values = {name: value for name, value in root.items() if name != "id" or not taken}
-        self._root_ids[root["id"]] = insert(self._library, "roots", values)
+        self._root_ids[root["id"]] = rows.add(self._library, self.tables["roots"], values)
 
     def _has_home(self, change: Change) -> bool:
         home = _HOMES[change.table]
@@ -167,12 +166,9 @@ class Facts:
             root_id = None
         values = {**values, "root_id": root_id}
         if change.table == "files" and values["missing_since"] is None:
-            other = self._library.one(
-                "SELECT 1 FROM files WHERE directory = ? AND name = ? AND sha256 <> ?"
-                " AND missing_since IS NULL",
-                change.key,
-            )
-            if other is not None:
+            directory, name, sha256 = change.key
+            here = files.at_path(self._library, os.path.join(path_of(directory), path_of(name)))
+            if any(row.missing_since is None and row.sha256 != sha256 for row in here):
                 values["missing_since"] = times.now()
         return values
 
@@ -284,7 +280,7 @@ class UserData:
         check_unchanged(now, change.after)
         self._check_nothing_was_added(change, now)
         if change.table == "models":
-            self._library.execute("DELETE FROM files WHERE sha256 = ?", change.key)
+            files.remove_all_of(self._library, change.key[0])
         rows.remove(self._library, table, change.key)
         self._unmade.add(change.subject)
 
@@ -307,7 +303,7 @@ class UserData:
         else:
             if change.table == "pending_import":
                 self._make_room(change.before)
-            insert(self._library, change.table, change.before)
+            rows.add(self._library, table, change.before)
 
     def meta(self, change: Change) -> None:
         """Put back the free metadata of a model."""
@@ -342,8 +338,8 @@ class UserData:
         """Spell a tag as before; whether there is one at all its bearers say."""
         if change.before is None or change.after is None:
             return
-        now = self._library.one("SELECT name FROM tags WHERE folded = ?", change.key)
-        if now is not None and now[0] not in (change.after["name"], change.before["name"]):
+        now = tags.spelling(self._library, change.key[0])
+        if now is not None and now not in (change.after["name"], change.before["name"]):
             raise ChangedSince("its spelling")
         tags.respell(self._library, change.before["name"])
 
@@ -366,14 +362,12 @@ class UserData:
 
     def _make_room(self, before: Values) -> None:
         """Let a pending import come back to its path; a scan may have staged the same content there anew."""
-        found = self._library.all(
-            "SELECT id, edited, meta_json FROM pending_import WHERE path = ? AND coalesce(sha256, '') = ?",
-            [before["path"], before["sha256"] or ""],
-        )
-        for pending_id, edited, meta_json in found:
-            if edited or meta_json or tags.of_pending(self._library, pending_id):
-                raise ChangedSince(f"pending:{pending_id} is at its path")
-            rows.remove(self._library, self._tables["pending_import"], (pending_id,))
+        for entry in pending.at_path(self._library, path_of(before["path"])):
+            if entry.id is None or (entry.sha256 or "") != (before["sha256"] or ""):
+                continue
+            if entry.edited or entry.meta_json or entry.tags:
+                raise ChangedSince(f"pending:{entry.id} is at its path")
+            pending.remove(self._library, entry.id)
 
     def _is_tagged_later(self, change: Change) -> bool:
         later = history.later(self._library, self._entry_id, change.subject, table="model_tags")
@@ -409,7 +403,7 @@ def undo(library: Library, entry_id: int | None = None) -> UndoReport:
     ):
         entry = _chosen(library, chosen.id)  # another program may have been faster
         recounted = told(library, entry)
-        library.execute("PRAGMA defer_foreign_keys = ON")
+        library.check_links_at_commit()
         _take_back(library, entry)
         history.note(library)
     changes = [each._replace(before=each.after, after=each.before) for each in reversed(recounted.changes)]

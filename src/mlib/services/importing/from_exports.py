@@ -130,7 +130,7 @@ def import_export(
         file = stack.enter_context(opened_export(path))
         numbered = lines_of(file)
         header = export_lines.header_of(first(numbered), path=path)
-        if keep_backup and library.one("SELECT 1 FROM models UNION ALL SELECT 1 FROM pending_import LIMIT 1"):
+        if keep_backup and not models.is_empty(library):
             report.backup = library.backup("before-import")
         _take_roots(library, [moved_root(root, moves) for root in header.roots], report)
         exported = usable(numbered, header.records, report.bad)

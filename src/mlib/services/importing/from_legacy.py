@@ -13,7 +13,7 @@ from mlib.core.errors import MlibError, WrongUsage
 from mlib.core.payloads import strip_images
 from mlib.core.records import Pending
 from mlib.core.text import displayable
-from mlib.db import files, pending
+from mlib.db import files, models, pending
 from mlib.db.legacy import LegacyRow, read_legacy
 from mlib.services.importing.staging import BadRow, Move, joined, moved
 from mlib.services.resolving import check_waiting
@@ -51,7 +51,7 @@ def stage_legacy(
     database = read_legacy(path)
     report = StageReport(kind=database.kind)
     report.bad += [BadRow(row.path, row.code, f"{row.row}: {row.message}") for row in database.bad]
-    if keep_backup and library.one("SELECT 1 FROM models UNION ALL SELECT 1 FROM pending_import LIMIT 1"):
+    if keep_backup and not models.is_empty(library):
         report.backup = library.backup("before-import")
     with library.transaction():
         for row in database.rows:
