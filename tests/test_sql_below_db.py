@@ -20,10 +20,8 @@ _SPEAKING = {"all", "one", "execute", "executemany", "executescript", "database"
 #: What writes a row of a table that the caller names.
 _WRITING = {"insert", "update", "upsert"}
 _SQL = re.compile(
-    r"\s*(SELECT\s|INSERT (OR \w+ )?INTO\s|REPLACE INTO\s|UPDATE \w+ SET\s|DELETE FROM\s|PRAGMA\s"
-    r"|WITH (RECURSIVE )?\w+|CREATE (TEMP |UNIQUE )?(TABLE|INDEX|TRIGGER|VIEW)\s"
-    r"|DROP (TABLE|INDEX|TRIGGER|VIEW)\s|ALTER TABLE\s"
-    r"|BEGIN IMMEDIATE|VACUUM\b|ATTACH\s)"
+    r"\s*(SELECT|INSERT (OR \w+ )?INTO|REPLACE INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA|WITH \w+"
+    r"|(CREATE|DROP|ALTER) (TEMP |UNIQUE )?(TABLE|INDEX|TRIGGER|VIEW)|BEGIN IMMEDIATE|VACUUM|ATTACH)\b"
 )
 
 

@@ -22,6 +22,7 @@ from mlib.db.backups import make_backup
 from mlib.db.connections import backups
 from mlib.db.library import open_library
 from mlib.db.restoring import newest_good
+from mlib.services.backing_up import hint_of
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -294,13 +295,13 @@ class TestTarget:
         to = str(tmp_path / "copy.bak")
         with pytest.raises(MlibError) as caught:
             copy_to(library.path, to, replaces=None)
-        assert (caught.value.code, caught.value.hint) == ("cannot_write", None)
+        assert (caught.value.code, hint_of(caught.value)) == ("cannot_write", None)
         assert caught.value.message == f"cannot write {to}: trouble"
         with pytest.raises(MlibError) as caught:
             make_backup(library.path, "test")
         assert "backups" in caught.value.message
-        assert "restore" not in (caught.value.hint or "")
-        assert "new library" not in (caught.value.hint or "")
+        assert "restore" not in (hint_of(caught.value) or "")
+        assert "new library" not in (hint_of(caught.value) or "")
 
     def test_a_full_disk_is_the_targets(self, library: Library) -> None:
         put_model(library)
@@ -324,6 +325,21 @@ class TestTarget:
         path.write_bytes(b"\xff" * 9000)
         hint = mlib_here("list", "--json", library=path, code=1)
         assert hint.error["hint"].endswith("with the file moved elsewhere, mlib scan starts a new library")
+
+
+def test_backups_are_read_where_an_error_is_shown_and_not_where_it_is_made(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_model(library)
+    backup = make_backup(library.path, "test")
+    library.close()
+    Path(library.path).write_bytes(b"\xff" * 9000)
+    with monkeypatch.context() as patch:
+        patch.setattr("mlib.db.restoring.newest_good", raising(AssertionError("a backup was read")))
+        with pytest.raises(MlibError) as caught:
+            open_library(library.path, mode="read")
+    assert (caught.value.code, caught.value.damaged) == ("library_corrupt", library.path)
+    assert backup in str(hint_of(caught.value))
 
 
 def raising(error: Exception) -> object:

@@ -24,6 +24,7 @@ from mlib.db import models, pending, schema
 from mlib.db.backups import BACKUPS_KEPT, make_backup
 from mlib.db.connections import backups
 from mlib.db.library import Library, Mode, open_library
+from mlib.services.backing_up import hint_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -472,8 +473,9 @@ class TestFaults:
         Path(library.path).write_bytes(damaged)
         error = refusal(library.path)
         assert error.code == "library_corrupt"
-        assert error.hint is not None
-        command = error.hint.partition(": ")[2]
+        hint = hint_of(error)
+        assert hint is not None
+        command = hint.partition(": ")[2]
         assert command.startswith("mlib restore ")
         run = f'mlib() {{ "{sys.executable}" -m mlib "$@"; }}; {command} --yes'
         subprocess.run(["sh", "-c", run], check=True)

@@ -192,13 +192,18 @@ def ask(question: str) -> str:
 
 def fail(error: MlibError, *, as_json: bool) -> None:
     """An error as one line and a hint, or as JSON; on standard error."""
+    hint = error.hint
+    if error.damaged is not None:
+        from mlib.services.backing_up import hint_of
+
+        hint = hint_of(error)
     if as_json:
-        body = {"code": error.code, "message": error.message, "hint": error.hint}
+        body = {"code": error.code, "message": error.message, "hint": hint}
         _say(_json({"error": body}))
         return
     _say(f"error: {visible(error.message)}")
-    if error.hint:
-        _say(f"hint: {visible(error.hint)}")
+    if hint:
+        _say(f"hint: {visible(hint)}")
 
 
 def flush() -> None:

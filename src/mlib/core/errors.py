@@ -4,15 +4,22 @@ from __future__ import annotations
 
 
 class MlibError(Exception):
-    """Something stopped the command; `code` is stable and meant for scripts."""
+    """Something stopped the command; `code` is stable and meant for scripts.
+
+    `damaged` is the path of a library that a backup may bring back. Which one could is found out, by reading
+    them, where the error is shown: `services.backing_up.hint_of`.
+    """
 
     exit_code = 1
 
-    def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, hint: str | None = None, damaged: str | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
+        self.damaged = damaged
 
 
 class WrongUsage(MlibError):

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
-from mlib.db.connections import BUSY_SECONDS, backup_directory, backups, connect, strange_beside
+from mlib.db.connections import BUSY_SECONDS, backups, connect, strange_beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,28 +34,34 @@ def explained(error: Exception, path: str) -> MlibError:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         message = f"the library is locked by another program for over {BUSY_SECONDS:.0f} s: {path}"
         return LibraryBusy("library_busy", message, hint="try again when the other mlib has ended")
+    permissions = f"check the permissions of the file and of {os.path.dirname(path) or '.'}"
     # The first match wins: SQLITE_IOERR_WRITE is what a file size limit gives, its kin are the hardware.
     meanings = {
-        ("SQLITE_NOTADB", "SQLITE_CORRUPT"): ("library_corrupt", "is damaged or not SQLite", restore_hint),
+        ("SQLITE_NOTADB", "SQLITE_CORRUPT"): ("library_corrupt", "is damaged or not SQLite", None),
         ("SQLITE_FULL", "SQLITE_IOERR_WRITE"): (
             "disk_full",
             "cannot grow, the disk or quota is full",
-            _space_hint,
+            "free some space and run it again; all that was finished is kept",
         ),
-        ("SQLITE_READONLY", "SQLITE_PERM"): ("library_read_only", "cannot be written", _permission_hint),
-        ("SQLITE_CANTOPEN",): ("library_unreadable", "cannot be opened", _permission_hint),
-        ("SQLITE_IOERR",): ("library_io_error", f"cannot be read or written ({name})", _disk_hint),
+        ("SQLITE_READONLY", "SQLITE_PERM"): ("library_read_only", "cannot be written", permissions),
+        ("SQLITE_CANTOPEN",): ("library_unreadable", "cannot be opened", permissions),
+        ("SQLITE_IOERR",): (
+            "library_io_error",
+            f"cannot be read or written ({name})",
+            "look at its disk first (`dmesg` tells)",
+        ),
     }
     for beginnings, (code, trouble, hint) in meanings.items():
         if name.startswith(beginnings):
-            return MlibError(code, f"the library {trouble}: {path}", hint=hint(path))
+            damaged = path if code in ("library_corrupt", "library_io_error") else None
+            return MlibError(code, f"the library {trouble}: {path}", hint=hint, damaged=damaged)
     return MlibError("library_error", f"the library answers: {error} ({path})")
 
 
 def corrupt(path: str, why: str) -> MlibError:
     """The MlibError for a library that can be opened, but not be read as a whole."""
     said = " ".join(why.split())[:200]
-    return MlibError("library_corrupt", f"the library is damaged ({said}): {path}", hint=restore_hint(path))
+    return MlibError("library_corrupt", f"the library is damaged ({said}): {path}", damaged=path)
 
 
 def damage_behind(error: BaseException, path: str) -> MlibError | None:
@@ -80,35 +86,25 @@ def damage_behind(error: BaseException, path: str) -> MlibError | None:
 def altered(wrong: Sequence[Difference], path: str) -> Refused:
     """The error where a library's tables, indexes, triggers and views are not those that mlib makes."""
     more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-    hint = restore_hint(path)
+    hint = None
     if all(each.is_extra and each.type != "table" for each in wrong):
         from mlib.core.text import library_option
 
-        hint = f"`mlib doctor --fix {library_option(path)}` removes it; {hint}"
-    return Refused("library_altered", f"{wrong[0]}{more}: {path}", hint=hint)
+        hint = f"`mlib doctor --fix {library_option(path)}` removes it"
+    return Refused("library_altered", f"{wrong[0]}{more}: {path}", hint=hint, damaged=path)
 
 
 def no_library(path: str) -> NotFound:
-    """The error where no library is at `path`; its backups say whether there was one."""
-    from mlib.db.restoring import newest_good
-
+    """The error where no library is at `path`; that there are backups of it says that there was one."""
     if not backups(path):
         hint = "`mlib scan --comfyui DIR` makes one"
         return NotFound("no_library", f"there is no library yet: {path}", hint=hint)
-    kept = os.path.join(backup_directory(path), os.path.basename(path) + ".*.bak")
-    restore = "none of its backups is good" if newest_good(path) is None else restore_hint(path)
-    hint = f"{restore}; to start a new one, move {kept} elsewhere"
-    return NotFound("no_library", f"the library is gone: {path}", hint=hint)
+    return NotFound("no_library", f"the library is gone: {path}", damaged=path)
 
 
 def not_a_file(path: str) -> MlibError:
     """The error where something other than a file is at the library's path."""
-    from mlib.db.restoring import newest_good
-
-    hint = "move it elsewhere, or name another library with --library FILE"
-    if newest_good(path) is not None:
-        hint = restore_hint(path)
-    return MlibError("not_a_library", f"this is not a file: {path}", hint=hint)
+    return MlibError("not_a_library", f"this is not a file: {path}", damaged=path)
 
 
 def expect_none_before(path: str) -> None:
@@ -168,20 +164,11 @@ def bad_copy(path: str, *, to: str) -> MlibError:
     return corrupt(path, "no copy of it is sound, and none was kept")
 
 
-def restore_hint(path: str) -> str:
-    """What there is to do about a damaged library. That it may be left behind is said of no other."""
-    from mlib.core.text import library_option
-    from mlib.db.restoring import newest_good
-
-    good = newest_good(path)
-    if good is not None:
-        return f"its newest good backup is {good}: mlib restore --latest {library_option(path)}"
-    hint = "no good backup of it is known; `sqlite3 FILE .recover` saves what can still be read"
-    return hint if _opens(path) else f"{hint}; with the file moved elsewhere, mlib scan starts a new library"
-
-
-def _disk_hint(path: str) -> str:
-    return f"look at its disk first (`dmesg` tells); {restore_hint(path)}"
+def has_tables(path: str) -> bool:
+    """Whether the file can be opened and SQLite knows what tables are in it."""
+    with suppress(*FAILURES), closing(connect(path, "ro")) as connection:
+        return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    return False
 
 
 def _is_full(error: Exception) -> bool:
@@ -192,23 +179,8 @@ def _name(error: Exception) -> str:
     return getattr(error, "sqlite_errorname", None) or ""
 
 
-def _opens(path: str) -> bool:
-    """Whether SQLite knows what tables are in the file."""
-    with suppress(*FAILURES), closing(connect(path, "ro")) as connection:
-        return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-    return False
-
-
 def _is_sound(path: str) -> bool:
     """Whether every page of the library can be read and is as it should be."""
     with suppress(*FAILURES), closing(connect(path, "ro")) as connection:
         return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
     return False
-
-
-def _space_hint(_path: str) -> str:
-    return "free some space and run it again; all that was finished is kept"
-
-
-def _permission_hint(path: str) -> str:
-    return f"check the permissions of the file and of {os.path.dirname(path) or '.'}"

@@ -20,7 +20,6 @@ from mlib.db.faults import (
     explained,
     no_library,
     not_a_file,
-    restore_hint,
     snapshot_failed,
 )
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, differences, migrations
@@ -315,7 +314,7 @@ def _migrate(library: Library, connection: sqlite3.Connection) -> None:
             raise MlibError(
                 "library_corrupt",
                 f"the library holds rows that lead nowhere: {library.path}",
-                hint=restore_hint(library.path),
+                damaged=library.path,
             )
         _refuse_altered(connection, library.path)
 

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlib.core.errors import Refused
+from mlib.core.text import library_option
 from mlib.db import history, restoring
 from mlib.db.backups import BY_HAND, copy_to, discard, make_backup
+from mlib.db.connections import backup_directory
+from mlib.db.faults import has_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlib.core.errors import MlibError
     from mlib.core.records import Stat
     from mlib.db.library import Library
     from mlib.db.restoring import Backup
@@ -89,3 +93,34 @@ def restore(path: str, backup: str) -> RestoreReport:
     replaces = os.path.lexists(os.path.realpath(path))
     done = restoring.restore(os.path.abspath(path), backup)
     return RestoreReport(done.backup, done.kept, replaces)
+
+
+def hint_of(error: MlibError) -> str | None:
+    """What there is to do about an error: its own hint, and for a damaged library which backup helps.
+
+    Reads the backups of that library, newest first, until one is good.
+    """
+    path = error.damaged
+    if path is None:
+        return error.hint
+    way = _way_back(path, error.code)
+    return way if error.hint is None else f"{error.hint}; {way}"
+
+
+def _way_back(path: str, code: str) -> str:
+    """Which backup brings a library back. That it may be left behind is said of one that does not open."""
+    good = restoring.newest_good(path)
+    if good is not None:
+        way = f"its newest good backup is {good}: mlib restore --latest {library_option(path)}"
+    elif code == "not_a_library":
+        way = "move it elsewhere, or name another library with --library FILE"
+    elif code == "no_library":
+        way = "none of its backups is good"
+    else:
+        way = "no good backup of it is known; `sqlite3 FILE .recover` saves what can still be read"
+        if not has_tables(path):
+            way += "; with the file moved elsewhere, mlib scan starts a new library"
+    if code == "no_library":
+        kept = os.path.join(backup_directory(path), os.path.basename(path) + ".*.bak")
+        way += f"; to start a new one, move {kept} elsewhere"
+    return way

@@ -20,6 +20,7 @@ from mlib.core.text import library_option, move_away, quoted
 from mlib.db import restoring, roots, statistics, tags
 from mlib.db.connections import backup_directory, strange_beside
 from mlib.db.faults import damage_behind, no_library
+from mlib.services.backing_up import hint_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -76,7 +77,7 @@ def broken(name: str, error: MlibError, path: str) -> Check:
     if isinstance(error, LibraryBusy):
         raise error
     return Check(
-        name, "error", error.message, restoring_command(path) if error.code in _DAMAGE else error.hint
+        name, "error", error.message, restoring_command(path) if error.code in _DAMAGE else hint_of(error)
     )
 
 
