@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from mlib.core.records import KnownFile, Model, Pending, Stat
 from mlib.core.tags import distinct
 from mlib.db import files, models, pending, rows, schema, tags
-from mlib.services.importing.importer import import_pending
 from mlib.services.scanning.request import ScanReport, ScanRequest
 from mlib.services.scanning.run import scan
 
@@ -53,11 +52,7 @@ def make_older(path: str | os.PathLike[str], *, last: str) -> None:
 
 def scan_roots(library: Library, *roots: str, **request: Any) -> ScanReport:
     """Scan `TYPE=DIR` roots, importing what is new, as `mlib scan` does."""
-    return scan(
-        library,
-        ScanRequest(roots=roots, **request),
-        importer=lambda opened, ids: import_pending(opened, ids, keep_backup=False),
-    )
+    return scan(library, ScanRequest(roots=roots, **request))
 
 
 def put_model(

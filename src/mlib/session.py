@@ -397,7 +397,7 @@ class Session:
             find_comfyui=lambda: find_comfyui(start=os.getcwd(), environ=os.environ),
         )
         library = self._open_or_create(dry_run=dry_run, check=lambda empty: check_request(empty, request))
-        return scan(library, request, importer=_import, emit=self._emit)
+        return scan(library, request, emit=self._emit)
 
     def import_pending(
         self,
@@ -671,31 +671,12 @@ class Session:
         self, file: str, moves: Sequence[Any], on_conflict: str, *, dry_run: bool
     ) -> ImportReport:
         from mlib.services.importing.from_exports import check_export, import_export
-        from mlib.services.importing.importer import (
-            ConflictStrategy,
-            Failed,
-            ImportReport,
-            Waiting,
-            import_pending,
-        )
-
-        report = ImportReport()
-        strategy = ConflictStrategy(on_conflict)
-
-        def importer(library: Library, ids: Sequence[int]) -> ImportReport:
-            batch = import_pending(library, ids, strategy=strategy, keep_backup=False)
-            report.add(batch)
-            return batch
+        from mlib.services.importing.importer import ConflictStrategy, Failed, Waiting
 
         self._open_or_create(dry_run=dry_run, check=lambda _: check_export(file))
         with self._changing("import", dry_run=dry_run) as library:
-            taken = import_export(
-                library,
-                file,
-                importer=importer,
-                moves=moves,
-                leave_known=strategy is ConflictStrategy.IGNORE,
-            )
+            taken = import_export(library, file, strategy=ConflictStrategy(on_conflict), moves=moves)
+            report = taken.imported
             report.backup = _needed(library, taken.backup)
         report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in taken.bad]
         report.waiting += [Waiting(pending_id, where) for pending_id, where in taken.waiting]
@@ -762,12 +743,6 @@ def default_path(environ: Mapping[str, str]) -> str:
             hint="say where with --library FILE or MLIB_LIBRARY",
         )
     return os.path.join(directory, "library.db")
-
-
-def _import(library: Library, ids: Sequence[int]) -> ImportReport:
-    from mlib.services.importing.importer import import_pending
-
-    return import_pending(library, ids, keep_backup=False)
 
 
 def _needed(library: Library, backup: str | None) -> str | None:

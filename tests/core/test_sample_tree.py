@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tests.data.make_sample import sample_files
 
-from mlib.services.importing.importer import import_pending
 from mlib.services.scanning.request import ScanRequest
 from mlib.services.scanning.run import scan
 
@@ -25,7 +24,7 @@ def test_the_committed_tree_is_what_the_generator_makes() -> None:
 
 
 def test_a_scan_of_it_finds_each_model_once_under_its_type(library: Library) -> None:
-    report = scan(library, ScanRequest(comfyui=[str(SAMPLE)]), importer=import_pending)
+    report = scan(library, ScanRequest(comfyui=[str(SAMPLE)]))
     assert (report.counts["added"], report.counts["copied"], len(report.skipped)) == (11, 1, 3)
     assert not report.problems
     types = library.all("SELECT type, count(*) FROM models GROUP BY type ORDER BY type")

@@ -6,7 +6,6 @@ import sys
 
 from mlib.core.events import Event, FileStored
 from mlib.db.library import open_library
-from mlib.services.importing.importer import import_pending
 from mlib.services.scanning import identify
 from mlib.services.scanning.request import ScanRequest
 from mlib.services.scanning.run import scan
@@ -21,9 +20,4 @@ def acknowledge(event: Event) -> None:
 
 
 with open_library(sys.argv[1], mode="create") as library:
-    scan(
-        library,
-        ScanRequest(roots=[f"loras={sys.argv[2]}"]),
-        importer=lambda library, ids: import_pending(library, ids, keep_backup=False),
-        emit=acknowledge,
-    )
+    scan(library, ScanRequest(roots=[f"loras={sys.argv[2]}"]), emit=acknowledge)

@@ -17,13 +17,10 @@ from mlib.db import roots
 from mlib.db.library import open_library
 from mlib.services.exporting import ExportCount, as_lines
 from mlib.services.importing.from_exports import import_export
-from mlib.services.importing.importer import ConflictStrategy, import_pending
+from mlib.services.importing.importer import ConflictStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from mlib.db.library import Library
-    from mlib.services.importing.importer import ImportReport
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 TAG = TEXT.filter(lambda text: bool(" ".join(text.split()).strip()))
@@ -94,16 +91,10 @@ def test_the_export_of_a_copy_is_the_export_and_twice_is_once(
         path.write_text(first)
         with open_library(f"{folder}/two.db", mode="create") as two:
             for _ in range(2):
-                report = import_export(two, str(path), importer=_importer(strategy), keep_backup=False)
+                chosen = ConflictStrategy(strategy)
+                report = import_export(two, str(path), strategy=chosen, keep_backup=False)
                 assert report.bad == []
                 assert exported(two) == first
-
-
-def _importer(strategy: str) -> Callable[[Library, Sequence[int]], ImportReport]:
-    def importer(library: Library, ids: Sequence[int]) -> ImportReport:
-        return import_pending(library, ids, strategy=ConflictStrategy(strategy), keep_backup=False)
-
-    return importer
 
 
 @settings(max_examples=300, deadline=None)

@@ -308,11 +308,7 @@ class LibraryMachine(RuleBasedStateMachine):
         assert self.stored() == before
 
     def scan(self, request: ScanRequest) -> ScanReport:
-        return scan(
-            self.library,
-            request,
-            importer=lambda library, ids: import_pending(library, ids, keep_backup=False),
-        )
+        return scan(self.library, request)
 
     def run_scan(self, request: ScanRequest) -> None:
         """Scan and check all that it says and leaves behind; then again, which must change nothing."""

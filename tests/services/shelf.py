@@ -10,7 +10,6 @@ from tests.tools import safetensors, write_model
 
 from mlib.core.events import Emit, silent
 from mlib.db import files, models, pending, tags
-from mlib.services.importing.importer import import_pending
 from mlib.services.resolving import Target
 from mlib.services.scanning.request import ScanReport, ScanRequest
 from mlib.services.scanning.run import scan
@@ -36,12 +35,7 @@ class Shelf:
 
     def scan(self, *, emit: Emit = silent, **request: Any) -> ScanReport:
         """What `mlib scan` does; without roots named, of all that are remembered."""
-        return scan(
-            self.library,
-            ScanRequest(**request),
-            importer=lambda library, ids: import_pending(library, ids, keep_backup=False),
-            emit=emit,
-        )
+        return scan(self.library, ScanRequest(**request), emit=emit)
 
     def told(self, **request: Any) -> dict[str, float]:
         """What a scan reports."""

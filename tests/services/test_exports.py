@@ -55,17 +55,14 @@ def take_over(
     library: Library, path: Path, *, strategy: str = "report", moves: Sequence[str] = ()
 ) -> tuple[ExportReport, ImportReport]:
     """What `mlib import --from` does."""
-    report = ImportReport()
-
-    def importer(opened: Library, ids: Sequence[int]) -> ImportReport:
-        batch = import_pending(opened, ids, strategy=ConflictStrategy(strategy), keep_backup=False)
-        report.add(batch)
-        return batch
-
     taken = import_export(
-        library, str(path), importer=importer, moves=[parse_move(text) for text in moves], keep_backup=False
+        library,
+        str(path),
+        strategy=ConflictStrategy(strategy),
+        moves=[parse_move(text) for text in moves],
+        keep_backup=False,
     )
-    return taken, report
+    return taken, taken.imported
 
 
 def fill(library: Library) -> None:

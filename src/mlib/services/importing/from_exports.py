@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core import export_lines, times
 from mlib.core.disk.walk import is_within
@@ -17,10 +17,11 @@ from mlib.core.tags import distinct
 from mlib.core.text import displayable
 from mlib.db import contents, files, models, pending, roots, sidecars, tags
 from mlib.db.exports import TooLong, lines_of, opened_export
+from mlib.services.importing.importer import ConflictStrategy, ImportReport, import_pending
 from mlib.services.importing.staging import BadRow, Move, joined, moved_record, moved_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mlib.core.export_lines import Exported, Facts, Place
     from mlib.core.records import Root
@@ -75,22 +76,12 @@ def batches(every: Iterable[Exported]) -> Iterator[list[Exported]]:
         yield batch
 
 
-class _Imported(Protocol):
-    @property
-    def id(self) -> int | None: ...
-    @property
-    def change(self) -> str: ...
-
-
-class _Outcome(Protocol):
-    @property
-    def success(self) -> Sequence[_Imported]: ...
-
-
 @dataclass(slots=True)
 class ExportReport:
-    """What an export gave beside models: pending imports (id, path), and roots where the library had none."""
+    """What became of the models of an export, and what else it gave: pending imports (id, path), and roots
+    where the library had none."""
 
+    imported: ImportReport = field(default_factory=ImportReport)
     waiting: list[tuple[int, str]] = field(default_factory=list)
     roots: list[Root] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
@@ -109,19 +100,17 @@ def import_export(
     library: Library,
     path: str,
     *,
-    importer: Callable[[Library, Sequence[int]], _Outcome],
+    strategy: ConflictStrategy = ConflictStrategy.REPORT,
     moves: Sequence[Move] = (),
-    leave_known: bool = False,
     keep_backup: bool = True,
 ) -> ExportReport:
-    """Take over an export, or another library: models by `importer`, what waited there waits here.
+    """Take over an export, or another library: models are imported, what waited there waits here.
 
     The paths it names are kept as places where the model was seen last, each with its beginning changed as
-    `moves` says. With `leave_known` models of this library change only where `importer` changes them: where
-    nothing was typed of them. Its roots are remembered by a library that has none. Each batch is one
-    transaction. Twice is the same as once. A line that cannot be used is told and passed over; where lines
-    are missing at the end, that is told too. Raises MlibError for a file that is no export, before the
-    library is touched.
+    `moves` says. With `ignore` models of this library stay as they are. Its roots are remembered by a
+    library that has none. Each batch is one transaction. Twice is the same as once. A line that cannot be
+    used is told and passed over; where lines are missing at the end, that is told too. Raises MlibError for
+    a file that is no export, before the library is touched.
     """
     report = ExportReport()
     if os.path.exists(library.path) and os.path.samefile(path, library.path):
@@ -135,7 +124,7 @@ def import_export(
         _take_roots(library, [moved_root(root, moves) for root in header.roots], report)
         exported = usable(numbered, header.records, report.bad)
         for batch in batches(moved_record(each, moves) for each in exported):
-            _take_over(library, batch, importer, path, report, leave_known=leave_known)
+            _take_over(library, batch, strategy, path, report)
     return report
 
 
@@ -159,12 +148,11 @@ def _take_roots(library: Library, told: Sequence[Root], report: ExportReport) ->
 def _take_over(
     library: Library,
     batch: Sequence[Exported],
-    importer: Callable[[Library, Sequence[int]], _Outcome],
+    strategy: ConflictStrategy,
     path: str,
     report: ExportReport,
-    *,
-    leave_known: bool,
 ) -> None:
+    leave_known = strategy is ConflictStrategy.IGNORE
     with library.transaction():
         known = roots.all_roots(library)
         staged: dict[int, _Staged] = {}
@@ -182,7 +170,8 @@ def _take_over(
             where = f"sha256 {exported.record.sha256[:10]}"
             pending_id, is_alone = _put(library, _entry(exported, source=path), where, report)
             staged[pending_id] = _Staged(exported, pending_id, is_alone)
-        outcome = importer(library, list(staged))
+        outcome = import_pending(library, list(staged), strategy=strategy, keep_backup=False)
+        report.imported.add(outcome)
         now = times.now()  # the same for all, or their order would hang on the clock
         changes = {each.id: each.change for each in outcome.success if each.id is not None}
         for each in staged.values():

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mlib.core.records import Stat
     from mlib.db.library import Library
     from mlib.services.scanning.headers import Looked
-    from mlib.services.scanning.request import Importer
     from mlib.services.scanning.survey import Survey
 
 
@@ -160,7 +159,6 @@ class Ledger:
     """
 
     library: Library
-    importer: Importer
     stage: bool
     emit: Emit
     roots: Sequence[Root]
@@ -218,8 +216,10 @@ class Ledger:
 
     def import_claims(self, claims: Sequence[int]) -> None:
         """Import pending imports whose content is known now; what a conflict keeps back is told."""
-        outcome = self.importer(self.library, claims)
-        self.conflicts += len(outcome.conflict)
+        # An unchanged library needs none of it.
+        from mlib.services.importing.importer import import_pending
+
+        self.conflicts += len(import_pending(self.library, claims).conflict)
         self.pending_ids += [claim for claim in claims if pending.exists(self.library, claim)]
 
     def overlaid(self) -> int:

@@ -6,10 +6,9 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui.extra_paths import UNSEEN
 from mlib.core.comfyui.roots import (
@@ -24,14 +23,14 @@ from mlib.core.disk.walk import Scope, is_passed_over, is_within
 from mlib.core.errors import MlibError, NotFound, Terminated, WrongUsage
 from mlib.core.records import Problem, Root
 from mlib.db import files, roots
-from mlib.db.library import Library
 from mlib.services.deriving import remember_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from types import FrameType
 
     from mlib.core.formats.header import Finding
+    from mlib.db.library import Library
 
 
 # --- Keeping signals out of the moments in which what is written and what is remembered must stay one.
@@ -335,17 +334,3 @@ class ScanReport:
     def pending(self) -> int:
         """How much waits; in a dry run, how much would."""
         return len(self.pending_ids) or self.counts["pending"]
-
-
-class ImportOutcome(Protocol):
-    """What scan needs of an import report."""
-
-    @property
-    def conflict(self) -> Sequence[object]: ...
-
-    @property
-    def success(self) -> Sequence[object]: ...
-
-
-#: The import service, given to a scan by its caller: services do not know each other.
-Importer = Callable[[Library, Sequence[int]], ImportOutcome]

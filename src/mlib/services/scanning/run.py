@@ -15,7 +15,6 @@ from mlib.services.scanning.ledger import Ledger, find_left
 from mlib.services.scanning.mark_missing import close, free_to_move
 from mlib.services.scanning.reinspection import complete_waiting
 from mlib.services.scanning.request import (
-    Importer,
     ScanReport,
     ScanRequest,
     check_request,
@@ -33,22 +32,21 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-def scan(library: Library, request: ScanRequest, *, importer: Importer, emit: Emit = silent) -> ScanReport:
+def scan(library: Library, request: ScanRequest, *, emit: Emit = silent) -> ScanReport:
     """Bring the library up to date with the disks.
 
-    `importer` makes models of pending imports (the import service). Raises MlibError for roots that the user
-    named and that are none. KeyboardInterrupt and Terminated end the scan early, with all that was finished
-    kept and the report's `interrupted` set.
+    Raises MlibError for roots that the user named and that are none. KeyboardInterrupt and Terminated end the
+    scan early, with all that was finished kept and the report's `interrupted` set.
     """
     started = time.monotonic()
     report = ScanReport()
     with noted(report):
-        _scan(library, request, report, importer, emit)
+        _scan(library, request, report, emit)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: Importer, emit: Emit) -> None:
+def _scan(library: Library, request: ScanRequest, report: ScanReport, emit: Emit) -> None:
     places = check_request(library, request)
     report.problems += places.problems
     remembered = roots.all_roots(library)
@@ -81,7 +79,6 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, importer: 
 
     ledger = Ledger(
         library=library,
-        importer=importer,
         stage=request.stage,
         emit=emit,
         roots=places.known,
