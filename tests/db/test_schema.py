@@ -183,3 +183,28 @@ def test_no_listing_of_models_looks_through_anything_heavy(library: Library) -> 
         plan = " ".join(str(row[3]) for row in library.all(f"EXPLAIN QUERY PLAN {query}"))
         assert "SEARCH" in plan, (query, plan)
         assert "SCAN" not in plan, (query, plan)
+
+
+#: The history itself, and notes of the program.
+OF_THE_PROGRAM = {"entries", "changes", "db_meta"}
+
+
+def test_every_table_is_declared_once(library: Library) -> None:
+    """Whoever adds a table says what it keeps: history, undo, export and forgetting go by that."""
+    declared = [*schema.KEPT, *schema.KEEP_THEMSELVES, *OF_THE_PROGRAM]
+    tables = library.all("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%sqlite%'")
+    assert sorted(declared) == sorted(name for (name,) in tables)
+
+
+def test_what_refers_to_models_and_pending_imports_says_so(library: Library) -> None:
+    for table, kept in schema.KEPT.items():
+        columns = {name for (_, name, *_) in library.all(f"PRAGMA table_info({table})")}
+        assert kept.subject in {*columns, None}
+        assert kept.subject is not None or columns.isdisjoint({"sha256", "pending_id"})
+        homes = {home for _, _, home, *_ in library.all(f"PRAGMA foreign_key_list({table})")}
+        assert homes & {"models", "pending_import"} == ({kept.home} if kept.home else set())
+
+
+def test_facts_about_content_are_of_no_model_alone() -> None:
+    assert set(schema.BY_CONTENT) == {"contents", "hashes", "headers", "findings", "given"}
+    assert set(schema.FOUND) - set(schema.BY_CONTENT) == {"files", "pending_files", "sidecars"}

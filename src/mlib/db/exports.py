@@ -32,7 +32,7 @@ from mlib.db.rows import (
     pending_of,
     root_of,
 )
-from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps
+from mlib.db.schema import APPLICATION_ID, BY_CONTENT, KEPT, SAID, STEP_NAMES, applied_steps
 from mlib.db.untrusted import check_pages, check_time, open_untrusted, read_schema
 
 if TYPE_CHECKING:
@@ -233,10 +233,8 @@ DEADLINE_SECONDS = 3600.0
 
 _SQLITE = b"SQLite format 3\0"
 _LOOK = 4096
-_NEEDED = (
-    "models", "model_meta", "files", "roots", "tags", "model_tags", "pending_import", "pending_model_tags",
-)  # fmt: skip
-_FACTS = ("contents", "hashes", "findings", "given")
+_NEEDED = (*SAID, "files")
+_FACTS = tuple(name for name in BY_CONTENT if not KEPT[name].found_again)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from mlib.core import times
 from mlib.core.errors import MlibError
 from mlib.db.connections import backup_directory
 from mlib.db.rows import BEARERS, SUBJECTS, Table, tables
+from mlib.db.schema import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def last(library: Library) -> Cleaning | None:
 # --- The triggers that write the history: temporary, so that they see only what this connection does.
 
 #: Tables of which only what is lost is recorded: the rest can be read from the files again.
-_ONLY_LOSSES = frozenset({"headers"})
+_ONLY_LOSSES = frozenset(name for name, table in KEPT.items() if table.found_again)
 #: Of the table `recording`: a trigger has no other way to know for whom it works.
 _TABLE = "CREATE TEMP TABLE recording (at INTEGER, command TEXT, undoes INTEGER, entry_id INTEGER)"
 

@@ -69,6 +69,13 @@ class Library:
             raise RuntimeError("a write outside of a transaction")
         return self._connection.execute(sql, parameters).rowcount
 
+    def applied_steps(self) -> set[str]:
+        """Names of the steps that this file has seen; empty where it has no tables."""
+        try:
+            return applied_steps(self._connection)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise explained(error, self.path) from error
+
     def teach(self, name: str, function: Callable[..., Any], *, arguments: int) -> None:
         """Let statements call a function of this program; the same arguments must always give the same."""
         self._connection.create_function(name, arguments, function, deterministic=True)

@@ -17,6 +17,7 @@ from mlib.db.rows import (
     stored_path,
     upsert,
 )
+from mlib.db.schema import BY_CONTENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,8 +34,6 @@ _MISSING = (
     " LEFT JOIN files AS f ON f.sha256 = c.sha256 WHERE c.present = 0"
     " ORDER BY m.sha256, f.missing_since DESC, f.directory, f.name"
 )
-#: What is kept by content, also of a pending import with the same.
-_BY_CONTENT = ("contents", "hashes", "headers", "findings", "given")
 
 
 class Lost(NamedTuple):
@@ -98,7 +97,7 @@ def forget_facts(library: Library, sha256: str) -> None:
     """Drop what was found of content, if that is no model and waits no more; part of a transaction."""
     needed = "SELECT 1 FROM models WHERE sha256 = ?1 UNION ALL SELECT 1 FROM pending_import WHERE sha256 = ?1"
     if library.one(needed, [sha256]) is None:
-        for table in _BY_CONTENT:
+        for table in BY_CONTENT:
             library.execute(f"DELETE FROM {table} WHERE sha256 = ?", [sha256])
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.records import KnownFile, Model, Pending, Root, Stat
+from mlib.db.schema import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,23 +20,7 @@ if TYPE_CHECKING:
 
 #: Every table whose changes are recorded, and the column that says which model or pending import a row is
 #: about.
-SUBJECTS = {
-    "roots": None,
-    "models": "sha256",
-    "model_meta": "sha256",
-    "tags": None,
-    "model_tags": "sha256",
-    "pending_import": "id",
-    "pending_model_tags": "pending_id",
-    "pending_files": "pending_id",
-    "files": "sha256",
-    "given": "sha256",
-    "contents": "sha256",
-    "hashes": "sha256",
-    "findings": "sha256",
-    "sidecars": None,
-    "headers": "sha256",
-}
+SUBJECTS = {name: table.subject for name, table in KEPT.items()}
 #: Tables that give a row to each tag that something bears.
 BEARERS = ("model_tags", "pending_model_tags")
 

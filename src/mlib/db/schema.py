@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlite_utils import Database, Migrations
 
@@ -290,6 +291,50 @@ _NOT_OURS = {
     "sqlite_stat1": "CREATE TABLE ",
     "sqlite_stat4": "CREATE TABLE ",
 }
+
+
+class Kept(NamedTuple):
+    """What a table keeps, for all who go through several: history, undo, export, forgetting, examining.
+
+    `subject` is the column that says which model or pending import a row is about, None where rows are about
+    neither; `home` the table that such a row needs one in, None where content is known without. What was
+    `said` is user data and what frames it, what was `found` are facts. What can be `found_again` in the file
+    itself is not exported, and recorded only where it is lost.
+    """
+
+    subject: str | None
+    holds: Literal["said", "found"]
+    home: str | None = None
+    found_again: bool = False
+
+
+#: Every table of models and pending imports, but for the history and what keeps itself.
+KEPT: Mapping[str, Kept] = MappingProxyType(
+    {
+        "roots": Kept(None, "said"),
+        "models": Kept("sha256", "said"),
+        "model_meta": Kept("sha256", "said", home="models"),
+        "tags": Kept(None, "said"),
+        "model_tags": Kept("sha256", "said", home="models"),
+        "pending_import": Kept("id", "said"),
+        "pending_model_tags": Kept("pending_id", "said", home="pending_import"),
+        "pending_files": Kept("pending_id", "found", home="pending_import"),
+        "files": Kept("sha256", "found", home="models"),
+        "given": Kept("sha256", "found"),
+        "contents": Kept("sha256", "found"),
+        "hashes": Kept("sha256", "found"),
+        "findings": Kept("sha256", "found"),
+        "sidecars": Kept(None, "found"),
+        "headers": Kept("sha256", "found", found_again=True),
+    }
+)
+#: What was said, and what was found.
+SAID = tuple(name for name, table in KEPT.items() if table.holds == "said")
+FOUND = tuple(name for name, table in KEPT.items() if table.holds == "found")
+#: Facts about content, by its SHA-256: known of what waits too, and dropped once nothing has that content.
+BY_CONTENT = tuple(name for name in FOUND if KEPT[name].subject == "sha256" and KEPT[name].home is None)
+#: Tables that triggers or foreign keys keep in step with those.
+KEEP_THEMSELVES = ("trigger_words", "file_counts", "verified")
 
 
 class Difference(NamedTuple):

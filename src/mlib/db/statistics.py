@@ -15,7 +15,7 @@ from mlib.db.connections import connect
 from mlib.db.faults import FAILURES, expect_nothing_strange, explained
 from mlib.db.library import Library
 from mlib.db.rows import FINDING_HOLDS, path_of
-from mlib.db.schema import APPLICATION_ID, MIGRATION_SET, STEP_NAMES, applied_steps, differences
+from mlib.db.schema import APPLICATION_ID, BY_CONTENT, STEP_NAMES, applied_steps, differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,8 +42,7 @@ _JSON = {
 _NO_SIZE = f"size_bytes NOT BETWEEN 0 AND {1 << 60}"
 #: Stands for text that is not UTF-8, which it is not itself.
 _NOT_TEXT = "\udcff"
-#: Tables of facts about content, which lead nowhere once that is no model and waits no more.
-_FACTS = ("contents", "hashes", "headers", "findings", "given")
+#: Facts about content lead nowhere once that is no model and waits no more.
 _NOBODYS = (
     "sha256 NOT IN (SELECT sha256 FROM models)"
     " AND sha256 NOT IN (SELECT sha256 FROM pending_import WHERE sha256 IS NOT NULL)"
@@ -92,19 +91,12 @@ def opened(path: str) -> Iterator[Library]:
 def identity(library: Library) -> Identity:
     """Whether it is a library of ours, and how old or new."""
     is_ours = library.one("PRAGMA application_id") == (APPLICATION_ID,)
-    applied = set(_applied(library))
+    applied = library.applied_steps()
     return Identity(
         is_ours,
         tuple(name for name in STEP_NAMES if name not in applied),
         tuple(sorted(applied - set(STEP_NAMES))),
     )
-
-
-def _applied(library: Library) -> set[str]:
-    if library.one("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'") is None:
-        return set()
-    names = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
-    return {name for (name,) in library.all(names, [MIGRATION_SET])}
 
 
 def damage(path: str) -> list[str]:
@@ -226,17 +218,6 @@ def directories(library: Library) -> list[str]:
     return [path_of(at) for (at,) in library.all("SELECT DISTINCT directory FROM files ORDER BY directory")]
 
 
-def findings(library: Library) -> list[tuple[str, int, bool]]:
-    """What is wrong with models that are present: code, how many, whether serious; the commonest first."""
-    rows = library.all(
-        "SELECT code, count(DISTINCT w.sha256) AS many, max(serious) FROM findings AS w"
-        " WHERE EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = w.sha256 AND f.missing_since IS NULL"
-        " AND (w.name = '' OR (f.directory = w.directory AND f.name = w.name)))"
-        " GROUP BY code ORDER BY many DESC, code"
-    )
-    return [(code, many, bool(serious)) for code, many, serious in rows]
-
-
 def free_share(library: Library) -> float:
     """How much of the file is free pages, from 0 to 1."""
     ((free,),), ((total,),) = library.all("PRAGMA freelist_count"), library.all("PRAGMA page_count")
@@ -249,7 +230,7 @@ def compact(library: Library) -> None:
 
 
 def _orphans() -> Iterator[tuple[str, str]]:
-    for table in _FACTS:
+    for table in BY_CONTENT:
         yield table, _NOBODYS
     yield "findings", _NO_FILE
 
@@ -288,6 +269,11 @@ class RootFigures(NamedTuple):
     missing: int
 
 
+#: Whether a file is present that a finding `w` is about, or one with the content that it is about.
+_FINDING_AT_FILE = (
+    "EXISTS (SELECT 1 FROM files AS f WHERE f.sha256 = w.sha256 AND f.missing_since IS NULL"
+    " AND (w.name = '' OR (f.directory = w.directory AND f.name = w.name)))"
+)
 #: The models with which something is wrong that holds now.
 _TROUBLED = f"(SELECT DISTINCT w.sha256 FROM findings AS w WHERE {FINDING_HOLDS})"
 
@@ -401,9 +387,18 @@ def by_finding(library: Library) -> list[tuple[str, int, bool]]:
 
     Of what is wrong with places only those at which a file is present.
     """
+    return _by_finding(library, FINDING_HOLDS)
+
+
+def by_finding_of_present(library: Library) -> list[tuple[str, int, bool]]:
+    """The same of models with a present file alone: nothing can be done about the others."""
+    return _by_finding(library, _FINDING_AT_FILE)
+
+
+def _by_finding(library: Library, holds: str) -> list[tuple[str, int, bool]]:
     rows = library.all(
         "SELECT w.code, count(DISTINCT w.sha256) AS models, max(w.serious) FROM findings AS w"
-        f" WHERE {FINDING_HOLDS} GROUP BY w.code ORDER BY models DESC, w.code"
+        f" WHERE {holds} GROUP BY w.code ORDER BY models DESC, w.code"
     )
     return [(code, models, bool(serious)) for code, models, serious in rows]
 

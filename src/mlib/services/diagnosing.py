@@ -416,7 +416,7 @@ def _leftovers(library: Library, fix: bool) -> Iterator[Check]:
 
 
 def _findings(library: Library, path: str) -> Iterator[Check]:
-    found = statistics.findings(library)
+    found = statistics.by_finding_of_present(library)
     for code, count, serious in found:
         message = f"{code}: {count:,}"
         state: State = "warning" if serious else "ok"

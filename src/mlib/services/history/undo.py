@@ -14,6 +14,7 @@ from mlib.core.tags import folded
 from mlib.core.text import library_option, quoted
 from mlib.db import files, history, models, pending, roots, rows, tags
 from mlib.db.rows import fields_of, path_of, stored_fields
+from mlib.db.schema import FOUND, KEPT
 from mlib.services.history.entries import FieldChange, Told, told
 
 if TYPE_CHECKING:
@@ -88,12 +89,6 @@ def revived(now: Values, before: Values) -> Values:
 
 # --- Putting back what a command did to facts, as far as nobody has looked at the files since.
 
-#: Tables of facts, and the table that a row must have its subject in; contents are known without a model.
-_HOMES = {
-    "files": "models", "pending_files": "pending_import", "given": None, "contents": None, "hashes": None,
-    "findings": None, "sidecars": None, "headers": None,
-}  # fmt: skip
-
 
 class Facts:
     """One undo's view of facts. Roots that came back may have got another id."""
@@ -105,7 +100,7 @@ class Facts:
 
     def ordered(self, changes: Sequence[Change]) -> list[Change]:
         """Those about facts, in an order in which no path ever holds two present files."""
-        return sorted((each for each in changes if each.table in _HOMES), key=_rank)
+        return sorted((each for each in changes if each.table in FOUND), key=_rank)
 
     def restore(self, change: Change) -> None:
         """Make a row what it was, if it is still what the command left."""
@@ -151,10 +146,11 @@ class Facts:
         self._root_ids[root["id"]] = rows.add(self._library, self.tables["roots"], values)
 
     def _has_home(self, change: Change) -> bool:
-        home = _HOMES[change.table]
-        if home is None or change.before is None:
+        kept = KEPT[change.table]
+        home = kept.home
+        if home is None or kept.subject is None or change.before is None:
             return True
-        subject = change.before[rows.SUBJECTS[change.table] or ""]
+        subject = change.before[kept.subject]
         return rows.get(self._library, self.tables[home], (subject,)) is not None
 
     def _fitted(self, change: Change, values: Values) -> Values:
