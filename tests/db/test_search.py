@@ -13,13 +13,14 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.libraries import known_file
 
+from mlib.core.comfyui.folders import name_below
 from mlib.core.formats.header import Finding
 from mlib.core.query import FIELDS, Query, Term, Value, interval, mentions, parse
 from mlib.core.records import Content, Model, Pending, Root
 from mlib.core.tags import distinct
 from mlib.db import contents, files, models, pending, roots, tags
 from mlib.db.library import open_library
-from mlib.db.search import Found, search
+from mlib.db.search import Found, _below_root, search
 
 if TYPE_CHECKING:
     from mlib.core.query import How
@@ -295,3 +296,13 @@ def test_a_query_of_as_many_parts_as_are_allowed_is_answered() -> None:
         for text in ("tag:" + ",".join(many), "name:" + ",".join(many), " , ".join(many)):
             assert search(library, parse(text), now=NOW) == [Found("a" * 64, None)]
         assert search(library, parse(" ".join(many)), now=NOW) == []
+
+
+def test_a_loader_name_is_the_same_in_sql() -> None:
+    below = f"SELECT {_below_root('f.path')} FROM (SELECT ? AS path) AS f, (SELECT ? AS path) AS r"
+    with closing(open_library("/nowhere/at/all", mode="rehearse")) as library:
+        for root in ("/", "/m/loras", "/m/loras/", "/m/Été"):
+            for name in ("a.safetensors", "b/a.safetensors", "ß/é.pt"):
+                path = os.path.join(root, name)
+                assert name_below(path, root) == name
+                assert library.all(below, [path, root]) == [(name,)]

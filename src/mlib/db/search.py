@@ -233,7 +233,7 @@ _FINDINGS = f"SELECT w.sha256 FROM findings AS w WHERE {FINDING_HOLDS}"
 
 
 def _below_root(path: str) -> str:
-    """What a loader calls the file; where no root is known the whole path."""
+    """What a loader calls the file, as `name_below` does; where no root is known the whole path."""
     return f"coalesce(substr({path}, length(rtrim(r.path, '/')) + 2), {path})"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlib.core.comfyui.folders import name_below
 from mlib.core.disk.storage import is_there, living_first
 from mlib.core.errors import NotFound
 from mlib.core.records import Content, KnownFile, Model, OtherHashes, Pending, Root
@@ -188,7 +189,7 @@ def _places(library: Library, rows: list[KnownFile]) -> tuple[Place, ...]:
 
 def _place(file: KnownFile, by_id: dict[int | None, Root]) -> Place:
     root = by_id.get(file.root_id)
-    return Place(file, None if root is None else os.path.relpath(file.path, root.path))
+    return Place(file, None if root is None else name_below(file.path, root.path))
 
 
 def _trained_on(library: Library, content: Content | None) -> Related | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from mlib.core import times
-from mlib.core.comfyui.folders import TYPE_FOLDERS
+from mlib.core.comfyui.folders import TYPE_FOLDERS, name_below
 from mlib.core.disk.storage import is_there
 from mlib.core.errors import WrongUsage
 from mlib.core.query import folded, parse
@@ -186,7 +185,4 @@ def root_paths(library: Library) -> dict[int | None, str]:
 def loader_name(file: KnownFile, root_paths: Mapping[int | None, str]) -> str | None:
     """The name a workflow gives a file; None where its root is not known."""
     root = root_paths.get(file.root_id)
-    if root is None:
-        return None
-    path, above = file.path, root if root.endswith(os.sep) else root + os.sep
-    return path[len(above) :] if path.startswith(above) else os.path.relpath(path, root)
+    return None if root is None else name_below(file.path, root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import MappingProxyType
 
 #: What ComfyUI's own loaders list (`supported_pt_extensions` in its folder_paths.py).
@@ -100,3 +101,13 @@ def is_model_name(name: str, *, any_file: bool) -> bool:
         return False
     extension = name[dot:].lower()
     return extension in MODEL_EXTENSIONS or (any_file and extension not in NO_MODEL_EXTENSIONS)
+
+
+def name_below(path: str, root: str) -> str:
+    """The name by which loaders, and so workflows, know the file at `path` of a root: its path from there.
+
+    As ComfyUI's folder_paths.py lists a folder (`recursive_search`). `db.search` has the same in SQL, to
+    search in.
+    """
+    above = root if root.endswith(os.sep) else root + os.sep
+    return path[len(above) :] if path.startswith(above) else os.path.relpath(path, root)

@@ -9,7 +9,7 @@ import unicodedata
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mlib.core.comfyui.folders import TYPE_ALIASES
+from mlib.core.comfyui.folders import TYPE_ALIASES, name_below
 from mlib.core.disk.walk import is_within
 from mlib.core.workflows.needs import PACK_FOLDERS, last_part, looks_by_end
 from mlib.db import files, roots
@@ -119,7 +119,7 @@ class Shelves:
         """A row's file in the words of every loader that lists it; the innermost root that holds it first."""
         path = os.path.join(row.directory, row.name)
         return [
-            Place(path, row.sha256, type_of(root), os.path.relpath(path, root.path), turn)
+            Place(path, row.sha256, type_of(root), name_below(path, root.path), turn)
             for turn, root in self._holding(row.directory)
         ] or [Place(path, row.sha256, None, None)]
 
