@@ -69,9 +69,12 @@ class Expected:
 
     def _import(self, sha256: str, incoming: Typed, strategy: str) -> bool:
         """Whether this settles it, so that nothing is pending any more."""
+        is_known = sha256 in self.models
         existing = self.models.setdefault(sha256, Typed())
         if existing.says_all_of(incoming):
             return True
+        if is_known and strategy == "ignore":
+            return False
         if not existing or strategy == "merge":
             self.models[sha256] = existing.filled_from(incoming)
         elif strategy == "override":

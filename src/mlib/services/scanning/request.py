@@ -150,7 +150,8 @@ def _rediscovered(remembered: Sequence[Root]) -> RootsFound:
         except MlibError as error:
             if os.path.lexists(place):
                 problems.append(Problem(place, error.code, error.message))
-    problems += _without_their_file(remembered, [yaml for yaml in yamls if not os.path.lexists(yaml)])
+    gone = [yaml for yaml in yamls if not os.path.lexists(yaml) and os.path.isdir(os.path.dirname(yaml))]
+    problems += _without_their_file(remembered, gone)
     broken = {problem.path for problem in (*current.problems, *problems) if problem.code == "bad_yaml"}
     problems += _unlisted(remembered, current.roots, read - broken)
     return RootsFound((*current.roots, *remembered), (*current.problems, *problems), current.awaited)
