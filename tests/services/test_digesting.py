@@ -13,6 +13,7 @@ from blake3 import blake3
 from tests.libraries import SHA, dump, known_file, put_files, put_model, snapshot
 from tests.tools import safetensors, write_bytes, write_model
 
+from mlib.core.disk.storage import RETRIES
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.events import HashingAdvanced, HashingStarted
 from mlib.core.hashes import Hashes, compute
@@ -99,7 +100,7 @@ class TestFiles:
         assert codes(digest_files([str(tmp_path / "a.safetensors")])) == [
             (str(tmp_path / "a.safetensors"), "changing")
         ]
-        assert len(tries) == 1 + extra_hashes.RETRIES
+        assert len(tries) == 1 + RETRIES
 
     @pytest.mark.parametrize("name", ["nothing", "link", "file/below", "a\0b", "\ud800"])
     def test_one_that_is_not_there_is_an_error_alone_and_a_problem_beside_others(

@@ -8,10 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-import stat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mlib.core.disk.storage import open_for_reading, stood_still
+from mlib.core.disk.storage import expect_file, open_for_reading, read_unchanged
 
 # What only `compute` needs is imported there: understanding a hash must not cost a command its start-up time.
 
@@ -135,23 +134,20 @@ def compute(
     """
     if view is None:
         view = _new_buffer()
-    _expect_file(_status(path), path)
+    expect_file(_status(path), path)
     with open_for_reading(path) as file:
         before = os.fstat(file.fileno())
-        _expect_file(before, path)
+        expect_file(before, path)
         parts = _parts(file, before.st_size, with_blake3=with_blake3)
-        file.seek(0)
-        size = 0
-        # What grows faster than it is read has no end.
-        while size <= before.st_size and (count := file.readinto(view)):
+
+        def take(at: int, chunk: memoryview) -> None:
             for digest, start, end in parts.values():
-                if start < size + count and size < end:
-                    digest.update(view[max(start - size, 0) : min(end - size, count)])
-            size += count
-            advance(count)
-        after = os.fstat(file.fileno())
-    if not stood_still(path, before, after, size_read=size):
-        return None
+                if start < at + len(chunk) and at < end:
+                    digest.update(chunk[max(start - at, 0) : min(end - at, len(chunk))])
+            advance(len(chunk))
+
+        if read_unchanged(file, path, before, view=view, take=take) is None:
+            return None
     found = {name: part.digest.hexdigest() for name, part in parts.items()}
     return Hashes(
         sha256=found["sha256"],
@@ -176,14 +172,6 @@ def _status(path: str) -> os.stat_result:
         return os.stat(path)
     except ValueError as error:  # a zero byte, or half a surrogate pair: no file can have such a name
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
-
-
-def _expect_file(status: os.stat_result, path: str) -> None:
-    # Asked before opening too: to open a device may already do something.
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 def _parts(file: BinaryIO, size: int, *, with_blake3: bool | None) -> dict[str, _Part]:

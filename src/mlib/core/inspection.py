@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.disk.compare import stat_of
-from mlib.core.disk.storage import open_for_reading
+from mlib.core.disk.storage import expect_file, open_for_reading
 from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.reader import name_findings, read_header
 from mlib.core.kinds.bases import UNKNOWN, belongs_in, is_misplaced
@@ -49,19 +47,12 @@ class Inspection(NamedTuple):
 
 def inspect_file(path: str) -> tuple[Inspection, Stat]:
     """Inspect the file at `path`, and its stat as it was meanwhile. Reads headers only. Raises OSError."""
-    _expect_file(os.stat(path))  # before it is opened too: to open a device may already do something
+    expect_file(os.stat(path), path)
     with open_for_reading(path) as file:
         status = os.fstat(file.fileno())
-        _expect_file(status)
+        expect_file(status, path)
         inspection = inspect(file, status.st_size, name=os.path.basename(path))
     return inspection, stat_of(status)
-
-
-def _expect_file(status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def inspect(file: BinaryIO, size: int, *, name: str) -> Inspection:

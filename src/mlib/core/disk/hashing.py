@@ -6,13 +6,13 @@ import hashlib
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from xxhash import xxh3_128
 
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.readers import read_files
-from mlib.core.disk.storage import open_for_reading, stood_still
+from mlib.core.disk.storage import open_for_reading, read_unchanged, until_it_stands_still
 from mlib.core.disk.unfinished import unfinished_content, unwritten
 from mlib.core.disk.walk import reason
 from mlib.core.inspection import inspect
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mlib.core.inspection import Inspection
-
-#: How often a file that changes while it is read is tried again.
-RETRIES = 2
 
 
 class Hashed(NamedTuple):
@@ -54,19 +51,15 @@ class Outcome(NamedTuple):
 
 def _identify(file: FoundFile, view: memoryview, advance: Callable[[int], None]) -> Outcome:
     try:
-        for _ in range(1 + RETRIES):
-            result = hash_once(file.path, view=view, advance=advance)
-            if result is not None:
-                return (
-                    Outcome(file, hashed=result)
-                    if isinstance(result, Hashed)
-                    else Outcome(file, problem=result)
-                )
+        read = until_it_stands_still(lambda: hash_once(file.path, view=view, advance=advance))
     except FileNotFoundError:
         return Outcome(file, problem=Problem(file.path, "vanished", "gone before it could be read"))
     except OSError as error:
         return Outcome(file, problem=Problem(file.path, "unreadable", f"cannot read it: {reason(error)}"))
-    return Outcome(file, problem=Problem(file.path, "changing", "kept changing while it was read"))
+    if read is None:
+        return Outcome(file, problem=Problem(file.path, "changing", "kept changing while it was read"))
+    result = cast("Hashed | Problem", read)  # mypy joins the two to a tuple
+    return Outcome(file, hashed=result) if isinstance(result, Hashed) else Outcome(file, problem=result)
 
 
 def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) -> Hashed | Problem | None:
@@ -80,16 +73,15 @@ def hash_once(path: str, *, view: memoryview, advance: Callable[[int], None]) ->
         if why_not := _unready(file, path, before):
             return why_not
         inspection = _inspected(file, path, before.st_size)
-        file.seek(0)
-        sha256, xxh3, size = hashlib.sha256(), xxh3_128(), 0
-        while count := file.readinto(view):
-            chunk = view[:count]
+        sha256, xxh3 = hashlib.sha256(), xxh3_128()
+
+        def take(_start: int, chunk: memoryview) -> None:
             sha256.update(chunk)
             xxh3.update(chunk)
-            size += count
-            advance(count)
-        after = os.fstat(file.fileno())
-    if not stood_still(path, before, after, size_read=size):
+            advance(len(chunk))
+
+        after = read_unchanged(file, path, before, view=view, take=take)
+    if after is None:
         return None
     return Hashed(sha256.hexdigest(), xxh3.hexdigest(), stat_of(after), started_at, inspection)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
 from functools import cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from mlib.core.disk.compare import stat_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from mlib.core.records import KnownFile
 
@@ -28,6 +29,62 @@ def open_for_reading(path: str) -> io.FileIO:
     except OSError:  # a directory took its place
         os.close(descriptor)
         raise
+
+
+def expect_file(status: os.stat_result, path: str) -> None:
+    """Raise OSError for what is no regular file. Ask before opening too: that may already do something."""
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+#: How often a file that changes while it is read is tried again.
+RETRIES = 2
+
+_Read = TypeVar("_Read")
+
+
+def until_it_stands_still(read: Callable[[], _Read | None]) -> _Read | None:
+    """The first answer of `read`, which gives None where the file changed; None if it keeps changing."""
+    for _ in range(1 + RETRIES):
+        found = read()
+        if found is not None:
+            return found
+    return None
+
+
+def chunks(file: io.FileIO, size: int, view: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """All of an open file of `size` bytes, read into `view`: where each chunk begins, and its bytes.
+
+    Ends after the first bytes beyond that size: what grows faster than it is read has no end.
+    """
+    file.seek(0)
+    start = 0
+    while start <= size and (count := file.readinto(view)):
+        yield start, view[:count]
+        start += count
+
+
+def read_unchanged(
+    file: io.FileIO,
+    path: str,
+    before: os.stat_result,
+    *,
+    view: memoryview,
+    take: Callable[[int, memoryview], None],
+) -> os.stat_result | None:
+    """Read all of the file at `path`, which is open, and whose stat was `before`; its stat now.
+
+    None if it changed since: what was taken is not to be believed then. `take` is given each chunk and where
+    it begins; what it raises ends the reading. Raises OSError.
+    """
+    size = 0
+    for start, chunk in chunks(file, before.st_size, view):
+        take(start, chunk)
+        size = start + len(chunk)
+    after = os.fstat(file.fileno())
+    return after if stood_still(path, before, after, size_read=size) else None
 
 
 def stood_still(path: str, before: os.stat_result, after: os.stat_result, *, size_read: int) -> bool:

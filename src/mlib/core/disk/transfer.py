@@ -27,7 +27,7 @@ from mlib.core.disk.entries import (
     second_name,
 )
 from mlib.core.disk.leftovers import release, sweep_for
-from mlib.core.disk.storage import file_system, open_for_reading
+from mlib.core.disk.storage import chunks, file_system, open_for_reading
 from mlib.core.disk.uncached import reread
 from mlib.core.errors import MlibError
 
@@ -121,17 +121,17 @@ def _copy(source: str, descriptor: int, expected: Stat, advance: Callable[[int],
         before = os.fstat(file.fileno())
         if stat_of(before) != expected:
             raise changed(source)
-        while count := file.readinto(view):
-            digest.update(view[:count])
+        for _, chunk in chunks(file, expected.size_bytes, view):
+            digest.update(chunk)
             written = 0
-            while written < count:
-                written += os.write(descriptor, view[written:count])
-            advance(count)
+            while written < len(chunk):
+                written += os.write(descriptor, chunk[written:])
+            advance(len(chunk))
         give_to_owner(descriptor, before)
         # By descriptor, which `os` takes where it takes paths, and the stubs of this function do not know.
         shutil.copystat(file.fileno(), descriptor)  # type: ignore[arg-type]
         after = os.fstat(file.fileno())
-    # FUSE remembers a ctime for a second after the file was renamed.
+    # Not as `stood_still` asks: FUSE remembers a ctime for a second after the file was renamed.
     keeps_ctime = not file_system(before.st_dev).startswith("fuse")
     if stat_of(after) != expected or (keeps_ctime and before.st_ctime_ns != after.st_ctime_ns):
         raise changed(source)

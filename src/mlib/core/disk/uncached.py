@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
@@ -10,7 +9,13 @@ import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlib.core.disk.compare import stat_of
-from mlib.core.disk.storage import open_for_reading, stood_still, storage_of
+from mlib.core.disk.storage import (
+    expect_file,
+    open_for_reading,
+    read_unchanged,
+    storage_of,
+    until_it_stands_still,
+)
 from mlib.core.disk.walk import reason
 from mlib.core.inspection import PLACE_CODES, inspect_file
 
@@ -22,9 +27,6 @@ if TYPE_CHECKING:
 
 
 # --- Reading again what was read before: stat, read from the disk, stat again.
-
-#: How often a file that changes while it is read is tried again.
-REREADS = 2
 
 
 class Reread(NamedTuple):
@@ -51,34 +53,29 @@ def reread(
     What the system keeps of it in memory is let go first, and behind the reading: else a disk that forgets
     would go unseen, and all else would be pushed out of memory. Raises OSError, and what `advance` raises.
     """
-    view = view if view is not None else memoryview(bytearray(1 << 20))
-    for _ in range(1 + REREADS):
-        found = reread_once(path, wanted=wanted, view=view, advance=advance)
-        if found is not None:
-            return found
-    return None
+    into = view if view is not None else memoryview(bytearray(1 << 20))
+    return until_it_stands_still(lambda: _reread_once(path, wanted=wanted, view=into, advance=advance))
 
 
-def reread_once(
+def _reread_once(
     path: str, *, wanted: tuple[str, ...], view: memoryview, advance: Callable[[int], None]
 ) -> Reread | None:
     """One try of `reread`; None if the file changed meanwhile."""
     started_at = time.time_ns() // 1_000_000
     with open_for_reading(path) as file:
         before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
+        expect_file(before, path)
         _let_go(file.fileno(), 0, 0)
         digests = {name: _new(name) for name in wanted}
-        size = 0
-        while size <= before.st_size and (count := file.readinto(view)):
+
+        def take(start: int, chunk: memoryview) -> None:
             for digest in digests.values():
-                digest.update(view[:count])
-            _let_go(file.fileno(), size, count)
-            size += count
-            advance(count)
-        after = os.fstat(file.fileno())
-    if not stood_still(path, before, after, size_read=size):
+                digest.update(chunk)
+            _let_go(file.fileno(), start, len(chunk))
+            advance(len(chunk))
+
+        after = read_unchanged(file, path, before, view=view, take=take)
+    if after is None:
         return None
     return Reread({name: digest.hexdigest() for name, digest in digests.items()}, stat_of(after), started_at)
 

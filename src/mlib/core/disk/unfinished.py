@@ -109,7 +109,7 @@ def unfinished_content(file: BinaryIO, size: int) -> str | None:
     """
     if size == 0:
         return "empty file"
-    head = _read(file, 0, 9)
+    head = cursor.read_at(file, 0, 9)
     if head.startswith(_GGUF_MAGIC):
         return _unfinished_gguf(file, size)
     # A header's length of 67 MB begins like a zip archive; after that only safetensors goes on like this.
@@ -134,11 +134,16 @@ def unwritten(file: io.FileIO, status: os.stat_result) -> str | None:
     if _is_open_for_writing(file):
         return "another program has it open for writing"
     size = status.st_size
-    head = _read(file, 0, 9)
+    head = cursor.read_at(file, 0, 9)
     is_safetensors = head[8:] in (b"{", b" ")
     is_young = time.time() - status.st_mtime < _STILL_YOUNG
     has_header = is_safetensors or head.startswith(_GGUF_MAGIC)
-    if is_young and has_header and size > _HEAD + _TAIL and not any(_read(file, size - _TAIL, _TAIL)):
+    if (
+        is_young
+        and has_header
+        and size > _HEAD + _TAIL
+        and not any(cursor.read_at(file, size - _TAIL, _TAIL))
+    ):
         return "its end is empty: space that was reserved, and not written yet"
     if is_safetensors and _stops_in_a_tensor(file, size, is_young=is_young):
         return "a part of it is empty: space that was reserved, and not written yet"
@@ -152,16 +157,16 @@ def _stops_in_a_tensor(file: io.FileIO, size: int, *, is_young: bool) -> bool:
         (begin, _BLOCK) for begin, end in holes if is_young or (end == size and len(holes) < _MOST_HOLES)
     ]
     if is_young:
-        tail = _read(file, max(0, size - _TAIL), _TAIL)
+        tail = cursor.read_at(file, max(0, size - _TAIL), _TAIL)
         zeros = len(tail) - len(tail.rstrip(b"\0"))
         suspected += [(size - zeros, 0)] if zeros >= _SHORT_TAIL else []
     if not suspected:
         return False
-    header_size = min(_U64.unpack(_read(file, 0, 8))[0], _MAX_TOLD)
+    header_size = min(_U64.unpack(cursor.read_at(file, 0, 8))[0], _MAX_TOLD)
     data_start = 8 + header_size
     tensors = [
         (data_start + int(begin), data_start + int(end))
-        for begin, end in _OFFSETS.findall(_read(file, 8, header_size))
+        for begin, end in _OFFSETS.findall(cursor.read_at(file, 8, header_size))
     ]
     return any(begin + blur < position < end for position, blur in suspected for begin, end in tensors)
 
@@ -206,16 +211,6 @@ def _is_open_for_writing(file: io.FileIO) -> bool:
     return False
 
 
-def _read(file: BinaryIO, offset: int, count: int) -> bytes:
-    """`count` bytes from `offset` on, fewer only at the end of the file."""
-    file.seek(offset)
-    parts = []
-    while count > 0 and (part := file.read(count)):
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
-
-
 def _unfinished_gguf(file: BinaryIO, size: int) -> str | None:
     from mlib.core.formats import gguf  # the walk needs this module's names only
 
@@ -236,7 +231,7 @@ def _unfinished_safetensors(file: BinaryIO, size: int, *, header_size: int) -> s
     """A safetensors file is a u64 length, that much JSON, then the data its offsets speak of."""
     if not _MIN_HEADER <= header_size <= _MAX_HEADER:
         return None
-    start = _read(file, 8, min(header_size, size - 8, _CHUNK)).lstrip(b" ")
+    start = cursor.read_at(file, 8, min(header_size, size - 8, _CHUNK)).lstrip(b" ")
     if start and not start.startswith(b"{"):
         return None
     data_start = 8 + header_size
@@ -244,7 +239,7 @@ def _unfinished_safetensors(file: BinaryIO, size: int, *, header_size: int) -> s
         return _shorter("safetensors", data_start, size)
     if header_size > _MAX_TOLD:
         return None
-    header = _read(file, 8, header_size)
+    header = cursor.read_at(file, 8, header_size)
     if b"\0" in header:
         return "safetensors header has not all been written yet: there are zeros in it"
     extent = _data_extent(header)
@@ -326,7 +321,7 @@ def _has_directory(file: BinaryIO, size: int) -> bool:
     Layout after PKWARE's APPNOTE, 4.3.12 to 4.3.16.
     """
     tail_start = max(0, size - _ZIP_END_SIZE - _ZIP_MAX_COMMENT)
-    tail = _read(file, tail_start, size - tail_start)
+    tail = cursor.read_at(file, tail_start, size - tail_start)
     at = tail.rfind(_ZIP_END)
     while at >= 0:
         record = tail[at : at + _ZIP_END_SIZE]
@@ -345,17 +340,17 @@ def _leads_to_directory(file: BinaryIO, record: bytes, position: int) -> bool:
     length, start = _TWO_U32.unpack_from(record, 12)
     if _ZIP64_MARK in (length, start):
         locator_at = position - _ZIP64_LOCATOR_SIZE
-        locator = _read(file, max(0, locator_at), _ZIP64_LOCATOR_SIZE)
+        locator = cursor.read_at(file, max(0, locator_at), _ZIP64_LOCATOR_SIZE)
         if not locator.startswith(_ZIP64_LOCATOR):
             return False
         position = _U64.unpack_from(locator, 8)[0]
         if position + _ZIP64_END_SIZE > locator_at:
             return False
-        record = _read(file, position, _ZIP64_END_SIZE)
+        record = cursor.read_at(file, position, _ZIP64_END_SIZE)
         if not record.startswith(_ZIP64_END):
             return False
         length, start = _TWO_U64.unpack_from(record, 40)
     if start + length > position:
         return False
     # The end record of an archive stored in this one counts from another start.
-    return length == 0 or _read(file, start, 4) == _ZIP_DIRECTORY
+    return length == 0 or cursor.read_at(file, start, 4) == _ZIP_DIRECTORY

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from mlib.core.disk.storage import until_it_stands_still
 from mlib.core.disk.walk import reason
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from mlib.db.library import Library
 
-#: How often a file that changes while it is read is tried again.
-RETRIES = 2
 #: Progress is told this often, in seconds.
 TICK = 0.1
 
@@ -143,12 +142,10 @@ class _Told:
 
 def _compute(path: str, tell: _Told, report: DigestReport) -> Hashes | None:
     try:
-        for _ in range(1 + RETRIES):
-            found = compute(path, advance=tell.advance)
-            if found is not None:
-                return found
+        found = until_it_stands_still(lambda: compute(path, advance=tell.advance))
     except OSError as error:
         report.problems.append(Problem(path, "unreadable", f"cannot read it: {reason(error)}"))
         return None
-    report.problems.append(Problem(path, "changing", "kept changing while it was read"))
-    return None
+    if found is None:
+        report.problems.append(Problem(path, "changing", "kept changing while it was read"))
+    return found
