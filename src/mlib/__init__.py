@@ -14,6 +14,7 @@ Floors, each of which imports only those below it
     cli         the command line: parsing, questions, layout, progress, exit codes. `commands` holds the
                 commands, `options` what they share, `output` all that is printed
     session     the door for every face: verbs that open the library, record, back up and report
+    documents   reports and records as JSON documents, the same for every face
     services    the decisions. `scanning` and `importing` fill the library; `updating`, `tagging`,
                 `forgetting`, `cleaning` and `history` change it; `files` moves, trashes, hashes and verifies
                 model files; `workflows` reads what workflows need; `listing`, `describing` and `resolving`

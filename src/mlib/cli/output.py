@@ -198,8 +198,9 @@ def fail(error: MlibError, *, as_json: bool) -> None:
 
         hint = hint_of(error)
     if as_json:
-        body = {"code": error.code, "message": error.message, "hint": hint}
-        _say(_json({"error": body}))
+        from mlib.documents import failure_document
+
+        _say(_json(failure_document(error, hint)))
         return
     _say(f"error: {visible(error.message)}")
     if hint:

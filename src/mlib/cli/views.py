@@ -1,51 +1,25 @@
-"""What models look like: as JSON, as tab-separated rows, and as a page for a person."""
+"""What models look like: as tab-separated rows, and as a page for a person."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mlib.cli import output as fmt
 from mlib.cli.layout import entry, heading, section
-from mlib.core import jsontext, meta, times
-from mlib.core.errors import NotFound, WrongUsage
+from mlib.core import jsontext, times
 from mlib.core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from mlib.core.formats.header import Finding, Header
-    from mlib.core.inspection import Inspection
-    from mlib.core.kinds.usage import Usage
-    from mlib.core.records import KnownFile
+    from mlib.core.content_record import About
     from mlib.core.sets import FileSet
     from mlib.core.sidecars.record import Sidecar
     from mlib.services.describing import Detail, Place
 
 
-# --- What sidecars say, as JSON and as lines of a page.
-
-
-def sidecar_json(sidecar: Sidecar) -> dict[str, Any]:
-    """All of it, but for what was not said."""
-    document: dict[str, Any] = {
-        "kind": sidecar.kind,
-        "name": sidecar.name,
-        "version": sidecar.version,
-        "type": sidecar.type,
-        "base_model": sidecar.base_model,
-        "trigger_words": list(sidecar.trigger_words),
-        "description": sidecar.description,
-        "tags": list(sidecar.tags),
-        "notes": sidecar.notes,
-        "negative_text": sidecar.negative_text,
-        "preferred_weight": sidecar.preferred_weight,
-        "author": sidecar.author,
-        "source_url": sidecar.source_url,
-        "hashes": dict(sidecar.hashes),
-    }
-    return {key: value for key, value in document.items() if value not in ("", [], {}, None)}
+# --- What sidecars say, as lines of a page.
 
 
 def sidecar_lines(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
@@ -58,142 +32,10 @@ def sidecar_lines(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
         yield "source", sidecar.source_url
 
 
-# --- What a file says of itself, as JSON, as rows and as lines of a page: for `show` and `inspect` alike.
+# --- What a file says of itself, as rows and as lines of a page: for `show` and `inspect` alike.
 
 #: Captions of training images that are shown; the rest is in the JSON.
 _CAPTIONS = 5
-
-
-class About(NamedTuple):
-    """Kind, base model and the rest of one content; `findings` with the path they are about, or None.
-
-    A header that `is_kept` in a library holds no images any more.
-    """
-
-    format: str
-    kind: str
-    base_model: str
-    evidence: tuple[str, ...]
-    usage: Usage
-    findings: tuple[tuple[str | None, Finding], ...]
-    header: Header | None = None
-    trained_on: Mapping[str, str] = {}
-    sidecars: tuple[Sidecar, ...] = ()
-    is_kept: bool = False
-    has_copies: bool = False
-
-
-def of_detail(detail: Detail, *, with_header: bool = False) -> About | None:
-    """What is kept about a model's content; None if no scan has looked into it yet."""
-    if detail.content is None:
-        return None
-    from mlib.core.content_record import usage_of
-
-    usage = usage_of(detail.content.usage_json)
-    if detail.sidecars:
-        from mlib.core.sidecars.filling import with_sidecars
-
-        usage = with_sidecars(usage, detail.sidecars)
-    header = None
-    if with_header and detail.header is not None:
-        from mlib.core.formats.header import unpack
-
-        with suppress(ValueError):  # kept by another version, or damaged: the rest is as good without it
-            header = unpack(detail.header)
-    known = detail.trained_on
-    return About(
-        format=detail.content.format,
-        kind=detail.content.kind,
-        base_model=detail.content.base_model,
-        evidence=detail.content.evidence,
-        usage=usage,
-        sidecars=detail.sidecars,
-        is_kept=True,
-        has_copies=len(detail.places) > 1,
-        findings=detail.findings,
-        header=header,
-        trained_on={"sha256": known.sha256, "name": known.name} if known else {},
-    )
-
-
-def of_inspection(
-    inspection: Inspection,
-    findings: tuple[tuple[str | None, Finding], ...],
-    sidecars: tuple[Sidecar, ...],
-) -> About:
-    """What was just read from a file."""
-    return About(
-        format=inspection.header.format,
-        kind=inspection.kind,
-        base_model=inspection.base_model,
-        evidence=inspection.evidence,
-        usage=inspection.usage,
-        findings=findings,
-        header=inspection.header,
-        sidecars=sidecars,
-    )
-
-
-def pending_json(about: About | None) -> dict[str, Any]:
-    """The keys that tell of content in `show --json` and `inspect --json`; unknown is null or empty."""
-    if about is None:
-        empty: dict[str, Any] = {"kind": None, "kind_evidence": [], "format": None, "trigger_words": []}
-        return {**empty, "findings": [], "header": {}, "sidecars": []}
-    return {
-        "kind": about.kind,
-        "kind_evidence": list(about.evidence),
-        "format": about.format,
-        "trigger_words": list(about.usage.trigger_words),
-        "findings": [_finding(path, finding) for path, finding in about.findings],
-        "header": _header(about),
-        "sidecars": [sidecar_json(sidecar) for sidecar in about.sidecars],
-    }
-
-
-def _finding(path: str | None, finding: Finding) -> dict[str, Any]:
-    return {
-        "code": finding.code,
-        "message": finding.message,
-        "serious": finding.serious,
-        "path": path,
-    }
-
-
-def _header(about: About) -> dict[str, Any]:
-    usage = about.usage
-    document: dict[str, Any] = {
-        "base_model": about.base_model,
-        "title": usage.title,
-        "author": usage.author,
-        "license": usage.license,
-        "resolution": usage.resolution,
-        "rank": usage.rank,
-        "alpha": usage.alpha,
-        "precision": usage.precision,
-        "parameters": usage.parameters,
-        "dtypes": dict(usage.dtypes),
-        "frequent_tags": dict(usage.frequent_tags),
-        "trained_on": {
-            "name": usage.trained_on,
-            "sha256": usage.trained_on_sha256 or None,
-            "hash": usage.trained_on_hash or None,
-            "model": dict(about.trained_on) or None,
-        },
-    }
-    if about.header is not None:
-        document["tensors"] = len(about.header.tensors)
-        document["details"] = dict(about.header.details)
-        document["metadata"] = (
-            dict(about.header.metadata) if about.is_kept else _without_images(about.header.metadata)
-        )
-    return document
-
-
-def _without_images(metadata: Mapping[str, str]) -> Any:
-    from mlib.core import jsontext
-    from mlib.core.payloads import strip_images
-
-    return jsontext.Raw(strip_images(jsontext.dump(dict(metadata))).text)
 
 
 def what_it_is(about: About) -> Iterator[tuple[str, str]]:
@@ -278,91 +120,11 @@ def summary(about: About) -> str:
     return visible(about.kind + (f" for {about.base_model}" if about.base_model else ""))
 
 
-def as_json(detail: Detail) -> dict[str, Any]:
-    """The object of `show --json` (a contract: keys are only ever added)."""
-    model, entry = detail.model, detail.pending
-    document: dict[str, Any] = {
-        "sha256": model.sha256 or None,
-        "name": model.name,
-        "type": model.type,
-        "base_model": model.base_model,
-        "size_bytes": model.size_bytes,
-        "description": model.description,
-        "notes": model.notes,
-        "tags": list(detail.tags),
-        "present": detail.present,
-        "created_at": times.iso(model.created_at),
-        "updated_at": times.iso(model.updated_at),
-        "files": [file_json(place.file, place.loader_name, offline=place.offline) for place in detail.places],
-        "hashes": _hashes(detail),
-        "meta": jsontext.Raw(detail.meta_json or "{}"),
-        "edited": sorted(model.edited),
-        "pending": entry is not None,
-        **pending_json(of_detail(detail, with_header=True)),
-        "same_weights": [
-            {"sha256": other.sha256, "name": other.name, "path": other.path} for other in detail.same_weights
-        ],
-        "companions": list(detail.companions),
-        "silent_sidecars": list(detail.silent),
-        "sets": [
-            {
-                "kind": each.kind,
-                "name": each.name,
-                "parts": list(each.parts),
-                "missing": list(each.missing),
-                "listed_by": list(each.listed_by),
-            }
-            for each in detail.sets
-        ],
-    }
-    if entry is not None:
-        document |= {
-            "id": entry.id,
-            "path": entry.path,
-            "source": entry.source,
-            "claimed_hash": entry.claimed_hash,
-        }
-    return document
-
-
 def field_values(detail: Detail, name: str) -> list[str]:
-    """The bare values of one field, for scripts. Raises as `field` does."""
-    return _plain(field(detail, name))
+    """The bare values of one field, for scripts. Raises as `field_document` does."""
+    from mlib.documents import field_document
 
-
-def field(detail: Detail, name: str) -> Any:
-    """One field as the JSON of a model has it, or made of that.
-
-    Raises WrongUsage for a field that does not exist, NotFound for the path of a model that is nowhere now.
-    """
-    name = name.strip().replace("-", "_")
-    if name.startswith("meta."):
-        return _meta_value(detail, name.removeprefix("meta."))
-    there = [place for place in detail.places if place.is_there]
-    if name == "paths":
-        return [place.file.path for place in there]
-    if name in ("path", "loader_name"):
-        return _path_value(detail, there, name)
-    document = as_json(detail)
-    values = {**document, **document["hashes"]}
-    if name in values:
-        return values[name]
-    fields = ", ".join([*document, "path", "paths", "loader_name", "meta.KEY", *document["hashes"]])
-    raise WrongUsage("unknown_field", f"there is no field '{name}'", hint=f"fields: {fields}")
-
-
-def _path_value(detail: Detail, there: list[Place], name: str) -> str:
-    if there:
-        return there[0].file.path if name == "path" else there[0].loader_name or ""
-    if detail.pending is not None and name == "path":
-        return detail.pending.path
-    if detail.offline:
-        raise NotFound(
-            "no_file",
-            f"no file of the model is there now: {visible(detail.model.name)}",
-            hint=f"is a drive off? it was last seen at {visible(detail.places[0].file.path)}",
-        )
-    raise NotFound("no_file", f"no file of the model is present: {visible(detail.model.name)}")
+    return _plain(field_document(detail, name))
 
 
 def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
@@ -380,7 +142,7 @@ def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
     yield "notes", model.notes
     for tag in detail.tags:
         yield "tag", tag
-    known = of_detail(detail)
+    known = detail.about()
     if known is not None:
         yield from pending_rows(known)
     for other in detail.same_weights:
@@ -400,7 +162,7 @@ def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
             place.loader_name or "",
             here if since is None else f"missing since {since}",
         )
-    for name, value in _hashes(detail).items():
+    for name, value in detail.hashes_by_name.items():
         if name != "sha256":
             yield name, value
     yield "created_at", times.iso(model.created_at) or ""
@@ -412,7 +174,7 @@ def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
 def as_page(detail: Detail, *, with_meta: bool) -> Iterator[str]:
     """A page for a person: what it is, where it is, its hashes; our own marks are the only ones in it."""
 
-    known = of_detail(detail)
+    known = detail.about()
     yield heading(_title(detail)) + _state(detail)
     yield heading("what it is")
     yield from _description(detail)
@@ -424,7 +186,7 @@ def as_page(detail: Detail, *, with_meta: bool) -> Iterator[str]:
     yield from _places(detail)
     if detail.model.sha256:
         yield heading("hashes")
-        yield from (f"  {name:<12} {value}" for name, value in _hashes(detail).items())
+        yield from (f"  {name:<12} {value}" for name, value in detail.hashes_by_name.items())
         yield from _same_weights(detail)
     if known is not None and known.findings:
         yield heading("findings")
@@ -453,7 +215,7 @@ def _state(detail: Detail) -> str:
 def _description(detail: Detail) -> Iterator[str]:
     model = detail.model
     yield from entry("type", model.type + (f", {model.base_model}" if model.base_model else ""))
-    known = of_detail(detail)
+    known = detail.about()
     if known is not None:
         for label, text in what_it_is(known):
             yield from entry(label, text)
@@ -515,49 +277,6 @@ def _same_weights(detail: Detail) -> Iterator[str]:
     for other in detail.same_weights:
         where = other.path or "missing"
         yield from entry("same weights", f"{other.sha256[:10]} {other.name} ({where})")
-
-
-def file_json(file: KnownFile, loader_name: str | None, *, offline: bool) -> dict[str, Any]:
-    """An element of `files`, in `show --json` and `list --json`.
-
-    `present` is what scans have found, `offline` that it is not there now all the same.
-    """
-    return {
-        "path": file.path,
-        "loader_name": loader_name,
-        "present": file.missing_since is None,
-        "offline": offline,
-        "missing_since": times.iso(file.missing_since),
-        "size_bytes": file.stat.size_bytes if file.stat else None,
-        "mtime": times.iso(file.stat.mtime_ns // 1_000_000) if file.stat else None,
-    }
-
-
-def _hashes(detail: Detail) -> dict[str, str]:
-    sha256 = detail.model.sha256
-    if not sha256:
-        return {}
-    known = detail.hashes
-    hashes = {
-        "sha256": sha256,
-        "autov1": known.autov1,
-        "autov2": sha256[:10],
-        "autov3": known.autov3[:12] if known.autov3 else None,
-        "sha256_12": sha256[:12],
-        "crc32": known.crc32,
-        "blake3": known.blake3,
-    }
-    found = {name: value for name, value in hashes.items() if value}
-    xxh3 = next((place.file.xxh3 for place in detail.places if place.file.xxh3), None)
-    return {**found, "xxh3_128": xxh3} if xxh3 else found
-
-
-def _meta_value(detail: Detail, key: str) -> Any:
-    document = jsontext.parse(detail.meta_json or "{}")
-    try:
-        return meta.read(document if isinstance(document, dict) else {}, key)
-    except KeyError:
-        raise NotFound("no_such_key", f"the metadata has no '{key}'") from None
 
 
 def _plain(value: Any) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core import jsontext
 from mlib.core.kinds.usage import Usage
@@ -11,9 +12,30 @@ from mlib.core.records import Content
 from mlib.core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from mlib.core.formats.header import Finding, Header
     from mlib.core.inspection import Inspection
+    from mlib.core.sidecars.record import Sidecar
+
+
+class About(NamedTuple):
+    """What one content is and how it is used; `findings` with the path they are about, or None.
+
+    A header that `is_kept` in a library holds no images any more. `trained_on` names a model of this library.
+    """
+
+    format: str
+    kind: str
+    base_model: str
+    evidence: tuple[str, ...]
+    usage: Usage
+    findings: tuple[tuple[str | None, Finding], ...]
+    header: Header | None = None
+    trained_on: Mapping[str, str] = MappingProxyType({})
+    sidecars: tuple[Sidecar, ...] = ()
+    is_kept: bool = False
+    has_copies: bool = False
 
 
 def content_of(sha256: str, inspection: Inspection) -> Content:

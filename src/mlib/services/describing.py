@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui.folders import name_below
@@ -17,6 +18,7 @@ from mlib.services.files.bundles import KnownSets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlib.core.content_record import About
     from mlib.core.formats.header import Finding
     from mlib.core.sets import FileSet
     from mlib.core.sidecars.record import Sidecar
@@ -89,6 +91,58 @@ class Detail(NamedTuple):
     def offline(self) -> bool:
         """Whether it is known to be present, and none of its files is there now."""
         return self.present and not any(place.is_there for place in self.places)
+
+    @property
+    def hashes_by_name(self) -> dict[str, str]:
+        """Every hash that is known, by the name that users give it."""
+        sha256 = self.model.sha256
+        if not sha256:
+            return {}
+        known = self.hashes
+        hashes = {
+            "sha256": sha256,
+            "autov1": known.autov1,
+            "autov2": sha256[:10],
+            "autov3": known.autov3[:12] if known.autov3 else None,
+            "sha256_12": sha256[:12],
+            "crc32": known.crc32,
+            "blake3": known.blake3,
+        }
+        found = {name: value for name, value in hashes.items() if value}
+        xxh3 = next((place.file.xxh3 for place in self.places if place.file.xxh3), None)
+        return {**found, "xxh3_128": xxh3} if xxh3 else found
+
+    def about(self, *, with_header: bool = False) -> About | None:
+        """What is kept about the content; None if no scan has looked into it yet."""
+        if self.content is None:
+            return None
+        from mlib.core.content_record import About, usage_of
+
+        usage = usage_of(self.content.usage_json)
+        if self.sidecars:
+            from mlib.core.sidecars.filling import with_sidecars
+
+            usage = with_sidecars(usage, self.sidecars)
+        header = None
+        if with_header and self.header is not None:
+            from mlib.core.formats.header import unpack
+
+            with suppress(ValueError):  # kept by another version, or damaged: the rest is as good without it
+                header = unpack(self.header)
+        known = self.trained_on
+        return About(
+            format=self.content.format,
+            kind=self.content.kind,
+            base_model=self.content.base_model,
+            evidence=self.content.evidence,
+            usage=usage,
+            sidecars=self.sidecars,
+            is_kept=True,
+            has_copies=len(self.places) > 1,
+            findings=self.findings,
+            header=header,
+            trained_on={"sha256": known.sha256, "name": known.name} if known else {},
+        )
 
 
 def detail(library: Library, target: Target) -> Detail:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mlib.core.comfyui.folders import TYPE_FOLDERS, canonical_type
+from mlib.core.content_record import About
 from mlib.core.disk.walk import reason
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.inspection import Inspection, inspect_file, place_findings
@@ -46,6 +47,20 @@ class Inspected:
     @property
     def is_serious(self) -> bool:
         return any(finding.serious for finding in self.findings)
+
+    @property
+    def about(self) -> About:
+        """What was just read from the file."""
+        return About(
+            format=self.inspection.header.format,
+            kind=self.inspection.kind,
+            base_model=self.inspection.base_model,
+            evidence=self.inspection.evidence,
+            usage=self.inspection.usage,
+            findings=tuple((None, finding) for finding in self.findings),
+            header=self.inspection.header,
+            sidecars=self.sidecars,
+        )
 
 
 def inspect_each(paths: Sequence[str]) -> Iterator[tuple[str, Inspected | MlibError]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mlib.core import times
 from mlib.core.comfyui.folders import TYPE_FOLDERS, name_below
-from mlib.core.disk.storage import is_there
+from mlib.core.disk.storage import is_there, living_first
 from mlib.core.errors import WrongUsage
 from mlib.core.query import folded, parse
 from mlib.core.text import forms
@@ -180,6 +180,20 @@ def _in_batches(
 def root_paths(library: Library) -> dict[int | None, str]:
     """The directory of each root by its id, as `loader_name` wants them."""
     return {root.id: root.path for root in roots.all_roots(library)}
+
+
+class Located(NamedTuple):
+    """A file, the name a workflow gives it, and whether it is not there though no scan has missed it."""
+
+    file: KnownFile
+    loader_name: str | None
+    offline: bool
+
+
+def located(files: Sequence[KnownFile], root_paths: Mapping[int | None, str]) -> list[Located]:
+    """Files as they are on the disk now, what is there first."""
+    ordered, offline = living_first(files)
+    return [Located(file, loader_name(file, root_paths), file.path in offline) for file in ordered]
 
 
 def loader_name(file: KnownFile, root_paths: Mapping[int | None, str]) -> str | None:

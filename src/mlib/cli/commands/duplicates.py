@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -80,7 +80,11 @@ def duplicates(
                 confirm(_question(plan.choices, deed), yes=yes)
             report = session.keep_one_copy(plan, deed, dry_run=dry_run)
     if as_json:
-        output.write_json(_document(report, deed, dry_run=dry_run, same_weights=same_weights))
+        from mlib import documents
+
+        output.write_json(
+            documents.duplicates_document(report, deed, dry_run=dry_run, same_weights=same_weights)
+        )
     elif quiet:
         of_groups = (group.key for group in report.groups)
         done = dict.fromkeys(copy.row.sha256 for copy, _ in report.done)
@@ -119,53 +123,6 @@ def _question(choices: Sequence[Choice], deed: Deed) -> str:
     if deed == "hardlink":
         return f"make hard links of {copies} of {models} ({freed})"
     return f"move {copies} of {models} ({freed}) to the trash"
-
-
-def _document(
-    report: DuplicatesReport, deed: Deed | None, *, dry_run: bool, same_weights: bool
-) -> dict[str, Any]:
-    return {
-        "groups": [_group(group, same_weights=same_weights) for group in report.groups],
-        "freeable_bytes": sum(group.freeable_bytes for group in report.groups),
-        "action": deed,
-        "done": [
-            {"path": copy.row.path, "sha256": copy.row.sha256, "to": target} for copy, target in report.done
-        ],
-        "left_alone": [group.key for group in report.left_alone],
-        "needed": [
-            {"path": each.copy.row.path, "sha256": each.copy.row.sha256, "reason": each.reason}
-            for each in report.needed
-        ],
-        "failed": [{"path": each.path, "code": each.code, "message": each.message} for each in report.failed],
-        "freed_bytes": report.freed_bytes,
-        "dangling_links": report.links,
-        "left_folders": report.folders,
-        "dry_run": dry_run,
-    }
-
-
-def _group(group: Group, *, same_weights: bool) -> dict[str, Any]:
-    from mlib.core.times import iso
-
-    return {
-        "autov3" if same_weights else "sha256": group.key,
-        "name": group.name,
-        "size_bytes": max(copy.stat.size_bytes for copy in group.copies),
-        "freeable_bytes": group.freeable_bytes,
-        "perhaps_one_file": list(group.perhaps_one),
-        "files": [
-            {
-                "path": copy.row.path,
-                "sha256": copy.row.sha256,
-                "size_bytes": copy.stat.size_bytes,
-                "mtime": iso(copy.stat.mtime_ns // 1_000_000),
-                "device": copy.stat.device,
-                "inode": copy.stat.inode,
-                "links": copy.links,
-            }
-            for copy in group.copies
-        ],
-    }
 
 
 def _list(groups: Sequence[Group], *, same_weights: bool) -> None:

@@ -100,15 +100,11 @@ def export(
             size = _write(to, lines, yes=yes, library=session.path)
     told = f"{fmt.plural(count.models, 'model')}, {fmt.plural(count.pending, 'pending import')}"
     if as_json:
+        from mlib import documents
+
+        path = None if to is None else os.path.abspath(to)
         output.write_json(
-            {
-                "models": count.models,
-                "pending": count.pending,
-                "path": None if to is None else os.path.abspath(to),
-                "bytes": size,
-                "format": str(format_),
-                "dry_run": dry_run,
-            }
+            documents.export_document(count, path=path, size_bytes=size, form=str(format_), dry_run=dry_run)
         )
     elif to is not None or dry_run:
         verb = "would export" if dry_run else "exported"
@@ -132,16 +128,9 @@ def _sidecars(
             confirm(f"write {fmt.plural(len(paths), 'sidecar')} beside the models", yes=yes)
             paths = session.write_sidecars(report).written
     if as_json:
-        output.write_json(
-            {
-                "written": paths,
-                "count": len(paths),
-                "unchanged": report.unchanged,
-                "nothing_typed": report.untyped,
-                "problems": [problem._asdict() for problem in report.problems],
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.sidecar_export_document(report, paths, dry_run=dry_run))
     else:
         output.write_rows([("would write" if dry_run else "wrote", path) for path in paths])
         for problem in report.problems:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,14 +33,9 @@ if TYPE_CHECKING:
 def write(report: ForgetReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """The models and pending imports that were forgotten, or would be."""
     if as_json:
-        output.write_json(
-            {
-                "forgotten": [_forget_json(each) for each in report.forgotten],
-                "kept_offline": report.kept_offline,
-                "backup": report.backup,
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.forget_document(report, dry_run=dry_run))
         return
     if quiet:
         output.write_lines(_identifier(each) for each in report.forgotten)
@@ -80,16 +75,6 @@ def counted(report: ForgetReport) -> str:
 
 def _identifier(each: Forgotten) -> str:
     return each.sha256 or f"pending:{each.pending_id}"
-
-
-def _forget_json(each: Forgotten) -> dict[str, Any]:
-    about = {"sha256": each.sha256} if each.sha256 is not None else {"pending_id": each.pending_id}
-    return {
-        **about,
-        "name": each.name,
-        "missing_since": times.iso(each.missing_since),
-        "present": bool(each.paths),
-    }
 
 
 def forget(
@@ -146,7 +131,9 @@ def missing(
     with open_session(ctx, library) as session:
         found = session.missing()
     if as_json:
-        output.write_json([_as_json(each) for each in found])
+        from mlib import documents
+
+        output.write_json([documents.missing_document(each) for each in found])
     elif quiet:
         output.write_lines(each.model.sha256 for each in found)
     else:
@@ -159,20 +146,6 @@ def _row(each: Missing) -> tuple[str, ...]:
     path = model.places[0].path if model.places else ""
     short = model.sha256[:10] if output.is_terminal() else model.sha256
     return short, model.name, fmt.moment(model.since), state, path
-
-
-def _as_json(each: Missing) -> dict[str, Any]:
-    model = each.model
-    return {
-        "sha256": model.sha256,
-        "name": model.name,
-        "type": model.type,
-        "size_bytes": model.size_bytes,
-        "missing_since": times.iso(model.since),
-        "path": model.places[0].path if model.places else None,
-        "paths": [place.path for place in model.places],
-        "offline": each.offline,
-    }
 
 
 # --- `mlib prune`.

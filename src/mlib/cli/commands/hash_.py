@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ from mlib.core.errors import NotFound, WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlib.services.files.extra_hashes import Digest, DigestReport
+    from mlib.services.files.extra_hashes import DigestReport
     from mlib.session import Session
 
 
@@ -112,11 +112,9 @@ def _paths_found(session: Session, query: str | None) -> Iterator[str]:
 
 def _print(report: DigestReport, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        documents = [_document(digest) for digest in report.digests]
-        problems = [
-            {"path": each.path, "code": each.code, "message": each.message} for each in report.problems
-        ]
-        output.write_json({"hashed": documents, "problems": problems})
+        from mlib import documents
+
+        output.write_json(documents.hash_document(report))
     elif quiet:
         output.write_lines(digest.hashes.sha256 for digest in report.digests)
     elif output.is_terminal():
@@ -125,31 +123,11 @@ def _print(report: DigestReport, *, as_json: bool, quiet: bool) -> None:
 
         for number, digest in enumerate(report.digests):
             lines = [heading(visible(digest.path or ""))]
-            for name, value in _named(digest).items():
+            for name, value in digest.by_name.items():
                 lines += entry(name, value or "-")
             output.write_tame(([""] if number else []) + lines)
     else:
         for digest in report.digests:
             output.write_rows(
-                (name, value or "", digest.path or "") for name, value in _named(digest).items()
+                (name, value or "", digest.path or "") for name, value in digest.by_name.items()
             )
-
-
-def _document(digest: Digest) -> dict[str, Any]:
-    return {"path": digest.path, **_named(digest)}
-
-
-def _named(digest: Digest) -> dict[str, str | None]:
-    from mlib.core.hashes import AUTOV3_DIGITS
-
-    found = digest.hashes
-    return {
-        "sha256": found.sha256,
-        "autov1": found.autov1,
-        "autov2": found.autov2,
-        "autov3": found.autov3[:AUTOV3_DIGITS] if found.autov3 else None,
-        "sha256_12": found.sha256_12,
-        "crc32": found.crc32,
-        "blake3": found.blake3,
-        "xxh3_128": found.xxh3,
-    }

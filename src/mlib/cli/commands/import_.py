@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,11 +21,10 @@ from mlib.cli.options import (
     expanded_or_all,
     open_session,
 )
-from mlib.core import times
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from mlib.services.importing.importer import ImportReport, UserData, Wait
+    from mlib.services.importing.importer import ImportReport, Wait
 
 
 # --- What an import came to, for a person and for scripts.
@@ -34,7 +33,9 @@ if TYPE_CHECKING:
 def write(report: ImportReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """The whole report as it was asked for; what the exit code speaks of also where it is to be quiet."""
     if as_json:
-        output.write_json({**_document(report), "dry_run": dry_run})
+        from mlib import documents
+
+        output.write_json(documents.import_document(report, dry_run=dry_run))
     elif quiet:
         output.write_lines(dict.fromkeys(entry.sha256 for entry in report.success))
         for e in report.conflict:
@@ -43,33 +44,6 @@ def write(report: ImportReport, *, dry_run: bool, as_json: bool, quiet: bool) ->
         _tell_way_out(report)
     else:
         _tell(report, dry_run=dry_run)
-
-
-def _document(report: ImportReport) -> dict[str, Any]:
-    return {
-        "total": report.total,
-        "success": [{"id": e.id, "sha256": e.sha256, "change": e.change} for e in report.success],
-        "conflict": [
-            {
-                "id": e.id,
-                "sha256": e.sha256,
-                "path": e.path,
-                "pending": _user_data(e.pending),
-                "existing": _user_data(e.existing),
-                "differs": list(e.differs),
-            }
-            for e in report.conflict
-        ],
-        "ignored": list(report.ignored),
-        "deleted": list(report.deleted),
-        "failed": [{"id": e.id, "path": e.path, "code": e.code, "message": e.message} for e in report.failed],
-        "waiting": [{"id": e.id, "path": e.path} for e in report.waiting],
-        "backup": report.backup,
-    }
-
-
-def _user_data(data: UserData) -> dict[str, Any]:
-    return {**data.text, "tags": list(data.tags.values()), "meta": dict(data.meta)}
 
 
 def _id(pending_id: int | None) -> str:
@@ -259,7 +233,9 @@ def pending_(
     with open_session(ctx, library) as session:
         found = session.pending()
     if as_json:
-        output.write_json([_as_json(wait) for wait in found])
+        from mlib import documents
+
+        output.write_json([documents.pending_document(wait) for wait in found])
     elif quiet:
         output.write_lines(f"pending:{wait.entry.id}" for wait in found)
     else:
@@ -270,20 +246,3 @@ def _row(wait: Wait) -> tuple[str, ...]:
     entry = wait.entry
     why = _WORDS.get(wait.reason) or f"conflict: {', '.join(wait.differs)}"
     return str(entry.id), entry.name, entry.type, why, entry.path, entry.source
-
-
-def _as_json(wait: Wait) -> dict[str, Any]:
-    entry = wait.entry
-    return {
-        "id": entry.id,
-        "path": entry.path,
-        "name": entry.name,
-        "type": entry.type,
-        "source": entry.source,
-        "sha256": entry.sha256,
-        "size_bytes": entry.size_bytes,
-        "created_at": times.iso(entry.created_at),
-        "reason": str(wait.reason),
-        "model": wait.model,
-        "differs": list(wait.differs),
-    }

@@ -28,23 +28,28 @@ def inspect_(
     No library is needed, and nothing is run or written. Ends with exit code 3 if something serious is
     wrong with one of them, or one of several cannot be read.
     """
-    documents: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
     troubled = False
     for number, (path, found) in enumerate(_found(files)):
         if isinstance(found, MlibError):
             troubled = True
-            documents.append(_failure(path, found))
+            if as_json:
+                from mlib import documents
+
+                shown.append(documents.unreadable_document(path, found, found.hint))
             output.note(f"problem: {found.message}")
             continue
         troubled = troubled or found.is_serious
         if as_json:
-            documents.append(_document(found))
+            from mlib import documents
+
+            shown.append(documents.inspected_document(found))
         elif output.is_terminal():
             output.write_tame(([""] if number else []) + list(_page(found)))
         else:
             output.write_rows(_rows(found))
     if as_json:
-        output.write_json(documents[0] if len(files) == 1 else documents)
+        output.write_json(shown[0] if len(files) == 1 else shown)
     if troubled:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
@@ -59,40 +64,13 @@ def _found(files: Sequence[str]) -> Iterator[tuple[str, Inspected | MlibError]]:
         yield path, found
 
 
-def _failure(path: str, error: MlibError) -> dict[str, Any]:
-    failure = {"code": error.code, "message": error.message, "hint": error.hint}
-    return {"path": os.path.abspath(path), "error": failure}
-
-
-def _about(each: Inspected) -> Any:
-    from mlib.cli import views
-
-    return views.of_inspection(
-        each.inspection, tuple((None, finding) for finding in each.findings), each.sidecars
-    )
-
-
-def _document(each: Inspected) -> dict[str, Any]:
-    from mlib.cli import views
-
-    return {
-        "path": each.path,
-        "size_bytes": each.size_bytes,
-        "base_model": each.inspection.base_model,
-        **views.pending_json(_about(each)),
-        "companions": list(each.companions),
-        "silent_sidecars": list(each.silent),
-        "unread": [{"path": path, "message": message} for path, message in each.unread],
-    }
-
-
 def _rows(each: Inspected) -> Iterator[tuple[str, ...]]:
     from mlib.cli import views
 
     yield "path", each.path
     yield "size_bytes", str(each.size_bytes)
     yield "base_model", each.inspection.base_model
-    yield from views.pending_rows(_about(each))
+    yield from views.pending_rows(each.about)
     for path in each.companions:
         yield "companion", path
     for path in each.silent:
@@ -106,7 +84,7 @@ def _page(each: Inspected) -> Iterator[str]:
     from mlib.cli.layout import entry, heading, section
     from mlib.core.text import visible
 
-    known = _about(each)
+    known = each.about
     yield heading(visible(each.path))
     yield heading("what it is")
     for label, text in views.what_it_is(known):

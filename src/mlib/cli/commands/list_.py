@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlib.cli import columns, output
 from mlib.cli.options import MOST, JsonOption, LibraryOption, QuietOption, open_session
-from mlib.core import jsontext, times
-from mlib.core.disk.storage import is_there, living_first
+from mlib.core.disk.storage import is_there
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def list_(
     'size:>1GB' -tag:keep`. `mlib help query` tells the rest.
     """
     from mlib.core.query import parse
-    from mlib.services.listing import parse_order
+    from mlib.services.listing import located, parse_order
 
     _only_one(
         {"--json": as_json, "--jsonl": as_lines, "-q": quiet, "--paths": paths}
@@ -82,9 +81,13 @@ def list_(
         count, rows = session.rows(query, order=order, limit=most, parts=columns.parts(wanted))
         roots = session.root_paths()
         if as_json:
-            output.write_json([jsontext.Raw(jsontext.dump(_document(row, roots))) for row in rows])
+            from mlib import documents
+
+            output.write_json(documents.list_document((row, located(row.files, roots)) for row in rows))
         elif as_lines:
-            output.write_json_lines(_document(row, roots) for row in rows)
+            from mlib import documents
+
+            output.write_json_lines(documents.listed_document(row, located(row.files, roots)) for row in rows)
         elif paths:
             output.write_values(_paths(rows), end=end)
         elif template is not None:
@@ -113,34 +116,6 @@ def _table(
         kept = [at for at in range(len(chosen)) if any(row[at] for row in rows)]
         heads, rows = [heads[at] for at in kept], [[row[at] for at in kept] for row in rows]
     write_table(heads, rows)
-
-
-def _document(row: Listed, roots: Mapping[int | None, str]) -> dict[str, Any]:
-    """An object of `list --json`: the keys of `show --json` that cost little, and no free metadata."""
-    from mlib.cli.views import file_json
-    from mlib.services.listing import loader_name
-
-    files, offline = living_first(row.files)
-    document: dict[str, Any] = {
-        "sha256": row.sha256,
-        "name": row.name,
-        "type": row.type,
-        "base_model": row.base_model,
-        "size_bytes": row.size_bytes,
-        "description": row.description,
-        "notes": row.notes,
-        "tags": list(row.tags),
-        "present": any(file.missing_since is None for file in row.files),
-        "created_at": times.iso(row.created_at),
-        "updated_at": times.iso(row.updated_at),
-        "files": [file_json(file, loader_name(file, roots), offline=file.path in offline) for file in files],
-        "pending": row.pending_id is not None,
-        "kind": row.kind or None,
-        "format": row.format or None,
-        "trigger_words": list(row.trigger_words),
-        "findings": list(row.findings),
-    }
-    return document if row.pending_id is None else {**document, "id": row.pending_id}
 
 
 def _only_one(options: Mapping[str, bool]) -> None:

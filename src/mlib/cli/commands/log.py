@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,47 +18,14 @@ from mlib.cli.options import (
     expanded_or_all,
     open_session,
 )
-from mlib.core import jsontext, times
+from mlib.core import jsontext
 
 if TYPE_CHECKING:
     from mlib.core.jsontext import Json
     from mlib.services.history.entries import FieldChange, Told
 
 
-# --- What the history looks like: as JSON and as rows.
-
-
-def entry_json(told: Told) -> dict[str, Any]:
-    """An entry of `log --json`."""
-    entry = told.entry
-    return {
-        "id": entry.id,
-        "at": times.iso(entry.at),
-        "command": entry.command,
-        "undone": entry.undone,
-        "undoes": entry.undoes,
-        "models": told.models,
-        "pending": told.pending,
-        "changes": [change_as_json(change) for change in told.changes],
-    }
-
-
-def change_as_json(change: FieldChange) -> dict[str, Any]:
-    """One changed field; `sha256` or `pending_id` says of what, neither of something else."""
-    about = (
-        {"sha256": change.sha256}
-        if change.sha256 is not None
-        else {"pending_id": change.pending_id}
-        if change.pending_id is not None
-        else {}
-    )
-    return {
-        **about,
-        "name": change.name,
-        "field": change.field,
-        "before": change.before,
-        "after": change.after,
-    }
+# --- What the history looks like, as rows.
 
 
 def change_row(change: FieldChange) -> tuple[str, str, str, str]:
@@ -122,7 +89,9 @@ def log(
     with open_session(ctx, library) as session:
         found = session.log(expanded_or_all(refs), query, limit=min(limit, MOST))
     if as_json:
-        output.write_json([entry_json(told) for told in found])
+        from mlib import documents
+
+        output.write_json([documents.entry_document(told) for told in found])
     elif not refs and query is None:
         write_table(_ENTRY, [entry_row(told) for told in found])
     else:
@@ -154,16 +123,9 @@ def undo(
     with open_session(ctx, library) as session:
         report = session.undo(entry, dry_run=dry_run)
     if as_json:
-        output.write_json(
-            {
-                "undone": report.told.entry.id,
-                "command": report.told.entry.command,
-                "models": report.told.models,
-                "pending": report.told.pending,
-                "changes": [change_as_json(change) for change in report.changes],
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.undo_document(report, dry_run=dry_run))
         return
     output.write_rows(change_row(change) for change in report.changes)
     verb = "would undo" if dry_run else "undid"

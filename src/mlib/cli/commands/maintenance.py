@@ -84,7 +84,9 @@ def backup(
     path = made or (os.path.abspath(to) if to is not None else None)
     size = os.path.getsize(made) if made else None
     if as_json:
-        output.write_json({"backup": path, "bytes": size, "dry_run": dry_run})
+        from mlib import documents
+
+        output.write_json(documents.backup_document(path, size, dry_run=dry_run))
     elif dry_run:
         output.note(f"would back up to {path or 'the backups beside the library'}")
     else:
@@ -96,17 +98,9 @@ def _list(found: Sequence[Backup], *, as_json: bool) -> None:
     from mlib.cli.layout import Column, write_table
 
     if as_json:
-        output.write_json(
-            [
-                {
-                    "path": each.path,
-                    "made_at": times.iso(each.made_at),
-                    "reason": each.reason,
-                    "size_bytes": each.size_bytes,
-                }
-                for each in found
-            ]
-        )
+        from mlib import documents
+
+        output.write_json([documents.known_backup_document(each) for each in found])
         return
     # The name is what `mlib restore` wants: it is never cut, and it says the reason.
     columns = (Column("made"), Column("size", right=True), Column("name"))
@@ -142,17 +136,9 @@ def clean_meta(
     with open_session(ctx, library) as session:
         report = session.clean_meta(expanded_or_all(refs), query, dry_run=dry_run)
     if as_json:
-        output.write_json(
-            {
-                "examined": report.examined,
-                "cleaned": report.cleaned,
-                "payloads_removed": report.payloads_removed,
-                "bytes_before": report.bytes_before,
-                "bytes_after": report.bytes_after,
-                "backup": report.backup,
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.clean_meta_document(report, dry_run=dry_run))
         return
     verb = "would clean" if dry_run else "cleaned"
     freed = report.bytes_before - report.bytes_after
@@ -189,25 +175,11 @@ def doctor(
     with open_session(ctx, library) as session:
         diagnosis = session.doctor(fix=fix and not dry_run)
     errors, warnings = diagnosis.count("error"), diagnosis.count("warning")
+    mends = [check.mend for check in diagnosis.checks]
     if as_json:
-        output.write_json(
-            {
-                "library": diagnosis.path,
-                "checks": [
-                    {
-                        "name": check.name,
-                        "state": check.state,
-                        "message": check.message,
-                        "mend": check.mend,
-                        "fixed": check.fixed,
-                    }
-                    for check in diagnosis.checks
-                ],
-                "errors": errors,
-                "warnings": warnings,
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.doctor_document(diagnosis, mends, dry_run=dry_run))
     elif output.is_terminal():
         for check in diagnosis.checks:
             output.write_lines(
@@ -252,7 +224,9 @@ def restore(
                 confirm(f"put {report.backup} in the place of {path}", yes=yes)
             report = session.restore(report.backup)
     if as_json:
-        output.write_json({"library": path, "backup": report.backup, "kept": report.kept, "dry_run": dry_run})
+        from mlib import documents
+
+        output.write_json(documents.restore_document(path, report, dry_run=dry_run))
         return
     output.write_rows([("would restore" if dry_run else "restored", report.backup)])
     if report.kept:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -78,28 +78,9 @@ def mv(
 def report_moves(report: MoveReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """Print what was moved and leave with the exit code."""
     if as_json:
-        output.write_json(
-            {
-                "moved": [
-                    {
-                        "sha256": each.sha256,
-                        "path": each.place.path,
-                        "moves": [{"from": source, "to": target} for source, target in each.moves],
-                        "left": list(each.shared),
-                        "left_folders": list(each.folders),
-                        "in_root": each.place.root is not None,
-                        "dangling_links": list(each.links),
-                    }
-                    for each in report.moved
-                ],
-                "failed": [
-                    {"path": each.path, "code": each.code, "message": each.message} for each in report.failed
-                ],
-                "copied_bytes": report.copied_bytes,
-                "perhaps_not_exclusive": report.unproven,
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.move_document(report, dry_run=dry_run))
     elif quiet:
         output.write_lines(each.sha256 for each in report.moved)
         _tell_failed(report)
@@ -225,19 +206,9 @@ def _print(
     report: TrashReport, before: Sequence[TrashedBefore], *, dry_run: bool, as_json: bool, quiet: bool
 ) -> None:
     if as_json:
-        output.write_json(
-            {
-                "trashed": [removed_as_json(each) for each in report.removed],
-                "failed": [
-                    {"path": each.path, "code": each.code, "message": each.message} for each in report.failed
-                ],
-                "already_trashed": [
-                    {"sha256": each.sha256, "path": each.path, "trashed_to": each.target} for each in before
-                ],
-                "size_bytes": sum(each.size_bytes for each in report.removed),
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.trash_document(report, before, dry_run=dry_run))
         return
     if quiet:
         output.write_lines(dict.fromkeys(each.row.sha256 for each in report.removed))
@@ -273,18 +244,3 @@ def moves_of(removed: Removed) -> list[tuple[str, str]]:
     """From where to where, the model first."""
     companions = [(each.source, each.target) for each in removed.companions]
     return [(removed.row.path, removed.target or ""), *companions]
-
-
-def removed_as_json(removed: Removed) -> dict[str, Any]:
-    """A file that went to the trash, as a document."""
-    return {
-        "sha256": removed.row.sha256,
-        "path": removed.row.path,
-        "trashed_to": removed.target,
-        "size_bytes": removed.size_bytes,
-        "companions": [{"path": each.source, "trashed_to": each.target} for each in removed.companions],
-        "left": list(removed.shared),
-        "left_folders": list(removed.folders),
-        "dangling_links": list(removed.links),
-        "bytes_at": removed.bytes_at,
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,6 @@ from mlib.cli.options import (
 from mlib.core import times
 
 if TYPE_CHECKING:
-    from mlib.core.records import Root
     from mlib.services.root_registry import RootReport
 
 _COLUMNS = [
@@ -51,7 +50,9 @@ def roots_(
     with open_session(ctx, library) as session:
         found = session.roots()
     if as_json:
-        output.write_json([_report_as_json(each) for each in found])
+        from mlib import documents
+
+        output.write_json([documents.root_document(each) for each in found])
     elif quiet:
         output.write_values(each.root.path for each in found)
     else:
@@ -74,14 +75,9 @@ def _add(
     with open_session(ctx, library) as session:
         report = session.add_roots(folders, dry_run=dry_run)
     if as_json:
-        output.write_json(
-            {
-                "added": [_as_json(root) for root in report.added],
-                "known": [_as_json(root) for root in report.known],
-                "problems": [problem._asdict() for problem in report.problems],
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.roots_added_document(report, dry_run=dry_run))
     else:
         output.write_rows(
             ("would add" if dry_run else "added", root.type, root.path) for root in report.added
@@ -110,14 +106,9 @@ def _remove(
     with open_session(ctx, library) as session:
         report = session.remove_root(root, dry_run=dry_run)
     if as_json:
-        output.write_json(
-            {
-                "removed": _as_json(report.root),
-                "missing": report.missing,
-                "elsewhere": report.elsewhere,
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.root_removed_document(report, dry_run=dry_run))
         return
     output.write_rows([("would remove" if dry_run else "removed", report.root.type, report.root.path)])
     if report.missing:
@@ -154,19 +145,3 @@ def _whole_row(each: RootReport) -> tuple[str, ...]:
         times.iso(holding.seen_at) or "",
         root.origin,
     )
-
-
-def _report_as_json(each: RootReport) -> dict[str, Any]:
-    return {
-        **_as_json(each.root),
-        "state": each.standing,
-        "files": each.holding.files,
-        "models": each.holding.models,
-        "size_bytes": each.holding.size_bytes,
-        "missing": each.holding.missing,
-        "last_seen": times.iso(each.holding.seen_at),
-    }
-
-
-def _as_json(root: Root) -> dict[str, Any]:
-    return {"id": root.id, "type": root.type, "path": root.path, "origin": root.origin}

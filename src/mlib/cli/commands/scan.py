@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,6 @@ from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, REFUSED, TE
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_session
 
 if TYPE_CHECKING:
-    from mlib.core.formats.header import Finding
     from mlib.services.scanning.request import ScanReport
 
 
@@ -81,7 +80,9 @@ def scan(
             dry_run=dry_run,
         )
     if as_json:
-        output.write_json(_document(report, dry_run=dry_run))
+        from mlib import documents
+
+        output.write_json(documents.scan_document(report, dry_run=dry_run))
     elif quiet:
         output.write_lines(report.added)
         _tell_wrong(report)
@@ -101,44 +102,6 @@ def _exit_code(report: ScanReport) -> int:
         return REFUSED
     is_wrong = report.problems or report.offline_roots or report.conflicts or report.serious
     return FINISHED_WITH_PROBLEMS if is_wrong else 0
-
-
-def _document(report: ScanReport, *, dry_run: bool) -> dict[str, Any]:
-    counts = {name: report.counts[name] for name in ("unchanged", "added", "moved", "copied", "replaced")}
-    return {
-        "scanned": report.scanned,
-        **counts,
-        "missing": report.missing,
-        "restored": report.counts["restored"],
-        "pending": report.pending,
-        "pending_ids": report.pending_ids,
-        "skipped": len(report.skipped),
-        "hashed_bytes": report.hashed_bytes,
-        "seconds": round(report.seconds, 3),
-        "offline_roots": report.offline_roots,
-        "problems": [_problem(problem) for problem in report.problems],
-        "guarded_roots": report.guarded_roots,
-        "skipped_files": [_problem(problem) for problem in report.skipped],
-        "passed_over": report.passed_over,
-        "conflicts": report.conflicts,
-        "findings": [_finding(path, finding) for path, finding in report.findings],
-        "silent_sidecars": report.silent,
-        "interrupted": report.interrupted is not None,
-        "dry_run": dry_run,
-    }
-
-
-def _problem(problem: Any) -> dict[str, str]:
-    return {"path": problem.path, "code": problem.code, "message": problem.message}
-
-
-def _finding(path: str, finding: Finding) -> dict[str, Any]:
-    return {
-        "path": path,
-        "code": finding.code,
-        "message": finding.message,
-        "serious": finding.serious,
-    }
 
 
 def _summary(report: ScanReport, *, dry_run: bool) -> str:

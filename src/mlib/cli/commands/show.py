@@ -41,10 +41,13 @@ def show(
         details = session.details(expanded(named), query)
     one = len(named) == 1 and named != ["-"] and query is None
     if as_json:
-        documents = [
-            views.as_json(detail) if field is None else views.field(detail, field) for detail in details
+        from mlib import documents
+
+        shown = [
+            documents.model_document(detail) if field is None else documents.field_document(detail, field)
+            for detail in details
         ]
-        output.write_json(documents[0] if one else documents)
+        output.write_json(shown[0] if one else shown)
     elif field is not None:
         output.write_values(value for detail in details for value in views.field_values(detail, field))
     elif quiet:

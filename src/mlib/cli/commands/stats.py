@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from mlib.cli.options import JsonOption, LibraryOption, open_session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from mlib.db.statistics import Figures, RootFigures
+    from mlib.db.statistics import Figures
     from mlib.services.counting import Counted
 
 #: Rows of a section on a terminal.
@@ -58,48 +58,13 @@ def stats(
     with open_session(ctx, library) as session:
         counted = session.stats(tags_in_full=by is By.tag, roots_in_full=by is By.root)
     if as_json:
-        output.write_json(_document(counted))
+        from mlib import documents
+
+        output.write_json(documents.stats_document(counted))
     elif output.is_terminal():
         output.write_tame(_page(counted, by))
     else:
         output.write_rows(_rows(counted, by))
-
-
-def _document(counted: Counted) -> dict[str, Any]:
-    tags: list[dict[str, Any]] = [{"tag": name, "models": models} for name, models in counted.tags]
-    if counted.tags_in_full is not None:
-        tags = [{"tag": name, **_figures(figures)} for name, figures in counted.tags_in_full.items()]
-    return {
-        "total": {**_figures(counted.total), "pending": counted.pending},
-        "types": [{"type": name, **_figures(figures)} for name, figures in counted.types.items()],
-        "base_models": [
-            {"base_model": name, **_figures(figures)} for name, figures in counted.base_models.items()
-        ],
-        "tags": tags,
-        "roots": [_root(root, counted) for root in counted.roots],
-        "findings": [
-            {"code": code, "models": models, "serious": serious} for code, models, serious in counted.findings
-        ],
-    }
-
-
-def _root(root: RootFigures, counted: Counted) -> dict[str, Any]:
-    full = {} if counted.roots_in_full is None else _figures(counted.roots_in_full[root.id])
-    told = {"files": root.files, "bytes": root.size_bytes, "missing": root.missing}
-    return {"path": root.path, "type": root.type, **full, **told}
-
-
-def _figures(figures: Figures) -> dict[str, int]:
-    return {
-        "models": figures.models,
-        "files": figures.files,
-        "bytes": figures.size_bytes,
-        "unique_bytes": figures.unique_bytes,
-        "duplicates": figures.duplicates,
-        "freeable_bytes": figures.freeable_bytes,
-        "missing": figures.missing,
-        "findings": figures.findings,
-    }
 
 
 def _groups(counted: Counted, by: By) -> list[tuple[str, Figures]]:

@@ -40,7 +40,9 @@ def tags_(
     with open_session(ctx, library) as session:
         found = session.tags()
     if as_json:
-        output.write_json([{"tag": tag.name, "models": tag.models, "pending": tag.pending} for tag in found])
+        from mlib import documents
+
+        output.write_json([documents.tag_document(tag) for tag in found])
     elif quiet:
         output.write_values(tag.name for tag in found)
     else:
@@ -83,7 +85,9 @@ def _delete(
 
 def _tell(report: TagReport, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        output.write_json({**report._asdict(), "dry_run": dry_run})
+        from mlib import documents
+
+        output.write_json(documents.tag_changed_document(report, dry_run=dry_run))
         return
     deed = "delete" if report.after is None else "merge" if report.merged else "rename"
     deed = f"would {deed}" if dry_run else f"{deed}d"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlib.cli import output, views
+from mlib.cli import output
 from mlib.cli.options import (
     DryRunOption,
     JsonOption,
@@ -75,18 +75,9 @@ def update(
             with_details=as_json,
         )
     if as_json:
-        models = [
-            {**views.as_json(detail), "changed": list(report.updated.get(target, ()))}
-            for target, detail in report.details.items()
-        ]
-        output.write_json(
-            {
-                "updated": len(report.updated),
-                "unchanged": len(report.unchanged),
-                "models": models,
-                "dry_run": dry_run,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.update_document(report, dry_run=dry_run))
     elif quiet:
         output.write_lines(target.identifier for target in report.names)
     else:

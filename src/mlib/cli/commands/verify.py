@@ -23,9 +23,6 @@ from mlib.core.errors import WrongUsage
 if TYPE_CHECKING:
     from mlib.services.files.verifying import VerifyReport
 
-#: The lists of the JSON document, in the order in which a person is told.
-STATES = ("rotten", "damaged", "unreadable", "changed", "gone", "incomplete")
-
 
 def verify(
     ctx: typer.Context,
@@ -89,44 +86,23 @@ def _rate(text: str) -> int:
 
 def _print(report: VerifyReport, *, deep: bool, dry_run: bool, as_json: bool, quiet: bool) -> None:
     if as_json:
-        lists = {
-            state: [
-                {"sha256": bad.sha256, "path": bad.path, "message": bad.message}
-                for bad in report.bad
-                if bad.state == state
-            ]
-            for state in STATES
-        }
-        output.write_json(
-            {
-                "checked": report.checked,
-                "ok": report.ok,
-                **lists,
-                "skipped": report.skipped,
-                "offline_roots": sorted(report.offline),
-                "offline_files": report.offline.total(),
-                "bytes_read": report.bytes_read,
-                "seconds": round(report.seconds, 3),
-                "deep": deep,
-                "dry_run": dry_run,
-                "interrupted": report.interrupted is not None,
-            }
-        )
+        from mlib import documents
+
+        output.write_json(documents.verify_document(report, deep=deep, dry_run=dry_run))
         return
     for root, count in sorted(report.offline.items()):
         output.note(f"offline: {root}: {fmt.plural(count, 'file')} could not be checked")
     if quiet:
         output.write_lines(dict.fromkeys(bad.sha256 for bad in report.bad))
         return
-    told = sorted(report.bad, key=lambda bad: STATES.index(bad.state))
+    told = (bad for found in report.by_state.values() for bad in found)
     output.write_rows((bad.state, bad.sha256[:10], bad.path, bad.message) for bad in told)
     output.note(_summary(report))
 
 
 def _summary(report: VerifyReport) -> str:
-    counts = {state: sum(bad.state == state for bad in report.bad) for state in STATES}
     parts = [f"{fmt.number(report.ok)} ok"] + [
-        f"{fmt.number(count)} {state}" for state, count in counts.items() if count
+        f"{fmt.number(len(found))} {state}" for state, found in report.by_state.items() if found
     ]
     if report.skipped:
         parts.append(f"{fmt.number(report.skipped)} read not long ago")

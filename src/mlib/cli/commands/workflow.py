@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlib.services.workflows.checking import Answer, CheckReport, Suggestion
-    from mlib.services.workflows.matching import State
     from mlib.services.workflows.unused import UnusedReport
 
 
@@ -70,7 +69,9 @@ def unused(
     ):
         report = session.unused(workflows, expanded_or_all(refs), query)
     if as_json:
-        output.write_json(_unused_document(report))
+        from mlib import documents
+
+        output.write_json(documents.unused_document(report))
     elif quiet:
         output.write_lines(model.sha256 for model in report.models)
     else:
@@ -119,34 +120,6 @@ def _kinds(report: UnusedReport) -> str:
     return f" ({', '.join(told)})" if told else ""
 
 
-def _unused_document(report: UnusedReport) -> dict[str, Any]:
-    return {
-        "models": [
-            {
-                "sha256": each.sha256,
-                "name": each.name,
-                "type": each.type,
-                "size_bytes": each.size_bytes,
-                "disk_bytes": each.disk_bytes,
-                "paths": list(each.paths),
-                "offline": list(each.offline),
-                "set": each.set_name,
-            }
-            for each in report.models
-        ],
-        "unused": len(report.models),
-        "examined": report.examined,
-        "disk_bytes": report.disk_bytes,
-        "workflows": report.workflows,
-        "others": report.others,
-        "others_by_kind": dict(report.others_by_kind.most_common()),
-        "problems": [
-            {"path": each.path, "code": each.code, "message": each.message} for each in report.problems
-        ],
-    }
-
-
-_STATES: tuple[State, ...] = ("found", "ambiguous", "missing", "automatic", "unknown")
 #: How a person is told what may stand in; short, for names are long.
 _WHY = {
     "hash": "by hash", "moved": "moved to", "weights": "same weights", "case": "spelled", "name": "by name",
@@ -189,7 +162,9 @@ def check(
                 " listing what the workflow needs without looking it up"
             )
     if as_json:
-        output.write_json(_document(report))
+        from mlib import documents
+
+        output.write_json(documents.workflow_document(report))
     elif quiet:
         missing = (each for each in report.answers if each.match.state in {"missing", "unknown"})
         output.write_values(dict.fromkeys(each.need.name for each in missing))
@@ -220,7 +195,7 @@ def _print(report: CheckReport) -> None:
         ]
         write_table([*lead, *columns], rows)
         _print_sources(report)
-    counts = {state: report.count(state) for state in _STATES}
+    counts = report.counts
     told = ", ".join(f"{fmt.number(count)} {state}" for state, count in counts.items() if count)
     left_out = sum(file.left_out for file in report.files)
     more = f"; {fmt.number(left_out)} of bypassed nodes left out" if left_out else ""
@@ -287,50 +262,3 @@ def _row(path: str, answer: Answer) -> tuple[str, ...]:
         need.url or "",
         answer.suggestions[0].place.path if answer.suggestions else "",
     )
-
-
-def _document(report: CheckReport) -> dict[str, Any]:
-    return {
-        "files": [
-            {
-                "path": file.path,
-                "needs": [_need(answer) for answer in file.answers],
-                "left_out": file.left_out,
-                "problem": None
-                if file.problem is None
-                else {"code": file.problem.code, "message": file.problem.message},
-            }
-            for file in report.files
-        ],
-        **{state: report.count(state) for state in _STATES},
-    }
-
-
-def _need(answer: Answer) -> dict[str, Any]:
-    need, places = answer.need, answer.match.places
-    return {
-        "name": need.name,
-        "type": need.type,
-        "form": need.form,
-        "state": answer.match.state,
-        "sha256": (places[0].sha256 or None) if places else None,
-        "path": places[0].path if places else None,
-        "paths": [place.path for place in places],
-        "hash": need.hash,
-        "hash_matches": answer.is_as_meant,
-        "suggestions": [
-            {
-                "sha256": each.place.sha256,
-                "path": each.place.path,
-                "type": each.place.type,
-                "loader_name": each.place.loader_name,
-                "why": each.why,
-            }
-            for each in answer.suggestions
-        ],
-        "url": need.url,
-        "nodes": list(need.nodes),
-        "classes": list(need.classes),
-        "bypassed": need.bypassed,
-        "listed": need.listed,
-    }

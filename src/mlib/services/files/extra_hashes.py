@@ -13,7 +13,7 @@ from mlib.core.disk.storage import until_it_stands_still
 from mlib.core.disk.walk import reason
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
-from mlib.core.hashes import Hashes, compute
+from mlib.core.hashes import AUTOV3_DIGITS, Hashes, compute
 from mlib.core.records import OtherHashes, Problem
 from mlib.db import contents, files, models
 
@@ -32,6 +32,21 @@ class Digest:
 
     path: str | None
     hashes: Hashes
+
+    @property
+    def by_name(self) -> dict[str, str | None]:
+        """The hashes as users know them by name, AutoV3 as short as it is quoted; None where not known."""
+        found = self.hashes
+        return {
+            "sha256": found.sha256,
+            "autov1": found.autov1,
+            "autov2": found.autov2,
+            "autov3": found.autov3[:AUTOV3_DIGITS] if found.autov3 else None,
+            "sha256_12": found.sha256_12,
+            "crc32": found.crc32,
+            "blake3": found.blake3,
+            "xxh3_128": found.xxh3,
+        }
 
 
 @dataclass(slots=True)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: What was found sound is noted at least this often: seconds, files.
 FLUSH_SECONDS = 1.0
 FLUSH_FILES = 256
+#: In what states a file may be found that is not as it was, the worst first.
+BAD_STATES: tuple[State, ...] = ("rotten", "damaged", "unreadable", "changed", "gone", "incomplete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,11 @@ class VerifyReport:
     bytes_read: int = 0
     seconds: float = 0.0
     interrupted: BaseException | None = None
+
+    @property
+    def by_state(self) -> dict[State, list[Bad]]:
+        """All that are not sound, by every state in the order of BAD_STATES."""
+        return {state: [bad for bad in self.bad if bad.state == state] for state in BAD_STATES}
 
 
 class _Group(NamedTuple):

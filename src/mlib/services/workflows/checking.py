@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 from urllib.parse import unquote, urlsplit
 
 from mlib.core.disk.compare import stat_of
@@ -16,6 +16,7 @@ from mlib.services.workflows.matching import (
     Match,
     Place,
     Shelves,
+    State,
     folded,
     is_in_other_letters,
     match,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from mlib.core.records import Problem
     from mlib.core.workflows.needs import Need
     from mlib.db.library import Library
-    from mlib.services.workflows.matching import State
 
 
 # --- What may stand in for a model that a workflow needs and its loader would not find.
@@ -181,6 +181,11 @@ class CheckReport:
     def count(self, state: State) -> int:
         """How many different models are in this state."""
         return len({_key(each.need) for each in self.answers if each.match.state == state})
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """How many different models are in each state."""
+        return {state: self.count(state) for state in get_args(State)}
 
     @property
     def answers(self) -> list[Answer]:
