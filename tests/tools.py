@@ -12,8 +12,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlib.cli.output import worded
+from mlib.services.backing_up import hint_of as way_out
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlib.core.errors import MlibError
+
+
+def hint_of(error: MlibError) -> str:
+    """The hint of an error as the command line words it; "" where there is none."""
+    return worded(way_out(error)) or ""
+
 
 #: The command line of the program under test, in a process of its own.
 MLIB = (sys.executable, "-m", "mlib")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.machine import lacking
+from tests.tools import hint_of
 
 from mlib.core.comfyui.roots import (
     RootsFound,
@@ -220,7 +221,7 @@ class TestComfyuiRoots:
     def test_a_directory_without_models_is_no_comfyui(self, tmp_path: Path) -> None:
         error = failure(lambda: comfyui_roots(str(tmp_path)))
         assert (error.code, error.exit_code) == ("no_comfyui", 1)
-        assert error.hint
+        assert hint_of(error)
 
     @pytest.mark.parametrize("path", ["missing", "", "a\0b", "\ud800", "~\0", "x" * 5000])
     def test_a_path_that_leads_nowhere_is_no_directory(self, tmp_path: Path, path: str) -> None:
@@ -534,7 +535,7 @@ class TestRootOption:
         with pytest.raises(WrongUsage) as caught:
             root_option(text)
         assert (caught.value.code, caught.value.exit_code) == ("bad_root", 2)
-        assert "--root" not in str(caught.value.hint)  # `mlib roots add` has no such option
+        assert "--root" not in hint_of(caught.value)  # `mlib roots add` has no such option
 
     def test_a_directory_that_cannot_be_a_root_says_why(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.shells import words_of
 
+from mlib.cli.output import command_line
 from mlib.core.text import library_option, quoted, visible
 
 WORDS = [
@@ -28,7 +29,7 @@ WORDS = [
 def test_a_shell_takes_a_word_for_what_it_is(shell: str) -> None:
     command = " ".join(map(quoted, WORDS))
     assert words_of(command, shell=shell) == WORDS
-    assert words_of(library_option("a\nb"), shell=shell) == ["--library", "a\nb"]
+    assert words_of(command_line(library_option("a\nb")), shell=shell) == ["--library", "a\nb"]
 
 
 def test_a_word_that_needs_nothing_is_left_as_it_is() -> None:

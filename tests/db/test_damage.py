@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.inprocess import mlib_here
 from tests.libraries import OTHER, SHA, dump, put_model, put_pending
-from tests.tools import mlib, write_model
+from tests.tools import hint_of, mlib, write_model
 
 from mlib.core.errors import MlibError, Refused
 from mlib.db import schema
@@ -22,7 +22,6 @@ from mlib.db.backups import make_backup
 from mlib.db.connections import backups
 from mlib.db.library import open_library
 from mlib.db.restoring import newest_good
-from mlib.services.backing_up import hint_of
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -295,13 +294,13 @@ class TestTarget:
         to = str(tmp_path / "copy.bak")
         with pytest.raises(MlibError) as caught:
             copy_to(library.path, to, replaces=None)
-        assert (caught.value.code, hint_of(caught.value)) == ("cannot_write", None)
+        assert (caught.value.code, hint_of(caught.value)) == ("cannot_write", "")
         assert caught.value.message == f"cannot write {to}: trouble"
         with pytest.raises(MlibError) as caught:
             make_backup(library.path, "test")
         assert "backups" in caught.value.message
-        assert "restore" not in (hint_of(caught.value) or "")
-        assert "new library" not in (hint_of(caught.value) or "")
+        assert "restore" not in hint_of(caught.value)
+        assert "new library" not in hint_of(caught.value)
 
     def test_a_full_disk_is_the_targets(self, library: Library) -> None:
         put_model(library)
@@ -324,7 +323,7 @@ class TestTarget:
         assert "new library" not in failed.error["hint"]
         path.write_bytes(b"\xff" * 9000)
         hint = mlib_here("list", "--json", library=path, code=1)
-        assert hint.error["hint"].endswith("with the file moved elsewhere, mlib scan starts a new library")
+        assert hint.error["hint"].endswith("with the file moved elsewhere, `mlib scan` starts a new library")
 
 
 def test_backups_are_read_where_an_error_is_shown_and_not_where_it_is_made(

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.inprocess import mlib_here
 from tests.libraries import OTHER, SHA, dump, put_model
-from tests.tools import mlib
+from tests.tools import hint_of, mlib
 
 from mlib.core.disk.writing import looked_at
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.db.library import open_library
-from mlib.services.backing_up import back_up, hint_of, known_backups, plan_restore, restore
+from mlib.services.backing_up import back_up, known_backups, plan_restore, restore
 from mlib.services.diagnosing import examine
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def test_bad_backups_tell_of_a_library_too(library: Library) -> None:
     for mode in ("read", "create"):
         with pytest.raises(NotFound, match="is gone") as raised:
             open_library(library.path, mode=mode)
-        assert str(hint_of(raised.value)).startswith("none of its backups is good; to start a new one")
+        assert hint_of(raised.value).startswith("none of its backups is good; to start a new one")
 
 
 def test_backups_of_a_longer_name_are_another_librarys(library: Library) -> None:
@@ -201,7 +201,7 @@ def expect_backup_named(path: str, backup: str) -> None:
         examine(path)
     for error in (opening.value, examining.value):
         assert (error.code, "gone" in error.message) == ("no_library", True)
-        assert f"{backup}: mlib restore --latest" in str(hint_of(error))
+        assert f"{backup}: mlib restore --latest" in hint_of(error)
 
 
 @pytest.mark.faults

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 from tests.libraries import OTHER, SHA, known_file, put_files, put_model, put_pending, scan_roots
-from tests.tools import safetensors, write_bytes, write_model
+from tests.tools import hint_of, safetensors, write_bytes, write_model
 
 from mlib.cli.options import read_refs
 from mlib.core.errors import NotFound, WrongUsage
@@ -62,14 +62,13 @@ class TestHash:
         put_model(library, second, name="two")
         error = refusal(library, "ABCD")
         assert error.code == "ambiguous_ref"
-        assert error.hint == f"one of: {first[:16]} one, {second[:16]} two"
+        assert hint_of(error) == f"one of: {first[:16]} one, {second[:16]} two"
         assert resolve(library, "abcdf") == Target(sha256=second)
 
     def test_of_many_candidates_a_few_are_named(self, library: Library) -> None:
         for n in range(CANDIDATES + 5):
             put_model(library, "abcd" + f"{n:060x}")
-        hint = refusal(library, "abcd").hint
-        assert hint is not None
+        hint = hint_of(refusal(library, "abcd"))
         assert hint.count("abcd") == CANDIDATES
         assert hint.endswith("…")
 
@@ -101,7 +100,7 @@ class TestName:
             library, known_file("/m/a", SHA, missing_since=5), known_file("/m/a", OTHER),
             known_file("/m/b", OTHER, missing_since=5),
         )  # fmt: skip
-        assert refusal(library, "same").hint == f"one of: {SHA[:16]} same (missing), {OTHER[:16]} same"
+        assert hint_of(refusal(library, "same")) == f"one of: {SHA[:16]} same (missing), {OTHER[:16]} same"
 
     def test_a_name_that_begins_another_models_hash_is_ambiguous(self, library: Library) -> None:
         put_model(library, SHA, name="one")
@@ -174,7 +173,7 @@ class TestPath:
     def test_two_pending_imports_of_one_path_are_ambiguous(self, library: Library) -> None:
         first = put_pending(library, "/m/waits", sha256=None)
         second = put_pending(library, "/m/waits", sha256=SHA)
-        assert refusal(library, "/m/waits").hint == f"one of: pending:{first}, pending:{second}"
+        assert hint_of(refusal(library, "/m/waits")) == f"one of: pending:{first}, pending:{second}"
 
     def test_a_path_unknown_to_the_library(self, library: Library, tmp_path: Path) -> None:
         write_model(tmp_path / "new.safetensors")
@@ -342,9 +341,8 @@ class TestOtherHash:
         know(library, OTHER, **of_other)
         error = refusal(library, ref.upper())
         assert error.code == "ambiguous_ref"
-        assert error.hint is not None
-        assert f"{SHA[:16]} one" in error.hint
-        assert f"{OTHER[:16]} model b2b2" in error.hint
+        assert f"{SHA[:16]} one" in hint_of(error)
+        assert f"{OTHER[:16]} model b2b2" in hint_of(error)
 
     @pytest.mark.parametrize("name", ["autov3", "blake3"])
     def test_a_whole_sha256_is_never_taken_for_another_hash(self, library: Library, name: str) -> None:

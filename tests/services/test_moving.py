@@ -11,7 +11,7 @@ import pytest
 from tests.libraries import dump, snapshot
 from tests.services.files_meant import directories_listed, journal, listing, meant
 from tests.services.shelf import SIZE
-from tests.tools import set_age, write_bytes, write_model
+from tests.tools import hint_of, set_age, write_bytes, write_model
 
 from mlib.core.disk.journal import noted
 from mlib.core.errors import MlibError
@@ -283,7 +283,7 @@ class TestMove:
         shelf.scan()
         problem = error(shelf, sha256, shelf.vae)
         assert problem.code == "several_files"
-        assert str(model) in str(problem.hint)
+        assert str(model) in hint_of(problem)
         move(shelf.library, meant(shelf, shelf.loras / "copy.safetensors"), str(shelf.vae))
         assert model.exists()
         assert shelf.told() == {"unchanged": 3}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.libraries import known_file, put_files, put_model
 from tests.services.shelf import fill
-from tests.tools import write_model
+from tests.tools import hint_of, write_model
 
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.walk import PASSED_OVER, holds_copies
@@ -122,7 +122,7 @@ def test_a_path_within_a_bin_is_refused_with_the_way_to_scan_it(shelf: Shelf) ->
         with pytest.raises(WrongUsage) as error:
             shelf.scan(paths=[str(given)])
         assert error.value.code == "passed_over"
-        assert "--root TYPE=DIR" in (error.value.hint or "")
+        assert "--root TYPE=DIR" in hint_of(error.value)
 
 
 def test_what_waits_for_import_follows_out_of_the_bin(shelf: Shelf) -> None:

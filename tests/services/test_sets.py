@@ -11,7 +11,7 @@ from tests.faults.machine import mounted
 from tests.libraries import dump, snapshot
 from tests.model_files import gguf_header, gguf_pair
 from tests.services.files_meant import journal, listing, meant
-from tests.tools import write_bytes, write_model
+from tests.tools import hint_of, write_bytes, write_model
 from tests.workflow_files import canvas, encoded, node
 
 from mlib.core.disk.journal import noted
@@ -78,7 +78,7 @@ class TestMove:
         shelf.scan()
         before = snapshot(shelf.loras), dump(shelf.library.path)
         error = refused(lambda: move(shelf.library, meant(shelf, first), str(shelf.vae)))
-        assert error.hint == f"name the others too: {second}"
+        assert hint_of(error) == f"name the others too: {second}"
         assert (snapshot(shelf.loras), dump(shelf.library.path)) == before
 
     def test_all_parts_go_with_their_index_in_one_step(self, shelf: Shelf) -> None:
@@ -129,7 +129,7 @@ class TestMove:
         parts = write_folder(shelf.loras.parent / "LLM" / "Florence")
         shelf.scan()
         error = refused(lambda: move(shelf.library, meant(shelf, *parts), str(shelf.vae)))
-        assert "move that folder itself" in (error.hint or "")
+        assert "move that folder itself" in hint_of(error)
         (shelf.loras.parent / "LLM" / "Florence").rename(shelf.loras / "Florence")
         assert shelf.told() == {"moved": 2}
 
@@ -157,8 +157,8 @@ class TestMove:
         shelf.scan()
         (shelf.vae.parent / "later").rename(second)
         error = refused(lambda: move(shelf.library, meant(shelf, first), str(shelf.vae)))
-        assert "mlib scan" in (error.hint or "")
-        assert str(second) in (error.hint or "")
+        assert "mlib scan" in hint_of(error)
+        assert str(second) in hint_of(error)
 
     def test_parts_reached_by_a_link_are_the_same_parts(self, shelf: Shelf, tmp_path: Path) -> None:
         parts = write_parts(tmp_path / "disk" / "wan")
@@ -174,7 +174,7 @@ class TestRename:
         first, _ = write_parts(shelf.loras)
         shelf.scan()
         error = refused(lambda: rename(shelf.library, meant(shelf, first)[0], "better"))
-        assert "keep the numbers" in (error.hint or "")
+        assert "keep the numbers" in hint_of(error)
 
     def test_nor_a_file_that_a_loader_looks_for_in_its_folder(self, shelf: Shelf) -> None:
         shelf.add_root("LLM", shelf.loras.parent / "LLM")
@@ -192,7 +192,7 @@ class TestTrash:
         shelf.scan()
         error = refused(lambda: self.run(shelf, environ, first))
         assert error.exit_code == 4
-        assert error.hint == f"name the others too: {second}"
+        assert hint_of(error) == f"name the others too: {second}"
 
     def test_all_parts_go_with_their_index(
         self, shelf: Shelf, environ: dict[str, str], tmp_path: Path
@@ -223,7 +223,7 @@ class TestTrash:
         parts = write_parts(shelf.loras, of=9)
         shelf.scan()
         error = refused(lambda: self.run(shelf, environ, parts[0]))
-        assert error.hint == "name all 9 files, as `mlib show` lists them"
+        assert hint_of(error) == "name all 9 files, as `mlib show` lists them"
 
     def test_a_whole_folder_goes(self, shelf: Shelf, environ: dict[str, str]) -> None:
         shelf.add_root("LLM", shelf.loras.parent / "LLM")
@@ -468,7 +468,7 @@ class TestIncomplete:
         forget(shelf.library, [Target(sha256=shelf.at(first))])
         assert first.exists()
         error = refused(lambda: move(shelf.library, meant(shelf, second), str(shelf.vae)))
-        assert "mlib scan" in (error.hint or "")
+        assert "mlib scan" in hint_of(error)
 
 
 def test_a_model_tells_which_set_it_is_part_of(shelf: Shelf) -> None:
@@ -497,7 +497,7 @@ def test_a_gguf_that_was_renamed_is_known_by_what_its_header_said(shelf: Shelf) 
     write_gguf(shelf.vae / "alone.gguf", 2, of=3)
     shelf.scan()
     error = refused(lambda: move(shelf.library, meant(shelf, parts[0]), str(shelf.vae)))
-    assert error.hint == f"name the others too: {parts[1]}"
+    assert hint_of(error) == f"name the others too: {parts[1]}"
     assert findings(shelf, shelf.vae / "alone.gguf") == [
         "2 of 3 parts of this model are missing: part 1 of 3 and 1 more"
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.libraries import OTHER, SHA, dump, put_model, put_pending
+from tests.tools import hint_of
 
 from mlib.core.errors import NotFound, WrongUsage
 from mlib.db import models, tags
@@ -80,7 +81,7 @@ def test_a_tag_that_there_is_not_is_not_found(tagged: Library) -> None:
     with pytest.raises(NotFound) as deleting:
         delete(tagged, "Sketsch")
     for raised in (renaming, deleting):
-        assert (raised.value.code, raised.value.hint) == ("tag_not_found", "did you mean sketch?")
+        assert (raised.value.code, hint_of(raised.value)) == ("tag_not_found", "did you mean sketch?")
 
 
 def test_what_can_be_no_tag_is_refused(tagged: Library) -> None:

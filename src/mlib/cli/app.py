@@ -12,10 +12,9 @@ import typer
 
 from mlib import __version__
 from mlib.cli import output, signals
-from mlib.cli.exit_codes import INTERRUPTED, TERMINATED
 from mlib.cli.options import LibraryOption, Settings, last_opened
 from mlib.cli.subcommands import Subcommands
-from mlib.core.errors import MlibError, Terminated, WrongUsage
+from mlib.core.errors import INTERRUPTED, TERMINATED, MlibError, Terminated, WrongUsage
 
 #: How a shell asks what a line may become; the line, up to where the cursor is, stands behind it.
 COMPLETE = "--complete-line"

@@ -8,12 +8,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mlib.core import jsontext, times
+from mlib.core.errors import Hint
 from mlib.core.text import exact, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mlib.core.errors import MlibError
+    from mlib.core.errors import Command, MlibError
     from mlib.core.records import Problem
 
 
@@ -84,6 +85,33 @@ def moment(value: int | None) -> str:
     """A moment as a date and time in UTC."""
     text = times.iso(value)
     return "" if text is None else text.replace("T", " ").replace("Z", " UTC")
+
+
+def worded(hint: str | Hint | None) -> str | None:
+    """A hint with its commands as they are typed."""
+    if hint is None or isinstance(hint, str):
+        return hint
+    if not hint.values:
+        return hint.text
+    said, *texts = hint.text.split("{}")
+    for value, text in zip(hint.values, texts, strict=True):
+        if isinstance(value, str | Hint):
+            said += worded(value) or ""
+        else:
+            line = command_line(value)
+            # Alone and at the end a command is to be copied; among words it needs marks.
+            is_bare = value[0].startswith("-") or (not text and said[-2:] in ("", ": "))
+            said += line if is_bare else f"`{line}`"
+        said += text
+    return said
+
+
+def command_line(command: Command) -> str:
+    """Arguments as they are typed into a shell; those that begin with options are an end to another line."""
+    from mlib.core.text import quoted
+
+    words = command if command[0].startswith("-") or command[0] == "mlib" else ("mlib", *command)
+    return " ".join(word if word == "…" else quoted(word) for word in words)
 
 
 #: Bytes of long output that are written at once.
@@ -192,11 +220,12 @@ def ask(question: str) -> str:
 
 def fail(error: MlibError, *, as_json: bool) -> None:
     """An error as one line and a hint, or as JSON; on standard error."""
-    hint = error.hint
+    way_out = error.hint
     if error.damaged is not None:
         from mlib.services.backing_up import hint_of
 
-        hint = hint_of(error)
+        way_out = hint_of(error)
+    hint = worded(way_out)
     if as_json:
         from mlib.documents import failure_document
 

@@ -6,8 +6,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from mlib.cli.exit_codes import INTERRUPTED, TERMINATED
-from mlib.core.errors import Terminated
+from mlib.core.errors import INTERRUPTED, TERMINATED, Terminated
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from mlib.core.errors import WrongUsage
+from mlib.core.errors import Hint, WrongUsage
 from mlib.core.jsontext import MAX_DEPTH, Json, NotJson, Number, depth, parse
 
 if TYPE_CHECKING:
@@ -187,7 +187,9 @@ def _place(meta: Meta, dotted: str) -> list[str]:
         if not isinstance(child, dict):
             name = ".".join(keys)
             raise WrongUsage(
-                "bad_key", f"{dotted!r} cannot be set: {name!r} is no object", hint=f"--unset {name} first"
+                "bad_key",
+                f"{dotted!r} cannot be set: {name!r} is no object",
+                hint=Hint("{} first", ("--unset", name)),
             )
         node, rest = child, rest[len(found[0]) + 1 :]
     return keys + rest.split(".")

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from mlib.core.comfyui.folders import canonical_type
-from mlib.core.errors import WrongUsage
+from mlib.core.errors import Hint, WrongUsage
 from mlib.core.text import visible
 from mlib.core.times import duration
 
@@ -334,7 +334,7 @@ _COMPARISONS: dict[str, How] = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": 
 _UNKNOWN_KIND = "unknown"
 #: Parts of a query: SQLite takes no statement of any length.
 _MOST_TERMS = 1_000
-_HINT = "see `mlib help query`"
+_HINT = Hint("see {}", ("help", "query"))
 
 
 def parse(texts: str | Iterable[str]) -> Query:
@@ -411,7 +411,7 @@ def _value(field: str, part: Word, word: Word) -> Value:
         if not field:
             raise _wrong(word, "an empty text finds nothing", hint=_HINT)
         wants = "yes or no" if FIELDS[field] == "flag" else "a value"
-        advice = _HINT if FIELDS[field] == "flag" else f"{field}:none finds what has none; {_HINT}"
+        advice = _HINT if FIELDS[field] == "flag" else Hint("{}:none finds what has none; {}", field, _HINT)
         raise _wrong(word, f"{field}: wants {wants}", hint=advice)
     kind = FIELDS[field] if field else "part"
     if not field:
@@ -473,7 +473,7 @@ def _amount(field: str, part: Word, word: Word) -> Value:
         value = Value(_COMPARISONS[match[1] or "="], _canonical(match[2]))
     if not (value.text or value.until):
         example = "size:1GB.." if FIELDS[field] == "size" else "added:30d.."
-        raise _wrong(word, "a range wants at least one end", hint=f"such as {example}; {_HINT}")
+        raise _wrong(word, "a range wants at least one end", hint=Hint("such as {}; {}", example, _HINT))
     try:
         interval(field, value, 0)
     except WrongUsage as error:
@@ -488,10 +488,9 @@ def _canonical(amount: str) -> str:
     return amount.strip().removeprefix("-") if amount[-1:] in "hdwmy" else amount.strip()
 
 
-def _wrong(word: Word, message: str, *, hint: str) -> WrongUsage:
-    return WrongUsage(
-        "bad_query", f"in the query, '{visible(word.text)}': {visible(message)}", hint=visible(hint)
-    )
+def _wrong(word: Word, message: str, *, hint: str | Hint) -> WrongUsage:
+    said = f"in the query, '{visible(word.text)}': {visible(message)}"
+    return WrongUsage("bad_query", said, hint=visible(hint) if isinstance(hint, str) else hint)
 
 
 # --- The language of queries: read, printed, and what its sizes and moments mean. It knows no library.

@@ -111,9 +111,9 @@ def quoted(word: str) -> str:
     return f"\"$(printf '{''.join(plain)}')\""
 
 
-def library_option(path: str) -> str:
-    """The option that names the library at `path`."""
-    return f"--library {quoted(path)}"
+def library_option(path: str) -> tuple[str, str]:
+    """The arguments that name the library at `path`."""
+    return "--library", path
 
 
 def move_away(path: str) -> str:

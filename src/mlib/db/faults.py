@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
+from mlib.core.errors import Hint, LibraryBusy, MlibError, NotFound, Refused
 from mlib.db.connections import BUSY_SECONDS, backups, connect, strange_beside
 
 if TYPE_CHECKING:
@@ -90,15 +90,15 @@ def altered(wrong: Sequence[Difference], path: str) -> Refused:
     if all(each.is_extra and each.type != "table" for each in wrong):
         from mlib.core.text import library_option
 
-        hint = f"`mlib doctor --fix {library_option(path)}` removes it"
+        hint = Hint("{} removes it", ("doctor", "--fix", *library_option(path)))
     return Refused("library_altered", f"{wrong[0]}{more}: {path}", hint=hint, damaged=path)
 
 
 def no_library(path: str) -> NotFound:
     """The error where no library is at `path`; that there are backups of it says that there was one."""
     if not backups(path):
-        hint = "`mlib scan --comfyui DIR` makes one"
-        return NotFound("no_library", f"there is no library yet: {path}", hint=hint)
+        makes = Hint("{} makes one", ("scan", "--comfyui", "DIR"))
+        return NotFound("no_library", f"there is no library yet: {path}", hint=makes)
     return NotFound("no_library", f"the library is gone: {path}", damaged=path)
 
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from mlib.core.errors import MlibError
+from mlib.core.errors import Hint, MlibError
 from mlib.db.untrusted import CELL_LIMIT, RowReader, Schema, check_pages, open_untrusted, read_schema
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def read_legacy(path: str, *, deadline_seconds: float = 60.0, text_limit: int = 
             raise MlibError(
                 "own_library",
                 f"{path} is a library of mlib, not the database of an older manager",
-                hint="name it with --library to work with it",
+                hint=Hint("name it with {} to work with it", ("--library",)),
             )
         schema = read_schema(db)
         kind = _recognised(path, schema)

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlib.core.errors import MlibError, Refused
+from mlib.core.errors import Hint, MlibError, Refused
 from mlib.db.connections import connect
 from mlib.db.faults import (
     FAILURES,
@@ -341,7 +341,7 @@ def _refuse_newer(applied: set[str], path: str) -> None:
         raise Refused(
             "library_too_new",
             f"the library was made by a newer mlib ({unknown[-1]}) and is left untouched: {path}",
-            hint="upgrade mlib, or use another library with --library",
+            hint=Hint("upgrade mlib, or use another library with {}", ("--library",)),
         )
 
 

@@ -23,7 +23,7 @@ from mlib.core.disk.entries import (
     unlink_own,
 )
 from mlib.core.disk.writing import changed_since, looked_at, placed_new, putting_in_place
-from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
+from mlib.core.errors import Hint, LibraryBusy, MlibError, NotFound, Refused
 from mlib.db.connections import BESIDE, backup_directory, backups, connect, strange_beside
 from mlib.db.faults import FAILURES
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, differences
@@ -124,7 +124,9 @@ def check_place(path: str, backup: str) -> None:
         mode = os.stat(path, follow_symlinks=os.path.exists(path)).st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             raise Refused(
-                "not_a_file", f"this is a device: {path}", hint="name the library with --library FILE"
+                "not_a_file",
+                f"this is a device: {path}",
+                hint=Hint("name the library with {}", ("--library", "FILE")),
             )
 
 

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlib.core.errors import Refused
+from mlib.core.errors import Hint, Refused
 from mlib.core.text import library_option
 from mlib.db import history, restoring
 from mlib.db.backups import BY_HAND, copy_to, discard, make_backup
@@ -95,7 +95,7 @@ def restore(path: str, backup: str) -> RestoreReport:
     return RestoreReport(done.backup, done.kept, replaces)
 
 
-def hint_of(error: MlibError) -> str | None:
+def hint_of(error: MlibError) -> str | Hint | None:
     """What there is to do about an error: its own hint, and for a damaged library which backup helps.
 
     Reads the backups of that library, newest first, until one is good.
@@ -104,23 +104,23 @@ def hint_of(error: MlibError) -> str | None:
     if path is None:
         return error.hint
     way = _way_back(path, error.code)
-    return way if error.hint is None else f"{error.hint}; {way}"
+    return way if error.hint is None else Hint("{}; {}", error.hint, way)
 
 
-def _way_back(path: str, code: str) -> str:
+def _way_back(path: str, code: str) -> Hint:
     """Which backup brings a library back. That it may be left behind is said of one that does not open."""
     good = restoring.newest_good(path)
     if good is not None:
-        way = f"its newest good backup is {good}: mlib restore --latest {library_option(path)}"
+        way = Hint("its newest good backup is {}: {}", good, ("restore", "--latest", *library_option(path)))
     elif code == "not_a_library":
-        way = "move it elsewhere, or name another library with --library FILE"
+        way = Hint("move it elsewhere, or name another library with {}", ("--library", "FILE"))
     elif code == "no_library":
-        way = "none of its backups is good"
+        way = Hint("none of its backups is good")
     else:
-        way = "no good backup of it is known; `sqlite3 FILE .recover` saves what can still be read"
+        way = Hint("no good backup of it is known; `sqlite3 FILE .recover` saves what can still be read")
         if not has_tables(path):
-            way += "; with the file moved elsewhere, mlib scan starts a new library"
+            way = Hint("{}; with the file moved elsewhere, {} starts a new library", way, ("scan",))
     if code == "no_library":
         kept = os.path.join(backup_directory(path), os.path.basename(path) + ".*.bak")
-        way += f"; to start a new one, move {kept} elsewhere"
+        way = Hint("{}; to start a new one, move {} elsewhere", way, kept)
     return way

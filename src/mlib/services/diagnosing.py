@@ -15,7 +15,7 @@ from mlib.core.disk.journal import cut_off, foreign_lines, journal_path
 from mlib.core.disk.leftovers import discard, leftovers
 from mlib.core.disk.storage import NETWORK, file_system, standing
 from mlib.core.disk.walk import is_within
-from mlib.core.errors import LibraryBusy, MlibError
+from mlib.core.errors import Hint, LibraryBusy, MlibError
 from mlib.core.text import library_option, move_away, quoted
 from mlib.db import restoring, roots, statistics, tags
 from mlib.db.connections import backup_directory, strange_beside
@@ -43,7 +43,7 @@ class Check:
     name: str
     state: State
     message: str
-    mend: str | None = None
+    mend: str | Hint | None = None
     fixed: bool = False
 
 
@@ -81,9 +81,13 @@ def broken(name: str, error: MlibError, path: str) -> Check:
     )
 
 
-def restoring_command(path: str) -> str:
+def restoring_command(path: str) -> Hint:
     """What puts the newest good backup in the place of the library at `path`."""
-    return f"mlib restore --latest {library_option(path)}"
+    return _command("restore", "--latest", *library_option(path))
+
+
+def _command(*arguments: str) -> Hint:
+    return Hint("{}", arguments)
 
 
 # --- What a library stands on: permissions, disk, SQLite, what killed processes left, backups.
@@ -132,7 +136,8 @@ def storage(path: str) -> Iterator[Check]:
     kind = file_system(os.stat(path).st_dev)
     if kind in NETWORK:
         message = f"the library lies on a network file system ({kind}), whose locks cannot be relied on"
-        yield Check("storage", "warning", message, "move it to a local disk, and name it with --library FILE")
+        mend = Hint("move it to a local disk, and name it with {}", ("--library", "FILE"))
+        yield Check("storage", "warning", message, mend)
     else:
         yield Check("storage", "ok", f"on a local file system ({kind or 'unknown'})")
     free, size = shutil.disk_usage(os.path.dirname(path)).free, os.path.getsize(path)
@@ -166,7 +171,9 @@ def unfinished(path: str, fix: bool) -> Iterator[Check]:
         if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
             found = True
             message = f"an unfinished change, which is taken back on opening the library: {path}{suffix}"
-            yield Check("journal", "warning", message, f"mlib list --limit 1 {library_option(path)}")
+            yield Check(
+                "journal", "warning", message, _command("list", "--limit", "1", *library_option(path))
+            )
     for left in _left_behind(path):
         found = True
         message = f"left by a process that was killed: {left.path}"
@@ -202,7 +209,7 @@ def journal_of_files(path: str) -> Iterator[Check]:
 
 def kept_backups(path: str) -> Iterator[Check]:
     kept = restoring.all_backups(path)
-    mend = f"mlib backup {library_option(path)}"
+    mend = _command("backup", *library_option(path))
     if not kept:
         yield Check("backups", "warning", "there is none", mend)
         return
@@ -243,14 +250,17 @@ def inside(library: Library, path: str, fix: bool) -> Iterator[Check]:
     identity = statistics.identity(library)
     if not identity.is_ours:
         yield Check(
-            "identity", "error", "this SQLite file belongs to another program", "mlib --library FILE …"
+            "identity",
+            "error",
+            "this SQLite file belongs to another program",
+            _command("mlib", "--library", "FILE", "…"),
         )
         return
     if identity.unknown:
         yield Check("identity", "error", f"made by a newer mlib ({identity.unknown[-1]})", "upgrade mlib")
         return
     if identity.lacking:
-        mend = f"mlib list --limit 1 {library_option(path)}"
+        mend = _command("list", "--limit", "1", *library_option(path))
         yield Check("identity", "warning", f"made by an older mlib: lacks {identity.lacking[0]}", mend)
     else:
         yield Check("identity", "ok", "a library of this mlib")
@@ -292,7 +302,7 @@ def _schema(library: Library, path: str, fix: bool) -> Iterator[Check]:
         if not each.is_extra or each.type == "table":
             yield Check("schema", "error", str(each), restoring_command(path))
             continue
-        check = Check("schema", "error", str(each), f"mlib doctor --fix {library_option(path)}")
+        check = Check("schema", "error", str(each), _command("doctor", "--fix", *library_option(path)))
         yield done(check, partial(statistics.remove, library, [each]), fix)
     if not wrong:
         yield Check("schema", "ok", "all tables, indexes and triggers are those that mlib makes")
@@ -337,14 +347,14 @@ def _roots(library: Library, path: str) -> Iterator[Check]:
             "roots",
             "warning",
             "no folder to scan is known",
-            f"mlib scan --comfyui DIR {library_option(path)}",
+            _command("scan", "--comfyui", "DIR", *library_option(path)),
         )
     elif not wrong:
         yield Check("roots", "ok", f"{len(known)} known, all there")
 
 
-def _forgetting(root: Root, path: str) -> str:
-    return f"mlib roots remove {quoted(root.path)} {library_option(path)}"
+def _forgetting(root: Root, path: str) -> Hint:
+    return _command("roots", "remove", root.path, *library_option(path))
 
 
 def _less_needed(root: Root, other: Root) -> Root:
@@ -356,7 +366,7 @@ def _racy(library: Library, path: str) -> Iterator[Check]:
     count = statistics.racy_files(library)
     if count:
         message = f"{count:,} files were read right after they had changed, and are to be read again"
-        yield Check("racy", "warning", message, f"mlib scan {library_option(path)}")
+        yield Check("racy", "warning", message, _command("scan", *library_option(path)))
     else:
         yield Check("racy", "ok", "every file's stamp can be relied on")
 
@@ -365,7 +375,7 @@ def _fileless(library: Library, path: str) -> Iterator[Check]:
     count = statistics.models_without_files(library)
     if count:
         message = f"{count:,} models are known at no path, not even a former one"
-        yield Check("files", "warning", message, f"mlib missing {library_option(path)}")
+        yield Check("files", "warning", message, _command("missing", *library_option(path)))
     else:
         yield Check("files", "ok", "every model has a path, or had one")
 
@@ -376,7 +386,7 @@ def _facts(library: Library, path: str, fix: bool) -> Iterator[Check]:
         yield Check("facts", "ok", "every fact is about something known")
         return
     message = f"facts about what nothing else knows: {count:,}"
-    check = Check("facts", "warning", message, f"mlib doctor --fix {library_option(path)}")
+    check = Check("facts", "warning", message, _command("doctor", "--fix", *library_option(path)))
 
     def mend() -> None:
         with library.transaction():
@@ -420,7 +430,7 @@ def _findings(library: Library, path: str) -> Iterator[Check]:
     for code, count, serious in found:
         message = f"{code}: {count:,}"
         state: State = "warning" if serious else "ok"
-        yield Check("findings", state, message, f"mlib list finding:{code} {library_option(path)}")
+        yield Check("findings", state, message, _command("list", f"finding:{code}", *library_option(path)))
     if not found:
         yield Check("findings", "ok", "nothing is wrong with any model")
 
@@ -429,7 +439,7 @@ def _free_pages(library: Library, path: str, fix: bool) -> Iterator[Check]:
     share = statistics.free_share(library)
     if share > _MUCH_FREE:
         message = f"{share:.0%} of the file is free and could be given back"
-        check = Check("free_pages", "warning", message, f"mlib doctor --fix {library_option(path)}")
+        check = Check("free_pages", "warning", message, _command("doctor", "--fix", *library_option(path)))
         yield done(check, lambda: statistics.compact(library), fix)
     else:
         yield Check("free_pages", "ok", f"{share:.0%} of the file is free")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
 from mlib.core.disk.walk import is_within
-from mlib.core.errors import Refused
+from mlib.core.errors import Hint, Refused
 from mlib.db import files, models, pending, tags
 from mlib.services.files.selection import roots_away
 
@@ -131,7 +131,7 @@ def _guard(library: Library, found: _Old, *, force: bool) -> None:
         raise Refused(
             "too_many",
             f"this would forget {len(found.models)} of {total} models, more than a tenth of the library",
-            hint="look at `mlib missing`, then add --yes --force",
+            hint=Hint("look at {}, then add {}", ("missing",), ("--yes", "--force")),
         )
 
 

@@ -55,7 +55,7 @@ def check_waiting(library: Library, ids: Iterable[int]) -> None:
             raise NotFound(
                 "pending_not_found",
                 f"there is no pending import {pending_id}",
-                hint="`mlib pending` lists them",
+                hint=Hint("{} lists them", ("pending",)),
             )
 
 

@@ -9,7 +9,7 @@ from mlib.core import times
 from mlib.core.comfyui.roots import comfyui_roots, distinct, root_option
 from mlib.core.disk.storage import standing
 from mlib.core.disk.walk import is_within
-from mlib.core.errors import NotFound
+from mlib.core.errors import Hint, NotFound
 from mlib.core.text import composed, visible
 from mlib.db import files, roots
 from mlib.services.deriving import follow_folder, judge_places, remember_roots
@@ -118,4 +118,6 @@ def _named(everyone: Sequence[Root], name: str) -> Root:
     for root in everyone:
         if composed(root.path) in map(composed, names):
             return root
-    raise NotFound("root_not_found", f"no root is called '{visible(name)}'", hint="`mlib roots` lists them")
+    raise NotFound(
+        "root_not_found", f"no root is called '{visible(name)}'", hint=Hint("{} lists them", ("roots",))
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
-from mlib.core.errors import NotFound
+from mlib.core.errors import Hint, NotFound
 from mlib.core.records import TAGS
 from mlib.core.tags import folded, shown
 from mlib.core.text import visible
@@ -91,9 +91,9 @@ def _spelled(library: Library, name: str) -> str:
     return spelling
 
 
-def _hint(library: Library, name: str) -> str:
+def _hint(library: Library, name: str) -> str | Hint:
     import difflib
 
     names: Iterable[str] = (count.name for count in tags.counts(library))
     close = difflib.get_close_matches(folded(name), {folded(each): each for each in names}, n=3)
-    return f"did you mean {' or '.join(close)}?" if close else "`mlib tags` lists them"
+    return f"did you mean {' or '.join(close)}?" if close else Hint("{} lists them", ("tags",))

@@ -71,7 +71,7 @@ def parse_edit(
     for assignment in put:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
-            raise WrongUsage("bad_set", f"--set wants KEY=VALUE, not '{displayable(assignment)}'")
+            raise WrongUsage("bad_set", f"metadata is set by KEY=VALUE, not '{displayable(assignment)}'")
         wanted[typed(key, what="key")] = meta.value_of(typed(value, what="value", lines=True))
     return Edit(
         text={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.tools import hint_of
 
 from mlib.core.errors import WrongUsage
 from mlib.core.query import Query, Term, Value, parse, printed
@@ -165,12 +166,12 @@ class TestWrongQueries:
             parse(text)
         assert raised.value.code == "bad_query"
         assert named in raised.value.message
-        assert hint in f"{raised.value.message} {raised.value.hint}"
+        assert hint in f"{raised.value.message} {hint_of(raised.value)}"
 
     def test_cannot_steer_a_terminal(self) -> None:
         with pytest.raises(WrongUsage) as raised:
             parse("tag\x1b[2Jx:\x1b size:\x1b[2J")
-        assert "\x1b" not in f"{raised.value.message}{raised.value.hint}"
+        assert "\x1b" not in f"{raised.value.message}{hint_of(raised.value)}"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import typer
 
 from mlib.cli import output
 from mlib.cli import output as fmt
-from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import (
     DryRunOption,
     JsonOption,
@@ -22,7 +21,7 @@ from mlib.cli.options import (
     expanded_or_all,
     open_session,
 )
-from mlib.core.errors import Refused, WrongUsage
+from mlib.core.errors import FINISHED_WITH_PROBLEMS, Refused, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,6 @@ import typer
 
 from mlib.cli import output
 from mlib.cli import output as fmt
-from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import (
     DryRunOption,
     JsonOption,
@@ -19,7 +18,7 @@ from mlib.cli.options import (
     expanded,
     open_session,
 )
-from mlib.core.errors import NotFound, WrongUsage
+from mlib.core.errors import FINISHED_WITH_PROBLEMS, NotFound, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

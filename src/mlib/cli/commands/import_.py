@@ -9,7 +9,6 @@ import typer
 
 from mlib.cli import output
 from mlib.cli import output as fmt
-from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.layout import Column, write_table
 from mlib.cli.options import (
     DryRunOption,
@@ -21,7 +20,7 @@ from mlib.cli.options import (
     expanded_or_all,
     open_session,
 )
-from mlib.core.errors import WrongUsage
+from mlib.core.errors import FINISHED_WITH_PROBLEMS, WrongUsage
 
 if TYPE_CHECKING:
     from mlib.services.importing.importer import ImportReport, Wait

@@ -9,9 +9,8 @@ import typer
 
 from mlib.cli import output
 from mlib.cli import output as fmt
-from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import JsonOption  # noqa: TC001 - Typer reads it
-from mlib.core.errors import MlibError
+from mlib.core.errors import FINISHED_WITH_PROBLEMS, MlibError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +35,7 @@ def inspect_(
             if as_json:
                 from mlib import documents
 
-                shown.append(documents.unreadable_document(path, found, found.hint))
+                shown.append(documents.unreadable_document(path, found, output.worded(found.hint)))
             output.note(f"problem: {found.message}")
             continue
         troubled = troubled or found.is_serious

@@ -9,7 +9,6 @@ import typer
 
 from mlib.cli import output
 from mlib.cli import output as fmt
-from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import (
     DryRunOption,
     JsonOption,
@@ -22,7 +21,7 @@ from mlib.cli.options import (
     open_session,
 )
 from mlib.core import times
-from mlib.core.errors import MlibError, WrongUsage
+from mlib.core.errors import FINISHED_WITH_PROBLEMS, MlibError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,22 +174,22 @@ def doctor(
     with open_session(ctx, library) as session:
         diagnosis = session.doctor(fix=fix and not dry_run)
     errors, warnings = diagnosis.count("error"), diagnosis.count("warning")
-    mends = [check.mend for check in diagnosis.checks]
+    mends = [output.worded(check.mend) for check in diagnosis.checks]
     if as_json:
         from mlib import documents
 
         output.write_json(documents.doctor_document(diagnosis, mends, dry_run=dry_run))
     elif output.is_terminal():
-        for check in diagnosis.checks:
+        for check, mend in zip(diagnosis.checks, mends, strict=True):
             output.write_lines(
                 [f"{'fixed' if check.fixed else check.state:<8} {check.name}: {check.message}"]
             )
-            if check.mend and check.state != "ok" and not check.fixed:
-                output.write_lines([f"{'':<8} mend: {check.mend}"])
+            if mend and check.state != "ok" and not check.fixed:
+                output.write_lines([f"{'':<8} mend: {mend}"])
     else:
         output.write_rows(
-            (check.name, "fixed" if check.fixed else check.state, check.message, check.mend or "")
-            for check in diagnosis.checks
+            (check.name, "fixed" if check.fixed else check.state, check.message, mend or "")
+            for check, mend in zip(diagnosis.checks, mends, strict=True)
         )
     if not as_json:
         output.note(f"{fmt.plural(errors, 'error')}, {fmt.plural(warnings, 'warning')}")

@@ -8,7 +8,6 @@ import typer
 
 from mlib.cli import output
 from mlib.cli import output as fmt
-from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.options import (
     DryRunOption,
     JsonOption,
@@ -20,7 +19,7 @@ from mlib.cli.options import (
     expanded,
     open_session,
 )
-from mlib.core.errors import WrongUsage
+from mlib.core.errors import FINISHED_WITH_PROBLEMS, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,6 @@ import typer
 
 from mlib.cli import output
 from mlib.cli import output as fmt
-from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS
 from mlib.cli.layout import Column, write_table
 from mlib.cli.options import (
     DryRunOption,
@@ -19,6 +18,7 @@ from mlib.cli.options import (
     open_session,
 )
 from mlib.core import times
+from mlib.core.errors import FINISHED_WITH_PROBLEMS
 
 if TYPE_CHECKING:
     from mlib.services.root_registry import RootReport

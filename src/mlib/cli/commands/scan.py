@@ -9,8 +9,8 @@ import typer
 
 from mlib.cli import output
 from mlib.cli import output as fmt
-from mlib.cli.exit_codes import FINISHED_WITH_PROBLEMS, INTERRUPTED, REFUSED, TERMINATED
 from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, open_session
+from mlib.core.errors import FINISHED_WITH_PROBLEMS, INTERRUPTED, REFUSED, TERMINATED
 
 if TYPE_CHECKING:
     from mlib.services.scanning.request import ScanReport
@@ -99,7 +99,7 @@ def _exit_code(report: ScanReport) -> int:
     if report.interrupted is not None:
         return INTERRUPTED if isinstance(report.interrupted, KeyboardInterrupt) else TERMINATED
     if report.guarded_roots:
-        return REFUSED
+        return REFUSED.exit_code
     is_wrong = report.problems or report.offline_roots or report.conflicts or report.serious
     return FINISHED_WITH_PROBLEMS if is_wrong else 0
 

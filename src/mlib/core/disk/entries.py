@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.storage import NETWORK, file_system
-from mlib.core.errors import MlibError
+from mlib.core.errors import Hint, MlibError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -418,13 +418,15 @@ def content_of(directory: Directory, name: str) -> bytes:
 
 def gone(path: str) -> MlibError:
     """What is said of a file that is not there any more."""
-    return MlibError("gone", f"it is not there any more: {path}", hint="`mlib scan` finds out where it went")
+    return MlibError(
+        "gone", f"it is not there any more: {path}", hint=Hint("{} finds out where it went", ("scan",))
+    )
 
 
 def changed(path: str) -> MlibError:
     """What is said of a file that is not what it was."""
     return MlibError(
-        "changed", f"it is not what the library knows: {path}", hint="`mlib scan` looks at it again"
+        "changed", f"it is not what the library knows: {path}", hint=Hint("{} looks at it again", ("scan",))
     )
 
 

@@ -29,7 +29,7 @@ from mlib.core.disk.entries import (
 from mlib.core.disk.leftovers import release, sweep_for
 from mlib.core.disk.storage import chunks, file_system, open_for_reading
 from mlib.core.disk.uncached import reread
-from mlib.core.errors import MlibError
+from mlib.core.errors import Hint, MlibError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,7 +141,7 @@ def _copy(source: str, descriptor: int, expected: Stat, advance: Callable[[int],
 def rotten(path: str) -> MlibError:
     """What is said of a file that was not written to, and holds other bytes than it did."""
     message = f"its bytes are not what they were, its size and date are: {path}"
-    return MlibError("rotten", message, hint="see `mlib verify`")
+    return MlibError("rotten", message, hint=Hint("see {}", ("verify",)))
 
 
 def busy(path: str) -> MlibError:
@@ -472,7 +472,8 @@ def explained(error: OSError | MlibError, each: Step) -> MlibError:
     why = (error.strerror or str(error)).lower()
     if error.errno == errno.ENOTSUP:
         message = f"cannot move {each.source} to {each.target}: {why}"
-        hint = "nothing was moved; if no other program writes there, --no-exclusive does it all the same"
+        told = "nothing was moved; if no other program writes there, {} does it all the same"
+        hint = Hint(told, ("--no-exclusive",))
         return MlibError("not_exclusive", message, hint=hint)
     code = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "cannot_move"
     return MlibError(code, f"cannot move {each.source} to {each.target}: {why}", hint="nothing was moved")

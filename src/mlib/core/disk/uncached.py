@@ -116,7 +116,7 @@ def glance(row: KnownFile) -> Verdict:
         return verdict
     assert verdict.stat is not None
     if row.stat is not None and _is_replaced(row.stat, verdict.stat):
-        message = "another file of the same size and date lies there; `mlib scan` reads it"
+        message = "another file of the same size and date lies there; the next scan reads it"
         return Verdict("changed", message, verdict.stat)
     return _structure(row.path, verdict.stat)
 
@@ -176,7 +176,7 @@ def _stat_verdict(row: KnownFile) -> Verdict:
     if _is_edited(row, now):
         assert row.stat is not None
         what = "size" if row.stat.size_bytes != now.size_bytes else "date"
-        return Verdict("changed", f"its {what} is not what it was; `mlib scan` reads it", now)
+        return Verdict("changed", f"its {what} is not what it was; the next scan reads it", now)
     return Verdict("ok", stat=now)
 
 

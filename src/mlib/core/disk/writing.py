@@ -20,7 +20,7 @@ from mlib.core.disk.entries import (
     rename_new,
     replace,
 )
-from mlib.core.errors import MlibError, Refused
+from mlib.core.errors import Hint, MlibError, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -218,4 +218,6 @@ def _sync(directory: Directory) -> None:
 
 
 def _exists(path: str) -> Refused:
-    return Refused("file_exists", f"this file is there already: {path}", hint="add --yes to replace it")
+    return Refused(
+        "file_exists", f"this file is there already: {path}", hint=Hint("add {} to replace it", ("--yes",))
+    )

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlib.core.disk.walk import is_within
-from mlib.core.errors import Refused
+from mlib.core.errors import Hint, Refused
 from mlib.core.formats.header import Finding, unpack
 from mlib.core.sets import FileSet, Sets, Split
 from mlib.core.text import quoted, visible
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Deed = Literal["move", "rename", "trash"]
 #: The finding about a model of which a part is not there.
 INCOMPLETE = "incomplete_set"
+#: The command that tells the library what has become of files.
+_SCAN = ("scan",)
 #: Paths that an error names; a model may have hundreds of parts.
 _NAMED = 5
 
@@ -102,21 +104,22 @@ def _expect_whole(
         raise Refused(
             "part_of_set",
             f"it is part of the model in the folder {folder}: {row.path}",
-            hint="move that folder itself, then run `mlib scan`, which recognizes the files in it",
+            hint=Hint("move that folder itself, then run {}, which recognizes the files in it", _SCAN),
         )
     left = [part for part in whole.parts if real_path(part) not in going]
     if not left:
         return
     unknown = [part for part in left if not _is_known(library, part)]
     if unknown:
-        hint = (
-            f"the library does not know {quoted(unknown[0])}:"
-            " run `mlib scan`, or remove that file if it is a download that was given up"
+        hint = Hint(
+            "the library does not know {}: run {}, or remove that file if it is a download that was given up",
+            quoted(unknown[0]),
+            _SCAN,
         )
     elif len(left) > _NAMED:
-        hint = f"name all {len(whole.parts)} files, as `mlib show` lists them"
+        hint = Hint("name all {} files, as {} lists them", str(len(whole.parts)), ("show",))
     else:
-        hint = f"name the others too: {' '.join(map(quoted, left))}"
+        hint = Hint("name the others too: {}", " ".join(map(quoted, left)))
     raise Refused(
         "part_of_set",
         f"it is one of {len(whole.parts)} files of one model, which go together or not at all: {row.path}",
@@ -127,10 +130,10 @@ def _expect_whole(
 def _never_renamed(row: KnownFile, whole: FileSet) -> Refused:
     if whole.kind == "folder":
         message = f"it is part of the model in the folder {whole.name}, where loaders look for this name"
-        hint = "rename that folder itself, then run `mlib scan`, which recognizes the files in it"
+        hint = Hint("rename that folder itself, then run {}, which recognizes the files in it", _SCAN)
     else:
         message = "it is a part of a model in several files, which are found by their numbers"
-        hint = "rename all parts yourself and keep the numbers, then run `mlib scan`"
+        hint = Hint("rename all parts yourself and keep the numbers, then run {}", _SCAN)
     return Refused("part_of_set", f"{message}: {row.path}", hint=hint)
 
 

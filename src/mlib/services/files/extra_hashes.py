@@ -120,7 +120,7 @@ def digest_models(
         if found is None:
             continue
         if found.sha256 != sha256:
-            message = "it is not what the last scan saw: run `mlib scan`"
+            message = "it is not what the last scan saw; the next scan reads it"
             report.problems.append(Problem(place[0], "changed", message))
             continue
         if not dry_run:

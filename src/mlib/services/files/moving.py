@@ -25,7 +25,7 @@ from mlib.core.disk.transfer import (
 )
 from mlib.core.disk.uncached import reread
 from mlib.core.disk.walk import is_passed_over, is_within
-from mlib.core.errors import MlibError, NotFound, WrongUsage
+from mlib.core.errors import Hint, MlibError, NotFound, WrongUsage
 from mlib.core.events import Emit, HashingAdvanced, HashingStarted, silent
 from mlib.core.records import Problem
 from mlib.core.sidecars.companions import renamed
@@ -86,7 +86,9 @@ def renamed_place(directory: str, name: str, new_name: str, roots: Sequence[Root
     """
     if "\0" in new_name or os.sep in new_name or not new_name.strip():
         raise WrongUsage(
-            "bad_name", "a file name holds no slash and is not empty", hint="`mlib mv` moves to other folders"
+            "bad_name",
+            "a file name holds no slash and is not empty",
+            hint=Hint("{} moves to other folders", ("mv",)),
         )
     if new_name.startswith("."):
         raise WrongUsage("bad_name", "scans pass over files whose name begins with a dot")

@@ -14,7 +14,7 @@ from mlib.core.disk.storage import standing, storage_of
 from mlib.core.disk.transfer import rotten
 from mlib.core.disk.uncached import reread
 from mlib.core.disk.walk import reason
-from mlib.core.errors import MlibError, NotFound, Refused, WrongUsage
+from mlib.core.errors import Hint, MlibError, NotFound, Refused, WrongUsage
 from mlib.core.sidecars.companions import Beside, companions_of, listed
 from mlib.db import files, roots
 from mlib.services.files.aliases import each_once
@@ -140,7 +140,7 @@ def following(library: Library) -> Iterator[None]:
             yield
     except MlibError as error:
         message = f"it is done on the disk, but the library could not be told: {error.message}"
-        raise MlibError(HALF_MOVED, message, hint="run it again, or `mlib scan`") from error
+        raise MlibError(HALF_MOVED, message, hint=Hint("run it again, or {}", ("scan",))) from error
 
 
 def stat_now(path: str) -> Stat:
@@ -179,11 +179,13 @@ def files_meant(library: Library, target: Target, *, ref: str | None = None) -> 
             raise Refused(
                 "no_file_of_it",
                 f"the library knows no file at this path: {os.path.abspath(ref)}",
-                hint="name the file itself, as `mlib show` lists it, or run `mlib scan`",
+                hint=Hint("name the file itself, as {} lists it, or run {}", ("show",), ("scan",)),
             )
     if not present:
         raise NotFound(
-            "no_file", f"no file of it is present: {target.sha256[:16]}", hint="`mlib show` says where it was"
+            "no_file",
+            f"no file of it is present: {target.sha256[:16]}",
+            hint=Hint("{} says where it was", ("show",)),
         )
     return Meant(target.sha256, tuple(each_once(present)))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core import times
 from mlib.core.disk.journal import journal_path, last_deed
 from mlib.core.disk.walk import is_within
-from mlib.core.errors import NotFound, Refused
+from mlib.core.errors import Hint, NotFound, Refused
 from mlib.core.records import TAGS, TEXT_FIELDS
 from mlib.core.tags import folded
 from mlib.core.text import library_option, quoted
@@ -200,37 +200,41 @@ def expect_nothing_later(library: Library, newest: Entry | None, meant: Entry | 
         message = "the last command was `clean-meta`, and undo does not bring back image data"
     else:
         return
-    ways = [way]
+    ways: list[str | Hint] = [way]
     if meant is not None:
-        ways.append(f"`mlib undo {meant.id}` takes back what came before: {meant.command}")
-    raise Refused(code, message, hint="; ".join(ways))
+        before = Hint("{} takes back what came before: {}", ("undo", str(meant.id)), meant.command)
+        ways.append(before)
+    raise Refused(code, message, hint=Hint("; ".join(["{}"] * len(ways)), *ways))
 
 
-def _way_back(library: Library, deed: Deed) -> str:
+def _way_back(library: Library, deed: Deed) -> str | Hint:
     present = {row.path for row in files.of_model(library, deed.sha256) if row.missing_since is None}
     if deed.command.endswith("--hardlink"):
         return "its files are one file with several names now, and lost nothing"
     source, target = next((move for move in deed.moves if move[1] in present), deed.moves[-1])
     if target in present:
-        command = f"mlib mv {quoted(target)} {quoted(source)} {library_option(library.path)}"
-        return f"`{command}` moves it back{_others(library, deed)}"
+        command = ("mv", target, source, *library_option(library.path))
+        return Hint("{} moves it back{}", command, _others(library, deed))
     if deed.command in ("mv", "rename"):
-        command = f"mlib scan {library_option(library.path)}"
-        return f"it went to {quoted(target)} and is not known there now: `{command}` looks where it is"
+        told = "it went to {} and is not known there now: {} looks where it is"
+        return Hint(told, quoted(target), ("scan", *library_option(library.path)))
     there = quoted(target) if os.path.isabs(target) else "it"  # a run that was cut off knows no more
-    return (
-        f"take {there} out of the trash, back to {quoted(source)}{_others(library, deed)},"
-        f" and run `mlib scan {_folder(library, deed.sha256, source)}{library_option(library.path)}`"
+    return Hint(
+        "take {} out of the trash, back to {}{}, and run {}",
+        there,
+        quoted(source),
+        _others(library, deed),
+        ("scan", *_folder(library, deed.sha256, source), *library_option(library.path)),
     )
 
 
-def _folder(library: Library, sha256: str, path: str) -> str:
+def _folder(library: Library, sha256: str, path: str) -> tuple[str, ...]:
     """What a scan must be told to come by a path: nothing where it lies in a folder that is known."""
     if any(is_within(path, root.path) for root in roots.all_roots(library)):
-        return ""
+        return ()
     model = models.get(library, sha256)
     kind = "TYPE" if model is None or not model.type else model.type
-    return f"--root {quoted(f'{kind}={os.path.dirname(path)}')} "
+    return "--root", f"{kind}={os.path.dirname(path)}"
 
 
 def _others(library: Library, deed: Deed) -> str:
@@ -240,11 +244,11 @@ def _others(library: Library, deed: Deed) -> str:
     return f" (and likewise {others} before it, which {quoted(journal_path(library.path))} lists)"
 
 
-def _way_before(library: Library, cleaning: Cleaning) -> str:
+def _way_before(library: Library, cleaning: Cleaning) -> str | Hint:
     if not os.path.exists(cleaning.backup):
         return "the backup that was made before it is gone"
-    command = f"mlib restore {quoted(os.path.basename(cleaning.backup))} {library_option(library.path)}"
-    return f"`{command}` brings the whole library back as it was before it"
+    command = ("restore", os.path.basename(cleaning.backup), *library_option(library.path))
+    return Hint("{} brings the whole library back as it was before it", command)
 
 
 # --- Putting back what a person typed, row by row; every step raises ChangedSince where it is typed anew.
@@ -414,16 +418,18 @@ def _chosen(library: Library, entry_id: int | None) -> Entry:
         expect_nothing_later(library, newest, meant)
         if meant is None:
             raise NotFound(
-                "nothing_to_undo", "there is nothing to undo", hint="`mlib log` shows what was done"
+                "nothing_to_undo", "there is nothing to undo", hint=Hint("{} shows what was done", ("log",))
             )
         return meant
     found = history.entry(library, entry_id)
     if found is None:
-        raise NotFound("no_such_entry", f"there is no entry {entry_id}", hint="`mlib log` lists them")
+        raise NotFound("no_such_entry", f"there is no entry {entry_id}", hint=Hint("{} lists them", ("log",)))
     if found.undone:
         by = history.undone_by(library, entry_id)
         raise Refused(
-            "already_undone", f"entry {entry_id} is undone already", hint=f"`mlib undo {by}` does it again"
+            "already_undone",
+            f"entry {entry_id} is undone already",
+            hint=Hint("{} does it again", ("undo", str(by))),
         )
     return found
 
@@ -468,7 +474,9 @@ def _checked(library: Library, entry: Entry, step: Callable[[Change], None], cha
         raise Refused(
             "changed_since",
             f"{about} was changed since entry {entry.id} ({error})",
-            hint=f"`mlib undo {later}` first"
+            hint=Hint("{} first", ("undo", str(later)))
             if later is not None
-            else "by a scan or clean-meta, which the history does not hold: `mlib log` shows what it was",
+            else Hint(
+                "by a scan or clean-meta, which the history does not hold: {} shows what it was", ("log",)
+            ),
         ) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import jsontext, meta
-from mlib.core.errors import WrongUsage
+from mlib.core.errors import Hint, WrongUsage
 from mlib.core.records import TEXT_FIELDS, Pending
 from mlib.core.text import composed
 from mlib.db import pending
@@ -88,7 +88,9 @@ def parse_move(text: str) -> Move:
     old, equals, new = text.partition("=")
     if not old or not new or not equals:
         raise WrongUsage(
-            "bad_map", f"--map wants OLD=NEW, not '{text}'", hint="--map /old/models=/new/models"
+            "bad_map",
+            f"a map is OLD=NEW, not '{text}'",
+            hint=Hint("{}", ("--map", "/old/models=/new/models")),
         )
     is_windows = _WINDOWS.match(old) is not None
     return Move(_compared(old, is_windows), os.path.abspath(os.path.expanduser(new)), is_windows)

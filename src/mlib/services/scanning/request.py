@@ -20,7 +20,7 @@ from mlib.core.comfyui.roots import (
     root_option,
 )
 from mlib.core.disk.walk import Scope, is_passed_over, is_within
-from mlib.core.errors import MlibError, NotFound, Terminated, WrongUsage
+from mlib.core.errors import Hint, MlibError, NotFound, Terminated, WrongUsage
 from mlib.core.records import Problem, Root
 from mlib.db import files, roots
 from mlib.services.deriving import remember_roots
@@ -69,6 +69,10 @@ def noted(report: ScanReport) -> Iterator[None]:
 
 
 # --- Deciding where to walk: which roots, and which parts of them.
+
+
+#: Options of a scan by which a person names what to look into.
+_COMFYUI, _ROOT = ("--comfyui", "DIR"), ("--root", "TYPE=DIR")
 
 
 class Places(NamedTuple):
@@ -162,9 +166,8 @@ def _without_their_file(remembered: Sequence[Root], gone: Sequence[str]) -> Iter
     for yaml in gone:
         ids = [str(root.id) for root in remembered if root.origin == f"extra:{yaml}"]
         message = (
-            f"this file is gone; the folders it listed (roots {', '.join(ids)}) are scanned all the same:"
-            " name the file that lists them now with `mlib scan --extra-paths FILE`, or forget one with"
-            " `mlib roots remove ID`"
+            f"this file is gone, but the folders it listed (roots {', '.join(ids)}) are still scanned;"
+            " name the file that lists them now, or remove the roots"
         )
         yield Problem(yaml, "no_such_file", message)
 
@@ -177,7 +180,7 @@ def _unlisted(
     for root in remembered:
         kind, _, place = root.origin.partition(":")
         if kind == "extra" and place in read and root.path not in listed and os.path.isfile(place):
-            message = f"{place} no longer lists this folder; `mlib roots remove {root.id}` forgets it"
+            message = f"{place} no longer lists this folder; remove root {root.id} to forget it"
             yield Problem(root.path, "unlisted_root", message)
 
 
@@ -187,7 +190,7 @@ def _first_time(request: ScanRequest) -> RootsFound:
         raise MlibError(
             "no_roots",
             "no folders to scan are known yet",
-            hint="name your ComfyUI once with --comfyui DIR, or a folder with --root TYPE=DIR",
+            hint=Hint("name your ComfyUI once with {}, or a folder with {}", _COMFYUI, _ROOT),
         )
     return comfyui_roots(directory)
 
@@ -210,7 +213,7 @@ def choose_scopes(library: Library, places: Places, paths: Sequence[str]) -> lis
             raise WrongUsage(
                 "passed_over",
                 f"scans pass over this folder, as what lies in it was deleted or replaced: {given}",
-                hint="to scan it all the same, make it a root: --root TYPE=DIR",
+                hint=Hint("to scan it all the same, make it a root: {}", _ROOT),
             )
         if os.path.isdir(path):
             scopes.append(Scope(root, path))
@@ -240,7 +243,7 @@ def _placed(path: str, roots_: Sequence[Root]) -> tuple[Root, str]:
     raise MlibError(
         "outside_roots",
         f"this lies in no folder that mlib knows: {path}",
-        hint="add its folder with --root TYPE=DIR, or a whole ComfyUI with --comfyui DIR",
+        hint=Hint("add its folder with {}, or a whole ComfyUI with {}", _ROOT, _COMFYUI),
     )
 
 

@@ -298,7 +298,7 @@ def _doubt_empty_links(result: Survey, *, ends: Container[str]) -> None:
             result.unknown.append(place)
             message = (
                 "the linked folder is empty, and models are known in it:"
-                " if it is no disk that is off, scan with --accept-missing"
+                " unless its disk is off, scan again and accept that they are missing"
             )
             result.problems.append(Problem(place, "empty_link", message))
     result.gone = gone
