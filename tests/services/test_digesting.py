@@ -201,7 +201,7 @@ class TestModels:
         write_bytes(path, safetensors("another", size=128))
         report = digest_models(shelf.library, None)
         assert codes(report) == [(str(path), "changed")]
-        assert "mlib scan" in report.problems[0].message
+        assert "the next scan" in report.problems[0].message
         assert len(report.digests) == 2
         assert contents.hashes_of(shelf.library, models[1]) is None
 

@@ -216,7 +216,7 @@ def test_a_yaml_that_no_longer_lists_a_folder_takes_nothing_away(bare: Shelf, co
     (problem,) = report.problems
     assert (problem.path, problem.code) == (str(bare.loras), "unlisted_root")
     (root,) = [root for root in roots.all_roots(bare.library) if root.path == str(bare.loras)]
-    assert f"`mlib roots remove {root.id}`" in problem.message
+    assert f"remove root {root.id}" in problem.message
 
 
 def test_a_yaml_file_that_is_gone_is_told_until_another_lists_its_folders(

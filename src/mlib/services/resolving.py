@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.errors import NotFound, WrongUsage
+from mlib.core.errors import Hint, NotFound, WrongUsage
 from mlib.core.text import displayable, forms, visible
 from mlib.db import contents, files, models, pending
 
