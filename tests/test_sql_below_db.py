@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(mlib.__file__).parent
 #: What a Library has for statements; nothing above db has methods or attributes of these names.
-_SPEAKING = {"all", "one", "execute", "executemany", "executescript", "database", "teach"}
+_SPEAKING = {"all", "one", "execute", "executemany", "executescript", "database", "create_function"}
 #: What writes a row of a table that the caller names.
 _WRITING = {"insert", "update", "upsert"}
 _SQL = re.compile(

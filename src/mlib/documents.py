@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     from mlib.core.sidecars.record import Sidecar
     from mlib.db.list_rows import Listed
     from mlib.db.restoring import Backup
-    from mlib.db.statistics import Figures, RootFigures
+    from mlib.db.statistics import RootTotals, Totals
     from mlib.db.tags import TagCount
     from mlib.services.backing_up import RestoreReport
     from mlib.services.cleaning import CleanReport
     from mlib.services.counting import Counted
-    from mlib.services.describing import Detail, Place
+    from mlib.services.describing import Detail, FilePlace
     from mlib.services.diagnosing import Diagnosis
-    from mlib.services.exporting import ExportCount, LayReport
-    from mlib.services.files.duplicating import Deed, DuplicatesReport, Group
+    from mlib.services.exporting import ExportCount, SidecarExport
+    from mlib.services.files.duplicating import Action, CopyGroup, DuplicatesReport
     from mlib.services.files.extra_hashes import DigestReport
     from mlib.services.files.moving import MoveReport
     from mlib.services.files.trashing import Removed, TrashedBefore, TrashReport
     from mlib.services.files.verifying import VerifyReport
-    from mlib.services.forgetting import ForgetReport, Forgotten, Missing
-    from mlib.services.history.entries import FieldChange, Told
+    from mlib.services.forgetting import ForgetReport, ForgottenModel, Missing
+    from mlib.services.history.entries import DescribedEntry, FieldChange
     from mlib.services.history.undo import UndoReport
-    from mlib.services.importing.importer import ImportReport, UserData, Wait
+    from mlib.services.importing.importer import ImportReport, UserData, WaitReason
     from mlib.services.inspecting import Inspected
     from mlib.services.listing import Located
     from mlib.services.root_registry import AddReport, RemoveReport, RootReport
     from mlib.services.scanning.request import ScanReport
     from mlib.services.tagging import TagReport
     from mlib.services.updating import UpdateReport
-    from mlib.services.workflows.checking import Answer, CheckReport
+    from mlib.services.workflows.checking import CheckReport, NeedAnswer
     from mlib.services.workflows.unused import UnusedReport
 
 Document = dict[str, Any]
@@ -156,7 +156,7 @@ def field_document(detail: Detail, name: str) -> Any:
     raise WrongUsage("unknown_field", f"there is no field '{name}'", hint=f"fields: {fields}")
 
 
-def _path_value(detail: Detail, there: list[Place], name: str) -> str:
+def _path_value(detail: Detail, there: list[FilePlace], name: str) -> str:
     if there:
         return there[0].file.path if name == "path" else there[0].loader_name or ""
     if detail.pending is not None and name == "path":
@@ -382,7 +382,7 @@ def _user_data(data: UserData) -> Document:
     return {**data.text, "tags": list(data.tags.values()), "meta": dict(data.meta)}
 
 
-def pending_document(wait: Wait) -> Document:
+def pending_document(wait: WaitReason) -> Document:
     """A pending import, and why it waits."""
     entry = wait.entry
     return {
@@ -469,13 +469,13 @@ def stats_document(counted: Counted) -> Document:
     }
 
 
-def _root_figures(root: RootFigures, counted: Counted) -> Document:
+def _root_figures(root: RootTotals, counted: Counted) -> Document:
     full = {} if counted.roots_in_full is None else _figures(counted.roots_in_full[root.id])
     told = {"files": root.files, "bytes": root.size_bytes, "missing": root.missing}
     return {"path": root.path, "type": root.type, **full, **told}
 
 
-def _figures(figures: Figures) -> dict[str, int]:
+def _figures(figures: Totals) -> dict[str, int]:
     return {
         "models": figures.models,
         "files": figures.files,
@@ -521,7 +521,7 @@ def verify_document(report: VerifyReport, *, deep: bool, dry_run: bool) -> Docum
 
 
 def duplicates_document(
-    report: DuplicatesReport, action: Deed | None, *, dry_run: bool, same_weights: bool
+    report: DuplicatesReport, action: Action | None, *, dry_run: bool, same_weights: bool
 ) -> Document:
     """Models stored more than once, and what was done with the copies."""
     return {
@@ -544,7 +544,7 @@ def duplicates_document(
     }
 
 
-def _group(group: Group, key: str) -> Document:
+def _group(group: CopyGroup, key: str) -> Document:
     return {
         key: group.key,
         "name": group.name,
@@ -643,7 +643,7 @@ def forget_document(report: ForgetReport, *, dry_run: bool) -> Document:
     }
 
 
-def _forgotten(each: Forgotten) -> Document:
+def _forgotten(each: ForgottenModel) -> Document:
     about = {"sha256": each.sha256} if each.sha256 is not None else {"pending_id": each.pending_id}
     return {
         **about,
@@ -674,7 +674,7 @@ def workflow_document(report: CheckReport) -> Document:
     }
 
 
-def _need(answer: Answer) -> Document:
+def _need(answer: NeedAnswer) -> Document:
     need, places = answer.need, answer.match.places
     return {
         "name": need.name,
@@ -733,7 +733,7 @@ def unused_document(report: UnusedReport) -> Document:
 # --- The history.
 
 
-def entry_document(told: Told) -> Document:
+def entry_document(told: DescribedEntry) -> Document:
     """An entry of `log --json`."""
     entry = told.entry
     return {
@@ -795,7 +795,7 @@ def export_document(
     }
 
 
-def sidecar_export_document(report: LayReport, paths: Sequence[str], *, dry_run: bool) -> Document:
+def sidecar_export_document(report: SidecarExport, paths: Sequence[str], *, dry_run: bool) -> Document:
     """The sidecars at `paths` that were written beside models, or would be."""
     return {
         "written": list(paths),

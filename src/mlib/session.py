@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from mlib.services.counting import Counted
     from mlib.services.describing import Detail
     from mlib.services.diagnosing import Diagnosis
-    from mlib.services.exporting import ExportCount, LayReport
-    from mlib.services.files.duplicating import Deed, DuplicatesReport, Group, Plan
+    from mlib.services.exporting import ExportCount, SidecarExport
+    from mlib.services.files.duplicating import Action, CopyGroup, DuplicatesReport, Plan
     from mlib.services.files.extra_hashes import DigestReport
     from mlib.services.files.moving import MoveReport, Way
-    from mlib.services.files.selection import Meant
+    from mlib.services.files.selection import Selection
     from mlib.services.files.trashing import TrashedBefore, TrashPlan, TrashReport
     from mlib.services.files.verifying import VerifyReport
     from mlib.services.forgetting import ForgetReport, Missing
-    from mlib.services.history.entries import Told
+    from mlib.services.history.entries import DescribedEntry
     from mlib.services.history.undo import UndoReport
-    from mlib.services.importing.importer import ImportReport, Wait
-    from mlib.services.importing.staging import BadRow
+    from mlib.services.importing.importer import ImportReport, WaitReason
+    from mlib.services.importing.staging import UnusableRow
     from mlib.services.resolving import Target
     from mlib.services.root_registry import AddReport, RemoveReport, RootReport
     from mlib.services.scanning.request import ScanReport
@@ -122,13 +122,13 @@ class Session:
         query: str | None = None,
         *,
         is_done: Callable[[Target], bool] = lambda _target: False,
-    ) -> list[Meant]:
+    ) -> list[Selection]:
         """The present files of each REF's model, or the one at a REF that is a path; then what `query` finds.
 
         A model without files is an error if it was named, unless `is_done` says that nothing is left to do to
         it, and is skipped if a query found it. Raises NotFound, WrongUsage, Refused.
         """
-        from mlib.services.files.selection import files_meant
+        from mlib.services.files.selection import select_files
         from mlib.services.resolving import resolve_all
 
         library = self._reading()
@@ -136,10 +136,10 @@ class Session:
         for ref in refs:
             (target,) = resolve_all(library, [ref])
             if not is_done(target):
-                found.append(files_meant(library, target, ref=ref))
+                found.append(select_files(library, target, ref=ref))
         for target in self.choose((), query) if query is not None else ():
             with suppress(NotFound, WrongUsage):
-                found.append(files_meant(library, target))
+                found.append(select_files(library, target))
         return found
 
     # --- reads
@@ -202,11 +202,11 @@ class Session:
 
         return missing(self._reading())
 
-    def pending(self) -> list[Wait]:
+    def pending(self) -> list[WaitReason]:
         """What waits for import, and why."""
-        from mlib.services.importing.importer import waiting
+        from mlib.services.importing.importer import list_waiting
 
-        return waiting(self._reading())
+        return list_waiting(self._reading())
 
     def tags(self) -> list[TagCount]:
         """Every tag, and how many models and pending imports bear it."""
@@ -216,13 +216,13 @@ class Session:
 
     def roots(self) -> list[RootReport]:
         """The folders that are scanned, how each stands now, and what is known in it."""
-        from mlib.services.root_registry import listed
+        from mlib.services.root_registry import list_roots
 
-        return listed(self._reading())
+        return list_roots(self._reading())
 
     def log(
         self, refs: Sequence[str] | None = None, query: str | None = None, *, limit: int | None = None
-    ) -> list[Told]:
+    ) -> list[DescribedEntry]:
         """What was done to the library, newest first; with REFs or a query, field by field to those."""
         from mlib.services.history.entries import log
 
@@ -231,7 +231,7 @@ class Session:
 
     def duplicates(
         self, refs: Sequence[str] | None = None, query: str | None = None, *, same_weights: bool = False
-    ) -> list[Group]:
+    ) -> list[CopyGroup]:
         """Models stored more than once, or with `same_weights` under several headers; most to free first."""
         from mlib.services.files.duplicating import find_duplicates, find_same_weights
 
@@ -408,16 +408,16 @@ class Session:
         dry_run: bool = False,
     ) -> ImportReport:
         """Make models of all pending imports, or of these. `moves` (`OLD=NEW`) changes their paths first."""
-        from mlib.services.importing.from_legacy import move_waiting
+        from mlib.services.importing.from_legacy import map_waiting
         from mlib.services.importing.importer import ConflictStrategy, Failed, import_pending
-        from mlib.services.importing.staging import parse_move
+        from mlib.services.importing.staging import parse_path_map
 
-        parsed = [parse_move(text) for text in moves]
+        parsed = [parse_path_map(text) for text in moves]
         with self._changing("import", dry_run=dry_run) as library:
-            bad: list[BadRow] = []
+            bad: list[UnusableRow] = []
             if parsed:
                 with library.transaction():
-                    ids, bad = move_waiting(library, parsed, ids)
+                    ids, bad = map_waiting(library, parsed, ids)
             report = import_pending(library, ids, strategy=ConflictStrategy(on_conflict))
             report.failed += [Failed(None, each.path, each.code, each.message) for each in bad]
             report.backup = _needed(library, report.backup)
@@ -438,9 +438,9 @@ class Session:
         with an export, which is imported whole.
         """
         from mlib.db.exports import is_export
-        from mlib.services.importing.staging import parse_move
+        from mlib.services.importing.staging import parse_path_map
 
-        parsed = [parse_move(text) for text in moves]
+        parsed = [parse_path_map(text) for text in moves]
         if is_export(file):
             if ids:
                 raise WrongUsage(
@@ -512,26 +512,26 @@ class Session:
 
     def trash(self, plan: TrashPlan, *, dry_run: bool = False) -> TrashReport:
         """Move what is planned to the system's trash; what is known of the models stays."""
-        from mlib.services.files.trashing import rehearse, trash
+        from mlib.services.files.trashing import simulate_trash, trash
 
-        carry_out = rehearse if dry_run else trash
+        carry_out = simulate_trash if dry_run else trash
         return carry_out(self._open("write"), plan, environ=os.environ)
 
-    def plan_one_copy(self, groups: Sequence[Group], keep: str, deed: Deed) -> Plan:
+    def plan_one_copy(self, groups: Sequence[CopyGroup], keep: str, action: Action) -> Plan:
         """Which copy of each group would stay (`keep` as the option is given), and which would go."""
         from mlib.services.files.duplicating import plan
 
-        return plan(self._open("write"), groups, keep, deed)
+        return plan(self._open("write"), groups, keep, action)
 
-    def keep_one_copy(self, plan: Plan, deed: Deed, *, dry_run: bool = False) -> DuplicatesReport:
+    def keep_one_copy(self, plan: Plan, action: Action, *, dry_run: bool = False) -> DuplicatesReport:
         """Make hard links of the copies that go, or move them to the trash; each is read whole before."""
-        from mlib.services.files.duplicating import carry_out, foresee
+        from mlib.services.files.duplicating import carry_out, simulate
 
         library = self._open("write")
         if dry_run:
-            report = foresee(library, plan.choices, deed, environ=os.environ)
+            report = simulate(library, plan.choices, action, environ=os.environ)
         else:
-            report = carry_out(library, plan.choices, deed, environ=os.environ, emit=self._emit)
+            report = carry_out(library, plan.choices, action, environ=os.environ, emit=self._emit)
         report.left_alone, report.needed = plan.left_alone, plan.needed
         return report
 
@@ -564,17 +564,17 @@ class Session:
 
         return digest_models(self._open("write"), shas, dry_run=dry_run, emit=self._emit)
 
-    def plan_sidecars(self, refs: Sequence[str] | None = None, query: str | None = None) -> LayReport:
+    def plan_sidecars(self, refs: Sequence[str] | None = None, query: str | None = None) -> SidecarExport:
         """Which sidecars would be written beside these models, or all, to hold what was typed of them."""
         from mlib.services.exporting import plan_sidecars
 
         return plan_sidecars(self._reading(), self.choose_models(refs, query))
 
-    def write_sidecars(self, planned: LayReport) -> LayReport:
+    def write_sidecars(self, planned: SidecarExport) -> SidecarExport:
         """Write what is planned, each file whole or not at all."""
-        from mlib.services.exporting import lay_sidecars
+        from mlib.services.exporting import write_sidecars
 
-        lay_sidecars(self._open("write"), planned)
+        write_sidecars(self._open("write"), planned)
         return planned
 
     # --- care of the library itself
@@ -594,15 +594,15 @@ class Session:
 
     def backed_up(self) -> Iterator[bytes]:
         """The bytes of a whole, checked copy, part by part."""
-        from mlib.services.backing_up import backed_up
+        from mlib.services.backing_up import backup_bytes
 
-        return backed_up(self._reading())
+        return backup_bytes(self._reading())
 
     def backups(self) -> list[Backup]:
         """The backups there are, newest first; the library itself need not be."""
-        from mlib.services.backing_up import known_backups
+        from mlib.services.backing_up import list_backups
 
-        return known_backups(self.path)
+        return list_backups(self.path)
 
     def plan_restore(self, backup: str | None) -> RestoreReport:
         """What `restore` of this backup, or of the newest good one, would do; the backup is checked."""
@@ -646,16 +646,16 @@ class Session:
         from mlib.db.library import open_library
 
         if dry_run:
-            return self._open("rehearse")
+            return self._open("dry_run")
         if not self.exists:
-            with open_library(self.path, mode="rehearse") as empty:
+            with open_library(self.path, mode="dry_run") as empty:
                 check(empty)
         return self._open("create")
 
     @contextmanager
     def _changing(self, verb: str | None, *, dry_run: bool) -> Iterator[Library]:
         """The library, open for one recorded change (`verb` None: it records itself), or a dry run."""
-        library = self._open("rehearse" if dry_run and self._mode == "rehearse" else "write")
+        library = self._open("dry_run" if dry_run and self._mode == "dry_run" else "write")
         if dry_run:
             with library.rehearsal():
                 yield library
@@ -671,7 +671,7 @@ class Session:
         self, file: str, moves: Sequence[Any], on_conflict: str, *, dry_run: bool
     ) -> ImportReport:
         from mlib.services.importing.from_exports import check_export, import_export
-        from mlib.services.importing.importer import ConflictStrategy, Failed, Waiting
+        from mlib.services.importing.importer import ConflictStrategy, Failed, StillWaiting
 
         self._open_or_create(dry_run=dry_run, check=lambda _: check_export(file))
         with self._changing("import", dry_run=dry_run) as library:
@@ -679,7 +679,7 @@ class Session:
             report = taken.imported
             report.backup = _needed(library, taken.backup)
         report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in taken.bad]
-        report.waiting += [Waiting(pending_id, where) for pending_id, where in taken.waiting]
+        report.waiting += [StillWaiting(pending_id, where) for pending_id, where in taken.waiting]
         report.roots = len(taken.roots)
         return report
 
@@ -703,7 +703,7 @@ class Session:
 
     def _choose_logged(self, refs: Sequence[str], query: str | None) -> list[Target]:
         """As `choose`, and what the history alone knows any more."""
-        from mlib.services.history.entries import forgotten
+        from mlib.services.history.entries import find_forgotten
 
         targets: list[Target] = []
         for ref in refs:
@@ -712,7 +712,7 @@ class Session:
             except NotFound as error:
                 if error.code not in ("model_not_found", "pending_not_found"):
                     raise
-                found = forgotten(self._reading(), ref)
+                found = find_forgotten(self._reading(), ref)
                 if found is None:
                     raise
                 targets.append(found)
@@ -746,6 +746,6 @@ def default_path(environ: Mapping[str, str]) -> str:
 
 
 def _needed(library: Library, backup: str | None) -> str | None:
-    from mlib.services.backing_up import needed
+    from mlib.services.backing_up import keep_if_needed
 
-    return needed(library, backup)
+    return keep_if_needed(library, backup)

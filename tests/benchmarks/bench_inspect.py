@@ -150,7 +150,7 @@ def scan_here(arguments: list[str]) -> None:
         arguments.remove(WITHOUT)
         # An attribute that is not there any more must not go unnoticed: patch looks for it.
         mock.patch.object(hashing, "_inspected", nothing).start()
-        mock.patch.object(headers, "look_into", nothing_found).start()
+        mock.patch.object(headers, "inspect_files", nothing_found).start()
     raise SystemExit(app.run(arguments))
 
 

@@ -215,9 +215,9 @@ class TestDuplicates:
         assert mlib_here("duplicates", "a.safetensors", "--json", library=path).json["groups"] == []
         assert mlib_here("duplicates", "--same-weights", "--json", library=path).json["groups"] == []
 
-    @pytest.mark.parametrize("deed", ["--hardlink", "--trash"])
-    def test_a_deed_that_a_dry_run_foresees(self, path: Path, loras: Path, deed: str) -> None:
-        words = ("duplicates", deed, "--keep", "shortest")
+    @pytest.mark.parametrize("action", ["--hardlink", "--trash"])
+    def test_a_deed_that_a_dry_run_foresees(self, path: Path, loras: Path, action: str) -> None:
+        words = ("duplicates", action, "--keep", "shortest")
         foreseen: dict[str, Any] = mlib_here(*words, "-n", "--json", library=path).json
         assert mlib_here(*words, "--json", library=path, code=4).error["code"] == "needs_yes"
         assert (loras / "copy-1.safetensors").stat().st_nlink == 1

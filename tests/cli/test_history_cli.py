@@ -120,15 +120,15 @@ def test_a_rehearsal_changes_nothing_and_undo_takes_the_deed_back(path: Path, wo
 
 
 @pytest.mark.parametrize(
-    ("words", "deed"),
+    ("words", "action"),
     [
         (["rename", "a", "z"], "would rename\ta\tz\t1 model\n"),
         (["rename", "a", "B"], "would merge\ta\tB\t1 model\n"),
         (["delete", "a"], "would delete\ta\t1 model\n"),
     ],
 )
-def test_a_rehearsal_is_told_as_one(path: Path, words: list[str], deed: str) -> None:
-    assert mlib_here("tags", *words, "-n", library=path).out == deed
+def test_a_rehearsal_is_told_as_one(path: Path, words: list[str], action: str) -> None:
+    assert mlib_here("tags", *words, "-n", library=path).out == action
 
 
 def test_what_waits_is_told_with_its_reason(path: Path) -> None:
@@ -168,21 +168,21 @@ def test_roots_are_listed_added_and_removed(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "deed"), [("tags", ["rename", "a", "z"]), ("roots", ["remove", "1"])], ids=["tags", "roots"]
+    ("group", "action"), [("tags", ["rename", "a", "z"]), ("roots", ["remove", "1"])], ids=["tags", "roots"]
 )
 def test_what_stands_before_a_verb_holds_for_it(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, deed: list[str]
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, action: list[str]
 ) -> None:
     mlib_here("roots", "add", f"loras={tmp_path}", library=path)
     other = tmp_path / "other.db"
     other.write_bytes(path.read_bytes())
     monkeypatch.setenv("MLIB_LIBRARY", str(path))
     before = dump(path)
-    told = mlib_here(group, "--library", other, "--json", *deed).json
+    told = mlib_here(group, "--library", other, "--json", *action).json
     assert told["dry_run"] is False
     assert dump(path) == before
     assert dump(other) != before
-    assert mlib_here(group, "-q", *deed, "--json", code=2).error["code"] == "bad_options"
+    assert mlib_here(group, "-q", *action, "--json", code=2).error["code"] == "bad_options"
     assert dump(path) == before
 
 

@@ -10,7 +10,7 @@ from tests.tools import write_model
 
 from mlib.core.disk.compare import (
     RACY_NS,
-    Difference,
+    DirectoryDifference,
     compare_directory,
     fingerprints,
     is_racy,
@@ -51,7 +51,7 @@ def row(stat: Stat | None = OLD, *, name: str = "a.pt", sha: str = "a", racy: bo
 
 def compared(
     now: dict[str, Stat], known: list[KnownFile], *, rehash: bool = False, inodes_mean_nothing: bool = False
-) -> Difference:
+) -> DirectoryDifference:
     return compare_directory(
         ROOT,
         ROOT.path,
@@ -62,15 +62,15 @@ def compared(
     )
 
 
-def fresh(stat: Stat, before: KnownFile | None, name: str = "a.pt") -> Difference:
-    return Difference(fresh=[(FoundFile(ROOT.path, name, stat, ROOT), before)])
+def fresh(stat: Stat, before: KnownFile | None, name: str = "a.pt") -> DirectoryDifference:
+    return DirectoryDifference(fresh=[(FoundFile(ROOT.path, name, stat, ROOT), before)])
 
 
 # --- what is believed (promise 2) ---------------------------------------------------------------------------
 
 
 def test_a_file_with_the_stat_of_its_row_is_unchanged() -> None:
-    assert compared({"a.pt": OLD}, [row()]) == Difference(unchanged=1)
+    assert compared({"a.pt": OLD}, [row()]) == DirectoryDifference(unchanged=1)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_with_rehash_no_row_is_believed() -> None:
 def test_where_inodes_mean_nothing_a_new_one_is_only_noted() -> None:
     now = OLD._replace(inode=43)
     difference = compared({"a.pt": now}, [row()], inodes_mean_nothing=True)
-    assert difference == Difference(refreshed=[(row(), FoundFile(ROOT.path, "a.pt", now, ROOT))])
+    assert difference == DirectoryDifference(refreshed=[(row(), FoundFile(ROOT.path, "a.pt", now, ROOT))])
 
 
 def test_a_disk_that_got_another_device_number_is_only_noted() -> None:
@@ -127,16 +127,16 @@ def test_a_file_without_a_row_must_be_identified() -> None:
 
 
 def test_a_present_row_without_its_file_is_gone() -> None:
-    assert compared({}, [row()]) == Difference(gone=[row()])
+    assert compared({}, [row()]) == DirectoryDifference(gone=[row()])
 
 
 def test_a_missing_row_without_its_file_says_nothing_new() -> None:
-    assert compared({}, [row()._replace(missing_since=1)]) == Difference()
+    assert compared({}, [row()._replace(missing_since=1)]) == DirectoryDifference()
 
 
 def test_a_missing_row_whose_file_is_back_as_it_was_is_restored() -> None:
     gone = row()._replace(missing_since=1)
-    assert compared({"a.pt": OLD}, [gone]) == Difference(
+    assert compared({"a.pt": OLD}, [gone]) == DirectoryDifference(
         restored=[(gone, FoundFile(ROOT.path, "a.pt", OLD, ROOT))]
     )
 

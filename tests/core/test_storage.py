@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlib.core.disk.storage import INODELESS, Storage, file_system, storage_of
+from mlib.core.disk.storage import INODELESS, DiskTraits, file_system, storage_of
 
 
 def device_of(path: str) -> int:
@@ -23,7 +23,7 @@ def mounts() -> list[tuple[str, str]]:
 
 def test_a_memory_disk_is_recognised_keeps_inodes_and_takes_several_readers() -> None:
     assert file_system(device_of("/dev/shm")) == "tmpfs"
-    assert storage_of(device_of("/dev/shm")) == Storage(
+    assert storage_of(device_of("/dev/shm")) == DiskTraits(
         readers=max(1, min(os.cpu_count() or 1, 4)), keeps_inodes=True
     )
 
@@ -36,7 +36,7 @@ def test_the_disk_the_tests_run_on_keeps_inodes(tmp_path: Path) -> None:
 def test_a_device_nobody_knows_is_an_ordinary_local_disk() -> None:
     unknown = os.makedev(4000, 4000)
     assert file_system(unknown) == ""
-    assert storage_of(unknown) == Storage(readers=max(1, min(os.cpu_count() or 1, 4)), keeps_inodes=True)
+    assert storage_of(unknown) == DiskTraits(readers=max(1, min(os.cpu_count() or 1, 4)), keeps_inodes=True)
 
 
 def test_every_mount_of_this_machine_has_an_answer() -> None:

@@ -42,7 +42,7 @@ def take(library: Library, step: tuple[Any, ...]) -> None:
         put_model(library, *given_)
     elif what == "forget":
         with library.transaction():
-            models.forget(library, *given_)
+            models.delete(library, *given_)
     elif what == "put":
         path, sha256, stat, missing_since = given_
         taken = any(row.missing_since is None for row in files.at_path(library, path))
@@ -79,7 +79,7 @@ def test_whatever_is_written_the_counts_are_true(tmp_path: Path, taken: list[tup
     with open_library(str(path), mode="create") as library:
         with library.transaction():
             for sha256 in (SHA, OTHER):
-                models.forget(library, sha256)
+                models.delete(library, sha256)
         for step in [("model", SHA), ("model", OTHER), *taken]:
             take(library, step)
         before = counted(library)

@@ -85,7 +85,7 @@ class TestKnownDirectories:
             "/a",
             "/b",
         ]
-        with open_library("/nonexistent/library.db", mode="rehearse") as library:
+        with open_library("/nonexistent/library.db", mode="dry_run") as library:
             put_model(library)
             put_files(library, *(known_file(f"{directory}/f") for directory in set(directories)))
             assert sorted(files.known_directories(library, top)) == below(top, directories)

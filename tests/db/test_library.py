@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: As root, permissions mean something only without these capabilities.
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-every_mode = pytest.mark.parametrize("mode", ["read", "write", "create", "rehearse"])
+every_mode = pytest.mark.parametrize("mode", ["read", "write", "create", "dry_run"])
 IMAGE = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * 20
 
 
@@ -78,7 +78,7 @@ class TestFirstRun:
         assert not library_path.parent.exists()
 
     def test_a_rehearsal_works_on_nothing_and_leaves_nothing(self, library_path: Path) -> None:
-        with opened(library_path, "rehearse") as library:
+        with opened(library_path, "dry_run") as library:
             put_model(library)
             assert models.get(library, SHA) is not None
         assert not library_path.parent.exists()
@@ -210,12 +210,12 @@ class TestRefused:
             path = Path("/dev/null")
         assert refusal(path, mode).code == "not_a_library"
 
-    @pytest.mark.parametrize("mode", ["read", "write", "rehearse"])
+    @pytest.mark.parametrize("mode", ["read", "write", "dry_run"])
     def test_an_empty_file_is_no_library_yet(self, library_path: Path, mode: Mode) -> None:
         """Only what may create a library makes one of an empty file."""
         library_path.parent.mkdir()
         library_path.touch()
-        if mode == "rehearse":
+        if mode == "dry_run":
             with opened(library_path, mode) as library:
                 assert library.one("SELECT count(*) FROM models") == (0,)
         else:

@@ -176,7 +176,7 @@ def keep(library: Library, thing: Thing, root_ids: list[int | None]) -> None:
 
 def filled(things: list[Thing]) -> Library:
     """A library in memory that holds these."""
-    library = open_library("/nowhere/at/all", mode="rehearse")
+    library = open_library("/nowhere/at/all", mode="dry_run")
     with library.transaction():
         roots.remember(library, [Root(type="loras", path=path, origin="user") for path in ROOTS])
         ids = [root.id for root in roots.all_roots(library)]
@@ -300,7 +300,7 @@ def test_a_query_of_as_many_parts_as_are_allowed_is_answered() -> None:
 
 def test_a_loader_name_is_the_same_in_sql() -> None:
     below = f"SELECT {_below_root('f.path')} FROM (SELECT ? AS path) AS f, (SELECT ? AS path) AS r"
-    with closing(open_library("/nowhere/at/all", mode="rehearse")) as library:
+    with closing(open_library("/nowhere/at/all", mode="dry_run")) as library:
         for root in ("/", "/m/loras", "/m/loras/", "/m/Été"):
             for name in ("a.safetensors", "b/a.safetensors", "ß/é.pt"):
                 path = os.path.join(root, name)

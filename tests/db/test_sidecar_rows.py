@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlib.db import sidecars
-from mlib.db.sidecars import KnownSidecar, Seen
+from mlib.db.sidecars import KnownSidecar, SeenSidecar
 
 if TYPE_CHECKING:
     from mlib.db.library import Library
@@ -28,7 +28,7 @@ def test_what_is_put_is_got(library: Library, directory: str, name: str) -> None
     row = KnownSidecar(name, "text", 5, -1, -(2**63), None)
     put(library, directory, row)
     assert sidecars.get(library, directory, name) == row
-    assert sidecars.in_directory(library, directory) == {name: Seen("text", (5, -1, -(2**63)))}
+    assert sidecars.in_directory(library, directory) == {name: SeenSidecar("text", (5, -1, -(2**63)))}
     assert sidecars.directories(library) == {directory}
     with library.transaction():
         sidecars.remove(library, directory, [name, "none"])

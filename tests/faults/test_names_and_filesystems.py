@@ -353,11 +353,11 @@ class TestSeenTwice:
                 (group,) = program.run("duplicates", "--json").json["groups"]
                 assert sorted(group["perhaps_one_file"]) == sorted([str(path), str(seen)])
                 kept = path.read_bytes()
-                for deed in ("--trash", "--hardlink"):
-                    done = program.run("duplicates", deed, "--keep", str(path), "-y", "--json", code=3).json
+                for action in ("--trash", "--hardlink"):
+                    done = program.run("duplicates", action, "--keep", str(path), "-y", "--json", code=3).json
                     assert (done["done"], done["freed_bytes"]) == ([], 0)
                     assert [each["code"] for each in done["failed"]] == [
-                        {"--trash": "same_file", "--hardlink": "other_file_system"}[deed]
+                        {"--trash": "same_file", "--hardlink": "other_file_system"}[action]
                     ]
                     assert path.read_bytes() == kept
                 assert program.run("scan", "--json").json["unchanged"] == 2

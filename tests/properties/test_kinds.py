@@ -132,8 +132,8 @@ def test_any_metadata_gets_an_answer_that_can_be_kept(metadata: dict[str, str], 
 def test_each_key_that_speaks_is_believed_or_its_disagreement_is_shown(
     metadata: dict[str, str], found: list[Tensor]
 ) -> None:
-    verdict, testimony = judged(found), claims.testify(metadata)
-    both = claims.compare(verdict, testimony)
+    verdict, testimony = judged(found), claims.read_claims(metadata)
+    both = claims.reconcile(verdict, testimony)
     if verdict.kind != UNKNOWN:
         assert both.kind == verdict.kind
     for said in testimony.statements:

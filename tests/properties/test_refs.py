@@ -39,7 +39,7 @@ anything = (
 @pytest.fixture(scope="module")
 def shelf() -> Iterator[Library]:
     """A library with a few models, each with a name, one with files, and one pending import."""
-    with open_library("/no such folder/library.db", mode="rehearse") as library:
+    with open_library("/no such folder/library.db", mode="dry_run") as library:
         for number, sha256 in enumerate(SHA256):
             put_model(library, sha256, name=f"model {number}")
         put_files(library, *(known_file(path, SHA256[0]) for path in PATHS))

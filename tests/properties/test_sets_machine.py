@@ -23,7 +23,7 @@ from mlib.db import files, models
 from mlib.db.library import open_library
 from mlib.services.files.duplicating import carry_out, choose, find_duplicates, spare_needed
 from mlib.services.files.moving import move, rename
-from mlib.services.files.selection import Meant
+from mlib.services.files.selection import Selection
 from mlib.services.files.trashing import plan_trash, trash
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class SetsMachine(RuleBasedStateMachine):
     def scan(self) -> None:
         scan_roots(self.library, *(f"{root}={self.base / root}" for root in ROOTS), accept_missing=True)
 
-    def chosen(self, picks: Sequence[int], *, alone: bool) -> list[Meant]:
+    def chosen(self, picks: Sequence[int], *, alone: bool) -> list[Selection]:
         """Some present files, each by its path; not `alone`, those that belong to its model too."""
         rows = self.rows()
         found: dict[str, KnownFile] = {}
@@ -90,7 +90,7 @@ class SetsMachine(RuleBasedStateMachine):
             found[row.path] = row
             if not alone:
                 found |= {each.path: each for each in rows if self.set_of(each) == self.set_of(row)}
-        return [Meant(row.sha256, (row,)) for row in found.values()]
+        return [Selection(row.sha256, (row,)) for row in found.values()]
 
     def rows(self) -> list[KnownFile]:
         present = [

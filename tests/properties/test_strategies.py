@@ -16,9 +16,9 @@ from mlib.services.importing.importer import (
     ConflictStrategy,
     UserData,
     differences,
-    merged,
-    overridden,
-    resolved,
+    merge_user_data,
+    override_user_data,
+    resolve_conflict,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ empty_data = st.builds(UserData, meta=st.dictionaries(st.sampled_from("abc"), bl
 strategies = st.sampled_from(ConflictStrategy)
 
 Combine = Callable[[UserData, UserData], UserData]
-combinations = pytest.mark.parametrize("combine", [merged, overridden])
+combinations = pytest.mark.parametrize("combine", [merge_user_data, override_user_data])
 
 #: Those that leave a conflict standing.
 BYSTANDERS = (ConflictStrategy.REPORT, ConflictStrategy.IGNORE, ConflictStrategy.DELETE)
@@ -55,12 +55,16 @@ def everything(data: UserData) -> dict[tuple[str, ...], Json]:
 
 @given(user_data, user_data)
 def test_merging_changes_nothing_that_was_there(existing: UserData, incoming: UserData) -> None:
-    assert everything(existing).items() <= everything(merged(existing, incoming)).items()
+    assert everything(existing).items() <= everything(merge_user_data(existing, incoming)).items()
 
 
 @given(user_data, user_data)
 def test_merging_takes_all_there_was_room_for(existing: UserData, incoming: UserData) -> None:
-    kept, offered, result = everything(existing), everything(incoming), everything(merged(existing, incoming))
+    kept, offered, result = (
+        everything(existing),
+        everything(incoming),
+        everything(merge_user_data(existing, incoming)),
+    )
     for path, value in offered.items():
         if path not in kept and not shadowed(path, kept):
             assert result[path] == value
@@ -68,12 +72,12 @@ def test_merging_takes_all_there_was_room_for(existing: UserData, incoming: User
 
 @given(user_data, user_data)
 def test_overriding_takes_all_that_comes_in(existing: UserData, incoming: UserData) -> None:
-    assert everything(incoming).items() <= everything(overridden(existing, incoming)).items()
+    assert everything(incoming).items() <= everything(override_user_data(existing, incoming)).items()
 
 
 @given(user_data, user_data)
 def test_overriding_keeps_what_the_incoming_leaves_empty(existing: UserData, incoming: UserData) -> None:
-    offered, result = everything(incoming), everything(overridden(existing, incoming))
+    offered, result = everything(incoming), everything(override_user_data(existing, incoming))
     for path, value in everything(existing).items():
         others_win = path[0] == "tag" and incoming.tags
         if path not in offered and not shadowed(path, offered) and not others_win:
@@ -82,7 +86,7 @@ def test_overriding_keeps_what_the_incoming_leaves_empty(existing: UserData, inc
 
 @given(user_data, user_data)
 def test_no_differences_are_left_after_overriding(existing: UserData, incoming: UserData) -> None:
-    assert differences(overridden(existing, incoming), incoming) == ()
+    assert differences(override_user_data(existing, incoming), incoming) == ()
 
 
 @combinations
@@ -105,16 +109,16 @@ def test_an_empty_import_changes_nothing_and_is_no_conflict(
     existing: UserData, incoming: UserData, strategy: ConflictStrategy
 ) -> None:
     assert not incoming
-    assert resolved(existing, incoming, strategy) == existing
-    assert everything(merged(existing, incoming)) == everything(existing)
-    assert everything(overridden(existing, incoming)) == everything(existing)
+    assert resolve_conflict(existing, incoming, strategy) == existing
+    assert everything(merge_user_data(existing, incoming)) == everything(existing)
+    assert everything(override_user_data(existing, incoming)) == everything(existing)
 
 
 @given(empty_data, user_data, strategies)
 def test_a_model_nobody_said_anything_about_takes_all_unless_known_models_are_left_alone(
     existing: UserData, incoming: UserData, strategy: ConflictStrategy
 ) -> None:
-    result = resolved(existing, incoming, strategy)
+    result = resolve_conflict(existing, incoming, strategy)
     if strategy is ConflictStrategy.IGNORE and differences(existing, incoming):
         assert result is None
         return
@@ -128,15 +132,15 @@ def test_a_conflict_is_a_difference_from_what_somebody_typed_and_only_bystanders
 ) -> None:
     conflict = bool(existing or strategy is ConflictStrategy.IGNORE)
     conflict = conflict and differences(existing, incoming) != ()
-    assert (resolved(existing, incoming, strategy) is None) == (conflict and strategy in BYSTANDERS)
+    assert (resolve_conflict(existing, incoming, strategy) is None) == (conflict and strategy in BYSTANDERS)
 
 
 @given(user_data, user_data, strategies)
 def test_where_nothing_differs_nothing_changes(
     existing: UserData, incoming: UserData, strategy: ConflictStrategy
 ) -> None:
-    both = overridden(existing, incoming)
-    assert resolved(both, incoming, strategy) == both
+    both = override_user_data(existing, incoming)
+    assert resolve_conflict(both, incoming, strategy) == both
 
 
 @given(user_data)

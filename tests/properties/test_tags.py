@@ -45,49 +45,49 @@ spellings = pytest.mark.parametrize(
 
 @given(typed_tags)
 def test_the_normal_forms_are_final(tag: str) -> None:
-    assert tags.shown(tags.shown(tag)) == tags.shown(tag)
-    assert tags.folded(tags.folded(tag)) == tags.folded(tag) == tags.folded(tags.shown(tag))
+    assert tags.checked_tag(tags.checked_tag(tag)) == tags.checked_tag(tag)
+    assert tags.fold_tag(tags.fold_tag(tag)) == tags.fold_tag(tag) == tags.fold_tag(tags.checked_tag(tag))
 
 
 @spellings
 @given(tag=typed_tags)
 def test_case_composition_and_spaces_make_no_other_tag(respell: Callable[[str], str], tag: str) -> None:
-    assert tags.folded(respell(tag)) == tags.folded(tag)
+    assert tags.fold_tag(respell(tag)) == tags.fold_tag(tag)
 
 
 @given(st.lists(typed_tags.filter(lambda text: not any(map(str.isspace, text))), min_size=1, max_size=4))
 def test_a_tag_is_shown_in_the_case_it_was_typed_in(words: list[str]) -> None:
     typed = " ".join(words)
-    assert tags.shown(typed) == unicodedata.normalize("NFC", typed)
+    assert tags.checked_tag(typed) == unicodedata.normalize("NFC", typed)
 
 
 @given(typed_tags, typed_tags)
 def test_of_two_spellings_the_first_is_shown(one: str, other: str) -> None:
     found = tags.distinct([one, other, one])
-    assert found[tags.folded(one)] == tags.shown(one)
-    assert len(found) == len({tags.folded(one), tags.folded(other)})
+    assert found[tags.fold_tag(one)] == tags.checked_tag(one)
+    assert len(found) == len({tags.fold_tag(one), tags.fold_tag(other)})
 
 
 @settings(max_examples=50)
-@given(st.lists(typed_tags, unique_by=tags.folded, max_size=8))
+@given(st.lists(typed_tags, unique_by=tags.fold_tag, max_size=8))
 def test_what_is_put_into_the_library_comes_out_of_it_as_typed(typed: list[str]) -> None:
-    with open_library("/no such folder/library.db", mode="rehearse") as library:
+    with open_library("/no such folder/library.db", mode="dry_run") as library:
         sha256 = put_model(library)
         with library.transaction():
             stored.set_of_model(library, sha256, tags.distinct(typed))
-        assert sorted(stored.of_model(library, sha256)) == sorted(map(tags.shown, typed))
+        assert sorted(stored.of_model(library, sha256)) == sorted(map(tags.checked_tag, typed))
 
 
 @settings(max_examples=50)
-@given(st.lists(typed_tags, unique_by=tags.folded, max_size=6), st.lists(typed_tags, max_size=6))
+@given(st.lists(typed_tags, unique_by=tags.fold_tag, max_size=6), st.lists(typed_tags, max_size=6))
 def test_another_list_replaces_the_first_and_leaves_no_unused_tag_behind(
     before: list[str], after: list[str]
 ) -> None:
-    with open_library("/no such folder/library.db", mode="rehearse") as library:
+    with open_library("/no such folder/library.db", mode="dry_run") as library:
         sha256 = put_model(library)
         with library.transaction():
             stored.set_of_model(library, sha256, tags.distinct(before))
             stored.set_of_model(library, sha256, tags.distinct(after))
             stored.forget_unused(library)
-        assert set(map(tags.folded, stored.of_model(library, sha256))) == set(map(tags.folded, after))
+        assert set(map(tags.fold_tag, stored.of_model(library, sha256))) == set(map(tags.fold_tag, after))
         assert library.all("SELECT count(*) FROM tags") == [(len(tags.distinct(after)),)]

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from mlib.core.disk.journal import journal_path
-from mlib.services.files.selection import Meant, files_meant
+from mlib.services.files.selection import Selection, select_files
 from mlib.services.resolving import resolve_all
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from tests.services.shelf import Shelf
 
 
-def meant(shelf: Shelf, *refs: str | Path) -> list[Meant]:
+def meant(shelf: Shelf, *refs: str | Path) -> list[Selection]:
     """What the command line makes of these REFs."""
     words = [os.fspath(ref) for ref in refs]
-    return [files_meant(shelf.library, resolve_all(shelf.library, [word])[0], ref=word) for word in words]
+    return [select_files(shelf.library, resolve_all(shelf.library, [word])[0], ref=word) for word in words]
 
 
 def journal(shelf: Shelf) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from tests.tools import hint_of, mlib
 from mlib.core.disk.writing import looked_at
 from mlib.core.errors import LibraryBusy, MlibError, NotFound, Refused
 from mlib.db.library import open_library
-from mlib.services.backing_up import back_up, known_backups, plan_restore, restore
+from mlib.services.backing_up import back_up, list_backups, plan_restore, restore
 from mlib.services.diagnosing import examine
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def test_backups_of_a_longer_name_are_another_librarys(library: Library) -> None
     with open_library(other, mode="create") as opened:
         for _ in range(6):
             opened.backup("test")
-        assert {each.reason for each in known_backups(other)} == {"test"}
+        assert {each.reason for each in list_backups(other)} == {"test"}
     assert os.path.exists(backup)
 
 
@@ -276,7 +276,7 @@ def test_a_backup_of_ones_own_is_whole_and_replaces_nothing_unasked(library: Lib
     put_model(library, OTHER)
     back_up(library, str(to), replaces=looked_at(str(to)))
     assert dump(to) == dump(library.path)
-    assert os.listdir(tmp_path / "library") == ["library.db"] or known_backups(library.path) == []
+    assert os.listdir(tmp_path / "library") == ["library.db"] or list_backups(library.path) == []
     with pytest.raises(Refused):
         back_up(library, library.path, replaces=looked_at(library.path))
 
@@ -285,6 +285,6 @@ def test_what_mlib_backs_up_by_itself_never_pushes_out_what_was_made_on_purpose(
     put_model(library, notes="mine")
     mine = [back_up(library, None) for _ in range(7)][-5:]
     own = [library.backup("before-prune") for _ in range(7)][-5:]
-    assert [each.path for each in reversed(known_backups(library.path))] == [*mine, *own]
+    assert [each.path for each in reversed(list_backups(library.path))] == [*mine, *own]
     newer = back_up(library, None)
-    assert [each.path for each in reversed(known_backups(library.path))] == [*mine[1:], *own, newer]
+    assert [each.path for each in reversed(list_backups(library.path))] == [*mine[1:], *own, newer]

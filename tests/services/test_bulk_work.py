@@ -16,7 +16,7 @@ from mlib.db.library import open_library
 from mlib.services.forgetting import forget
 from mlib.services.history.entries import log
 from mlib.services.history.undo import undo
-from mlib.services.importing.importer import import_pending, waiting
+from mlib.services.importing.importer import import_pending, list_waiting
 from mlib.services.listing import find
 from mlib.services.root_registry import remove_root
 from mlib.services.tagging import rename
@@ -194,7 +194,7 @@ def test_imports_are_linear(tmp_path: Path) -> None:
                 with history.recording(opened, "import"):
                     import_pending(opened, keep_backup=False)
 
-            steps["waiting"].append(counted(library, waiting))
+            steps["waiting"].append(counted(library, list_waiting))
             steps["import"].append(counted(library, take))
             steps["undo"].append(counted(library, undo))
             assert not everyone(library)

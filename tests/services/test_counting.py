@@ -14,7 +14,7 @@ from mlib.core.formats.header import Finding
 from mlib.core.records import Content, Root, Stat
 from mlib.db import contents, files, models, roots, tags
 from mlib.db.library import open_library
-from mlib.db.statistics import Figures
+from mlib.db.statistics import Totals
 from mlib.services.counting import count
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ MODELS = st.lists(
 )
 
 
-def plain(library: Library) -> dict[tuple[str, str], Figures]:
+def plain(library: Library) -> dict[tuple[str, str], Totals]:
     """The same by looking at every row."""
-    found: dict[tuple[str, str], Figures] = defaultdict(Figures)
+    found: dict[tuple[str, str], Totals] = defaultdict(Totals)
     for sha256 in models.all_ids(library):
         model = models.get(library, sha256)
         assert model is not None
@@ -44,7 +44,7 @@ def plain(library: Library) -> dict[tuple[str, str], Figures]:
         present = [row.stat for row in files.of_model(library, sha256) if row.missing_since is None]
         inodes = {(stat.device, stat.inode) for stat in present if stat is not None}
         extra = max(len(inodes) - 1, 0)
-        figures = Figures(
+        figures = Totals(
             1, len(present), len(present) * size, len(inodes) * size, extra, extra * size, int(not present)
         )
         key = (model.type, model.base_model)
@@ -54,16 +54,16 @@ def plain(library: Library) -> dict[tuple[str, str], Figures]:
 
 def within(
     made: list[tuple[str, str, int | None, list[tuple[int, int, bool, bool]]]], *, in_root: bool
-) -> Figures:
+) -> Totals:
     """The figures of the files in the root, or of those in none."""
-    whole = Figures()
+    whole = Totals()
     for _, _, size, places in made:
         inside = [place for place in places if place[3] == in_root]
         present = [place for place in inside if not place[2]]
         inodes = len({place[:2] for place in present})
         each, extra = size or 0, max(inodes - 1, 0)
         amounts = (len(present), len(present) * each, inodes * each, extra, extra * each)
-        whole = whole.plus(Figures(int(bool(present)), *amounts, len(inside) - len(present)))
+        whole = whole.plus(Totals(int(bool(present)), *amounts, len(inside) - len(present)))
     return whole
 
 
@@ -95,10 +95,10 @@ def test_counting_by_indexes_gives_what_counting_rows_gives(
         expected = plain(library)
         for name in ("loras", "vae"):
             mine = [figures for (kind, _), figures in expected.items() if kind == name]
-            whole = Figures()
+            whole = Totals()
             for figures in mine:
                 whole = whole.plus(figures)
-            assert counted.types.get(name, Figures()) == whole
+            assert counted.types.get(name, Totals()) == whole
         rows = [place for *_, places in made for place in places]
         for root in counted.roots:
             inside = [place for place in rows if place[3] == (root.path == "/r")]
@@ -121,8 +121,8 @@ def test_tags_in_full_count_like_types(library: Library) -> None:
     counted = count(library, tags_in_full=True)
     assert counted.tags == [("both", 2), ("ink", 1)]
     assert counted.tags_in_full == {
-        "both": Figures(2, 3, 300, 200, 1, 100, 1),
-        "ink": Figures(1, 3, 300, 200, 1, 100, 0),
+        "both": Totals(2, 3, 300, 200, 1, 100, 1),
+        "ink": Totals(1, 3, 300, 200, 1, 100, 0),
     }
 
 

@@ -20,23 +20,23 @@ from mlib.core.records import Stat
 from mlib.services.files import duplicating
 from mlib.services.files.duplicating import (
     Copy,
+    CopyGroup,
     DuplicatesReport,
-    Group,
     carry_out,
     choose,
     find_duplicates,
     find_same_weights,
-    foresee,
+    simulate,
 )
 from mlib.services.files.extra_hashes import digest_models
-from mlib.services.files.selection import read_again
+from mlib.services.files.selection import expect_content
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.services.shelf import Shelf
 
-    from mlib.services.files.duplicating import Deed
+    from mlib.services.files.duplicating import Action
 
 
 Form = Literal["NFC", "NFD"]
@@ -59,9 +59,9 @@ def copies(shelf: Shelf) -> list[Path]:
     return paths
 
 
-def run(shelf: Shelf, deed: Deed, environ: dict[str, str], keep: str = "shortest") -> DuplicatesReport:
+def run(shelf: Shelf, action: Action, environ: dict[str, str], keep: str = "shortest") -> DuplicatesReport:
     choices, left = choose(find_duplicates(shelf.library), keep)
-    report = carry_out(shelf.library, choices, deed, environ=environ)
+    report = carry_out(shelf.library, choices, action, environ=environ)
     report.left_alone = left
     return report
 
@@ -229,7 +229,7 @@ class TestChoose:
             Copy(known_file(f"/{folder}{n}.safetensors"), Stat(10, mtime, 1, inode), 1)
             for n, (inode, mtime, folder) in enumerate(drawn)
         ]
-        choices, left = choose([Group("k", "n", tuple(copies))], keep)
+        choices, left = choose([CopyGroup("k", "n", tuple(copies))], keep)
         for choice in choices:
             assert choice.kept
             assert {copy.inode for copy in choice.kept}.isdisjoint(copy.inode for copy in choice.gone)
@@ -254,7 +254,7 @@ class TestHardlink:
         self, shelf: Shelf, copies: list[Path], environ: dict[str, str]
     ) -> None:
         choices, _ = choose(find_duplicates(shelf.library), "shortest")
-        foreseen = foresee(shelf.library, choices, "hardlink", environ=environ)
+        foreseen = simulate(shelf.library, choices, "hardlink", environ=environ)
         assert len({path.stat().st_ino for path in copies}) == 3
         assert run(shelf, "hardlink", environ) == foreseen
 
@@ -278,7 +278,7 @@ class TestHardlink:
         shelf.scan()
         choices, _ = choose(find_duplicates(shelf.library), "shortest")
         assert (
-            codes(foresee(shelf.library, choices, "hardlink", environ=environ))[0][1] == "other_file_system"
+            codes(simulate(shelf.library, choices, "hardlink", environ=environ))[0][1] == "other_file_system"
         )
         assert codes(run(shelf, "hardlink", environ))[0][1] == "other_file_system"
 
@@ -290,7 +290,7 @@ class TestHardlink:
         write_bytes(memory_disk / "far.safetensors", copies[0].read_bytes())
         shelf.scan()
         choices, _ = choose(find_duplicates(shelf.library), str(copies[0]))
-        foreseen = foresee(shelf.library, choices, "hardlink", environ=environ)
+        foreseen = simulate(shelf.library, choices, "hardlink", environ=environ)
         report = carry_out(shelf.library, choices, "hardlink", environ=environ)
         assert report == foreseen
         assert codes(report) == [("far.safetensors", "other_file_system")]
@@ -375,7 +375,7 @@ class TestTrash:
         folder = copies[1].with_suffix("")
         write_bytes(folder / "prompt.txt", b"theirs")
         choices, _ = choose(find_duplicates(shelf.library), "shortest")
-        assert foresee(shelf.library, choices, "trash", environ=environ).folders == [str(folder)]
+        assert simulate(shelf.library, choices, "trash", environ=environ).folders == [str(folder)]
         assert run(shelf, "trash", environ).folders == [str(folder)]
         assert listing(folder) == ["prompt.txt"]
 
@@ -392,7 +392,7 @@ class TestTrash:
         self, shelf: Shelf, copies: list[Path], environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def late(row: Any, **how: Any) -> Any:
-            found = read_again(row, **how)
+            found = expect_content(row, **how)
             if row.path == str(copies[1]):
                 copies[0].unlink()
             return found
@@ -447,13 +447,13 @@ class TestTrash:
         assert copies[1].exists()
 
 
-@pytest.mark.parametrize("deed", ["trash", "hardlink"])
+@pytest.mark.parametrize("action", ["trash", "hardlink"])
 def test_two_plans_that_keep_opposite_copies_never_take_both(
-    shelf: Shelf, copies: list[Path], environ: dict[str, str], deed: Deed
+    shelf: Shelf, copies: list[Path], environ: dict[str, str], action: Action
 ) -> None:
     """Each was made before the other was carried out, as by two commands at once."""
     plans = [choose(find_duplicates(shelf.library), keep)[0] for keep in ("newest", "oldest")]
     for plan in plans:
-        carry_out(shelf.library, plan, deed, environ=environ)
+        carry_out(shelf.library, plan, action, environ=environ)
     assert any(path.exists() for path in copies)
     assert shelf.scan().hashed_bytes == 0

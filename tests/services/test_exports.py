@@ -21,7 +21,7 @@ from mlib.db.library import open_library
 from mlib.services.exporting import ExportCount, as_lines, as_table
 from mlib.services.importing.from_exports import ExportReport, check_export, import_export
 from mlib.services.importing.importer import ConflictStrategy, ImportReport, import_pending
-from mlib.services.importing.staging import parse_move
+from mlib.services.importing.staging import parse_path_map
 from mlib.services.resolving import Target
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def take_over(
         library,
         str(path),
         strategy=ConflictStrategy(strategy),
-        moves=[parse_move(text) for text in moves],
+        moves=[parse_path_map(text) for text in moves],
         keep_backup=False,
     )
     return taken, taken.imported
@@ -281,12 +281,12 @@ class TestPlaces:
         }
 
     def test_a_prefix_ends_at_a_directory(self) -> None:
-        from mlib.services.importing.staging import moved
+        from mlib.services.importing.staging import map_path
 
-        moves = [parse_move("/m=/new")]
-        assert moved("/models/a", moves) == "/models/a"
-        assert moved("/m", moves) == "/new"
-        assert moved(r"C:\m\l\a.pt", [parse_move(r"C:\m=/new")]) == "/new/l/a.pt"
+        moves = [parse_path_map("/m=/new")]
+        assert map_path("/models/a", moves) == "/models/a"
+        assert map_path("/m", moves) == "/new"
+        assert map_path(r"C:\m\l\a.pt", [parse_path_map(r"C:\m=/new")]) == "/new/l/a.pt"
 
     def test_a_library_with_folders_of_its_own_keeps_to_them(
         self, library: Library, other: Library, tmp_path: Path
@@ -421,9 +421,9 @@ class TestBadInput:
         path = tmp_path / "export.jsonl"
         path.write_text(text)
         before = exported(other)
-        for deed in (lambda: check_export(str(path)), lambda: take_over(other, path)):
+        for action in (lambda: check_export(str(path)), lambda: take_over(other, path)):
             with pytest.raises(MlibError) as caught:
-                deed()
+                action()
             assert caught.value.code == code
             assert isinstance(caught.value, Refused) == (code == "export_too_new")
         assert exported(other) == before

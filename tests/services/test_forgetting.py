@@ -126,9 +126,9 @@ def test_a_conflict_about_a_forgotten_model_is_ready_to_import(shelf: Shelf) -> 
     put_pending(shelf.library, "/m/theirs", sha256=sha256, notes="theirs")
     forget(shelf.library, [Target(sha256=sha256)])
     assert dump(shelf.library.path)["contents"] != []
-    from mlib.services.importing.importer import import_pending, waiting
+    from mlib.services.importing.importer import import_pending, list_waiting
 
-    assert [wait.reason for wait in waiting(shelf.library)] == ["ready"]
+    assert [wait.reason for wait in list_waiting(shelf.library)] == ["ready"]
     import_pending(shelf.library)
     assert shelf.user_data(sha256)[0] == {"notes": "theirs"}
 

@@ -21,9 +21,9 @@ from mlib.services.importing.importer import (
     UserData,
     differences,
     import_pending,
-    merged,
-    overridden,
-    resolved,
+    merge_user_data,
+    override_user_data,
+    resolve_conflict,
 )
 
 if TYPE_CHECKING:
@@ -389,7 +389,7 @@ class TestResolvers:
     @given(user_data, user_data)
     def test_nothing_said_is_ever_emptied(self, existing: UserData, incoming: UserData) -> None:
         for strategy in ConflictStrategy:
-            result = resolved(existing, incoming, strategy)
+            result = resolve_conflict(existing, incoming, strategy)
             if result is not None:
                 assert result.text.keys() >= existing.text.keys()
                 assert bool(result.tags) >= bool(existing.tags)
@@ -397,24 +397,24 @@ class TestResolvers:
 
     @given(user_data, user_data)
     def test_merge_only_adds(self, existing: UserData, incoming: UserData) -> None:
-        result = merged(existing, incoming)
+        result = merge_user_data(existing, incoming)
         assert not differences(result, existing)
         assert result.tags.keys() == existing.tags.keys() | incoming.tags.keys()
 
     @given(user_data, user_data)
     def test_override_takes_all_that_is_said(self, existing: UserData, incoming: UserData) -> None:
-        assert not differences(overridden(existing, incoming), incoming)
+        assert not differences(override_user_data(existing, incoming), incoming)
 
     @given(user_data, user_data)
     def test_once_resolved_the_same_import_changes_nothing(
         self, existing: UserData, incoming: UserData
     ) -> None:
         for strategy in (MERGE, OVERRIDE):
-            once = resolved(existing, incoming, strategy)
+            once = resolve_conflict(existing, incoming, strategy)
             assert once is not None
-            assert resolved(once, incoming, strategy) == once
+            assert resolve_conflict(once, incoming, strategy) == once
 
     @given(user_data)
     def test_silence_is_no_conflict(self, existing: UserData) -> None:
         for strategy in ConflictStrategy:
-            assert resolved(existing, UserData(), strategy) == existing
+            assert resolve_conflict(existing, UserData(), strategy) == existing

@@ -14,7 +14,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.disk.entries import temporary_name
 from mlib.db import models, tags
-from mlib.services.exporting import LayReport, lay_sidecars, plan_sidecars
+from mlib.services.exporting import SidecarExport, plan_sidecars, write_sidecars
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from tests.services.shelf import Shelf
 
 
-def lay(shelf: Shelf, *shas: str) -> LayReport:
+def lay(shelf: Shelf, *shas: str) -> SidecarExport:
     """What `mlib export --sidecars --yes` does."""
     report = plan_sidecars(shelf.library, shas or None)
-    lay_sidecars(shelf.library, report)
+    write_sidecars(shelf.library, report)
     return report
 
 
@@ -176,7 +176,7 @@ def test_what_changed_since_it_was_planned_is_left_alone(shelf: Shelf) -> None:
     described(shelf)
     report = plan_sidecars(shelf.library, None)
     write_bytes(shelf.loras / "a.metadata.json", b"{}")
-    lay_sidecars(shelf.library, report)
+    write_sidecars(shelf.library, report)
     assert [problem.code for problem in report.problems] == ["changed_since"]
     assert (shelf.loras / "a.metadata.json").read_bytes() == b"{}"
 

@@ -10,7 +10,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError, NotFound
 from mlib.db import roots
-from mlib.services.root_registry import add_roots, listed, remove_root
+from mlib.services.root_registry import add_roots, list_roots, remove_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +28,14 @@ def test_a_root_is_told_with_what_it_holds(shelf: Shelf) -> None:
     shelf.scan()
     (shelf.loras / "c.safetensors").unlink()
     shelf.scan()
-    loras, vae = listed(shelf.library)
+    loras, vae = list_roots(shelf.library)
     size = (shelf.loras / "a.safetensors").stat().st_size
     assert (loras.root.type, loras.standing) == ("loras", "present")
     assert loras.holding[:4] == (3, 1, 2 * size, 1)
     assert loras.holding.seen_at is not None
     assert (vae.standing, vae.holding[:4]) == ("empty", (0, 0, 0, 0))
     shelf.vae.rmdir()
-    assert listed(shelf.library)[1].standing == "absent"
+    assert list_roots(shelf.library)[1].standing == "absent"
 
 
 def test_roots_are_added_behind_the_known_ones(shelf: Shelf, tmp_path: Path) -> None:
@@ -130,4 +130,4 @@ def test_of_two_ways_to_one_folder_the_one_that_is_named_goes(
     link.rmdir()
     link.symlink_to(real)
     assert remove_root(shelf.library, str(link)).root.path == str(link)
-    assert {each.root.path for each in listed(shelf.library)} == {str(shelf.loras), str(real)}
+    assert {each.root.path for each in list_roots(shelf.library)} == {str(shelf.loras), str(real)}

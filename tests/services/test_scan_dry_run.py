@@ -189,7 +189,7 @@ def test_a_dry_run_remembers_no_roots(shelf: Shelf, tmp_path: Path) -> None:
 def test_a_dry_run_without_a_library_makes_none(shelf: Shelf, tmp_path: Path) -> None:
     write_model(shelf.loras / "a.pt")
     before = snapshot(tmp_path)
-    with open_library(str(tmp_path / "none" / "library.db"), mode="rehearse") as library:
+    with open_library(str(tmp_path / "none" / "library.db"), mode="dry_run") as library:
         rehearsed = Shelf(library, shelf.loras, shelf.vae)
         assert rehearsed.told(roots=[f"loras={shelf.loras}"], dry_run=True)["added"] == 1
     assert snapshot(tmp_path) == before

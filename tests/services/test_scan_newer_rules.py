@@ -110,7 +110,7 @@ def test_a_dry_run_judges_nothing(shelf: Shelf) -> None:
 
 def test_what_a_newer_version_judged_is_left(shelf: Shelf, old: str) -> None:
     with shelf.library.transaction():
-        contents.note_judged(shelf.library, contents.Judged(RULES_VERSION + 1, None))
+        contents.note_judged(shelf.library, contents.JudgedVersion(RULES_VERSION + 1, None))
     shelf.scan()
     assert words(shelf, old) == ["1girl", "solo"]
 

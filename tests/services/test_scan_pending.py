@@ -10,7 +10,7 @@ from tests.services.shelf import SIZE, Shelf, told, unplug
 from tests.tools import write_model
 
 from mlib.db import models, statistics
-from mlib.services.importing.importer import import_pending, waiting
+from mlib.services.importing.importer import import_pending, list_waiting
 from mlib.services.resolving import Target
 from mlib.services.updating import parse_edit, update
 
@@ -208,17 +208,17 @@ def test_what_was_staged_and_is_gone_is_not_called_ready(shelf: Shelf, scanned_s
     for name in ("a.pt", "b.pt"):
         write_model(shelf.loras / name, name)
     shelf.scan(stage=True)
-    assert [wait.reason for wait in waiting(shelf.library)] == ["ready", "ready"]
+    assert [wait.reason for wait in list_waiting(shelf.library)] == ["ready", "ready"]
     (shelf.loras / "a.pt").unlink()
     if scanned_since:
         shelf.scan(stage=True)
-    found = {wait.entry.name: wait.reason for wait in waiting(shelf.library)}
+    found = {wait.entry.name: wait.reason for wait in list_waiting(shelf.library)}
     assert found == {"a.pt": "path_not_found", "b.pt": "ready"}
 
 
 def test_what_another_machine_knew_is_ready_wherever_it_lay(shelf: Shelf) -> None:
     put_pending(shelf.library, "/not/here/a.pt")
-    assert [wait.reason for wait in waiting(shelf.library)] == ["ready"]
+    assert [wait.reason for wait in list_waiting(shelf.library)] == ["ready"]
 
 
 @pytest.mark.parametrize("becomes", ["moved", "gone"])

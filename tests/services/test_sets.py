@@ -20,7 +20,7 @@ from mlib.db import contents, files
 from mlib.services.describing import detail
 from mlib.services.files.duplicating import carry_out, choose, find_duplicates, spare_needed
 from mlib.services.files.moving import move, rename
-from mlib.services.files.trashing import TrashReport, plan_trash, rehearse, trash
+from mlib.services.files.trashing import TrashReport, plan_trash, simulate_trash, trash
 from mlib.services.files.verifying import VerifyRequest, verify
 from mlib.services.forgetting import forget
 from mlib.services.resolving import Target
@@ -213,7 +213,7 @@ class TestTrash:
         parts = write_folder(folder)
         shelf.scan()
         planned = plan_trash(shelf.library, meant(shelf, *parts))
-        assert [each.folders for each in rehearse(shelf.library, planned, environ=environ).removed] == [
+        assert [each.folders for each in simulate_trash(shelf.library, planned, environ=environ).removed] == [
             (), (str(folder),),
         ]  # fmt: skip
         assert [each.folders for each in self.run(shelf, environ, *parts).removed] == [(), (str(folder),)]

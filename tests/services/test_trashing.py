@@ -13,7 +13,7 @@ from tests.tools import write_bytes, write_model
 
 from mlib.core.errors import MlibError
 from mlib.db import models
-from mlib.services.files.trashing import TrashReport, plan_trash, rehearse, trash
+from mlib.services.files.trashing import TrashReport, plan_trash, simulate_trash, trash
 
 if TYPE_CHECKING:
     from tests.services.shelf import Shelf
@@ -64,7 +64,7 @@ def test_folders_of_pictures_beside_it_stay_and_are_told(
 ) -> None:
     write_bytes(model.with_suffix("") / "prompt.txt", b"theirs")
     planned = plan_trash(shelf.library, meant(shelf, model))
-    assert [each.folders for each in rehearse(shelf.library, planned, environ=environ).removed] == [
+    assert [each.folders for each in simulate_trash(shelf.library, planned, environ=environ).removed] == [
         (str(model.with_suffix("")),)
     ]
     assert [each.folders for each in run(shelf, environ, model).removed] == [(str(model.with_suffix("")),)]
@@ -139,7 +139,7 @@ def test_a_rehearsal_gives_no_two_files_one_place(shelf: Shelf, environ: dict[st
     write_model(shelf.loras / "b.safetensors")
     shelf.scan()
     plan = plan_trash(shelf.library, meant(shelf, sha256, shelf.loras / "b.safetensors"))
-    foreseen = rehearse(shelf.library, plan, environ=environ)
+    foreseen = simulate_trash(shelf.library, plan, environ=environ)
     assert trash(shelf.library, plan, environ=environ) == foreseen
     targets = {os.path.basename(each.target or "") for each in foreseen.removed}
     assert targets == {"a.safetensors", "a.2.safetensors", "b.2.safetensors"}
@@ -150,7 +150,7 @@ def test_a_rehearsal_tells_the_same_and_does_nothing(
 ) -> None:
     before = snapshot(shelf.loras), dump(shelf.library.path)
     plan = plan_trash(shelf.library, meant(shelf, model))
-    foreseen = rehearse(shelf.library, plan, environ=environ)
+    foreseen = simulate_trash(shelf.library, plan, environ=environ)
     assert (snapshot(shelf.loras), dump(shelf.library.path)) == before
     assert not (tmp_path / "data").exists()
     assert trash(shelf.library, plan, environ=environ) == foreseen
@@ -287,7 +287,7 @@ def test_a_folder_is_listed_once_for_all_that_goes_from_it(
     plan = plan_trash(shelf.library, asked)
     assert len(plan.removals) == 5
     assert listed == [str(shelf.loras)]
-    assert len(rehearse(shelf.library, plan, environ=environ).removed) == 5
+    assert len(simulate_trash(shelf.library, plan, environ=environ).removed) == 5
 
 
 def test_a_long_name_is_cut_between_characters(shelf: Shelf, environ: dict[str, str]) -> None:

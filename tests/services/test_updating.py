@@ -306,7 +306,7 @@ def test_parsed_tags_obey_set_arithmetic(before: list[str], tag: list[str], unta
     def keys(names: list[str] | tuple[str, ...]) -> set[str]:
         return {name.casefold().replace("e\u0301", "é") for name in names}
 
-    with open_library("/nonexistent/library.db", mode="rehearse") as library:
+    with open_library("/nonexistent/library.db", mode="dry_run") as library:
         put_model(library, tags_=before)
         edit(library, tag=tag, untag=untag)
         assert keys(tags.of_model(library, SHA)) == (keys(before) - keys(untag)) | keys(tag)

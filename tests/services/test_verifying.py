@@ -14,7 +14,7 @@ from tests.services.shelf import SIZE, unplug
 from tests.tools import set_age, write_bytes, write_model
 
 from mlib.core.disk import uncached as core_verifying
-from mlib.core.disk.storage import Storage
+from mlib.core.disk.storage import DiskTraits
 from mlib.core.disk.uncached import Reread, reread
 from mlib.core.events import FileStored
 from mlib.db import files
@@ -256,7 +256,7 @@ class TestOlderThan:
         self, shelf: Shelf, model: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
-            "mlib.core.disk.readers.storage_of", lambda _device: Storage(1, keeps_inodes=True)
+            "mlib.core.disk.readers.storage_of", lambda _device: DiskTraits(1, keeps_inodes=True)
         )
         with shelf.library.transaction():
             shelf.library.execute(

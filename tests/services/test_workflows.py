@@ -19,7 +19,7 @@ from mlib.services.workflows.unused import unused
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlib.services.workflows.checking import Answer
+    from mlib.services.workflows.checking import NeedAnswer
 
 
 def save(folder: Path, *nodes: Any, name: str = "flow.json") -> str:
@@ -33,13 +33,13 @@ def lora(name: str, **more: Any) -> Any:
     return node(3, "LoraLoader", name, 1, 1, **more)
 
 
-def answer(shelf: Shelf, tmp_path: Path, *nodes: Any) -> Answer:
+def answer(shelf: Shelf, tmp_path: Path, *nodes: Any) -> NeedAnswer:
     [checked] = check(shelf.library, [save(tmp_path, *nodes)]).files
     [only] = checked.answers
     return only
 
 
-def suggested(found: Answer) -> list[tuple[str, str]]:
+def suggested(found: NeedAnswer) -> list[tuple[str, str]]:
     return [(os.path.basename(each.place.path), each.why) for each in found.suggestions]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.cli import output as fmt
 from mlib.cli.layout import Column
 from mlib.core import times
-from mlib.core.disk.storage import is_there, living
+from mlib.core.disk.storage import first_present, is_there
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Field(NamedTuple):
 
 def _path(item: Listed, _: Mapping[int | None, str]) -> str:
     """Of a file that is there now, or else where one was last."""
-    file = living(item.files)
+    file = first_present(item.files)
     return file.path if file else ""
 
 
 def _marked_path(item: Listed) -> str:
     """For a person: whether there is a file at this path."""
-    file = living(item.files)
+    file = first_present(item.files)
     if file is None:
         return ""
     if file.missing_since is not None:
@@ -54,7 +54,7 @@ def _present(item: Listed) -> int:
 def _loader_name(item: Listed, roots: Mapping[int | None, str]) -> str:
     from mlib.services.listing import loader_name
 
-    file = living(item.files)
+    file = first_present(item.files)
     return (loader_name(file, roots) or "") if file else ""
 
 

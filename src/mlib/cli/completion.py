@@ -109,7 +109,7 @@ def _folders(metavar: str, library: str | None, begun: str) -> list[str]:
 
 
 def _query(library: str | None, begun: str) -> list[str]:
-    from mlib.core.query import FIELDS, folded
+    from mlib.core.query import FIELDS, fold_text
 
     head, colon, last = begun.rpartition(":")
     field = head.lstrip("-")
@@ -126,7 +126,9 @@ def _query(library: str | None, begun: str) -> list[str]:
         "missing": lambda: ["yes", "no"],
         "pending": lambda: ["yes", "no"],
     }.get(field, list)()
-    return [f"{head}{colon}{value}" for value in found if folded(value.strip('"')).startswith(folded(last))]
+    return [
+        f"{head}{colon}{value}" for value in found if fold_text(value.strip('"')).startswith(fold_text(last))
+    ]
 
 
 def _quoted(value: str) -> str:

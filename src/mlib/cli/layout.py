@@ -140,7 +140,7 @@ def write_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
     _fit(widths, columns, shutil.get_terminal_size().columns)
     lines = [heading(_line(titles, widths, columns))]
     lines += [_line(row, widths, columns) for row in cells]
-    output.write_tame(lines)
+    output.write_safe(lines)
 
 
 def shortened(text: str, width: int) -> str:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do it without asking.")]
 
 
-def confirm(deed: str, *, yes: bool) -> None:
-    """Go on only with a person's word; `deed` says what is about to happen ("forget 3 models").
+def confirm(action: str, *, yes: bool) -> None:
+    """Go on only with a person's word; `action` says what is about to happen ("forget 3 models").
 
     Asks on a terminal. Raises Refused for any answer but yes, and where there is nobody to ask: a command
     never waits for what cannot come.
@@ -33,8 +33,8 @@ def confirm(deed: str, *, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()):
-        raise Refused("needs_yes", f"this would {deed}, and there is nobody to ask", hint="add --yes")
-    if output.ask(f"{deed}? [y/N] ").casefold() not in ("y", "yes"):
+        raise Refused("needs_yes", f"this would {action}, and there is nobody to ask", hint="add --yes")
+    if output.ask(f"{action}? [y/N] ").casefold() not in ("y", "yes"):
         raise Refused("not_confirmed", "nothing was done")
 
 

@@ -154,7 +154,7 @@ def write_rows(rows: Iterable[Sequence[str]]) -> None:
     write_bytes("\t".join(map(visible, row)).encode() + b"\n" for row in rows)
 
 
-def write_tame(lines: Iterable[str]) -> None:
+def write_safe(lines: Iterable[str]) -> None:
     """Lines that are tame already: meant for a file, or with our own marks (bold) for a person."""
     write_bytes(line.encode("utf-8", "backslashreplace") + b"\n" for line in lines)
 
@@ -173,7 +173,7 @@ def write_values(values: Iterable[str], *, end: str = "\n") -> None:
 
 def write_json_lines(documents: Iterable[Any]) -> None:
     """JSON Lines: a document a line."""
-    write_tame(map(_json, documents))
+    write_safe(map(_json, documents))
 
 
 def write_bytes(parts: Iterable[bytes]) -> int:
@@ -265,7 +265,7 @@ def is_abandoned() -> bool:
 
 
 def _json(document: Any) -> str:
-    return jsontext.tame(document)
+    return jsontext.dump_safe(document)
 
 
 def _write(data: bytes) -> None:

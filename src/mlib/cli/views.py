@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlib.core.content_record import About
     from mlib.core.sets import FileSet
     from mlib.core.sidecars.record import Sidecar
-    from mlib.services.describing import Detail, Place
+    from mlib.services.describing import Detail, FilePlace
 
 
 # --- What sidecars say, as lines of a page.
@@ -264,7 +264,7 @@ def _as_part(whole: FileSet) -> str:
     return f"one of {count} parts{missing}: {visible(os.path.basename(whole.name))}"
 
 
-def _beside(detail: Detail, place: Place) -> list[str]:
+def _beside(detail: Detail, place: FilePlace) -> list[str]:
     """The names of the companions of one file."""
     from mlib.core.sidecars.companions import companions
 

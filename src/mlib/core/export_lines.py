@@ -15,7 +15,7 @@ from mlib.core.content_record import checked_usage
 from mlib.core.errors import MlibError, Refused, WrongUsage
 from mlib.core.payloads import strip_images
 from mlib.core.records import TAGS, TEXT_FIELDS, Content, Model, OtherHashes, Pending, Root
-from mlib.core.tags import shown
+from mlib.core.tags import checked_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ class BadLineError(Exception):
         self.message = message
 
 
-class Place(NamedTuple):
+class ExportedPlace(NamedTuple):
     """A path at which the model lies or lay, as the library that was exported had it.
 
     `since` and `hashed_at` are set if that library had seen it there, and then seen it gone. `root` is the
@@ -51,7 +51,7 @@ class Place(NamedTuple):
     present: bool = False
 
 
-class Facts(NamedTuple):
+class ExportedFacts(NamedTuple):
     """What the content says of itself; each finding is a code, a message and whether it is serious."""
 
     content: Content | None = None
@@ -68,8 +68,8 @@ class Exported(NamedTuple):
     record: Model | Pending
     tags: tuple[str, ...]
     meta_json: str | None
-    facts: Facts
-    places: tuple[Place, ...] = ()
+    facts: ExportedFacts
+    places: tuple[ExportedPlace, ...] = ()
 
     @property
     def present(self) -> list[str]:
@@ -77,7 +77,7 @@ class Exported(NamedTuple):
         return [place.path for place in self.places if place.present]
 
 
-class Header(NamedTuple):
+class ExportHeader(NamedTuple):
     """The first line. `records` is how many others there are; what was made by hand need not say."""
 
     version: int
@@ -94,7 +94,7 @@ _HASH_LENGTHS = {"autov1": 8, "autov3": 64, "crc32": 8, "blake3": 64}
 _FIELDS = frozenset({*TEXT_FIELDS, TAGS})
 
 
-def header_of(text: str, *, path: str) -> Header:
+def header_of(text: str, *, path: str) -> ExportHeader:
     """The header that a first line is. Raises MlibError (`unknown_export`), Refused (`export_too_new`)."""
     try:
         document = jsontext.parse(text)
@@ -116,13 +116,13 @@ def header_of(text: str, *, path: str) -> Header:
     return header
 
 
-def _header(document: Mapping[str, jsontext.Json]) -> Header:
+def _header(document: Mapping[str, jsontext.Json]) -> ExportHeader:
     version = _whole(document, "version")
     if not version:
         raise BadLineError("it has no version")
     if version > VERSION:  # what it calls roots is not for this one to judge
-        return Header(version)
-    return Header(version, tuple(map(_root, _list(document, "roots"))), _whole(document, "records"))
+        return ExportHeader(version)
+    return ExportHeader(version, tuple(map(_root, _list(document, "roots"))), _whole(document, "records"))
 
 
 def exported_of(text: str) -> Exported:
@@ -181,14 +181,14 @@ def _root(value: jsontext.Json) -> Root:
     return Root(kind, path, _text(value, "origin") or "import", value.get("any_file") is True)
 
 
-def _place_of(value: jsontext.Json) -> Place:
+def _place_of(value: jsontext.Json) -> ExportedPlace:
     if not isinstance(value, dict):
         raise BadLineError("a file is no object")
     path, root = _path(value.get("path")), value.get("root")
     if not path.rpartition("/")[2]:
         raise BadLineError("a file has no name")
     since = _whole(value, "missing_since")
-    return Place(
+    return ExportedPlace(
         path=path,
         root=None if root is None else _path(root),
         since=since,
@@ -197,9 +197,9 @@ def _place_of(value: jsontext.Json) -> Place:
     )
 
 
-def _facts_of(document: Mapping[str, jsontext.Json], sha256: str | None) -> Facts:
+def _facts_of(document: Mapping[str, jsontext.Json], sha256: str | None) -> ExportedFacts:
     if sha256 is None:
-        return Facts()
+        return ExportedFacts()
     listed = document.get("hashes") or {}
     if not isinstance(listed, dict):
         raise BadLineError("its hashes are no object")
@@ -209,7 +209,7 @@ def _facts_of(document: Mapping[str, jsontext.Json], sha256: str | None) -> Fact
         if not isinstance(each, dict) or not _text(each, "code"):
             raise BadLineError("a finding has no code")
         findings.append((_text(each, "code"), _text(each, "message"), each.get("serious") is True))
-    return Facts(
+    return ExportedFacts(
         content=_content_of(document.get("content"), sha256),
         hashes=OtherHashes(**known) if any(known.values()) else None,
         findings=tuple(findings),
@@ -294,7 +294,7 @@ def _tag(value: jsontext.Json) -> str:
     if not isinstance(value, str) or isinstance(value, jsontext.Number):
         raise BadLineError("a tag is no text")
     try:
-        return shown(value)
+        return checked_tag(value)
     except WrongUsage as error:
         raise BadLineError(error.message) from error
 
@@ -308,7 +308,7 @@ def header_line(schema: str, roots: Iterator[Root] | list[Root], *, records: int
         {"type": root.type, "path": root.path, "origin": root.origin, "any_file": root.any_file}
         for root in roots
     ]
-    return jsontext.tame(
+    return jsontext.dump_safe(
         {"format": FORMAT, "version": VERSION, "schema": schema, "records": records, "roots": listed}
     )
 
@@ -337,10 +337,10 @@ def line(exported: Exported) -> str:
         document |= {"updated_at": record.updated_at, "files": [_place(each) for each in exported.places]}
     document |= _facts(exported.facts)
     document["meta"] = _meta(exported.meta_json)
-    return jsontext.tame(document)
+    return jsontext.dump_safe(document)
 
 
-def _place(place: Place) -> dict[str, Any]:
+def _place(place: ExportedPlace) -> dict[str, Any]:
     said: dict[str, Any] = {"path": place.path, "root": place.root}
     if place.since is not None:
         said |= {"missing_since": place.since, "hashed_at": place.hashed_at}
@@ -349,7 +349,7 @@ def _place(place: Place) -> dict[str, Any]:
     return said
 
 
-def _facts(facts: Facts) -> dict[str, Any]:
+def _facts(facts: ExportedFacts) -> dict[str, Any]:
     content, hashes = facts.content, facts.hashes
     return {
         "hashes": {name: value for name, value in hashes._asdict().items() if value} if hashes else {},
@@ -375,9 +375,3 @@ def _meta(meta_json: str | None) -> jsontext.Json:
     except jsontext.NotJson:
         return {"unparsed": meta_json}
     return value if isinstance(value, dict) else {"value": value}
-
-
-__all__ = [
-    "FORMAT", "VERSION", "BadLineError", "Exported", "Facts", "Header", "Place", "exported_of",
-    "header_line", "header_of", "line",
-]  # fmt: skip

@@ -10,9 +10,9 @@ from mlib.core.disk.storage import expect_file, open_for_reading
 from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.reader import name_findings, read_header
 from mlib.core.kinds.bases import UNKNOWN, belongs_in, is_misplaced
-from mlib.core.kinds.claims import compare, testify
+from mlib.core.kinds.claims import read_claims, reconcile
 from mlib.core.kinds.rules import outline, remembered
-from mlib.core.kinds.usage import Figures, Usage, figures, how_to_use
+from mlib.core.kinds.usage import Usage, WeightFigures, figures, how_to_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +63,8 @@ def inspect(file: BinaryIO, size: int, *, name: str) -> Inspection:
 def conclude(header: Header) -> Inspection:
     """What a header, read now or kept from before, means. Never raises."""
     verdict, known = _shown(header.tensors)
-    testimony = testify(header.metadata)
-    conclusion = compare(verdict, testimony)
+    testimony = read_claims(header.metadata)
+    conclusion = reconcile(verdict, testimony)
     evidence = [verdict.evidence] if verdict.evidence else []
     if verdict.kind == UNKNOWN or not verdict.bases:
         evidence += [f"{said.key} says {said.value}" for said in testimony.statements]
@@ -78,7 +78,7 @@ def conclude(header: Header) -> Inspection:
 
 
 @remembered
-def _shown(tensors: Sequence[Tensor]) -> tuple[Verdict, Figures]:
+def _shown(tensors: Sequence[Tensor]) -> tuple[Verdict, WeightFigures]:
     """What the tensors alone tell."""
     from mlib.core.kinds.rules import classify  # and all the rules: what inspects nothing does without
 

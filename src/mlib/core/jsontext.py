@@ -121,7 +121,7 @@ def dump(value: Json) -> str:
     return "".join(out)
 
 
-def tame(value: Json) -> str:
+def dump_safe(value: Json) -> str:
     """Like `dump`, with every character that could steer a terminal escaped: one line, whatever is in it."""
     # Beyond the first 65,536 characters JSON has two escapes for one (RFC 8259, section 7).
     return _STEERING.sub(lambda match: json.dumps(match[0])[1:-1], dump(value))

@@ -493,12 +493,7 @@ def _wrong(word: Word, message: str, *, hint: str | Hint) -> WrongUsage:
     return WrongUsage("bad_query", said, hint=visible(hint) if isinstance(hint, str) else hint)
 
 
-# --- The language of queries: read, printed, and what its sizes and moments mean. It knows no library.
-
-__all__ = ["Query", "Term", "Value", "mentions", "parse", "printed"]
-
-
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """What two spellings have in common whatever their case (Unicode's caseless matching, D145)."""
     if text.isascii():
         return text.lower()
@@ -512,5 +507,5 @@ def common(text: str, wanted: str) -> str:
     SQLite can do that by itself, ten times as fast.
     """
     if not wanted.isascii():
-        return folded(text)
+        return fold_text(text)
     return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)

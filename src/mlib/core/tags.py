@@ -10,7 +10,7 @@ from mlib.core.errors import WrongUsage
 MAX_LENGTH = 200
 
 
-def shown(tag: str) -> str:
+def checked_tag(tag: str) -> str:
     """The tag as it is kept and shown: NFC, trimmed, white space within it single and plain.
 
     Commas and single spaces are part of a tag. Raises WrongUsage for one that is empty, too long, or holds
@@ -26,12 +26,12 @@ def shown(tag: str) -> str:
     return text
 
 
-def folded(tag: str) -> str:
+def fold_tag(tag: str) -> str:
     """What two spellings of one tag have in common: the key they are compared by.
 
     Case folding can undo a normal form, so it is restored afterwards (Unicode's caseless matching, D145).
     """
-    decomposed = unicodedata.normalize("NFD", shown(tag)).casefold()
+    decomposed = unicodedata.normalize("NFD", checked_tag(tag)).casefold()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", decomposed))
 
 
@@ -39,5 +39,5 @@ def distinct(tags: list[str] | tuple[str, ...]) -> dict[str, str]:
     """Folded key to shown form; the first spelling of a tag wins."""
     found: dict[str, str] = {}
     for tag in tags:
-        found.setdefault(folded(tag), shown(tag))
+        found.setdefault(fold_tag(tag), checked_tag(tag))
     return found

@@ -15,13 +15,13 @@ BUSY_SECONDS = 30.0
 BESIDE = ("-journal", "-wal", "-shm")
 
 
-def connect(path: str, access: Literal["ro", "rw", "glance"]) -> sqlite3.Connection:
+def connect(path: str, access: Literal["ro", "rw", "immutable"]) -> sqlite3.Connection:
     """A connection that starts no transaction by itself, waits for locks, and never creates a file.
 
-    `rw` even for reading: after a crash the journal must be played back, which `ro` may not. A `glance` sees
+    `rw` even for reading: after a crash the journal must be played back, which `ro` may not. `immutable` sees
     only the file itself, and leaves whatever lies beside it alone.
     """
-    options = "mode=ro&immutable=1" if access == "glance" else f"mode={access}"
+    options = "mode=ro&immutable=1" if access == "immutable" else f"mode={access}"
     uri = f"file:{quote(os.fsencode(path))}?{options}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
 

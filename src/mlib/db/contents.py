@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _JUDGED = "judged"
 
 
-class Judged(NamedTuple):
+class JudgedVersion(NamedTuple):
     """The version by which contents were judged, and where that was cut off: `after` is the last one done.
 
     None where it was not.
@@ -73,13 +73,13 @@ def renew(library: Library, content: Content, *, findings: Iterable[Finding]) ->
     _put_findings(library, content.sha256, *_ANYWHERE, findings)
 
 
-def judged(library: Library) -> Judged:
+def judged(library: Library) -> JudgedVersion:
     """By which version all contents were judged; the first one left no note."""
     row = library.one("SELECT value FROM db_meta WHERE key = ?", [_JUDGED])
-    return Judged._make(json.loads(row[0])) if row is not None else Judged(1, None)
+    return JudgedVersion._make(json.loads(row[0])) if row is not None else JudgedVersion(1, None)
 
 
-def note_judged(library: Library, state: Judged) -> None:
+def note_judged(library: Library, state: JudgedVersion) -> None:
     """Keep how far that has come; only inside `transaction`."""
     library.execute("REPLACE INTO db_meta (key, value) VALUES (?, ?)", [_JUDGED, json.dumps(state)])
 

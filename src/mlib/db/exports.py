@@ -20,7 +20,7 @@ from mlib.core import export_lines
 from mlib.core.disk.storage import open_for_reading
 from mlib.core.disk.writing import failed
 from mlib.core.errors import MlibError, NotFound, Refused
-from mlib.core.export_lines import Exported, Facts, Place
+from mlib.core.export_lines import Exported, ExportedFacts, ExportedPlace
 from mlib.core.records import Content, OtherHashes
 from mlib.db.rows import (
     MODEL_COLUMNS,
@@ -47,20 +47,20 @@ if TYPE_CHECKING:
 BATCH = 100
 
 
-class Reader(Protocol):
+class ExportReader(Protocol):
     """What can be read: a moment of a Library, or somebody else's."""
 
     def all(self, sql: str, parameters: Sequence[Any] = ...) -> list[tuple[Any, ...]]:
         """Every row at once."""
 
 
-def roots(reader: Reader) -> list[Root]:
+def roots(reader: ExportReader) -> list[Root]:
     """The remembered roots, in their order."""
     return [root_of(row) for row in reader.all(f"SELECT {ROOT_COLUMNS} FROM roots ORDER BY position, path")]
 
 
 def models(
-    reader: Reader, shas: Sequence[str] | None = None, *, with_facts: bool = True
+    reader: ExportReader, shas: Sequence[str] | None = None, *, with_facts: bool = True
 ) -> Iterator[Exported]:
     """All models, or these, in the order of their SHA-256.
 
@@ -81,7 +81,7 @@ def models(
 
 
 def pending(
-    reader: Reader, ids: Sequence[int] | None = None, *, with_facts: bool = True
+    reader: ExportReader, ids: Sequence[int] | None = None, *, with_facts: bool = True
 ) -> Iterator[Exported]:
     """All pending imports, or these, in the order of their paths and contents."""
     order = "ORDER BY path, coalesce(sha256, '')"
@@ -97,19 +97,19 @@ def pending(
         yield from _pending(reader, batch, with_facts=with_facts)
 
 
-def count(reader: Reader, shas: Sequence[str] | None, ids: Sequence[int] | None) -> int:
+def count(reader: ExportReader, shas: Sequence[str] | None, ids: Sequence[int] | None) -> int:
     """How many `models` and `pending` give."""
     return _count(reader, "models", "sha256", shas) + _count(reader, "pending_import", "id", ids)
 
 
-def _count(reader: Reader, table: str, key: str, wanted: Sequence[str] | Sequence[int] | None) -> int:
+def _count(reader: ExportReader, table: str, key: str, wanted: Sequence[str] | Sequence[int] | None) -> int:
     if wanted is None:
         return int(reader.all(f"SELECT count(*) FROM {table}")[0][0])
     chosen = f"{key} IN (SELECT value FROM json_each(?))"
     return int(reader.all(f"SELECT count(*) FROM {table} WHERE {chosen}", [json.dumps(list(wanted))])[0][0])
 
 
-def _models(reader: Reader, shas: Sequence[str], *, with_facts: bool) -> list[Exported]:
+def _models(reader: ExportReader, shas: Sequence[str], *, with_facts: bool) -> list[Exported]:
     keys = [json.dumps(shas)]
     chosen = "IN (SELECT value FROM json_each(?))"
     rows = reader.all(f"SELECT {MODEL_COLUMNS} FROM models WHERE sha256 {chosen} ORDER BY sha256", keys)
@@ -140,7 +140,7 @@ def _models(reader: Reader, shas: Sequence[str], *, with_facts: bool) -> list[Ex
             record=model,
             tags=tuple(name for (name,) in tags[model.sha256]),
             meta_json=meta.get(model.sha256),
-            facts=facts.get(model.sha256, Facts()),
+            facts=facts.get(model.sha256, ExportedFacts()),
             places=tuple(
                 sorted(map(_place, places[model.sha256]), key=lambda place: os.fsencode(place.path))
             ),
@@ -149,7 +149,7 @@ def _models(reader: Reader, shas: Sequence[str], *, with_facts: bool) -> list[Ex
     ]
 
 
-def _pending(reader: Reader, ids: Sequence[int], *, with_facts: bool) -> list[Exported]:
+def _pending(reader: ExportReader, ids: Sequence[int], *, with_facts: bool) -> list[Exported]:
     keys = [json.dumps(ids)]
     chosen = "IN (SELECT value FROM json_each(?))"
     rows = reader.all(f"SELECT {PENDING_COLUMNS} FROM pending_import WHERE id {chosen}", keys)
@@ -167,14 +167,16 @@ def _pending(reader: Reader, ids: Sequence[int], *, with_facts: bool) -> list[Ex
         if pending_id in by_id:
             record = pending_of(by_id[pending_id])
             names = tuple(name for (name,) in tags[pending_id])
-            found.append(Exported(record, names, record.meta_json, facts.get(record.sha256 or "", Facts())))
+            found.append(
+                Exported(record, names, record.meta_json, facts.get(record.sha256 or "", ExportedFacts()))
+            )
     return found
 
 
-def _place(row: Row) -> Place:
+def _place(row: Row) -> ExportedPlace:
     directory, name, root, hashed_at, since, given = row
     is_known_gone = since is not None and hashed_at is not None
-    return Place(
+    return ExportedPlace(
         path=os.path.join(path_of(directory), path_of(name)),
         root=None if root is None else path_of(root),
         since=since if is_known_gone else None,
@@ -184,7 +186,7 @@ def _place(row: Row) -> Place:
     )
 
 
-def _facts(reader: Reader, shas: Sequence[str]) -> dict[str, Facts]:
+def _facts(reader: ExportReader, shas: Sequence[str]) -> dict[str, ExportedFacts]:
     keys = [json.dumps(shas)]
     chosen = "sha256 IN (SELECT value FROM json_each(?))"
     contents = {
@@ -208,7 +210,7 @@ def _facts(reader: Reader, shas: Sequence[str]) -> dict[str, Facts]:
         )
     )
     return {
-        sha256: Facts(
+        sha256: ExportedFacts(
             contents.get(sha256),
             hashes.get(sha256),
             tuple((code, message, bool(serious)) for code, message, serious in findings[sha256]),

@@ -14,7 +14,7 @@ from mlib.db.connections import BUSY_SECONDS, backups, connect, strange_beside
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.db.schema import Difference
+    from mlib.db.schema import SchemaDifference
 
 #: What the sqlite3 module raises at a damaged file. Not only its own errors: SQLite's message may quote bytes
 #: that are not UTF-8, and a length may be beyond all memory.
@@ -26,7 +26,7 @@ _CONSEQUENCES = (
 )  # fmt: skip
 
 
-def explained(error: Exception, path: str) -> MlibError:
+def to_error(error: Exception, path: str) -> MlibError:
     """The MlibError for one of FAILURES on the library at `path`."""
     name = _name(error)
     if isinstance(error, UnicodeDecodeError) or str(error).startswith("Could not decode to UTF-8"):
@@ -83,7 +83,7 @@ def damage_behind(error: BaseException, path: str) -> MlibError | None:
     return None
 
 
-def altered(wrong: Sequence[Difference], path: str) -> Refused:
+def altered(wrong: Sequence[SchemaDifference], path: str) -> Refused:
     """The error where a library's tables, indexes, triggers and views are not those that mlib makes."""
     more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     hint = None
@@ -131,7 +131,7 @@ def expect_nothing_strange(path: str) -> None:
 def snapshot_failed(error: sqlite3.Error, path: str) -> MlibError:
     """The MlibError for an error while the library at `path` was copied to a temporary file."""
     if not _is_full(error) and not _is_sound(path):
-        return explained(error, path)
+        return to_error(error, path)
     return MlibError(
         "no_temporary_copy",
         f"there is no room for a temporary copy of the library: {path}",
@@ -149,7 +149,7 @@ def copy_failed(error: Exception, path: str, *, to: str) -> MlibError:
     if _is_full(error):
         return failed(to, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     if _name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or not _is_sound(path):
-        return explained(error, path)
+        return to_error(error, path)
     return failed(to, OSError(errno.EIO, str(error)))
 
 

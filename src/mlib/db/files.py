@@ -229,7 +229,7 @@ class Placed(NamedTuple):
     present: bool
 
 
-class Held(NamedTuple):
+class PresentFile(NamedTuple):
     """A present file of a model; `identity` is the same for hard links."""
 
     sha256: str
@@ -238,7 +238,7 @@ class Held(NamedTuple):
     identity: tuple[int | None, int | None]
 
 
-class Sized(NamedTuple):
+class PresentModel(NamedTuple):
     """A model in one line; `size_bytes` is that of its content."""
 
     sha256: str
@@ -267,13 +267,13 @@ def all_names(library: Library) -> list[str]:
     return [path_of(name) for (name,) in library.all("SELECT DISTINCT name FROM files")]
 
 
-def present_models(library: Library) -> list[Sized]:
+def present_models(library: Library) -> list[PresentModel]:
     """Every model with a file, in no order."""
     rows = library.all(
         "SELECT sha256, name, type, size_bytes FROM models AS m WHERE EXISTS"
         " (SELECT 1 FROM files AS f WHERE f.sha256 = m.sha256 AND f.missing_since IS NULL)"
     )
-    return [Sized(*row) for row in rows]
+    return [PresentModel(*row) for row in rows]
 
 
 def paths_of_models(library: Library) -> Iterator[tuple[str, str, bool]]:
@@ -287,14 +287,14 @@ def paths_of_models(library: Library) -> Iterator[tuple[str, str, bool]]:
         yield sha256, os.path.join(path_of(directory), path_of(name)), bool(present)
 
 
-def present_files(library: Library) -> list[Held]:
+def present_files(library: Library) -> list[PresentFile]:
     """Every present file, by directory and name."""
     rows = library.all(
         "SELECT sha256, directory, name, device, inode FROM files WHERE missing_since IS NULL"
         " ORDER BY directory, name"
     )
     return [
-        Held(sha256, path_of(directory), path_of(name), (device, inode))
+        PresentFile(sha256, path_of(directory), path_of(name), (device, inode))
         for sha256, directory, name, device, inode in rows
     ]
 

@@ -194,7 +194,7 @@ _CAME_AND_WENT = (
 )
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """One command. `undoes` is the entry it took back; `undone` whether another one took this one back."""
 
     id: int
@@ -254,13 +254,13 @@ def came_to_nothing(library: Library) -> bool:
     return entry_id is None or _is_void(library, entry_id)
 
 
-def entry(library: Library, entry_id: int) -> Entry | None:
+def entry(library: Library, entry_id: int) -> LogEntry | None:
     """The entry with this id."""
     row = library.one("SELECT id, at, command, undoes FROM entries WHERE id = ?", [entry_id])
     return None if row is None else _entry(library, row)
 
 
-def entries(library: Library, subject: str | None = None) -> Iterator[Entry]:
+def entries(library: Library, subject: str | None = None) -> Iterator[LogEntry]:
     """Every entry, or those that changed one model or pending import, the newest first."""
     chosen = "" if subject is None else " WHERE id IN (SELECT entry_id FROM changes WHERE subject = ?)"
     rows = library.all(
@@ -332,9 +332,9 @@ def later(library: Library, entry_id: int, subject: str | None, *, table: str | 
     return None
 
 
-def _entry(library: Library, row: Row) -> Entry:
+def _entry(library: Library, row: Row) -> LogEntry:
     entry_id, at, command, undoes = row
-    return Entry(entry_id, at, command, undoes, undone_by(library, entry_id) is not None)
+    return LogEntry(entry_id, at, command, undoes, undone_by(library, entry_id) is not None)
 
 
 def _close(library: Library, entry_id: int) -> None:

@@ -17,10 +17,10 @@ from mlib.db.faults import (
     damage_behind,
     expect_none_before,
     expect_nothing_strange,
-    explained,
     no_library,
     not_a_file,
     snapshot_failed,
+    to_error,
 )
 from mlib.db.schema import APPLICATION_ID, STEP_NAMES, applied_steps, differences, migrations
 
@@ -56,7 +56,7 @@ class Library:
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise explained(error, self.path) from error
+            raise to_error(error, self.path) from error
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row, or None."""
@@ -74,9 +74,9 @@ class Library:
         try:
             return applied_steps(self._connection)
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise explained(error, self.path) from error
+            raise to_error(error, self.path) from error
 
-    def teach(self, name: str, function: Callable[..., Any], *, arguments: int) -> None:
+    def create_function(self, name: str, function: Callable[..., Any], *, arguments: int) -> None:
         """Let statements call a function of this program; the same arguments must always give the same."""
         self._connection.create_function(name, arguments, function, deterministic=True)
 
@@ -188,7 +188,7 @@ class Library:
                 self._rollback()
                 raise
         except sqlite3.Error as error:
-            raise explained(error, self.path) from error
+            raise to_error(error, self.path) from error
 
     def _copied(self) -> sqlite3.Connection:
         """A copy of this moment without a name, where SQLite keeps temporary files. Raises as `snapshot`."""
@@ -243,8 +243,8 @@ def _inode(path: str) -> tuple[int, int] | None:
 
 # --- Opening the library file: whose it is, how old it is, and bringing its tables up to date.
 
-#: `read` and `write` want a library that exists, `create` makes one, `rehearse` reads one or makes none.
-Mode = Literal["read", "write", "create", "rehearse"]
+#: `read` and `write` want a library that exists, `create` makes one, `dry_run` reads one or makes none.
+Mode = Literal["read", "write", "create", "dry_run"]
 
 
 def open_library(path: str, *, mode: Mode) -> Library:
@@ -255,9 +255,9 @@ def open_library(path: str, *, mode: Mode) -> Library:
     """
     path = os.path.abspath(path)
     exists = _is_library_file(path)
-    if not exists and mode in ("create", "rehearse"):
+    if not exists and mode in ("create", "dry_run"):
         expect_none_before(path)
-    if not exists and mode == "rehearse":
+    if not exists and mode == "dry_run":
         return _empty()
     if not exists and mode != "create":
         raise no_library(path)
@@ -265,11 +265,11 @@ def open_library(path: str, *, mode: Mode) -> Library:
         _create(path)
     expect_nothing_strange(path)
     try:
-        with suppress(*FAILURES), closing(connect(path, "glance")) as glance:
-            _refuse_stranger(glance, path)
+        with suppress(*FAILURES), closing(connect(path, "immutable")) as immutable:
+            _refuse_stranger(immutable, path)
         connection = connect(path, "rw")
     except FAILURES as error:
-        raise explained(error, path) from error
+        raise to_error(error, path) from error
     library = Library(connection, path)
     try:
         _prepare(library, connection, read_only=mode == "read")
@@ -304,7 +304,7 @@ def _prepare(library: Library, connection: sqlite3.Connection, *, read_only: boo
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except FAILURES as error:
-        raise explained(error, path) from error
+        raise to_error(error, path) from error
 
 
 def _migrate(library: Library, connection: sqlite3.Connection) -> None:

@@ -9,14 +9,7 @@ from mlib.core import jsontext
 from mlib.core.sidecars.companions import by_stem, stem_of
 from mlib.db.faults import corrupt
 from mlib.db.files import remove_all_of
-from mlib.db.rows import (
-    MODEL_COLUMNS,
-    model_of,
-    model_row,
-    path_of,
-    stored_path,
-    upsert,
-)
+from mlib.db.rows import MODEL_COLUMNS, model_of, model_row, path_of, stored_path, upsert
 from mlib.db.schema import BY_CONTENT
 
 if TYPE_CHECKING:
@@ -74,7 +67,7 @@ def missing(library: Library) -> Iterator[MissingModel]:
         yield model
 
 
-def forget(library: Library, shas: Iterable[str]) -> None:
+def delete(library: Library, shas: Iterable[str]) -> None:
     """Drop models with all that was said and found of them, but for what a pending import still needs.
 
     Part of a transaction. All at once, because a sidecar may belong to another model of its directory too.
@@ -88,12 +81,12 @@ def forget(library: Library, shas: Iterable[str]) -> None:
         library.execute("DELETE FROM given WHERE sha256 = ?", [sha256])
         library.execute("DELETE FROM findings WHERE sha256 = ? AND name <> ''", [sha256])
         library.execute("DELETE FROM models WHERE sha256 = ?", [sha256])
-        forget_facts(library, sha256)
+        delete_facts(library, sha256)
     for directory, names in lain.items():
         _forget_sidecars(library, directory, names)
 
 
-def forget_facts(library: Library, sha256: str) -> None:
+def delete_facts(library: Library, sha256: str) -> None:
     """Drop what was found of content, if that is no model and waits no more; part of a transaction."""
     needed = "SELECT 1 FROM models WHERE sha256 = ?1 UNION ALL SELECT 1 FROM pending_import WHERE sha256 = ?1"
     if library.one(needed, [sha256]) is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
-    Held,
+    HeldInode,
     give_to_owner,
     link_new,
     make_temporary,
@@ -168,7 +168,7 @@ def _put(backup: str, path: str) -> str | None:
                     give_to_owner(descriptor, directory.stat(name))
                     kept = directory.path_of(_keep(directory, name))
                     # Our own lock keeps the library open: nobody else can be writing to it.
-                    replace(directory, fresh, name, was=was, is_right=Held.is_unchanged_at)
+                    replace(directory, fresh, name, was=was, is_right=HeldInode.is_unchanged_at)
                     return kept
         finally:
             remove_own(directory, fresh, descriptor)

@@ -337,7 +337,7 @@ BY_CONTENT = tuple(name for name in FOUND if KEPT[name].subject == "sha256" and 
 KEEP_THEMSELVES = ("trigger_words", "file_counts", "verified")
 
 
-class Difference(NamedTuple):
+class SchemaDifference(NamedTuple):
     """A table, index, trigger or view that is not as the steps make it; `is_extra` where they make none."""
 
     type: str
@@ -387,7 +387,7 @@ def digest(schema: dict[tuple[str, str], tuple[str, str]]) -> str:
     return str(_sha256()("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest())
 
 
-def differences(connection: sqlite3.Connection, applied: Iterable[str]) -> list[Difference]:
+def differences(connection: sqlite3.Connection, applied: Iterable[str]) -> list[SchemaDifference]:
     """How a library that has seen the steps `applied` differs from what they make; empty if it does not.
 
     Cheap where all were applied and nothing differs. Raises as `schema_of` does.
@@ -398,12 +398,15 @@ def differences(connection: sqlite3.Connection, applied: Iterable[str]) -> list[
         return []
     expected = _made_by(applied)
     wrong = [
-        Difference(*key, found[key][0], "was not made by mlib" if extra else "is not as mlib makes it", extra)
+        SchemaDifference(
+            *key, found[key][0], "was not made by mlib" if extra else "is not as mlib makes it", extra
+        )
         for key in sorted(found)
         if (extra := key not in expected) or found[key] != expected[key]
     ]
     return wrong + [
-        Difference(*key, expected[key][0], "is missing", False) for key in sorted(expected.keys() - found)
+        SchemaDifference(*key, expected[key][0], "is missing", False)
+        for key in sorted(expected.keys() - found)
     ]
 
 

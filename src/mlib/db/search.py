@@ -8,7 +8,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlib.core.query import FIELDS, Value, common, folded, interval, mentions
+from mlib.core.query import FIELDS, Value, common, fold_text, interval, mentions
 from mlib.db.rows import FINDING_HOLDS, path_of
 from mlib.db.sidecars import Believed
 
@@ -27,36 +27,36 @@ if TYPE_CHECKING:
 _LONG = 10_000
 
 
-class Condition(NamedTuple):
+class SqlCondition(NamedTuple):
     """An expression that is 0 or 1, never NULL, and the values for its question marks, in order."""
 
     sql: str
     parameters: tuple[Any, ...] = ()
 
 
-def always() -> Condition:
+def always() -> SqlCondition:
     """What everything meets."""
-    return Condition("1")
+    return SqlCondition("1")
 
 
-def never() -> Condition:
+def never() -> SqlCondition:
     """What nothing meets."""
-    return Condition("0")
+    return SqlCondition("0")
 
 
-def every(conditions: Iterable[Condition]) -> Condition:
+def every(conditions: Iterable[SqlCondition]) -> SqlCondition:
     """All of them. What says nothing is left out: SQLite would no longer see that an index serves."""
     return _joined(" AND ", [each for each in conditions if each != always()]) or always()
 
 
-def any_of(conditions: Iterable[Condition]) -> Condition:
+def any_of(conditions: Iterable[SqlCondition]) -> SqlCondition:
     """At least one of them."""
     return _joined(" OR ", [each for each in conditions if each != never()]) or never()
 
 
-def negation(condition: Condition) -> Condition:
+def negation(condition: SqlCondition) -> SqlCondition:
     """The contrary."""
-    return Condition(f"NOT ({condition.sql})", condition.parameters)
+    return SqlCondition(f"NOT ({condition.sql})", condition.parameters)
 
 
 def is_text(value: str) -> bool:
@@ -76,20 +76,20 @@ class Texts:
 
     def __init__(self, library: Library) -> None:
         self._wanted: list[str] = []
-        library.teach("query_has", self._has, arguments=2)
-        library.teach("query_is", self._is, arguments=2)
+        library.create_function("query_has", self._has, arguments=2)
+        library.create_function("query_is", self._is, arguments=2)
 
-    def compared(self, column: str, value: Value) -> Condition:
+    def compared(self, column: str, value: Value) -> SqlCondition:
         """Whether a column of text holds what a value of how has, is, none or any wants."""
         if value.how == "none":
-            return Condition(f"({column} = '')")
+            return SqlCondition(f"({column} = '')")
         if value.how == "any":
-            return Condition(f"({column} != '')")
-        wanted = folded(value.text)
+            return SqlCondition(f"({column} != '')")
+        wanted = fold_text(value.text)
         if wanted.isascii() and len(wanted) < _LONG:
             # LIKE folds ASCII, and is four times as fast as comparing with lower().
             pattern = re.sub(r"([\\%_])", r"\\\1", wanted)
-            return Condition(
+            return SqlCondition(
                 f"({column} LIKE ? ESCAPE '\\')", (pattern if value.how == "is" else f"%{pattern}%",)
             )
         self._wanted.append(wanted)
@@ -98,13 +98,13 @@ class Texts:
         if is_text(wanted):
             # Only what is not ASCII itself needs to be looked at: its bytes are more than its characters.
             call = f"(length(CAST({column} AS BLOB)) > length({column}) AND {call})"
-        return Condition(call, (len(self._wanted) - 1,))
+        return SqlCondition(call, (len(self._wanted) - 1,))
 
-    def hints(self, column: str, value: Value) -> Iterator[Condition]:
+    def hints(self, column: str, value: Value) -> Iterator[SqlCondition]:
         """What a column of JSON text must hold if a text in it is to be found: cheaper than reading it."""
-        wanted = folded(value.text)
+        wanted = fold_text(value.text)
         if not wanted.isascii():
-            yield Condition(f"(instr({column}, '\\u') > 0)")
+            yield SqlCondition(f"(instr({column}, '\\u') > 0)")
         elif json.dumps(wanted) == f'"{wanted}"':
             yield self.compared(column, Value("has", wanted))
 
@@ -121,7 +121,7 @@ def _text(stored: bytes | None) -> str:
     return (stored or b"").decode("utf-8", "surrogateescape")
 
 
-def _joined(word: str, parts: list[Condition]) -> Condition | None:
+def _joined(word: str, parts: list[SqlCondition]) -> SqlCondition | None:
     """All in one, as a tree: SQLite reads `a OR b OR c` as nested, and allows a depth of 1,000."""
     if len(parts) < 2:
         return parts[0] if parts else None
@@ -129,7 +129,7 @@ def _joined(word: str, parts: list[Condition]) -> Condition | None:
     left, right = _joined(word, parts[:half]), _joined(word, parts[half:])
     assert left is not None
     assert right is not None
-    return Condition(f"({left.sql}{word}{right.sql})", left.parameters + right.parameters)
+    return SqlCondition(f"({left.sql}{word}{right.sql})", left.parameters + right.parameters)
 
 
 # --- Which models a sidecar beside them tells a trigger word of.
@@ -153,11 +153,11 @@ class Sidecars:
         return self._answers[value]
 
     def _models(self, value: Value) -> Iterator[str]:
-        conditions = [Condition("(instr(s.sidecar_json, '\"trigger_words\"') > 0)")]
+        conditions = [SqlCondition("(instr(s.sidecar_json, '\"trigger_words\"') > 0)")]
         if value.how in ("has", "is"):
             inner = self._texts.compared("w.value", value)
             conditions += self._texts.hints("s.sidecar_json", value)
-            conditions.append(Condition(_WORDS.format(inner.sql), inner.parameters))
+            conditions.append(SqlCondition(_WORDS.format(inner.sql), inner.parameters))
         condition = every(conditions)
         rows = self._library.all(
             "SELECT s.directory, s.name FROM sidecars AS s"
@@ -415,7 +415,7 @@ def _search(
         path = paths.get(sha256 or "") if waiting is None else path_of(waiting)
         return None if path is None else os.fsencode(path).lower()
 
-    library.teach("shown_path", shown_path, arguments=2)
+    library.create_function("shown_path", shown_path, arguments=2)
     texts = Texts(library)
     subjects = (MODELS, PENDING) if mentions(query, "pending") else (MODELS,)
     keys = ", ".join(
@@ -449,15 +449,15 @@ class _Compiler:
         self._sidecars = sidecars
         self._now = now
 
-    def query(self, query: Query) -> Condition:
+    def query(self, query: Query) -> SqlCondition:
         groups = [every(map(self._term, group)) for group in query.groups]
         return any_of(groups) if groups else always()
 
-    def _term(self, term: Term) -> Condition:
+    def _term(self, term: Term) -> SqlCondition:
         found = any_of(self._value(term.field, value) for value in term.values)
         return negation(found) if term.negated else found
 
-    def _value(self, field: str, value: Value) -> Condition:
+    def _value(self, field: str, value: Value) -> SqlCondition:
         special = {
             "": self._word,
             "pending": self._pending,
@@ -473,29 +473,29 @@ class _Compiler:
             return self._related(field, value)
         return self._texts.compared(getattr(self._subject, field), value)
 
-    def _pending(self, value: Value) -> Condition:
+    def _pending(self, value: Value) -> SqlCondition:
         return always() if (value.how == "yes") == self._subject.is_pending else never()
 
-    def _missing(self, value: Value) -> Condition:
-        missing = Condition(self._subject.missing)
+    def _missing(self, value: Value) -> SqlCondition:
+        missing = SqlCondition(self._subject.missing)
         return missing if value.how == "yes" else negation(missing)
 
-    def _sha(self, value: Value) -> Condition:
+    def _sha(self, value: Value) -> SqlCondition:
         sha = self._subject.sha
-        return Condition(f"({sha} >= ? AND {sha} < ?)", (value.text, value.text + "g"))
+        return SqlCondition(f"({sha} >= ? AND {sha} < ?)", (value.text, value.text + "g"))
 
-    def _trigger(self, value: Value) -> Condition:
+    def _trigger(self, value: Value) -> SqlCondition:
         if value.how == "none":
             return negation(self._trigger(Value("any")))
         return any_of([self._related("trigger", value), self._beside(value)])
 
-    def _word(self, value: Value) -> Condition:
+    def _word(self, value: Value) -> SqlCondition:
         """One set of all that has the word somewhere: with four, each model would be looked up in each."""
         subject = self._subject
-        noted = every([Condition(f"({subject.notes} != '')"), self._texts.compared(subject.notes, value)])
+        noted = every([SqlCondition(f"({subject.notes} != '')"), self._texts.compared(subject.notes, value)])
         columns = any_of([self._texts.compared(subject.name, value), noted])
         selects = [
-            Condition(f"SELECT {subject.key} FROM {subject.table} WHERE {columns.sql}", columns.parameters)
+            SqlCondition(f"SELECT {subject.key} FROM {subject.table} WHERE {columns.sql}", columns.parameters)
         ]
         relations = [subject.relations["tag"], subject.relations["trigger"]]
         relations += (
@@ -504,51 +504,53 @@ class _Compiler:
         selects += [self._bearers(relation, self._matching(relation, value)) for relation in relations]
         parameters = tuple(parameter for select in selects for parameter in select.parameters)
         union = " UNION ALL ".join(select.sql for select in selects)
-        return any_of([Condition(f"({subject.key} IN ({union}))", parameters), self._beside(value)])
+        return any_of([SqlCondition(f"({subject.key} IN ({union}))", parameters), self._beside(value)])
 
-    def _related(self, name: str, value: Value) -> Condition:
+    def _related(self, name: str, value: Value) -> SqlCondition:
         """Whether something of this relation matches; with none, whether there is nothing of it."""
         relation = self._subject.relations[name]
         inner = always() if value.how in ("none", "any") else self._matching(relation, value)
-        found = Condition(f"({relation.key} IN ({relation.select} AND {inner.sql}))", inner.parameters)
+        found = SqlCondition(f"({relation.key} IN ({relation.select} AND {inner.sql}))", inner.parameters)
         return negation(found) if value.how == "none" else found
 
-    def _bearers(self, relation: Relation, inner: Condition) -> Condition:
+    def _bearers(self, relation: Relation, inner: SqlCondition) -> SqlCondition:
         """The keys of the subjects to which something of this relation belongs that meets a condition."""
         subject, sql = self._subject, f"{relation.select} AND {inner.sql}"
         if relation.key != subject.key:
             sql = f"SELECT {subject.key} FROM {subject.table} WHERE {relation.key} IN ({sql})"
-        return Condition(sql, inner.parameters)
+        return SqlCondition(sql, inner.parameters)
 
-    def _matching(self, relation: Relation, value: Value) -> Condition:
+    def _matching(self, relation: Relation, value: Value) -> SqlCondition:
         """Whether one row of a relation matches."""
         if relation is self._subject.relations["tag"]:
             return _tag(value)
         inner = self._texts.compared(relation.value, value)
         return every([self._texts.compared(relation.hint, value), inner]) if relation.hint else inner
 
-    def _beside(self, value: Value) -> Condition:
+    def _beside(self, value: Value) -> SqlCondition:
         """The trigger words that sidecars tell, as `show` takes them: from those that are believed."""
         if self._subject.is_pending:
             return never()
         shas = self._sidecars.saying(value)
-        return Condition("m.sha256 IN (SELECT value FROM json_each(?))", (shas,)) if shas != "[]" else never()
+        return (
+            SqlCondition("m.sha256 IN (SELECT value FROM json_each(?))", (shas,)) if shas != "[]" else never()
+        )
 
-    def _amount(self, field: str, value: Value) -> Condition:
+    def _amount(self, field: str, value: Value) -> SqlCondition:
         column = self._subject.files if field == "files" else getattr(self._subject, field)
         if value.how == "none":
-            return Condition(f"({column} IS NULL)")
+            return SqlCondition(f"({column} IS NULL)")
         low, high = interval(field, value, self._now)
-        ends = [Condition(f"coalesce({column} >= ?, 0)", (low,))] if low is not None else []
+        ends = [SqlCondition(f"coalesce({column} >= ?, 0)", (low,))] if low is not None else []
         if field == "files" and low is not None and low > 1:  # few have several
-            ends.insert(0, Condition(f"({self._subject.at_least})", (low,)))
-        ends += [Condition(f"coalesce({column} < ?, 0)", (high,))] if high is not None else []
+            ends.insert(0, SqlCondition(f"({self._subject.at_least})", (low,)))
+        ends += [SqlCondition(f"coalesce({column} < ?, 0)", (high,))] if high is not None else []
         return every(ends)
 
 
-def _tag(value: Value) -> Condition:
+def _tag(value: Value) -> SqlCondition:
     """Tags are kept folded, so that every spelling of one is found without folding any."""
-    wanted = folded(" ".join(value.text.split()) if value.how == "is" else value.text)
+    wanted = fold_text(" ".join(value.text.split()) if value.how == "is" else value.text)
     if not is_text(wanted):
         return never()
-    return Condition("tags.folded = ?" if value.how == "is" else "instr(tags.folded, ?) > 0", (wanted,))
+    return SqlCondition("tags.folded = ?" if value.how == "is" else "instr(tags.folded, ?) > 0", (wanted,))

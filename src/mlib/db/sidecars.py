@@ -105,7 +105,7 @@ _ALL = "s.sidecar_json"
 _LIGHT = "json_extract(s.sidecar_json, {})".format(", ".join(f"'$.{name}'" for name in _WORDS))
 
 
-class Seen(NamedTuple):
+class SeenSidecar(NamedTuple):
     """What is known of a sidecar without looking at what it said."""
 
     kind: str
@@ -141,13 +141,13 @@ def directories(library: Library) -> set[str]:
     return found
 
 
-def in_directory(library: Library, directory: str) -> dict[str, Seen]:
+def in_directory(library: Library, directory: str) -> dict[str, SeenSidecar]:
     """The sidecars known in one directory, by name."""
     rows = library.all(
         "SELECT name, kind, size_bytes, mtime_ns, inode FROM sidecars WHERE directory = ?",
         [stored_path(directory)],
     )
-    return {path_of(name): Seen(kind, (size, mtime, inode)) for name, kind, size, mtime, inode in rows}
+    return {path_of(name): SeenSidecar(kind, (size, mtime, inode)) for name, kind, size, mtime, inode in rows}
 
 
 def get(library: Library, directory: str, name: str) -> KnownSidecar | None:

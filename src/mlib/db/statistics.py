@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import jsontext
 from mlib.db.connections import connect
-from mlib.db.faults import FAILURES, expect_nothing_strange, explained
+from mlib.db.faults import FAILURES, expect_nothing_strange, to_error
 from mlib.db.library import Library
 from mlib.db.rows import FINDING_HOLDS, path_of
 from mlib.db.schema import APPLICATION_ID, BY_CONTENT, STEP_NAMES, applied_steps, differences
@@ -20,7 +20,7 @@ from mlib.db.schema import APPLICATION_ID, BY_CONTENT, STEP_NAMES, applied_steps
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlib.db.schema import Difference
+    from mlib.db.schema import SchemaDifference
 
 
 # --- How a library file is: read as far as it can be, whatever state it is in, and without mending
@@ -83,7 +83,7 @@ def opened(path: str) -> Iterator[Library]:
     try:
         connection = connect(path, "rw")
     except FAILURES as error:
-        raise explained(error, path) from error
+        raise to_error(error, path) from error
     with closing(connection):
         yield Library(connection, path)
 
@@ -112,7 +112,7 @@ def damage(path: str) -> list[str]:
             found += [str(text) for (text,) in checked if text != "ok"]
             found += islice(_bad_values(connection), _MOST)
     except FAILURES as error:
-        why = explained(error, path)
+        why = to_error(error, path)
         if why.code != "library_corrupt" and not found:
             raise why from error
         found.append(" ".join(str(error).split()))
@@ -131,7 +131,7 @@ def first_damage(path: str) -> str | None:
     return None
 
 
-def altered(path: str) -> list[Difference]:
+def altered(path: str) -> list[SchemaDifference]:
     """How the tables, indexes, triggers and views of a library differ from those that its steps make.
 
     Raises MlibError where they cannot be read.
@@ -140,10 +140,10 @@ def altered(path: str) -> list[Difference]:
         with closing(connect(path, "rw")) as connection:
             return differences(connection, applied_steps(connection))
     except FAILURES as error:
-        raise explained(error, path) from error
+        raise to_error(error, path) from error
 
 
-def remove(library: Library, differences: Iterable[Difference]) -> None:
+def remove(library: Library, differences: Iterable[SchemaDifference]) -> None:
     """Drop indexes, triggers and views that mlib did not make."""
     with library.transaction():
         for each in differences:
@@ -239,7 +239,7 @@ def _count(library: Library, what: str) -> int:
     return int(library.all(f"SELECT count(*) FROM {what}")[0][0])
 
 
-class Figures(NamedTuple):
+class Totals(NamedTuple):
     """Counts and bytes. `unique_bytes` counts a file once however many hard links it has; `freeable_bytes`
     is what copies of the same content take beyond one; `missing` are models without a present file, and
     `findings` those with which something is wrong."""
@@ -253,12 +253,12 @@ class Figures(NamedTuple):
     missing: int = 0
     findings: int = 0
 
-    def plus(self, other: Figures) -> Figures:
+    def plus(self, other: Totals) -> Totals:
         """Both together."""
-        return Figures(*map(sum, zip(self, other, strict=True)))
+        return Totals(*map(sum, zip(self, other, strict=True)))
 
 
-class RootFigures(NamedTuple):
+class RootTotals(NamedTuple):
     """The present files of a root, and how many of it are missing; no id and path for files of no root."""
 
     id: int | None
@@ -278,13 +278,13 @@ _FINDING_AT_FILE = (
 _TROUBLED = f"(SELECT DISTINCT w.sha256 FROM findings AS w WHERE {FINDING_HOLDS})"
 
 
-def by_kind(library: Library) -> dict[tuple[str, str], Figures]:
+def by_kind(library: Library) -> dict[tuple[str, str], Totals]:
     """The figures of each type and base model.
 
     Every model is counted as one file first; then what is different with those that are not.
     """
     found = {
-        (kind, base): Figures(models, models, int(size), int(size))
+        (kind, base): Totals(models, models, int(size), int(size))
         for kind, base, models, size in library.all(
             "SELECT type, base_model, count(*), total(size_bytes) FROM models INDEXED BY models_kind"
             " GROUP BY type, base_model"
@@ -296,16 +296,16 @@ def by_kind(library: Library) -> dict[tuple[str, str], Figures]:
         " total(max(c.inodes - 1, 0) * m.size_bytes), sum(c.present = 0)"
         " FROM file_counts AS c CROSS JOIN models AS m ON m.sha256 = c.sha256 GROUP BY m.type, m.base_model"
     ):
-        found[kind, base] = found[kind, base].plus(Figures(0, *map(int, values)))
+        found[kind, base] = found[kind, base].plus(Totals(0, *map(int, values)))
     for kind, base, models in library.all(
         f"SELECT m.type, m.base_model, count(*) FROM {_TROUBLED} AS e CROSS JOIN models AS m"
         " ON m.sha256 = e.sha256 GROUP BY m.type, m.base_model"
     ):
-        found[kind, base] = found[kind, base].plus(Figures(findings=models))
+        found[kind, base] = found[kind, base].plus(Totals(findings=models))
     return found
 
 
-def by_root(library: Library) -> list[RootFigures]:
+def by_root(library: Library) -> list[RootTotals]:
     """The figures of each remembered root, and last of the files of none."""
     present = {
         root_id: (files, int(size))
@@ -324,21 +324,21 @@ def by_root(library: Library) -> list[RootFigures]:
         )
     )
     found = [
-        RootFigures(root_id, kind, path_of(path), *present.get(root_id, (0, 0)), missing.get(root_id, 0))
+        RootTotals(root_id, kind, path_of(path), *present.get(root_id, (0, 0)), missing.get(root_id, 0))
         for root_id, kind, path in library.all("SELECT id, type, path FROM roots ORDER BY position, id")
     ]
     if None in present or missing.get(None):
-        found.append(RootFigures(None, "", None, *present.get(None, (0, 0)), missing.get(None, 0)))
+        found.append(RootTotals(None, "", None, *present.get(None, (0, 0)), missing.get(None, 0)))
     return found
 
 
-def in_full_by_root(library: Library) -> dict[int | None, Figures]:
+def in_full_by_root(library: Library) -> dict[int | None, Totals]:
     """The figures of each root, by its id: of the models with a present file in it.
 
     Copies are those within the root, and `missing` are files. Looks at every file of models with several.
     """
     found = {
-        root.id: Figures(root.files, root.files, root.size_bytes, root.size_bytes, missing=root.missing)
+        root.id: Totals(root.files, root.files, root.size_bytes, root.size_bytes, missing=root.missing)
         for root in by_root(library)
     }
     for root_id, more_files, linked, *copies in library.all(
@@ -349,13 +349,13 @@ def in_full_by_root(library: Library) -> dict[int | None, Figures]:
         " ON f.sha256 = c.sha256 AND f.missing_since IS NULL CROSS JOIN models AS m ON m.sha256 = c.sha256"
         " WHERE c.present > 1 GROUP BY c.sha256, f.root_id HAVING count(*) > 1) GROUP BY root_id"
     ):
-        found[root_id] = found[root_id].plus(Figures(-more_files, 0, 0, -int(linked), *map(int, copies)))
+        found[root_id] = found[root_id].plus(Totals(-more_files, 0, 0, -int(linked), *map(int, copies)))
     for root_id, models in library.all(
         "SELECT f.root_id, count(DISTINCT w.sha256) FROM findings AS w CROSS JOIN files AS f"
         " ON f.sha256 = w.sha256 AND f.missing_since IS NULL"
         " AND (w.name = '' OR (f.directory = w.directory AND f.name = w.name)) GROUP BY f.root_id"
     ):
-        found[root_id] = found[root_id].plus(Figures(findings=models))
+        found[root_id] = found[root_id].plus(Totals(findings=models))
     return found
 
 
@@ -368,7 +368,7 @@ def by_tag(library: Library) -> list[tuple[str, int]]:
     return [(name, models) for name, models in rows]
 
 
-def in_full_by_tag(library: Library) -> dict[str, Figures]:
+def in_full_by_tag(library: Library) -> dict[str, Totals]:
     """The figures of each tag. Looks at every model that bears one."""
     rows = library.all(
         "SELECT name, count(*), sum(present), total(present * size), total(inodes * size),"
@@ -379,7 +379,7 @@ def in_full_by_tag(library: Library) -> dict[str, Figures]:
         f" LEFT JOIN file_counts AS c ON c.sha256 = m.sha256 LEFT JOIN {_TROUBLED} AS e"
         " ON e.sha256 = m.sha256) GROUP BY id ORDER BY count(*) DESC, folded"
     )
-    return {name: Figures(*map(int, values)) for name, *values in rows}
+    return {name: Totals(*map(int, values)) for name, *values in rows}
 
 
 def by_finding(library: Library) -> list[tuple[str, int, bool]]:

@@ -89,7 +89,7 @@ def bears(library: Library, table: str, owner: str | int, folded: str) -> bool:
 
 def give(library: Library, table: str, owner: str | int, shown: str) -> None:
     """Let a model or a pending import, which does not yet, bear a tag."""
-    tag_id = id_of(library, core_tags.folded(shown), shown)
+    tag_id = id_of(library, core_tags.fold_tag(shown), shown)
     insert(library, table, {SUBJECTS[table] or "": owner, "tag_id": tag_id})
 
 
@@ -101,7 +101,7 @@ def take(library: Library, table: str, owner: str | int, folded: str) -> None:
 def respell(library: Library, shown: str) -> None:
     """Show a tag in this spelling from now on."""
     library.execute(
-        "UPDATE tags SET name = ?1 WHERE folded = ?2 AND name <> ?1", [shown, core_tags.folded(shown)]
+        "UPDATE tags SET name = ?1 WHERE folded = ?2 AND name <> ?1", [shown, core_tags.fold_tag(shown)]
     )
 
 

@@ -48,7 +48,7 @@ def back_up(library: Library, to: str | None, *, replaces: Stat | None = None) -
     return os.path.abspath(to)
 
 
-def backed_up(library: Library) -> Iterator[bytes]:
+def backup_bytes(library: Library) -> Iterator[bytes]:
     """The bytes of a whole, checked copy, part by part; it lies in a temporary folder meanwhile (`TMPDIR`).
 
     Raises MlibError (`disk_full`, `cannot_write`, ...) before the first part.
@@ -61,7 +61,7 @@ def backed_up(library: Library) -> Iterator[bytes]:
                 yield part
 
 
-def needed(library: Library, backup: str | None) -> str | None:
+def keep_if_needed(library: Library, backup: str | None) -> str | None:
     """The backup that was made before what is being recorded; None, and removed, where that changed nothing.
 
     A nightly import that finds nothing new would push all older ones out.
@@ -72,7 +72,7 @@ def needed(library: Library, backup: str | None) -> str | None:
     return None
 
 
-def known_backups(path: str) -> list[Backup]:
+def list_backups(path: str) -> list[Backup]:
     """The backups of the library at `path`, newest first."""
     return restoring.all_backups(os.path.abspath(path))
 

@@ -95,7 +95,7 @@ def remember_roots(library: Library, wanted: Iterable[Root]) -> None:
 _SAID = ("description", "notes")
 
 
-def inherit(library: Library, heir: str, before: str) -> bool:
+def carry_over(library: Library, heir: str, before: str) -> bool:
     """Give a model what was typed about the one before it, if nobody has typed anything about it.
 
     What a sidecar said of the old one follows too, for by its SHA-256 it may not speak of the new one. Both

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui.folders import name_below
-from mlib.core.disk.storage import is_there, living_first
+from mlib.core.disk.storage import is_there, present_first
 from mlib.core.errors import NotFound
 from mlib.core.records import Content, KnownFile, Model, OtherHashes, Pending, Root
 from mlib.core.sidecars.companions import beside
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _AUTOV1 = 8  # digits
 
 
-class Place(NamedTuple):
+class FilePlace(NamedTuple):
     """A file with the name a workflow gives it; None where its root is not known.
 
     It is `offline` where no scan has found it missing and yet it is not there now.
@@ -65,7 +65,7 @@ class Detail(NamedTuple):
     model: Model
     tags: tuple[str, ...]
     meta_json: str | None
-    places: tuple[Place, ...]
+    places: tuple[FilePlace, ...]
     content: Content | None = None
     hashes: OtherHashes = OtherHashes()
     findings: tuple[tuple[str | None, Finding], ...] = ()
@@ -151,10 +151,10 @@ def detail(library: Library, target: Target) -> Detail:
     Raises NotFound if it went away meanwhile.
     """
     held = _held(library, target)
-    ordered, offline = living_first(place.file for place in held.places)
+    ordered, offline = present_first(place.file for place in held.places)
     named = {place.file: place.loader_name for place in held.places}
     held = held._replace(
-        places=tuple(Place(file, named[file], file.path in offline) for file in ordered),
+        places=tuple(FilePlace(file, named[file], file.path in offline) for file in ordered),
         trained_on=held.trained_on and _looked_for(library, held.trained_on),
         same_weights=tuple(_looked_for(library, other) for other in held.same_weights),
     )
@@ -236,14 +236,14 @@ def _pending_detail(library: Library, pending_id: int) -> Detail:
     )
 
 
-def _places(library: Library, rows: list[KnownFile]) -> tuple[Place, ...]:
+def _places(library: Library, rows: list[KnownFile]) -> tuple[FilePlace, ...]:
     by_id = {root.id: root for root in roots.all_roots(library)}
     return tuple(_place(row, by_id) for row in rows)
 
 
-def _place(file: KnownFile, by_id: dict[int | None, Root]) -> Place:
+def _place(file: KnownFile, by_id: dict[int | None, Root]) -> FilePlace:
     root = by_id.get(file.root_id)
-    return Place(file, None if root is None else name_below(file.path, root.path))
+    return FilePlace(file, None if root is None else name_below(file.path, root.path))
 
 
 def _trained_on(library: Library, content: Content | None) -> Related | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlib.core.disk.journal import cut_off, foreign_lines, journal_path
 from mlib.core.disk.leftovers import discard, leftovers
-from mlib.core.disk.storage import NETWORK, file_system, standing
+from mlib.core.disk.storage import NETWORK, file_system, root_state
 from mlib.core.disk.walk import is_within
 from mlib.core.errors import Hint, LibraryBusy, MlibError
 from mlib.core.text import library_option, move_away, quoted
@@ -59,12 +59,12 @@ class Diagnosis:
         return sum(check.state == state and not check.fixed for check in self.checks)
 
 
-def done(check: Check, deed: Callable[[], object], fix: bool) -> Check:
+def done(check: Check, action: Callable[[], object], fix: bool) -> Check:
     """The check, put right if that is wanted and can be done."""
     if not fix:
         return check
     with suppress(OSError, MlibError):
-        deed()
+        action()
         return replace(check, fixed=True)
     return check
 
@@ -321,7 +321,7 @@ def _roots(library: Library, path: str) -> Iterator[Check]:
     known = roots.all_roots(library)
     wrong = False
     for root in known:
-        state = standing(root.path)
+        state = root_state(root.path)
         if state in ("absent", "unreadable"):
             wrong = True
             message = f"{state}: {root.path} ({root.type}); if its disk is only off, leave it"
@@ -479,6 +479,3 @@ def examine(path: str, *, fix: bool = False) -> Diagnosis:
     add(kept_backups(path))
     add(replaced(path))
     return diagnosis
-
-
-__all__ = ["Check", "Diagnosis", "State", "examine"]

@@ -169,7 +169,7 @@ _LARGEST = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedSidecar:
     """A sidecar to be written: its whole text, and what it replaces (None: nothing)."""
 
     path: str
@@ -180,13 +180,13 @@ class Planned:
 
 
 @dataclass(slots=True)
-class LayReport:
+class SidecarExport:
     """The sidecars that were, or are to be, written; what was right already; what was left alone and why.
 
     `untyped` counts the models that were passed over: nobody typed anything of them that a sidecar tells.
     """
 
-    planned: list[Planned] = field(default_factory=list)
+    planned: list[PlannedSidecar] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     unchanged: int = 0
     untyped: int = 0
@@ -200,14 +200,14 @@ class _Folder(NamedTuple):
     names: defaultdict[str, set[str]]
 
 
-def plan_sidecars(library: Library, shas: Sequence[str] | None) -> LayReport:
+def plan_sidecars(library: Library, shas: Sequence[str] | None) -> SidecarExport:
     """What is to be written beside the present files of these models, or of all. Changes nothing.
 
     Only of models of which something was typed. Left alone: a file that is not what it was when it was
     scanned, one that shares its stem with another model, a sidecar that is about another file or is not a
     JSON object.
     """
-    report = LayReport()
+    report = SidecarExport()
     folder_of = cache(_folder)  # not listed once for each of its files
     for sha256 in models.all_ids(library) if shas is None else shas:
         with library.reading():
@@ -233,7 +233,7 @@ def plan_sidecars(library: Library, shas: Sequence[str] | None) -> LayReport:
     return report
 
 
-def lay_sidecars(library: Library, report: LayReport) -> None:
+def write_sidecars(library: Library, report: SidecarExport) -> None:
     """Write what is planned, each whole or not at all, and note that these are our own words.
 
     So the next scan has nothing to read, and takes nothing back from them that is emptied later. What a run
@@ -268,7 +268,7 @@ def _planned(
     folder_of: Callable[[str], _Folder],
     words: Mapping[str, Json],
     known: OtherHashes,
-) -> Planned | None:
+) -> PlannedSidecar | None:
     try:
         status = os.stat(row.path)
         folder = folder_of(row.directory)
@@ -290,7 +290,7 @@ def _planned(
         raise MlibError("not_json", message) from error
     if written.text == text:
         return None
-    return Planned(path, row, written.text, before, written.fields)
+    return PlannedSidecar(path, row, written.text, before, written.fields)
 
 
 def _beside(row: KnownFile, folder: _Folder) -> str:
@@ -325,7 +325,7 @@ def _check_is_about(content: bytes, path: str, row: KnownFile, known: OtherHashe
         raise MlibError("sidecar_mismatch", finding.message)
 
 
-def _write(planned: Planned) -> None:
+def _write(planned: PlannedSidecar) -> None:
     with suppress(OSError):  # a run that was killed may have moved it aside
         settle(planned.path)
     was = looked_at(planned.path)
@@ -339,7 +339,7 @@ def _write(planned: Planned) -> None:
         write_over(planned.path, content, was=was, content=planned.before, mode=mode)
 
 
-def _note(library: Library, planned: Planned) -> None:
+def _note(library: Library, planned: PlannedSidecar) -> None:
     directory, name = os.path.split(planned.path)
     row = planned.file
     try:

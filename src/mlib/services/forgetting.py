@@ -8,7 +8,7 @@ from mlib.core import times
 from mlib.core.disk.walk import is_within
 from mlib.core.errors import Hint, Refused
 from mlib.db import files, models, pending, tags
-from mlib.services.files.selection import roots_away
+from mlib.services.files.selection import offline_roots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlib.services.resolving import Target
 
 #: A greater part of the library than this is not pruned without a word.
-GUARD_PART = 0.1
+PRUNE_GUARD = 0.1
 
 
 class Missing(NamedTuple):
@@ -29,7 +29,7 @@ class Missing(NamedTuple):
     offline: bool
 
 
-class Forgotten(NamedTuple):
+class ForgottenModel(NamedTuple):
     """A model, or a pending import (`sha256` is None), that was forgotten; `paths` are of present files."""
 
     sha256: str | None
@@ -45,7 +45,7 @@ class ForgetReport(NamedTuple):
     `too_many` says that without `force` a prune would refuse.
     """
 
-    forgotten: tuple[Forgotten, ...]
+    forgotten: tuple[ForgottenModel, ...]
     kept_offline: int = 0
     backup: str | None = None
     too_many: bool = False
@@ -64,7 +64,7 @@ class _Old(NamedTuple):
 
 def missing(library: Library) -> list[Missing]:
     """Every model without a file, the latest gone first; those that no scan ever saw come last."""
-    away = roots_away(library)
+    away = offline_roots(library)
     found = [Missing(model, _is_offline(model, away)) for model in models.missing(library)]
     return sorted(found, key=lambda each: (-(each.model.since or 0), each.model.name, each.model.sha256))
 
@@ -75,16 +75,16 @@ def prune(library: Library, missing_for: int, *, force: bool = False) -> ForgetR
     Raises Refused (`too_many`) where that is more than a tenth of the library, unless `force` is given.
     """
     before = times.now() - missing_for
-    away = roots_away(library)
+    away = offline_roots(library)
     found = _old(library, before, away)
     _guard(library, found, force=force)
     backup = library.backup("before-prune") if found.models else None
     with library.transaction():
         found = _old(library, before, away)  # a scan may have found some meanwhile
         _guard(library, found, force=force)
-        models.forget(library, [model.sha256 for model in found.models])
+        models.delete(library, [model.sha256 for model in found.models])
         tags.forget_unused(library)
-    forgotten = tuple(Forgotten(each.sha256, None, each.name, each.since) for each in found.models)
+    forgotten = tuple(ForgottenModel(each.sha256, None, each.name, each.since) for each in found.models)
     return ForgetReport(forgotten, found.kept_offline, backup, found.too_many)
 
 
@@ -93,12 +93,12 @@ def forget(library: Library, targets: Sequence[Target]) -> ForgetReport:
     backup = library.backup("before-forget") if targets else None
     with library.transaction():
         found = [each for each in (_forgotten(library, target) for target in dict.fromkeys(targets)) if each]
-        models.forget(library, [each.sha256 for each in found if each.sha256 is not None])
+        models.delete(library, [each.sha256 for each in found if each.sha256 is not None])
         tags.forget_unused(library)
     return ForgetReport(tuple(found), 0, backup)
 
 
-def _forgotten(library: Library, target: Target) -> Forgotten | None:
+def _forgotten(library: Library, target: Target) -> ForgottenModel | None:
     """What is known of one that is to be forgotten, None if somebody else did."""
     if target.pending_id is not None:
         entry = pending.get(library, target.pending_id)
@@ -106,8 +106,8 @@ def _forgotten(library: Library, target: Target) -> Forgotten | None:
             return None
         pending.remove(library, target.pending_id)
         if entry.sha256 is not None:
-            models.forget_facts(library, entry.sha256)
-        return Forgotten(None, target.pending_id, entry.name, None)
+            models.delete_facts(library, entry.sha256)
+        return ForgottenModel(None, target.pending_id, entry.name, None)
     assert target.sha256 is not None
     model = models.get(library, target.sha256)
     if model is None:
@@ -115,14 +115,14 @@ def _forgotten(library: Library, target: Target) -> Forgotten | None:
     rows = files.of_model(library, target.sha256)
     paths = tuple(row.path for row in rows if row.missing_since is None)
     since = None if paths or not rows else rows[0].missing_since
-    return Forgotten(target.sha256, None, model.name, since, paths)
+    return ForgottenModel(target.sha256, None, model.name, since, paths)
 
 
 def _old(library: Library, before: int, away: Sequence[Root]) -> _Old:
     long_gone = [each for each in models.missing(library) if each.since is not None and each.since <= before]
     judged = [model for model in long_gone if not _is_offline(model, away)]
     total = models.count(library)
-    return _Old(tuple(judged), len(long_gone) - len(judged), len(judged) > GUARD_PART * total)
+    return _Old(tuple(judged), len(long_gone) - len(judged), len(judged) > PRUNE_GUARD * total)
 
 
 def _guard(library: Library, found: _Old, *, force: bool) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mlib.core import times
 from mlib.core.comfyui.folders import TYPE_FOLDERS, name_below
-from mlib.core.disk.storage import is_there, living_first
+from mlib.core.disk.storage import is_there, present_first
 from mlib.core.errors import WrongUsage
-from mlib.core.query import folded, parse
+from mlib.core.query import fold_text, parse
 from mlib.core.text import forms
 from mlib.db import files, list_rows, models, roots, tags
 from mlib.db.search import SORTS, Order, Sketch, search, sketch
@@ -37,15 +37,15 @@ _SHA_SHOWN = 10
 
 def types(library: Library, begun: str) -> list[str]:
     """Types in use or built into ComfyUI, in either case."""
-    begun = folded(begun)
+    begun = fold_text(begun)
     return sorted(
-        name for name in models.types(library) | set(TYPE_FOLDERS) if folded(name).startswith(begun)
+        name for name in models.types(library) | set(TYPE_FOLDERS) if fold_text(name).startswith(begun)
     )
 
 
 def tag_names(library: Library, begun: str) -> list[str]:
     """Tags in either case."""
-    return tags.beginning_with(library, folded(begun), limit=_MOST)
+    return tags.beginning_with(library, fold_text(begun), limit=_MOST)
 
 
 def refs(library: Library, begun: str) -> list[str]:
@@ -192,7 +192,7 @@ class Located(NamedTuple):
 
 def located(files: Sequence[KnownFile], root_paths: Mapping[int | None, str]) -> list[Located]:
     """Files as they are on the disk now, what is there first."""
-    ordered, offline = living_first(files)
+    ordered, offline = present_first(files)
     return [Located(file, loader_name(file, root_paths), file.path in offline) for file in ordered]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
 from mlib.core.comfyui.roots import comfyui_roots, distinct, root_option
-from mlib.core.disk.storage import standing
+from mlib.core.disk.storage import root_state
 from mlib.core.disk.walk import is_within
 from mlib.core.errors import Hint, NotFound
 from mlib.core.text import composed, visible
@@ -17,7 +17,7 @@ from mlib.services.deriving import follow_folder, judge_places, remember_roots
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.core.disk.storage import Standing
+    from mlib.core.disk.storage import RootState
     from mlib.core.records import Problem, Root
     from mlib.db.library import Library
     from mlib.db.roots import Holding
@@ -27,7 +27,7 @@ class RootReport(NamedTuple):
     """A remembered root, how it stands now, what the library knows in it, and when it was last seen whole."""
 
     root: Root
-    standing: Standing
+    standing: RootState
     holding: Holding
 
 
@@ -47,12 +47,12 @@ class RemoveReport(NamedTuple):
     elsewhere: int
 
 
-def listed(library: Library) -> list[RootReport]:
+def list_roots(library: Library) -> list[RootReport]:
     """Every remembered root, in the order in which they are searched."""
     with library.reading():
         found = roots.all_roots(library)
         holdings = roots.holdings(library)
-    return [RootReport(root, standing(root.path), holdings[root.id or 0]) for root in found]
+    return [RootReport(root, root_state(root.path), holdings[root.id or 0]) for root in found]
 
 
 def wanted_roots(texts: Sequence[str]) -> tuple[tuple[Root, ...], tuple[Problem, ...]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core import times
 from mlib.core.errors import Hint, NotFound
 from mlib.core.records import TAGS
-from mlib.core.tags import folded, shown
+from mlib.core.tags import checked_tag, fold_tag
 from mlib.core.text import visible
 from mlib.db import models, tags
 
@@ -42,19 +42,19 @@ def rename(library: Library, old: str, new: str) -> TagReport:
 
     Raises NotFound (`tag_not_found`) and WrongUsage for what can be no tag.
     """
-    new = shown(new)
+    new = checked_tag(new)
     with library.transaction():
         before = _spelled(library, old)
-        merged = folded(new) != folded(old) and tags.spelling(library, folded(new)) is not None
-        bearers = tags.bearers(library, folded(old))
-        if folded(new) != folded(old):
+        merged = fold_tag(new) != fold_tag(old) and tags.spelling(library, fold_tag(new)) is not None
+        bearers = tags.bearers(library, fold_tag(old))
+        if fold_tag(new) != fold_tag(old):
             for sha256 in bearers.models:
                 _take(library, sha256, old)
-                if not tags.bears(library, "model_tags", sha256, folded(new)):
+                if not tags.bears(library, "model_tags", sha256, fold_tag(new)):
                     tags.give(library, "model_tags", sha256, new)
             for pending_id in bearers.pending:
-                tags.take(library, "pending_model_tags", pending_id, folded(old))
-                if not tags.bears(library, "pending_model_tags", pending_id, folded(new)):
+                tags.take(library, "pending_model_tags", pending_id, fold_tag(old))
+                if not tags.bears(library, "pending_model_tags", pending_id, fold_tag(new)):
                     tags.give(library, "pending_model_tags", pending_id, new)
             tags.forget_unused(library)
         tags.respell(library, new)
@@ -67,25 +67,25 @@ def delete(library: Library, name: str) -> TagReport:
     backup = library.backup("before-tags-delete")
     with library.transaction():
         before = _spelled(library, name)
-        bearers = tags.bearers(library, folded(name))
+        bearers = tags.bearers(library, fold_tag(name))
         for sha256 in bearers.models:
             _take(library, sha256, name)
         for pending_id in bearers.pending:
-            tags.take(library, "pending_model_tags", pending_id, folded(name))
+            tags.take(library, "pending_model_tags", pending_id, fold_tag(name))
         tags.forget_unused(library)
     return TagReport(before, None, len(bearers.models), len(bearers.pending), backup=backup)
 
 
 def _take(library: Library, sha256: str, name: str) -> None:
     """Take a tag from a model; from now on its tags are a person's choice, whatever a sidecar gave."""
-    tags.take(library, "model_tags", sha256, folded(name))
+    tags.take(library, "model_tags", sha256, fold_tag(name))
     model = models.get(library, sha256)
     if model is not None:
         models.put(library, [model._replace(edited=model.edited | {TAGS}, updated_at=times.now())])
 
 
 def _spelled(library: Library, name: str) -> str:
-    spelling = tags.spelling(library, folded(name))
+    spelling = tags.spelling(library, fold_tag(name))
     if spelling is None:
         raise NotFound("tag_not_found", f"no tag is called '{visible(name)}'", hint=_hint(library, name))
     return spelling
@@ -95,5 +95,5 @@ def _hint(library: Library, name: str) -> str | Hint:
     import difflib
 
     names: Iterable[str] = (count.name for count in tags.counts(library))
-    close = difflib.get_close_matches(folded(name), {folded(each): each for each in names}, n=3)
+    close = difflib.get_close_matches(fold_tag(name), {fold_tag(each): each for each in names}, n=3)
     return f"did you mean {' or '.join(close)}?" if close else Hint("{} lists them", ("tags",))

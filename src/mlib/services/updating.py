@@ -78,8 +78,8 @@ def parse_edit(
             name: typed(value, what=name.replace("_", " "), lines=name in _LONG_FIELDS)
             for name, value in text.items()
         },
-        tag=[tags.shown(value) for value in tag],
-        untag=[tags.shown(value) for value in untag],
+        tag=[tags.checked_tag(value) for value in tag],
+        untag=[tags.checked_tag(value) for value in untag],
         put=wanted,
         drop=[typed(key, what="key") for key in drop],
     )
@@ -157,7 +157,7 @@ def _edited(state: _State, edit: Edit, facts: Mapping[str, str]) -> _State:
     typed_now = {name for name, value in edit.text.items() if value}
     edited = (state.record.edited - edit.text.keys()) | typed_now
     wanted_tags = {
-        key: name for key, name in state.tags.items() if key not in {tags.folded(t) for t in edit.untag}
+        key: name for key, name in state.tags.items() if key not in {tags.fold_tag(t) for t in edit.untag}
     }
     for key, name in tags.distinct(list(edit.tag)).items():
         wanted_tags.setdefault(key, name)

@@ -11,7 +11,7 @@ import pytest
 
 from mlib.core.disk import entries
 from mlib.core.disk.compare import stat_of
-from mlib.core.disk.entries import Directory, Folders, Held, content_of, lock, temporary_name
+from mlib.core.disk.entries import Directory, Folders, HeldInode, content_of, lock, temporary_name
 from mlib.core.errors import MlibError
 
 if TYPE_CHECKING:
@@ -174,12 +174,12 @@ class TestWhatIsLookedAt:
     ) -> None:
         """Two other programs at once: what one had put there stays aside, and is told."""
 
-        def looks_at_another(_file: Held, directory: Directory, _name: str) -> bool:
+        def looks_at_another(_file: HeldInode, directory: Directory, _name: str) -> bool:
             with open(directory.path_of("a"), "xb") as file:
                 file.write(b"newest")
             return False
 
-        monkeypatch.setattr(Held, "stood_still", looks_at_another)
+        monkeypatch.setattr(HeldInode, "stood_still", looks_at_another)
         with pytest.raises(MlibError) as caught:
             entries.remove(folder, "a", was=stat_of(folder.stat("a")))
         assert caught.value.code == "half_moved"

@@ -102,16 +102,16 @@ _FORBIDDEN_DEEDS: Mapping[str, Callable[[], object]] = {
 }
 
 
-def betray(deed: str) -> None:
+def betray(action: str) -> None:
     """Do one thing that is forbidden, and print what the hook saw of it. Never in a test's process."""
     global _loaded  # noqa: PLW0603
-    if deed == "unlink":
+    if action == "unlink":
         Path(_CANARY).touch()
     for module in ("pickle", "socket", "subprocess"):
         __import__(module)
     sys.addaudithook(_audit)
     _loaded = True
-    _FORBIDDEN_DEEDS[deed]()
+    _FORBIDDEN_DEEDS[action]()
     print(json.dumps(_seen))
 
 
@@ -267,9 +267,9 @@ def test_hostile_pickles_are_hostile(tmp_path: Path) -> None:
     assert (tmp_path / _CANARY).exists()
 
 
-@pytest.mark.parametrize("deed", sorted(_FORBIDDEN_DEEDS))
-def test_the_hook_sees_what_is_forbidden(deed: str, tmp_path: Path) -> None:
-    assert _in_a_process(tmp_path, "betray", deed) != []
+@pytest.mark.parametrize("action", sorted(_FORBIDDEN_DEEDS))
+def test_the_hook_sees_what_is_forbidden(action: str, tmp_path: Path) -> None:
+    assert _in_a_process(tmp_path, "betray", action) != []
 
 
 def test_each_hostile_pickle_is_told_of(tmp_path: Path) -> None:

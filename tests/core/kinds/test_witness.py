@@ -71,7 +71,7 @@ from mlib.core.kinds.rules import Verdict
 def test_metadata_testifies_and_the_key_is_named(
     metadata: dict[str, str], kind: str, base: str, key: str
 ) -> None:
-    testimony = claims.testify(metadata)
+    testimony = claims.read_claims(metadata)
     assert (testimony.kind, testimony.base) == (kind, base)
     assert [said.key for said in testimony.statements] == [key]
 
@@ -95,7 +95,7 @@ def test_metadata_testifies_and_the_key_is_named(
     ids=lambda metadata: ascii(metadata)[:40],
 )
 def test_what_means_nothing_known_says_nothing(metadata: dict[str, str]) -> None:
-    assert claims.testify(metadata).statements == ()
+    assert claims.read_claims(metadata).statements == ()
 
 
 @pytest.mark.parametrize(
@@ -126,18 +126,18 @@ def test_what_agrees_is_said_in_the_more_exact_words() -> None:
 
 
 def test_a_word_that_several_models_have_lets_the_tensors_decide() -> None:
-    said = claims.testify({"general.architecture": "hyvid"})
+    said = claims.read_claims({"general.architecture": "hyvid"})
     for rule, base in (("hunyuan-image", "HunyuanImage 2.1"), ("hunyuan-video-15", "Hunyuan Video 1.5")):
-        both = claims.compare(judged(minimal(rule)), said)
+        both = claims.reconcile(judged(minimal(rule)), said)
         assert (both.base, both.disagreements) == (base, ())
 
 
 def test_a_word_decides_between_the_models_that_the_tensors_allow() -> None:
     lora = judged(tensors("lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight 8,3072"))
     for version, base in (("chroma", "Chroma"), ("flux1", "Flux.1"), ("hunyuan_video", "Hunyuan Video")):
-        both = claims.compare(lora, claims.testify({"ss_base_model_version": version}))
+        both = claims.reconcile(lora, claims.read_claims({"ss_base_model_version": version}))
         assert (both.base, both.disagreements) == (base, ())
-    both = claims.compare(lora, claims.testify({"ss_base_model_version": "wan"}))
+    both = claims.reconcile(lora, claims.read_claims({"ss_base_model_version": "wan"}))
     assert both.bases == lora.bases
     assert len(both.disagreements) == 1
 
@@ -145,43 +145,45 @@ def test_a_word_decides_between_the_models_that_the_tensors_allow() -> None:
 def test_the_name_that_a_site_gives_a_variant_of_wan_is_no_contradiction() -> None:
     lora = judged(tensors("diffusion_model.blocks.0.self_attn.q.lora_A.weight 16,5120"))
     for ecosystem in ("wanvideo14bt2v", "wanvideo14bi2v720p", "wanvideo22i2va14b", "wanvideo"):
-        said = claims.testify({"modelspec.air": f"urn:air:{ecosystem}:lora:civitai:1@2"})
-        assert claims.compare(lora, said).disagreements == ()
+        said = claims.read_claims({"modelspec.air": f"urn:air:{ecosystem}:lora:civitai:1@2"})
+        assert claims.reconcile(lora, said).disagreements == ()
 
 
 def test_metadata_makes_the_base_more_exact() -> None:
-    said = claims.testify({"modelspec.architecture": "flux-1-dev/lora"})
-    both = claims.compare(judged(minimal("lora-flux")), said)
+    said = claims.read_claims({"modelspec.architecture": "flux-1-dev/lora"})
+    both = claims.reconcile(judged(minimal("lora-flux")), said)
     assert (both.kind, both.base, both.disagreements) == ("lora", "Flux.1 dev", ())
 
 
 def test_metadata_picks_one_of_several_bases() -> None:
-    said = claims.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base"})
-    assert claims.compare(judged(minimal("vae-4ch")), said).bases == ("SDXL",)
+    said = claims.read_claims({"modelspec.architecture": "stable-diffusion-xl-v1-base"})
+    assert claims.reconcile(judged(minimal("vae-4ch")), said).bases == ("SDXL",)
 
 
 def test_metadata_may_name_a_base_that_looks_the_same() -> None:
-    both = claims.compare(
-        judged(minimal("vae-4ch")), claims.testify({"modelspec.architecture": "pixart-sigma"})
+    both = claims.reconcile(
+        judged(minimal("vae-4ch")), claims.read_claims({"modelspec.architecture": "pixart-sigma"})
     )
     assert (both.base, both.disagreements) == ("PixArt Sigma", ())
 
 
 def test_a_wider_name_in_the_metadata_takes_nothing_away() -> None:
-    both = claims.compare(judged(minimal("chroma")), claims.testify({"general.architecture": "flux"}))
+    both = claims.reconcile(judged(minimal("chroma")), claims.read_claims({"general.architecture": "flux"}))
     assert (both.base, both.disagreements) == ("Chroma", ())
 
 
 def test_metadata_fills_what_the_tensors_do_not_say() -> None:
-    both = claims.compare(judged(minimal("lora-unknown")), claims.testify({"ss_base_model_version": "sd_v1"}))
+    both = claims.reconcile(
+        judged(minimal("lora-unknown")), claims.read_claims({"ss_base_model_version": "sd_v1"})
+    )
     assert (both.kind, both.base, both.disagreements) == ("lora", "SD 1.5", ())
-    both = claims.compare(Verdict(), claims.testify({"general.architecture": "llama"}))
+    both = claims.reconcile(Verdict(), claims.read_claims({"general.architecture": "llama"}))
     assert (both.kind, both.base) == ("text_encoder", "Llama")
 
 
 def test_a_contradiction_is_shown_and_the_tensors_decide() -> None:
-    said = claims.testify({"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"})
-    both = claims.compare(judged(minimal("sd1")), said)
+    said = claims.read_claims({"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"})
+    both = claims.reconcile(judged(minimal("sd1")), said)
     assert (both.kind, both.base) == ("diffusion_model", "SD 1.5")
     assert both.disagreements == (
         "tensors say diffusion_model, modelspec.architecture (stable-diffusion-xl-v1-base/lora) says lora",
@@ -190,10 +192,10 @@ def test_a_contradiction_is_shown_and_the_tensors_decide() -> None:
 
 
 def test_keys_that_contradict_each_other_are_shown_too() -> None:
-    said = claims.testify(
+    said = claims.read_claims(
         {"modelspec.architecture": "flux-1-dev/lora", "ss_base_model_version": "sdxl_base_v1-0"}
     )
-    both = claims.compare(Verdict(), said)
+    both = claims.reconcile(Verdict(), said)
     assert (both.kind, both.base) == ("lora", "Flux.1 dev")
     assert both.disagreements == (
         "modelspec.architecture says Flux.1 dev, ss_base_model_version (sdxl_base_v1-0) says SDXL",
@@ -201,13 +203,13 @@ def test_keys_that_contradict_each_other_are_shown_too() -> None:
 
 
 def test_a_checkpoint_may_call_itself_by_its_diffusion_model() -> None:
-    both = claims.compare(
-        Verdict(kind="checkpoint", bases=("SDXL",)), claims.testify({"general.architecture": "sdxl"})
+    both = claims.reconcile(
+        Verdict(kind="checkpoint", bases=("SDXL",)), claims.read_claims({"general.architecture": "sdxl"})
     )
     assert (both.kind, both.disagreements) == ("checkpoint", ())
 
 
 def test_without_metadata_the_tensors_answer_alone() -> None:
     verdict = judged(minimal("sd1"))
-    both = claims.compare(verdict, claims.testify({}))
+    both = claims.reconcile(verdict, claims.read_claims({}))
     assert (both.kind, both.bases, both.disagreements) == (verdict.kind, verdict.bases, ())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlib.core.disk.journal import cut_off, foreign_lines, journal_path, last_deed, noted
+from mlib.core.disk.journal import cut_off, foreign_lines, journal_path, last_file_action, noted
 
 SHA = "a1" * 32
 #: Lines of another program, of somebody's hand, and of a newer mlib.
@@ -39,7 +39,7 @@ FOREIGN = {
 
 @pytest.fixture
 def library(tmp_path: Path) -> str:
-    """Where a library would be, with one deed in its journal."""
+    """Where a library would be, with one action in its journal."""
     path = str(tmp_path / "library.db")
     with noted(path, "mv", sha256=SHA, moves=[("/m/a", "/m/b")]):
         pass
@@ -53,13 +53,13 @@ def add(library: str, line: str, *, end: str = "\n") -> None:
 
 @pytest.mark.parametrize("line", FOREIGN.values(), ids=FOREIGN.keys())
 def test_a_foreign_line_is_passed_over_and_told_by_its_number(library: str, line: str) -> None:
-    deed = last_deed(library)
-    assert deed is not None
+    action = last_file_action(library)
+    assert action is not None
     add(library, line)
-    assert (cut_off(library), last_deed(library)) == (set(), deed)
+    assert (cut_off(library), last_file_action(library)) == (set(), action)
     with noted(library, "rename", sha256=SHA, moves=[("/m/b", "/m/c")]):
         assert cut_off(library) == {("/m/b", "/m/c")}
-    again = last_deed(library)
+    again = last_file_action(library)
     assert again is not None
     assert again.moves == (("/m/b", "/m/c"),)
     assert foreign_lines(library) == [3]
@@ -92,4 +92,4 @@ def test_what_is_no_journal_is_never_waited_for(tmp_path: Path, kind: str) -> No
         os.mkfifo(place)
     elif kind == "loop":
         place.symlink_to(place)
-    assert (cut_off(path), last_deed(path), foreign_lines(path)) == (set(), None, [])
+    assert (cut_off(path), last_file_action(path), foreign_lines(path)) == (set(), None, [])

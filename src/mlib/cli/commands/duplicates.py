@@ -24,7 +24,7 @@ from mlib.core.errors import FINISHED_WITH_PROBLEMS, WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlib.services.files.duplicating import Choice, Deed, DuplicatesReport, Group
+    from mlib.services.files.duplicating import Action, CopyChoice, CopyGroup, DuplicatesReport
 
 
 def duplicates(
@@ -65,39 +65,39 @@ def duplicates(
     from mlib.cli.progress import Progress
     from mlib.services.files.duplicating import DuplicatesReport
 
-    deed = _deed(hardlink=hardlink, trash=trash, keep=keep, same_weights=same_weights)
+    action = _deed(hardlink=hardlink, trash=trash, keep=keep, same_weights=same_weights)
     with (
         Progress(wanted=not quiet) as progress,
         open_session(ctx, library, emit=progress.emit) as session,
     ):
         groups = session.duplicates(expanded_or_all(refs), query, same_weights=same_weights)
         report = DuplicatesReport(groups=groups)
-        if deed is not None:
+        if action is not None:
             assert keep is not None
-            plan = session.plan_one_copy(groups, keep, deed)
+            plan = session.plan_one_copy(groups, keep, action)
             if plan.choices and not dry_run:
-                confirm(_question(plan.choices, deed), yes=yes)
-            report = session.keep_one_copy(plan, deed, dry_run=dry_run)
+                confirm(_question(plan.choices, action), yes=yes)
+            report = session.keep_one_copy(plan, action, dry_run=dry_run)
     if as_json:
         from mlib import documents
 
         output.write_json(
-            documents.duplicates_document(report, deed, dry_run=dry_run, same_weights=same_weights)
+            documents.duplicates_document(report, action, dry_run=dry_run, same_weights=same_weights)
         )
     elif quiet:
         of_groups = (group.key for group in report.groups)
         done = dict.fromkeys(copy.row.sha256 for copy, _ in report.done)
-        output.write_lines(of_groups if deed is None else done)
+        output.write_lines(of_groups if action is None else done)
         _tell_failed(report)
-    elif deed is None:
+    elif action is None:
         _list(report.groups, same_weights=same_weights)
     else:
-        _tell(report, deed, dry_run=dry_run)
+        _tell(report, action, dry_run=dry_run)
     if report.failed:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
-def _deed(*, hardlink: bool, trash: bool, keep: str | None, same_weights: bool) -> Deed | None:
+def _deed(*, hardlink: bool, trash: bool, keep: str | None, same_weights: bool) -> Action | None:
     if hardlink and trash:
         raise WrongUsage("two_deeds", "--hardlink or --trash, not both")
     if not (hardlink or trash):
@@ -115,16 +115,16 @@ def _deed(*, hardlink: bool, trash: bool, keep: str | None, same_weights: bool) 
     return "hardlink" if hardlink else "trash"
 
 
-def _question(choices: Sequence[Choice], deed: Deed) -> str:
+def _question(choices: Sequence[CopyChoice], action: Action) -> str:
     copies = fmt.plural(sum(len(choice.gone) for choice in choices), "copy", "copies")
     freed = fmt.size(sum(choice.freeable_bytes for choice in choices))
     models = fmt.plural(len(choices), "model")
-    if deed == "hardlink":
+    if action == "hardlink":
         return f"make hard links of {copies} of {models} ({freed})"
     return f"move {copies} of {models} ({freed}) to the trash"
 
 
-def _list(groups: Sequence[Group], *, same_weights: bool) -> None:
+def _list(groups: Sequence[CopyGroup], *, same_weights: bool) -> None:
     from mlib.cli.layout import Column, write_table
 
     columns = [Column("SHA256"), Column("SIZE", right=True), Column("PATH", shrinks=True)]
@@ -149,10 +149,10 @@ def _list(groups: Sequence[Group], *, same_weights: bool) -> None:
         output.note(f"{fmt.plural(len(groups), 'model')} more than once, {total} could be freed")
 
 
-def _tell(report: DuplicatesReport, deed: Deed, *, dry_run: bool) -> None:
-    verb = {"hardlink": "linked", "trash": "trashed"}[deed]
+def _tell(report: DuplicatesReport, action: Action, *, dry_run: bool) -> None:
+    verb = {"hardlink": "linked", "trash": "trashed"}[action]
     if dry_run:
-        verb = {"hardlink": "would link", "trash": "would trash"}[deed]
+        verb = {"hardlink": "would link", "trash": "would trash"}[action]
     output.write_rows((verb, copy.row.path, target) for copy, target in report.done)
     for group in report.left_alone:
         output.note(f"left alone: no path of {group.name} ({group.key[:10]}) matches")
@@ -167,10 +167,10 @@ def _tell(report: DuplicatesReport, deed: Deed, *, dry_run: bool) -> None:
     _tell_perhaps_one(report.groups)
     _tell_failed(report)
     freed = f"{'would free' if dry_run else 'freed'} {fmt.size(report.freed_bytes)}"
-    output.note(f"{freed} once the trash is emptied" if deed == "trash" else freed)
+    output.note(f"{freed} once the trash is emptied" if action == "trash" else freed)
 
 
-def _tell_perhaps_one(groups: Sequence[Group]) -> None:
+def _tell_perhaps_one(groups: Sequence[CopyGroup]) -> None:
     for group in groups:
         if group.perhaps_one:
             paths = ", ".join(group.perhaps_one)

@@ -91,7 +91,7 @@ def export(
             lines = _marked(lines) if is_marked else lines
         size = None
         if to is None and not dry_run and not as_json:
-            output.write_tame(lines)
+            output.write_safe(lines)
         elif to is None or dry_run:
             for _ in lines:
                 pass

@@ -24,7 +24,7 @@ from mlib.core import times
 from mlib.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from mlib.services.forgetting import ForgetReport, Forgotten, Missing
+    from mlib.services.forgetting import ForgetReport, ForgottenModel, Missing
 
 
 # --- What `prune` and `forget` answer.
@@ -73,7 +73,7 @@ def counted(report: ForgetReport) -> str:
     return ", ".join(parts)
 
 
-def _identifier(each: Forgotten) -> str:
+def _identifier(each: ForgottenModel) -> str:
     return each.sha256 or f"pending:{each.pending_id}"
 
 

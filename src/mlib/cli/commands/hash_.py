@@ -101,10 +101,10 @@ def _paths_found(session: Session, query: str | None) -> Iterator[str]:
     """A present file of every model that the query finds."""
     if query is None:
         return
-    from mlib.core.disk.storage import living
+    from mlib.core.disk.storage import first_present
 
     for row in session.rows_of(session.choose((), query), parts={"files"}):
-        file = living(row.files)
+        file = first_present(row.files)
         if file is not None and file.missing_since is None:
             yield file.path
 
@@ -124,7 +124,7 @@ def _print(report: DigestReport, *, as_json: bool, quiet: bool) -> None:
             lines = [heading(visible(digest.path or ""))]
             for name, value in digest.by_name.items():
                 lines += entry(name, value or "-")
-            output.write_tame(([""] if number else []) + lines)
+            output.write_safe(([""] if number else []) + lines)
     else:
         for digest in report.digests:
             output.write_rows(

@@ -23,7 +23,7 @@ from mlib.cli.options import (
 from mlib.core.errors import FINISHED_WITH_PROBLEMS, WrongUsage
 
 if TYPE_CHECKING:
-    from mlib.services.importing.importer import ImportReport, Wait
+    from mlib.services.importing.importer import ImportReport, WaitReason
 
 
 # --- What an import came to, for a person and for scripts.
@@ -241,7 +241,7 @@ def pending_(
         write_table(_COLUMNS, [_row(wait) for wait in found])
 
 
-def _row(wait: Wait) -> tuple[str, ...]:
+def _row(wait: WaitReason) -> tuple[str, ...]:
     entry = wait.entry
     why = _WORDS.get(wait.reason) or f"conflict: {', '.join(wait.differs)}"
     return str(entry.id), entry.name, entry.type, why, entry.path, entry.source

@@ -44,7 +44,7 @@ def inspect_(
 
             shown.append(documents.inspected_document(found))
         elif output.is_terminal():
-            output.write_tame(([""] if number else []) + list(_page(found)))
+            output.write_safe(([""] if number else []) + list(_page(found)))
         else:
             output.write_rows(_rows(found))
     if as_json:

@@ -22,7 +22,7 @@ from mlib.core import jsontext
 
 if TYPE_CHECKING:
     from mlib.core.jsontext import Json
-    from mlib.services.history.entries import FieldChange, Told
+    from mlib.services.history.entries import DescribedEntry, FieldChange
 
 
 # --- What the history looks like, as rows.
@@ -38,7 +38,7 @@ def change_row(change: FieldChange) -> tuple[str, str, str, str]:
     return about, change.name, change.field, _became(change)
 
 
-def entry_row(told: Told) -> tuple[str, str, str, str, str]:
+def entry_row(told: DescribedEntry) -> tuple[str, str, str, str, str]:
     """One entry: its id, when, what it is about, what became of it, the command."""
     entry = told.entry
     parts = [fmt.plural(told.models, "model")] if told.models else []

@@ -9,14 +9,7 @@ import typer
 from mlib.cli import output
 from mlib.cli import output as fmt
 from mlib.cli.layout import Column, write_table
-from mlib.cli.options import (
-    DryRunOption,
-    JsonOption,
-    LibraryOption,
-    QuietOption,
-    hand_on,
-    open_session,
-)
+from mlib.cli.options import DryRunOption, JsonOption, LibraryOption, QuietOption, hand_on, open_session
 from mlib.core import times
 from mlib.core.errors import FINISHED_WITH_PROBLEMS
 

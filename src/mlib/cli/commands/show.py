@@ -54,7 +54,7 @@ def show(
         output.write_lines(detail.identifier for detail in details)
     elif output.is_terminal():
         for number, detail in enumerate(details):
-            output.write_tame(([""] if number else []) + list(views.as_page(detail, with_meta=with_meta)))
+            output.write_safe(([""] if number else []) + list(views.as_page(detail, with_meta=with_meta)))
     else:
         for detail in details:
             output.write_rows(views.as_rows(detail, with_meta=with_meta))

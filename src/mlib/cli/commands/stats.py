@@ -15,13 +15,13 @@ from mlib.cli.options import JsonOption, LibraryOption, open_session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from mlib.db.statistics import Figures
+    from mlib.db.statistics import Totals
     from mlib.services.counting import Counted
 
 #: Rows of a section on a terminal.
 _SHOWN = 12
 #: The columns of what is told in full, and how each is written.
-_COLUMNS: tuple[tuple[str, Callable[[Figures], int], Callable[[int], str]], ...] = (
+_COLUMNS: tuple[tuple[str, Callable[[Totals], int], Callable[[int], str]], ...] = (
     ("models", lambda figures: figures.models, fmt.number),
     ("files", lambda figures: figures.files, fmt.number),
     ("size", lambda figures: figures.unique_bytes, fmt.size),
@@ -62,12 +62,12 @@ def stats(
 
         output.write_json(documents.stats_document(counted))
     elif output.is_terminal():
-        output.write_tame(_page(counted, by))
+        output.write_safe(_page(counted, by))
     else:
         output.write_rows(_rows(counted, by))
 
 
-def _groups(counted: Counted, by: By) -> list[tuple[str, Figures]]:
+def _groups(counted: Counted, by: By) -> list[tuple[str, Totals]]:
     if by is By.root:
         full = counted.roots_in_full or {}
         return [(root.path or "", full[root.id]) for root in counted.roots if root.id in full]
@@ -132,7 +132,7 @@ def _bar(name: str, count: int, size: int) -> Bar:
     return Bar(name or "unknown", (fmt.number(count), fmt.size(size)), size)
 
 
-def _in_full(title: str, groups: Sequence[tuple[str, Figures]]) -> list[str]:
+def _in_full(title: str, groups: Sequence[tuple[str, Totals]]) -> list[str]:
     """A line of a table for each, without the columns in which nothing is."""
     columns = [
         column for column in _COLUMNS if column[0] == "models" or any(column[1](each) for _, each in groups)

@@ -89,10 +89,10 @@ def _tell(report: TagReport, *, dry_run: bool, as_json: bool) -> None:
 
         output.write_json(documents.tag_changed_document(report, dry_run=dry_run))
         return
-    deed = "delete" if report.after is None else "merge" if report.merged else "rename"
-    deed = f"would {deed}" if dry_run else f"{deed}d"
+    action = "delete" if report.after is None else "merge" if report.merged else "rename"
+    action = f"would {action}" if dry_run else f"{action}d"
     output.write_rows(
-        [(deed, report.before, *([] if report.after is None else [report.after]), _bearers(report))]
+        [(action, report.before, *([] if report.after is None else [report.after]), _bearers(report))]
     )
     if report.backup:
         output.note(f"backup: {report.backup}")

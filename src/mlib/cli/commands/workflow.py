@@ -22,7 +22,7 @@ from mlib.core.errors import FINISHED_WITH_PROBLEMS, WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlib.services.workflows.checking import Answer, CheckReport, Suggestion
+    from mlib.services.workflows.checking import CheckReport, NeedAnswer, Suggestion
     from mlib.services.workflows.unused import UnusedReport
 
 
@@ -209,16 +209,16 @@ def _print_sources(report: CheckReport) -> None:
     missing = (each for each in report.answers if each.match.state in {"missing", "unknown"})
     urls = dict.fromkeys(each.need.url for each in missing if each.need.url)
     if urls:
-        output.write_tame([heading("where to get what is missing"), *(f"  {visible(url)}" for url in urls)])
+        output.write_safe([heading("where to get what is missing"), *(f"  {visible(url)}" for url in urls)])
 
 
-def _answers(report: CheckReport) -> Iterator[tuple[str, Answer]]:
+def _answers(report: CheckReport) -> Iterator[tuple[str, NeedAnswer]]:
     for file in report.files:
         for answer in file.answers:
             yield file.path, answer
 
 
-def _cells(answer: Answer) -> tuple[str, str, str, str]:
+def _cells(answer: NeedAnswer) -> tuple[str, str, str, str]:
     """A line for a person: where it is or what may stand in for it, where that says more than its name."""
     need, places = answer.need, answer.match.places
     if places:
@@ -249,7 +249,7 @@ def _short(suggestion: Suggestion, kind: str | None) -> str:
     return place.loader_name if place.type == kind else f"{place.type}/{place.loader_name}"
 
 
-def _row(path: str, answer: Answer) -> tuple[str, ...]:
+def _row(path: str, answer: NeedAnswer) -> tuple[str, ...]:
     need, places = answer.need, answer.match.places
     return (
         path,

@@ -129,7 +129,7 @@ _KINDS = (
 )
 
 
-class Entry(NamedTuple):
+class YamlEntry(NamedTuple):
     """A folder that the file lists, where it does so, and whether it goes to the front of its type.
 
     `base` is the directory that the line is relative to.
@@ -141,7 +141,7 @@ class Entry(NamedTuple):
     base: str
 
 
-def extra_entries(yaml_path: str) -> Iterator[Entry | Problem]:
+def extra_entries(yaml_path: str) -> Iterator[YamlEntry | Problem]:
     """Each folder that the file lists, or what is wrong with a line.
 
     Raises NotFound `no_such_file` or MlibError `bad_yaml` for a fault of the whole file.
@@ -207,7 +207,7 @@ class _Place(NamedTuple):
 
 def _value_entries(
     key: object, value: object, base: str, first: bool, where: _Place
-) -> Iterator[Entry | Problem]:
+) -> Iterator[YamlEntry | Problem]:
     """The folders one key lists, a line each."""
     if not isinstance(key, str) or not is_type_name(key):
         yield where.problem("bad_key", "cannot be a type of models", key=key)
@@ -231,7 +231,7 @@ def _value_entries(
                 continue
             origin = f"extra:{where.yaml_path}"
             root = Root(type=kind, path=path, origin=origin, any_file=kind not in TYPE_FOLDERS)
-            yield Entry(root, first, where.line(key) + number, base)
+            yield YamlEntry(root, first, where.line(key) + number, base)
 
 
 def _type_of(key: str) -> str:
@@ -244,14 +244,14 @@ def _is_foreign(text: str, path: str) -> bool:
     return os.name != "nt" and _WINDOWS_PATH.match(text) is not None and not os.path.lexists(path)
 
 
-class Judged(NamedTuple):
+class JudgedLines(NamedTuple):
     """The paths of folders that have to be waited for, and what should be said of lines of the file."""
 
     awaited: frozenset[str]
     problems: tuple[Problem, ...]
 
 
-def judge(yaml_path: str, entries: Sequence[Entry]) -> Judged:
+def judge(yaml_path: str, entries: Sequence[YamlEntry]) -> JudgedLines:
     """Tell folders whose disk may be off from those of a type that nobody uses, and from slips.
 
     Where some folders below a base are there, the others are of types that nobody uses. Where none is, all
@@ -259,7 +259,7 @@ def judge(yaml_path: str, entries: Sequence[Entry]) -> Judged:
     same, is a slip; so is a key that ComfyUI takes for a type of its own, as LORAS for loras.
     """
     problems: list[Problem] = []
-    groups: dict[str, list[Entry]] = {}
+    groups: dict[str, list[YamlEntry]] = {}
     for entry in entries:
         path = entry.root.path
         groups.setdefault(entry.base if is_within(path, entry.base) else os.path.dirname(path), []).append(
@@ -283,7 +283,7 @@ def judge(yaml_path: str, entries: Sequence[Entry]) -> Judged:
             said.add(slip[0])
             message = f"line {entry.line}: there is no {slip[0]}; is {slip[1]} meant?"
             problems.append(Problem(yaml_path, "no_such_directory", message))
-    return Judged(
+    return JudgedLines(
         frozenset(path for path, has_neighbours in absent.items() if not has_neighbours), tuple(problems)
     )
 

@@ -10,7 +10,7 @@ import os
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.comfyui.extra_paths import UNSEEN, Entry, extra_entries, judge, path_text
+from mlib.core.comfyui.extra_paths import UNSEEN, YamlEntry, extra_entries, judge, path_text
 from mlib.core.comfyui.folders import (
     BUILT_IN_FOLDERS,
     OUTPUT_FOLDERS,
@@ -92,7 +92,7 @@ def extra_paths_roots(yaml_path: str, *, after: Sequence[Root] = ()) -> RootsFou
     yaml_path = _absolute(yaml_path, code="no_such_file")
     by_type = _by_type(after)
     problems: list[Problem] = []
-    entries: list[Entry] = []
+    entries: list[YamlEntry] = []
     for entry in extra_entries(yaml_path):
         if isinstance(entry, Problem):
             problems.append(entry)

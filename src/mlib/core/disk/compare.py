@@ -23,7 +23,7 @@ Fingerprint = tuple[str, int | None, int | None, int | None]
 
 
 @dataclass(slots=True)
-class Difference:
+class DirectoryDifference:
     """How a directory differs from what is known of it.
 
     `fresh` must be identified; each comes with the row that lay at its path until now, if any. `restored`
@@ -84,14 +84,14 @@ def compare_directory(
     *,
     rehash: bool = False,
     inodes_mean_nothing: bool = False,
-) -> Difference:
+) -> DirectoryDifference:
     """Tell apart what is unchanged, fresh, restored and gone in one directory.
 
     A present row is believed if size, mtime_ns and inode agree and it is not racy; a missing row likewise
     means that the file is back. With `rehash` no row is believed. `inodes_mean_nothing` is for file systems
     that make inodes up (FUSE, SMB, FAT): there size, mtime_ns and path are enough.
     """
-    difference = Difference()
+    difference = DirectoryDifference()
     present: dict[str, KnownFile] = {}
     missing: dict[str, list[KnownFile]] = {}
     for known_row in known:

@@ -115,7 +115,7 @@ class Folders:
         return self._open[path]
 
 
-class Held:
+class HeldInode:
     """A file or link whose inode is held, so that no other one can be taken for it. Raises OSError."""
 
     def __init__(self, directory: Directory, name: str) -> None:
@@ -123,7 +123,7 @@ class Held:
         self._descriptor = directory.open(name, _O_PATH)
         self._before = os.fstat(self._descriptor)
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> HeldInode:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -165,10 +165,10 @@ class Held:
 
 
 @contextmanager
-def held(directory: Directory, name: str, was: Stat) -> Iterator[Held]:
+def hold_inode(directory: Directory, name: str, was: Stat) -> Iterator[HeldInode]:
     """Hold the file or link that has a name, and `was` so. Raises MlibError (`gone`, `changed`), OSError."""
     try:
-        file = Held(directory, name)
+        file = HeldInode(directory, name)
     except FileNotFoundError:
         raise gone(directory.path_of(name)) from None
     with file:
@@ -327,7 +327,7 @@ def move(
 
     Raises MlibError (`gone`, `changed`, `half_moved`) and what `rename` raises.
     """
-    with held(source, name, was) as file:
+    with hold_inode(source, name, was) as file:
         try:
             rename(source, name, target, new_name)
             # Whoever has it open to write to it goes on to do so, under its new name.
@@ -340,7 +340,7 @@ def move(
 
 def remove(directory: Directory, name: str, *, was: Stat) -> None:
     """Remove what `was` so, and nothing else. Raises MlibError (`gone`, `changed`, `half_moved`), OSError."""
-    with held(directory, name, was) as file:
+    with hold_inode(directory, name, was) as file:
         aside = temporary_name("aside", name)
         _rename(directory, name, directory, aside)
         try:
@@ -358,14 +358,14 @@ def replace(
     name: str,
     *,
     was: Stat,
-    is_right: Callable[[Held, Directory, str], bool] = Held.stood_still,
+    is_right: Callable[[HeldInode, Directory, str], bool] = HeldInode.stood_still,
 ) -> None:
     """Let the file under a temporary name take the place of what `was` so, if that still `is_right`.
 
     That is asked when nobody else can reach it. Raises MlibError (`gone`, `changed`, `half_moved`), or
     OSError; the temporary file is gone then.
     """
-    with held(directory, name, was) as old, Held(directory, temporary) as new:
+    with hold_inode(directory, name, was) as old, HeldInode(directory, temporary) as new:
         # Under the name of what belongs elsewhere: after a kill nobody sweeps it away.
         aside = temporary_name("aside", name)
         _rename(directory, temporary, directory, aside)
@@ -453,8 +453,8 @@ def _replace_in_steps(
     directory: Directory,
     new: str,
     name: str,
-    old: Held,
-    is_right: Callable[[Held, Directory, str], bool],
+    old: HeldInode,
+    is_right: Callable[[HeldInode, Directory, str], bool],
 ) -> None:
     """For file systems that cannot exchange two names: the old file goes aside, then the new one comes."""
     aside = temporary_name("aside", name)
@@ -468,7 +468,7 @@ def _replace_in_steps(
     os.unlink(aside, dir_fd=directory.descriptor)
 
 
-def _exchange_back(directory: Directory, aside: str, name: str, new: Held) -> None:
+def _exchange_back(directory: Directory, aside: str, name: str, new: HeldInode) -> None:
     _rename_with(_EXCHANGE, directory, aside, directory, name)
     if not new.is_at(directory, aside):
         # Somebody else replaced ours in this moment, and theirs is the newest: it belongs there.
@@ -492,7 +492,7 @@ def _stuck(path: str, former: str) -> MlibError:
 
 def _link_then_unlink(source: Directory, name: str, target: Directory, new_name: str) -> None:
     """For file systems without an exclusive rename: a second name, then the first one goes."""
-    with Held(source, name) as file:
+    with HeldInode(source, name) as file:
         try:
             os.link(
                 name,

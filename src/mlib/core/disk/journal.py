@@ -30,7 +30,7 @@ _STATES = ("begun", "done", "undone", "half")
 _BEGINNING = b'{"id": "'
 
 
-class Deed(NamedTuple):
+class FileAction(NamedTuple):
     """Something that was done to the files of a model, when in milliseconds; `moves` are (from, to).
 
     `others` counts the models whose files the same command moved before.
@@ -108,7 +108,7 @@ def gone_to_trash(library_path: str) -> dict[str, str]:
     return found
 
 
-def last_deed(library_path: str) -> Deed | None:
+def last_file_action(library_path: str) -> FileAction | None:
     """The last that was done to files, at its end; `to` is where things lie now, in the trash too."""
     begun: dict[str, _Entry] = {}
     last = None
@@ -126,7 +126,7 @@ def last_deed(library_path: str) -> Deed | None:
         return None
     beginning, end = last
     nanoseconds = int(beginning.id.partition("-")[0], 16)
-    return Deed(
+    return FileAction(
         nanoseconds // 1_000_000, beginning.command, beginning.sha256, end.moves or beginning.moves, others
     )
 

@@ -101,10 +101,10 @@ def stood_still(path: str, before: os.stat_result, after: os.stat_result, *, siz
 
 # --- What can be told of a root without walking it, and of a known file without reading it.
 
-Standing = Literal["present", "absent", "empty", "unreadable"]
+RootState = Literal["present", "absent", "empty", "unreadable"]
 
 
-def standing(directory: str) -> Standing:
+def root_state(directory: str) -> RootState:
     """Whether a root is there: `empty` is also what a drive leaves behind that is switched off."""
     try:
         with os.scandir(directory) as entries:
@@ -123,7 +123,7 @@ def is_there(path: str) -> bool:
         return False
 
 
-def living_first(files: Iterable[KnownFile]) -> tuple[tuple[KnownFile, ...], frozenset[str]]:
+def present_first(files: Iterable[KnownFile]) -> tuple[tuple[KnownFile, ...], frozenset[str]]:
     """The files of a model, those first that are there now, and which of the present ones are not: offline.
 
     One stat for each file that no scan has found missing. A drive that is off, or a path as a container sees
@@ -140,7 +140,7 @@ def living_first(files: Iterable[KnownFile]) -> tuple[tuple[KnownFile, ...], fro
     return (*there, *offline, *missing), frozenset(file.path for file in offline)
 
 
-def living(files: Iterable[KnownFile]) -> KnownFile | None:
+def first_present(files: Iterable[KnownFile]) -> KnownFile | None:
     """The first file that is there now, else the first known; no more stats than that takes."""
     first: KnownFile | None = None
     for file in files:
@@ -156,7 +156,7 @@ NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ce
 INODELESS = frozenset({"vfat", "msdos", "exfat", "ntfs", "fuseblk", "cifs", "smb3", "smbfs", "9p", "davfs"})
 
 
-class Storage(NamedTuple):
+class DiskTraits(NamedTuple):
     """`readers`: how many files are read at once; `keeps_inodes`: whether inodes survive a remount."""
 
     readers: int
@@ -164,7 +164,7 @@ class Storage(NamedTuple):
 
 
 @cache
-def storage_of(device: int) -> Storage:
+def storage_of(device: int) -> DiskTraits:
     """The Storage of a `st_dev`; on systems that tell nothing, an ordinary local SSD.
 
     One reader on network mounts and on disks whose heads must move, else one a core up to four: on SSDs two
@@ -174,7 +174,7 @@ def storage_of(device: int) -> Storage:
     kind = file_system(device)
     fuse = kind.startswith("fuse")
     alone = kind in NETWORK or _is_rotational(device)
-    return Storage(
+    return DiskTraits(
         readers=1 if alone else max(1, min(os.cpu_count() or 1, 4)),
         keeps_inodes=not fuse and kind not in INODELESS,
     )

@@ -18,7 +18,7 @@ from mlib.core.disk.entries import (
     changed,
     give_to_owner,
     gone,
-    held,
+    hold_inode,
     make_temporary,
     remove_own,
     rename_new,
@@ -166,7 +166,7 @@ def replace_by_link(path: str, *, by: str, expected: Stat, kept: Stat) -> None:
             beside, kept_name = folders.split(by)
             sweep_for(directory, name, "link")
             with (
-                held(beside, kept_name, kept) as file,
+                hold_inode(beside, kept_name, kept) as file,
                 second_name(beside, kept_name, directory, name) as temporary,
             ):
                 if not file.is_at(directory, temporary):  # which FUSE may show with an inode of its own
@@ -297,7 +297,7 @@ def move_together(
                 if isinstance(error, OSError) and error.errno == errno.EXDEV and not _regular(done):
                     return _copied(steps, at, done, move)
                 _take_back(done, move, error)
-                raise explained(error, each) from error
+                raise to_transfer_error(error, each) from error
             except BaseException as interruption:  # Ctrl-C: what was moved so far goes back
                 _take_back(_begun(done, each), move, interruption)
                 raise
@@ -366,7 +366,7 @@ def _copied(steps: Sequence[Step], at: int, done: list[_Done], move: _Move) -> M
             discard(copied, move.folders.split(target)[0])
         _take_back(done, move, error)
         if isinstance(error, (OSError, MlibError)):
-            raise explained(error, each) from error
+            raise to_transfer_error(error, each) from error
         raise
     finally:
         for copied in copies.values():
@@ -401,7 +401,7 @@ def _expect_free(each: Step, move: _Move) -> None:
 
 def _expect_unchanged(each: Step, move: _Move) -> None:
     directory, name = _source(each, move)
-    with entries.held(directory, name, each.stat):
+    with entries.hold_inode(directory, name, each.stat):
         pass
 
 
@@ -411,7 +411,7 @@ def release_target(each: Step) -> None:
         with Folders() as folders:
             release(*folders.split(each.target))
     except OSError as error:
-        raise explained(error, each) from error
+        raise to_transfer_error(error, each) from error
 
 
 def remove_source(each: Step) -> None:
@@ -431,7 +431,7 @@ def _move_link(each: Step, move: _Move) -> None:
     if source is target:
         entries.move(source, name, target, new_name, was=each.stat, rename=move.rename)
         return
-    with entries.held(source, name, each.stat):
+    with entries.hold_inode(source, name, each.stat):
         text = os.readlink(name, dir_fd=source.descriptor)
     if not os.path.isabs(text):
         text = os.path.join(os.path.realpath(os.path.dirname(each.source)), text)
@@ -463,7 +463,7 @@ def _take_back(done: Sequence[_Done], move: _Move, cause: BaseException) -> None
         raise MlibError(HALF_MOVED, f"these could not be moved back: {where}") from cause
 
 
-def explained(error: OSError | MlibError, each: Step) -> MlibError:
+def to_transfer_error(error: OSError | MlibError, each: Step) -> MlibError:
     """An error with a path and in a person's words."""
     if isinstance(error, MlibError):
         return error

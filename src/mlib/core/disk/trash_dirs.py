@@ -16,7 +16,7 @@ from mlib.core.disk.entries import (
     Directory,
     Folders,
     gone,
-    held,
+    hold_inode,
     lock,
     make_temporary,
     move,
@@ -86,7 +86,7 @@ def _expect_unchanged(each: Step, folders: Folders) -> None:
         directory, name = folders.split(each.source)
     except (FileNotFoundError, NotADirectoryError):
         raise gone(each.source) from None
-    with held(directory, name, each.stat):
+    with hold_inode(directory, name, each.stat):
         pass
 
 
@@ -317,7 +317,7 @@ def _remove_info(infos: Directory, name: str) -> None:
         os.close(descriptor)
 
 
-def foresee(source: str, where: Bin, *, taken: Collection[str] = ()) -> Trashed:
+def expected_target(source: str, where: Bin, *, taken: Collection[str] = ()) -> Trashed:
     """Where a file would lie in a bin that holds what it does now, and the targets `taken` besides."""
     for name in _names(os.path.basename(source)):
         target = os.path.join(where.path, "files", name)

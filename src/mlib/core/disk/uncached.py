@@ -101,7 +101,7 @@ State = Literal["ok", "changed", "rotten", "gone", "unreadable", "damaged", "inc
 _NO_DAMAGE = PLACE_CODES | {"may_run_code"}
 
 
-class Verdict(NamedTuple):
+class RereadVerdict(NamedTuple):
     """What became of a file, and why it is not ok; `stat` is what it was found with."""
 
     state: State
@@ -109,7 +109,7 @@ class Verdict(NamedTuple):
     stat: Stat | None = None
 
 
-def glance(row: KnownFile) -> Verdict:
+def glance(row: KnownFile) -> RereadVerdict:
     """Judge by stat and header: size, mtime and inode against the row, and whether the structure is whole."""
     verdict = _stat_verdict(row)
     if verdict.state != "ok":
@@ -117,11 +117,11 @@ def glance(row: KnownFile) -> Verdict:
     assert verdict.stat is not None
     if row.stat is not None and _is_replaced(row.stat, verdict.stat):
         message = "another file of the same size and date lies there; the next scan reads it"
-        return Verdict("changed", message, verdict.stat)
+        return RereadVerdict("changed", message, verdict.stat)
     return _structure(row.path, verdict.stat)
 
 
-def read_whole(row: KnownFile, view: memoryview, advance: Callable[[int], None]) -> Verdict:
+def read_whole(row: KnownFile, view: memoryview, advance: Callable[[int], None]) -> RereadVerdict:
     """Judge by every byte, as the disk gives it now; `advance` is told of each chunk.
 
     The quick xxh3 decides where it is known and agrees. Else SHA-256 does, and bytes that are found to be
@@ -134,26 +134,26 @@ def read_whole(row: KnownFile, view: memoryview, advance: Callable[[int], None])
     try:
         found = reread(row.path, wanted=wanted, view=view, advance=advance)
         if found is None or _is_edited(row, found.stat):
-            return Verdict("changed", "it was written to while it was read")
+            return RereadVerdict("changed", "it was written to while it was read")
         if not _agrees(row, found):
             return _doubted(row, view, advance)
     except FileNotFoundError:
-        return Verdict("gone", "it is not there any more")
+        return RereadVerdict("gone", "it is not there any more")
     except OSError as error:
-        return Verdict("unreadable", f"cannot read it: {reason(error)}")
+        return RereadVerdict("unreadable", f"cannot read it: {reason(error)}")
     return _structure(row.path, found.stat)
 
 
-def _doubted(row: KnownFile, view: memoryview, advance: Callable[[int], None]) -> Verdict:
+def _doubted(row: KnownFile, view: memoryview, advance: Callable[[int], None]) -> RereadVerdict:
     again = reread(row.path, wanted=("sha256",), view=view, advance=advance)
     if again is None or _is_edited(row, again.stat):
-        return Verdict("changed", "it was written to while it was read")
+        return RereadVerdict("changed", "it was written to while it was read")
     if again.sha256 == row.sha256:
         message = "reading it twice gave different bytes: the disk, its cable or the memory may be bad"
-        return Verdict("unreadable", message, again.stat)
+        return RereadVerdict("unreadable", message, again.stat)
     if row.racy or row.stat is None:
-        return Verdict("changed", "its bytes are others than those that were hashed", again.stat)
-    return Verdict("rotten", "its bytes are not what they were, its size and date are", again.stat)
+        return RereadVerdict("changed", "its bytes are others than those that were hashed", again.stat)
+    return RereadVerdict("rotten", "its bytes are not what they were, its size and date are", again.stat)
 
 
 def _agrees(row: KnownFile, found: Reread) -> bool:
@@ -162,22 +162,22 @@ def _agrees(row: KnownFile, found: Reread) -> bool:
     )
 
 
-def _stat_verdict(row: KnownFile) -> Verdict:
+def _stat_verdict(row: KnownFile) -> RereadVerdict:
     try:
         status = os.stat(row.path)
     except (FileNotFoundError, NotADirectoryError):
         there = os.path.isdir(row.directory)
-        return Verdict("gone", "it is not there any more" if there else "its folder is not there")
+        return RereadVerdict("gone", "it is not there any more" if there else "its folder is not there")
     except OSError as error:
-        return Verdict("unreadable", f"cannot look at it: {reason(error)}")
+        return RereadVerdict("unreadable", f"cannot look at it: {reason(error)}")
     if not stat.S_ISREG(status.st_mode):
-        return Verdict("gone", "what is there now is no file")
+        return RereadVerdict("gone", "what is there now is no file")
     now = stat_of(status)
     if _is_edited(row, now):
         assert row.stat is not None
         what = "size" if row.stat.size_bytes != now.size_bytes else "date"
-        return Verdict("changed", f"its {what} is not what it was; the next scan reads it", now)
-    return Verdict("ok", stat=now)
+        return RereadVerdict("changed", f"its {what} is not what it was; the next scan reads it", now)
+    return RereadVerdict("ok", stat=now)
 
 
 def _is_edited(row: KnownFile, now: Stat) -> bool:
@@ -188,15 +188,15 @@ def _is_replaced(before: Stat, now: Stat) -> bool:
     return before.inode != now.inode and storage_of(now.device).keeps_inodes
 
 
-def _structure(path: str, now: Stat) -> Verdict:
+def _structure(path: str, now: Stat) -> RereadVerdict:
     try:
         inspection, _ = inspect_file(path)
     except OSError as error:
-        return Verdict("unreadable", f"cannot read it: {reason(error)}", now)
+        return RereadVerdict("unreadable", f"cannot read it: {reason(error)}", now)
     except Exception as error:  # noqa: BLE001 - our reader's fault must not end the verifying of all other files
         message = f"its header could not be understood ({type(error).__name__}: {error})"
-        return Verdict("unreadable", message, now)
+        return RereadVerdict("unreadable", message, now)
     for finding in inspection.findings:
         if finding.serious and finding.code not in _NO_DAMAGE:
-            return Verdict("damaged", finding.message, now)
-    return Verdict("ok", stat=now)
+            return RereadVerdict("damaged", finding.message, now)
+    return RereadVerdict("ok", stat=now)

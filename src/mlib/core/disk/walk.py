@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlib.core.comfyui.folders import MODEL_EXTENSIONS, is_model_name
-from mlib.core.disk.storage import standing
+from mlib.core.disk.storage import root_state
 from mlib.core.disk.unfinished import BESIDE, unfinished_name
 from mlib.core.records import Problem, Root
 from mlib.core.sidecars.companions import is_sidecar_name
@@ -179,7 +179,7 @@ def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]
             except FileNotFoundError:
                 # A root that is not there, or empty, may be a drive that is off; a folder below one that is
                 # neither was just removed.
-                is_off = directory == scope.directory and standing(scope.root.path) != "present"
+                is_off = directory == scope.directory and root_state(scope.root.path) != "present"
                 yield Listing(root=scope.root, directory=directory, failed=is_off)
                 continue
             except OSError as error:

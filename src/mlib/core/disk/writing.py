@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
-    Held,
+    HeldInode,
     changed,
     content_of,
     give_to_owner,
@@ -101,7 +101,7 @@ def placed_over(
     MlibError (`changed_since`) where that is another file, and as `placed_new` does.
     """
 
-    def is_same(old: Held, directory: Directory, name: str) -> bool:
+    def is_same(old: HeldInode, directory: Directory, name: str) -> bool:
         return old.stood_still(directory, name) and (
             content is None or content_of(directory, name) == content
         )

@@ -58,9 +58,6 @@ TENSOR_TYPES = {
     for kind, (name, size) in kinds.items()
 }
 
-
-__all__ = ["MAGIC", "CutShortError", "HeaderError", "read", "whole_size"]
-
 MAGIC = b"GGUF"
 
 _DEFAULT_ALIGNMENT = 32

@@ -45,7 +45,7 @@ _MOST_ELEMENTS = 2**60
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
+class TensorStorage:
     """The elements of one or more tensors, which lie outside the pickle; `size` in bytes."""
 
     key: str
@@ -53,13 +53,13 @@ class Storage:
     size: int
 
 
-def storages(keys: Iterable[Persistent]) -> Mapping[str, Storage]:
+def storages(keys: Iterable[Persistent]) -> Mapping[str, TensorStorage]:
     """The storages that torch's persistent ids speak of, by key; anything else is passed over."""
     found = (_storage(key) for key in keys)
     return {storage.key: storage for storage in found if storage}
 
 
-def _storage(outside: object) -> Storage | None:
+def _storage(outside: object) -> TensorStorage | None:
     """`("storage", class, key, location, number of elements, ...)`, after torch/serialization.py."""
     if not isinstance(outside, Persistent) or not isinstance(outside.key, tuple) or len(outside.key) < 5:
         return None
@@ -72,7 +72,7 @@ def _storage(outside: object) -> Storage | None:
     ):
         return None
     dtype, width = _TYPES.get(kind.name.removesuffix("Storage"), (kind.name[:40], 0))
-    return Storage(key=key[:100].decode("utf-8", "replace"), dtype=dtype, size=count * width)
+    return TensorStorage(key=key[:100].decode("utf-8", "replace"), dtype=dtype, size=count * width)
 
 
 def _is_count(value: object) -> TypeGuard[int]:

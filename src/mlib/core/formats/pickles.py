@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from mlib.core.formats.pickle_machine import Global, Stream
-    from mlib.core.formats.pickle_tensors import Storage
-    from mlib.core.formats.zips import Entry
+    from mlib.core.formats.pickle_tensors import TensorStorage
+    from mlib.core.formats.zips import ZipEntry
     from mlib.core.jsontext import Json
 
 
@@ -299,7 +299,9 @@ def _read_zip(file: BinaryIO, size: int, found: _Found, budget: Budget) -> None:
         _check_storages(storages(found.main.persistent), sizes, f"{root}/data/", found)
 
 
-def _follow_entries(file: BinaryIO, entries: list[Entry], main: str, found: _Found, budget: Budget) -> None:
+def _follow_entries(
+    file: BinaryIO, entries: list[ZipEntry], main: str, found: _Found, budget: Budget
+) -> None:
     """Follow every pickle of an archive: a loader may take any, and have its own idea of equal names."""
     pickles = [entry for entry in entries if entry.name.lower().endswith(".pkl")]
     pickles.sort(key=lambda entry: entry.name != main)
@@ -326,7 +328,7 @@ def _follow_entries(file: BinaryIO, entries: list[Entry], main: str, found: _Fou
             return
 
 
-def _byteorder(file: BinaryIO, entries: list[Entry], name: str) -> str | None:
+def _byteorder(file: BinaryIO, entries: list[ZipEntry], name: str) -> str | None:
     entry = next((entry for entry in entries if entry.name == name), None)
     if entry is None:
         return None
@@ -340,7 +342,7 @@ def _byteorder(file: BinaryIO, entries: list[Entry], name: str) -> str | None:
 
 
 def _check_storages(
-    wanted: Mapping[str, Storage], sizes: Mapping[str, int], directory: str, found: _Found
+    wanted: Mapping[str, TensorStorage], sizes: Mapping[str, int], directory: str, found: _Found
 ) -> None:
     short = sum(sizes.get(directory + key, -1) < storage.size for key, storage in wanted.items())
     if short:

@@ -47,7 +47,7 @@ class NoDirectoryError(ZipError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """One file of the archive: sizes in bytes, as it lies there and as it would be unpacked."""
 
     name: str
@@ -58,7 +58,7 @@ class Entry:
     offset: int
 
 
-def read_directory(file: BinaryIO, size: int) -> list[Entry]:
+def read_directory(file: BinaryIO, size: int) -> list[ZipEntry]:
     """All entries, in the order of the directory. Raises NoDirectoryError, ZipError, OSError."""
     start, length, count = _find(file, size)
     if count > _MOST_ENTRIES or length > _LONGEST_DIRECTORY:
@@ -84,14 +84,14 @@ def read_directory(file: BinaryIO, size: int) -> list[Entry]:
         if offset + packed > start:
             raise ZipError("an entry lies outside the archive")
         text = directory[at : at + name].decode("utf-8", "replace")
-        entries.append(Entry(text, method, bool(flags & 1), packed, unpacked, offset))
+        entries.append(ZipEntry(text, method, bool(flags & 1), packed, unpacked, offset))
         at = after
     if at != len(directory):
         raise ZipError("its directory is longer than its entries")
     return entries
 
 
-def open_entry(file: BinaryIO, entry: Entry, *, cap: int) -> tuple[BinaryIO, int, int]:
+def open_entry(file: BinaryIO, entry: ZipEntry, *, cap: int) -> tuple[BinaryIO, int, int]:
     """A file, and where in it the unpacked content of an entry starts and ends.
 
     Packed content is unpacked into memory, `cap` bytes at most. Raises ZipError, OSError.

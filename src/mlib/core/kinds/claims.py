@@ -94,7 +94,7 @@ _BUILT_LIKE = MappingProxyType({
 _SAME_KIND = frozenset({"checkpoint", "diffusion_model"})
 
 
-class Statement(NamedTuple):
+class Claim(NamedTuple):
     """One key of the metadata, what it holds, and what that means; `kind` is unknown and `bases` are none
     if it says nothing of them."""
 
@@ -108,10 +108,10 @@ class Statement(NamedTuple):
         return " or ".join(self.bases)
 
 
-class Testimony(NamedTuple):
+class Claims(NamedTuple):
     """All that the metadata says of kind and base model, the most trusted key first."""
 
-    statements: tuple[Statement, ...] = ()
+    statements: tuple[Claim, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -135,12 +135,12 @@ class Conclusion(NamedTuple):
         return " / ".join(self.bases)
 
 
-def testify(metadata: Mapping[str, str]) -> Testimony:
+def read_claims(metadata: Mapping[str, str]) -> Claims:
     """What `metadata` says the file is. Values that mean nothing known say nothing. Never raises."""
-    return Testimony(tuple(_statements(metadata)))
+    return Claims(tuple(_statements(metadata)))
 
 
-def compare(verdict: Verdict, testimony: Testimony) -> Conclusion:
+def reconcile(verdict: Verdict, testimony: Claims) -> Conclusion:
     """Both witnesses together: tensors decide, metadata makes them more exact or fills a gap."""
     kind, kind_from = verdict.kind, "tensors say"
     bases, base_from = verdict.bases, "tensors say"
@@ -164,14 +164,14 @@ def compare(verdict: Verdict, testimony: Testimony) -> Conclusion:
     return Conclusion(kind, bases, tuple(disagreements))
 
 
-def _statements(metadata: Mapping[str, str]) -> Iterator[Statement]:
+def _statements(metadata: Mapping[str, str]) -> Iterator[Claim]:
     for key, read in _READERS.items():
         value = metadata.get(key)
         if value is None or len(value) > _MAX_VALUE:
             continue
         kind, bases = read(value.strip().lower())
         if kind != UNKNOWN or bases:
-            yield Statement(key, value.strip(), kind, bases)
+            yield Claim(key, value.strip(), kind, bases)
 
 
 class _Words(NamedTuple):

@@ -202,7 +202,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORT_HASH = re.compile(r"[0-9a-f]{8,64}")
 
 
-class Figures(NamedTuple):
+class WeightFigures(NamedTuple):
     """The rank that most adapted layers have, and how many numbers there are of each dtype."""
 
     rank: int | None = None
@@ -234,7 +234,7 @@ class Usage(NamedTuple):
     precision: str = ""
 
 
-def how_to_use(metadata: Mapping[str, str], known: Figures) -> Usage:
+def how_to_use(metadata: Mapping[str, str], known: WeightFigures) -> Usage:
     """What the header of a file says of its use, in text of one line each. Never raises."""
     dtypes = known.dtypes
     folders = captions_by_folder(metadata)
@@ -273,7 +273,7 @@ def _resolution(metadata: Mapping[str, str]) -> str:
     return f"{int(sizes[0])}x{int(sizes[-1])}"
 
 
-def figures(outlined: Outline) -> Figures:
+def figures(outlined: Outline) -> WeightFigures:
     """The numbers that a file's tensors come to."""
     of_rank: Counter[int] = Counter()
     for rank, count in ranks(outlined.alike):
@@ -285,7 +285,7 @@ def figures(outlined: Outline) -> Figures:
     for (_, dtype, shape), count in outlined.alike.items():
         numbers[dtype] += count * _numbers(shape)
     by_dtype = {dtype: min(count, _MAX_COUNT) for dtype, count in sorted(numbers.items())}
-    return Figures(common, by_dtype)
+    return WeightFigures(common, by_dtype)
 
 
 def _rank(metadata: Mapping[str, str]) -> int | None:

@@ -221,7 +221,7 @@ def _readings(name: str) -> Iterator[tuple[str, int, str]]:
 _MOST_LOOKED_AT = 10_000
 
 
-class Beside(NamedTuple):
+class Companions(NamedTuple):
     """Paths of the companions that go along, and of those that stay with another model of the stem.
 
     `folders` are the model's too, of pictures or examples: they stay, for nobody else looks for them, and it
@@ -257,7 +257,7 @@ def listed(directory: str) -> Folder:
 
 def companions_of(
     path: str, *, leaving: Collection[str] = (), models: Collection[str] = (), folder: Folder | None = None
-) -> Beside:
+) -> Companions:
     """What belongs to the model file at `path` as its directory is now; only files and links.
 
     `leaving` are paths that go too, so that nothing stays for their sake. `models` are names of files of this
@@ -286,7 +286,7 @@ def companions_of(
         for other in names
         if is_folder_of(other, name) and not any(is_folder_of(other, model) for model in staying)
     ]
-    return Beside(tuple(own), tuple(shared), tuple(filter(_holds_no_model, folders)))
+    return Companions(tuple(own), tuple(shared), tuple(filter(_holds_no_model, folders)))
 
 
 def renamed(companion: str, *, model: str, to: str) -> str:

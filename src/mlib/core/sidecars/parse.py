@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mlib.core.disk.walk import reason
 from mlib.core.jsontext import NotJson
-from mlib.core.kinds.claims import testify
+from mlib.core.kinds.claims import read_claims
 from mlib.core.sidecars import civitai, values
 from mlib.core.sidecars.companions import KINDS, SIDECAR_KINDS
 from mlib.core.sidecars.record import Sidecar, SidecarError
@@ -368,7 +368,7 @@ def swarm_json(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
 
     words = values.split_at_commas(said("trigger_phrase"), "trigger_words", cuts)
     architecture = text_of(said("architecture"))
-    bases = (each.base for each in testify({"modelspec.architecture": architecture}).statements)
+    bases = (each.base for each in read_claims({"modelspec.architecture": architecture}).statements)
     digest = text_of(said("hash_sha256")).removeprefix("0x")
     is_of_tensors = os.path.splitext(model_name.lower())[1] in _WITH_HEADER
     return Sidecar(

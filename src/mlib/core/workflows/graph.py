@@ -39,7 +39,7 @@ _NOT_A_FOLDER = frozenset({"", "None", "none"})
 PROMPT = "CLIPTextEncode"
 
 
-class Value(NamedTuple):
+class WidgetValue(NamedTuple):
     """A text given to a node: the widget it belongs to by name or place, whether it is switched off, and the
     key it has in an object, if it is in one."""
 
@@ -49,13 +49,13 @@ class Value(NamedTuple):
     key: str | None = None
 
 
-def values_of(widgets: Any) -> list[Value]:
+def values_of(widgets: Any) -> list[WidgetValue]:
     """Every text in a node's widgets or inputs (a list or an object), inside of lists and objects too."""
     members = widgets.items() if isinstance(widgets, dict) else enumerate(widgets or ())
     return [found for widget, value in members for found in _texts(widget, value)]
 
 
-def named_by(node_class: str, values: list[Value]) -> Iterator[Need]:
+def named_by(node_class: str, values: list[WidgetValue]) -> Iterator[Need]:
     """The models that these values of a node name; `nodes` and `classes` are left empty."""
     by_end = looks_by_end(node_class)
     automatic = fetches(node_class)
@@ -69,7 +69,7 @@ def named_by(node_class: str, values: list[Value]) -> Iterator[Need]:
             yield need._replace(bypassed=value.off, by_end=by_end or need.by_end, automatic=automatic)
 
 
-def _row(node_class: str, value: Value) -> Iterator[Need]:
+def _row(node_class: str, value: WidgetValue) -> Iterator[Need]:
     if value.key == "name" and value.text:
         form: Form = "file" if is_model_value(value.text) else "stem"
         name = plain_name(value.text.replace("\\", "/"))  # as `get_lora_info` does
@@ -78,7 +78,7 @@ def _row(node_class: str, value: Value) -> Iterator[Need]:
         yield from _files(node_class, value)
 
 
-def _of_value(node_class: str, value: Value, *, alone: bool) -> Iterator[Need]:
+def _of_value(node_class: str, value: WidgetValue, *, alone: bool) -> Iterator[Need]:
     kind = folder_type(node_class, value.widget)
     in_text = list(named_in_text(value.text, with_loras=not node_class.startswith(PROMPT)))
     # A prompt may end like a file name: in an embedding's, or by chance.
@@ -97,19 +97,19 @@ def _of_value(node_class: str, value: Value, *, alone: bool) -> Iterator[Need]:
         yield from in_text
 
 
-def _files(node_class: str, value: Value) -> Iterator[Need]:
+def _files(node_class: str, value: WidgetValue) -> Iterator[Need]:
     for name in names_in(value.text):
         kind = type_of_file(node_class, value.widget, name)
         yield Need(plain_name(name), kind, listed=lists(node_class, kind, name))
 
 
-def _texts(widget: str | int, value: Any) -> Iterator[Value]:
+def _texts(widget: str | int, value: Any) -> Iterator[WidgetValue]:
     level = [(value, False, None)]
     for _ in range(_DEPTH):
         inner: list[Any] = []
         for each, off, key in level:
             if isinstance(each, str):
-                yield Value(widget, each, off, key)
+                yield WidgetValue(widget, each, off, key)
             elif isinstance(each, dict):
                 # rgthree's Power Lora Loader says `on`, LoRA Manager `active`.
                 disabled = off or each.get("on") is False or each.get("active") is False
@@ -146,7 +146,7 @@ def plain_id(identifier: Any) -> str:
     return str(identifier)[:_LONGEST_ID] if isinstance(identifier, (int, str)) else ""
 
 
-def values_in(node: dict[str, Any]) -> list[Value]:
+def values_in(node: dict[str, Any]) -> list[WidgetValue]:
     """A node's widgets by name where the file says their names too, else by place.
 
     The values beside the names may be older ones (one of the official templates): ComfyUI does not read them.
@@ -229,7 +229,7 @@ def replaced(
 
 def _chosen(
     within: Mapping[tuple[str, str], list[Widget]], instance: dict[str, Any]
-) -> Iterator[tuple[Widget, Value]]:
+) -> Iterator[tuple[Widget, WidgetValue]]:
     """The widgets inside for which a subgraph's node gives another model than they name themselves."""
     for value in values_in(instance):
         if isinstance(value.widget, str) and is_model_value(value.text):

@@ -18,7 +18,7 @@ from mlib.core.comfyui.folders import NO_MODEL_EXTENSIONS
 from mlib.core.jsontext import MAX_DEPTH, depth
 from mlib.core.workflows.graph import (
     PROMPT,
-    Value,
+    WidgetValue,
     WorkflowError,
     is_canvas,
     is_prompt,
@@ -30,7 +30,7 @@ from mlib.core.workflows.graph import (
     values_of,
 )
 from mlib.core.workflows.media import LONGEST, kind_of, text_in_svg, texts_of
-from mlib.core.workflows.needs import Choice, Need, choices, folder_type, is_known, merged
+from mlib.core.workflows.needs import FolderChoice, Need, choices, folder_type, is_known, merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,7 +74,7 @@ class Mentions:
     endings: set[str] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
     hashes: set[str] = field(default_factory=set)
-    choices: set[Choice] = field(default_factory=set)
+    choices: set[FolderChoice] = field(default_factory=set)
     classes: set[str] = field(default_factory=set)
 
     def add(self, other: Mentions) -> None:
@@ -132,7 +132,7 @@ def _endings(text: str) -> Iterator[str]:
             yield unquote(name)[-LONGEST_FILE_NAME:]
 
 
-def _nodes(document: dict[str, Any]) -> Iterator[tuple[str, list[Value]]]:
+def _nodes(document: dict[str, Any]) -> Iterator[tuple[str, list[WidgetValue]]]:
     """The class and the values of each node, in whatever part of the document it is."""
     waiting: list[Any] = [document]
     while waiting:
@@ -147,7 +147,7 @@ def _nodes(document: dict[str, Any]) -> Iterator[tuple[str, list[Value]]]:
         waiting += mapping(mapping(level.get("extra")).get("groupNodes")).values()
 
 
-def _may_be_a_name(node_class: str, value: Value) -> bool:
+def _may_be_a_name(node_class: str, value: WidgetValue) -> bool:
     """A prompt has words of its own, and so has the `type` of a text encoder (`flux`, `wan`)."""
     if node_class.startswith(PROMPT):
         return "<" in value.text
@@ -190,7 +190,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _APPLE_DOUBLE = b"\0\x05\x16\x07"
 
 
-class Contents(NamedTuple):
+class WorkflowContents(NamedTuple):
     """What a file holds: the models its workflows need, each once, and what else they say."""
 
     needs: tuple[Need, ...]
@@ -207,10 +207,10 @@ def read_workflow(file: BinaryIO, size: int) -> tuple[Need, ...]:
     return _needs_of(_workflows(file, size))
 
 
-def read_contents(file: BinaryIO, size: int) -> Contents:
+def read_contents(file: BinaryIO, size: int) -> WorkflowContents:
     """Like `read_workflow`, with all that may mean a model beside."""
     found = _workflows(file, size)
-    return Contents(_needs_of(found), mentions(found))
+    return WorkflowContents(_needs_of(found), mentions(found))
 
 
 def _needs_of(found: list[Any]) -> tuple[Need, ...]:

@@ -173,7 +173,7 @@ PACK_FOLDERS = MappingProxyType({
 })  # fmt: skip
 
 
-class Choice(NamedTuple):
+class FolderChoice(NamedTuple):
     """Files that a node chooses from by itself: of a folder type, with a name that this pattern finds."""
 
     type: str
@@ -184,22 +184,22 @@ class Choice(NamedTuple):
 #: cubiq/ComfyUI_IPAdapter_plus utils.py `get_clipvision_file`, `get_ipadapter_file`, `insightface_loader`;
 #: ltdrdata/ComfyUI-Inspire-Pack model_nodes.py `model_preset`; yolain/ComfyUI-Easy-Use (the same presets);
 #: ComfyUI latent_preview.py (a sampler's previews are decoded by TAESD files of `vae_approx`).
-_CHOOSING: tuple[tuple[re.Pattern[str], tuple[Choice, ...]], ...] = (
+_CHOOSING: tuple[tuple[re.Pattern[str], tuple[FolderChoice, ...]], ...] = (
     (
         re.compile(r"IPAdapterUnifiedLoader|IPAdapterModelHelper|easy ipadapter", re.IGNORECASE),
         (
-            Choice("ipadapter"),
-            Choice("clip_vision"),
-            Choice("loras", r"ip.?adapter|face.?id"),
-            Choice("insightface"),
+            FolderChoice("ipadapter"),
+            FolderChoice("clip_vision"),
+            FolderChoice("loras", r"ip.?adapter|face.?id"),
+            FolderChoice("insightface"),
         ),
     ),
     (
         re.compile(r"InsightFace|FaceAnalysis|ReActor|InstantID|Pulid", re.IGNORECASE),
-        (Choice("insightface"),),
+        (FolderChoice("insightface"),),
     ),
-    (re.compile(r"ReActor|FaceRestore", re.IGNORECASE), (Choice("facerestore_models"),)),
-    (re.compile(r"Sampler", re.IGNORECASE), (Choice("vae_approx"),)),
+    (re.compile(r"ReActor|FaceRestore", re.IGNORECASE), (FolderChoice("facerestore_models"),)),
+    (re.compile(r"Sampler", re.IGNORECASE), (FolderChoice("vae_approx"),)),
 )
 
 _TYPES = MappingProxyType({name: kind for kind, names in _BY_TYPE.items() for name in names})
@@ -292,7 +292,7 @@ def fetches(node_class: str) -> bool:
     return bool(_FETCHING.match(_plain(node_class)))
 
 
-def choices(node_class: str) -> tuple[Choice, ...]:
+def choices(node_class: str) -> tuple[FolderChoice, ...]:
     """What a node chooses files from by itself."""
     return tuple(choice for pattern, own in _CHOOSING if pattern.search(node_class) for choice in own)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # --- One file at several paths, because a folder on the way to it is a link and both ways are scanned.
 
 
-def real_place(row: KnownFile) -> str:
+def real_location(row: KnownFile) -> str:
     """Its path with the links of its directory followed, never its own; the file need not be there."""
     return real_path(row.path)
 
@@ -28,11 +28,11 @@ def real_path(path: str) -> str:
     return os.path.join(os.path.realpath(directory), name)
 
 
-def each_once(rows: Iterable[KnownFile]) -> list[KnownFile]:
+def unique_files(rows: Iterable[KnownFile]) -> list[KnownFile]:
     """The first of the rows that lead to one and the same name in a directory."""
     found: dict[str, KnownFile] = {}
     for row in rows:
-        found.setdefault(real_place(row), row)
+        found.setdefault(real_location(row), row)
     return list(found.values())
 
 
@@ -40,7 +40,7 @@ def other_paths(library: Library, row: KnownFile) -> list[KnownFile]:
     """The other present rows of its model that speak of the same file, which may have gone just now."""
     present = [each for each in files.of_model(library, row.sha256) if each.missing_since is None]
     others = [each for each in present if each.path != row.path and each.name == row.name]
-    return [each for each in others if real_place(each) == real_place(row)]
+    return [each for each in others if real_location(each) == real_location(row)]
 
 
 def links_to(library: Library, row: KnownFile) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def links_to(library: Library, row: KnownFile) -> tuple[str, ...]:
     return tuple(link for link in links if os.path.realpath(link) == real or _next(link) == row.path)
 
 
-def dangling(links: Iterable[str]) -> tuple[str, ...]:
+def dangling_links(links: Iterable[str]) -> tuple[str, ...]:
     """Those that lead nowhere now."""
     return tuple(link for link in links if os.path.islink(link) and not os.path.exists(link))
 

@@ -13,7 +13,7 @@ from mlib.core.formats.header import Finding, unpack
 from mlib.core.sets import FileSet, Sets, Split
 from mlib.core.text import quoted, visible
 from mlib.db import contents, files, roots
-from mlib.services.files.aliases import real_path, real_place
+from mlib.services.files.aliases import real_location, real_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlib.core.records import KnownFile, Root
     from mlib.db.library import Library
 
-Deed = Literal["move", "rename", "trash"]
+Action = Literal["move", "rename", "trash"]
 #: The finding about a model of which a part is not there.
 INCOMPLETE = "incomplete_set"
 #: The command that tells the library what has become of files.
@@ -74,30 +74,30 @@ class KnownSets:
         return None
 
 
-def bundled(library: Library, rows: Sequence[KnownFile], deed: Deed) -> list[Bundle]:
+def bundled(library: Library, rows: Sequence[KnownFile], action: Action) -> list[Bundle]:
     """The files that are to go, those of one set together, in the order in which they were given.
 
     Raises Refused (`part_of_set`) where a part would stay behind, or what is done to it would leave the
     others without it: the name of a part is never changed, and a folder moves as a folder.
     """
     known = KnownSets(library)
-    going = {real_place(row) for row in rows}
+    going = {real_location(row) for row in rows}
     found: dict[str, tuple[FileSet | None, list[KnownFile]]] = {}
     for row in rows:
         whole = known.of(row)
         if whole is not None:
-            _expect_whole(library, row, whole, going, deed)
+            _expect_whole(library, row, whole, going, action)
         key = row.path if whole is None else os.path.realpath(whole.name)
         found.setdefault(key, (whole, []))[1].append(row)
     return [Bundle(tuple(each), whole) for whole, each in found.values()]
 
 
 def _expect_whole(
-    library: Library, row: KnownFile, whole: FileSet, going: Collection[str], deed: Deed
+    library: Library, row: KnownFile, whole: FileSet, going: Collection[str], action: Action
 ) -> None:
-    if deed == "rename":
+    if action == "rename":
         raise _never_renamed(row, whole)
-    if deed == "move" and (
+    if action == "move" and (
         whole.kind == "folder" or len({os.path.dirname(part) for part in whole.parts}) > 1
     ):
         folder = whole.name if whole.kind == "folder" else os.path.dirname(whole.name)
@@ -141,7 +141,7 @@ def _is_known(library: Library, path: str) -> bool:
     return any(row.missing_since is None for row in files.at_path(library, path))
 
 
-class Joined(NamedTuple):
+class InSet(NamedTuple):
     """Models whose files belong together: those of a set, and of all sets that share a model with it.
 
     `name` is that of one of the sets. Where not `is_known`, the library does not know all files of them.
@@ -152,7 +152,7 @@ class Joined(NamedTuple):
     is_known: bool
 
 
-def joined_models(library: Library) -> dict[str, Joined]:
+def models_in_sets(library: Library) -> dict[str, InSet]:
     """By SHA-256, every model with a present file that is a part of a set."""
     known = KnownSets(library)
     sets: dict[str, FileSet] = {}
@@ -164,7 +164,7 @@ def joined_models(library: Library) -> dict[str, Joined]:
             sets[whole.name] = whole
             members[whole.name].add(file.sha256)
             holding[file.sha256].append(whole.name)
-    found: dict[str, Joined] = {}
+    found: dict[str, InSet] = {}
     for first, own in members.items():
         if not own.isdisjoint(found):
             continue
@@ -177,7 +177,7 @@ def joined_models(library: Library) -> dict[str, Joined]:
         parts = [part for name in names for part in sets[name].parts]
         shas = frozenset[str]().union(*(members[name] for name in names))
         is_known = all(_is_known(library, part) for part in parts)
-        found.update(dict.fromkeys(shas, Joined(first, shas, is_known)))
+        found.update(dict.fromkeys(shas, InSet(first, shas, is_known)))
     return found
 
 

@@ -22,10 +22,17 @@ from mlib.core.kinds.bases import is_misplaced
 from mlib.core.records import Problem
 from mlib.core.text import composed
 from mlib.db import contents, files, models, roots
-from mlib.services.files.aliases import dangling, each_once, links_to, real_path, real_place
+from mlib.services.files.aliases import dangling_links, links_to, real_location, real_path, unique_files
 from mlib.services.files.bundles import KnownSets
-from mlib.services.files.selection import Around, Certain, following, read_again, touching
-from mlib.services.files.trashing import Removal, foreseen, plan_removal, remove, remove_together, settle
+from mlib.services.files.selection import FolderCache, VerifiedFile, expect_content, following, touching
+from mlib.services.files.trashing import (
+    Removal,
+    plan_removal,
+    plan_removed,
+    remove,
+    remove_together,
+    settle_journal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,7 +53,7 @@ class Needed(NamedTuple):
     reason: str
 
 
-def spare_needed(library: Library, choices: Sequence[Choice]) -> tuple[list[Choice], list[Needed]]:
+def spare_needed(library: Library, choices: Sequence[CopyChoice]) -> tuple[list[CopyChoice], list[Needed]]:
     """The choices without the copies that must not go to the trash, and those.
 
     Such are: a file of a folder that a loader takes as a whole; a part of a model in several files of which
@@ -71,14 +78,14 @@ def spare_needed(library: Library, choices: Sequence[Choice]) -> tuple[list[Choi
         needed += more
 
 
-def sets_going(library: Library, choices: Sequence[Choice]) -> dict[Copy, FileSet]:
+def sets_going(library: Library, choices: Sequence[CopyChoice]) -> dict[Copy, FileSet]:
     """The copies that go and are parts of a model in several files, each with that."""
     known = KnownSets(library)
     found = {copy: known.of(copy.row) for choice in choices for copy in choice.gone}
     return {copy: whole for copy, whole in found.items() if whole is not None}
 
 
-def _in_folders(choices: Sequence[Choice], whole: Mapping[Copy, FileSet | None]) -> Iterator[Needed]:
+def _in_folders(choices: Sequence[CopyChoice], whole: Mapping[Copy, FileSet | None]) -> Iterator[Needed]:
     for choice in choices:
         for copy in choice.gone:
             found = whole[copy]
@@ -86,7 +93,7 @@ def _in_folders(choices: Sequence[Choice], whole: Mapping[Copy, FileSet | None])
                 yield Needed(copy, f"the model in the folder {found.name} needs it")
 
 
-def _last_of_type(library: Library, choices: Sequence[Choice]) -> Iterator[Needed]:
+def _last_of_type(library: Library, choices: Sequence[CopyChoice]) -> Iterator[Needed]:
     types = {root.id: canonical_type(root.type) for root in roots.all_roots(library)}
     for choice in choices:
         served = {types.get(copy.row.root_id) for copy in choice.kept}
@@ -100,10 +107,10 @@ def _last_of_type(library: Library, choices: Sequence[Choice]) -> Iterator[Neede
                 yield Needed(copy, f"loaders of {kind} would find no copy")
 
 
-def _parts_alone(choices: Sequence[Choice], whole: Mapping[Copy, FileSet | None]) -> Iterator[Needed]:
-    going = {real_place(copy.row) for choice in choices for copy in choice.gone}
+def _parts_alone(choices: Sequence[CopyChoice], whole: Mapping[Copy, FileSet | None]) -> Iterator[Needed]:
+    going = {real_location(copy.row) for choice in choices for copy in choice.gone}
     staying = {
-        real_place(copy.row): {found.name for each in choice.kept if (found := whole[each]) is not None}
+        real_location(copy.row): {found.name for each in choice.kept if (found := whole[each]) is not None}
         for choice in choices
         for copy in choice.gone
     }
@@ -121,9 +128,9 @@ def _parts_alone(choices: Sequence[Choice], whole: Mapping[Copy, FileSet | None]
 
 # --- Making one file of the copies of a content, without ever losing the last.
 
-Deed = Literal["hardlink", "trash"]
+Action = Literal["hardlink", "trash"]
 #: What the journal calls them.
-_COMMANDS: Mapping[Deed, str] = {"hardlink": "duplicates --hardlink", "trash": "duplicates --trash"}
+_COMMANDS: Mapping[Action, str] = {"hardlink": "duplicates --hardlink", "trash": "duplicates --trash"}
 #: What keeps one copy from being a link, and casts no doubt on the others.
 _ONLY_THIS_ONE = frozenset({"other_file_system", "other_permissions"})
 
@@ -136,9 +143,9 @@ class DuplicatesReport:
     of copies that went, with pictures or examples.
     """
 
-    groups: list[Group] = field(default_factory=list)
+    groups: list[CopyGroup] = field(default_factory=list)
     done: list[tuple[Copy, str]] = field(default_factory=list)
-    left_alone: list[Group] = field(default_factory=list)
+    left_alone: list[CopyGroup] = field(default_factory=list)
     needed: list[Needed] = field(default_factory=list)
     failed: list[Problem] = field(default_factory=list)
     freed_bytes: int = 0
@@ -148,8 +155,8 @@ class DuplicatesReport:
 
 def carry_out(
     library: Library,
-    choices: Sequence[Choice],
-    deed: Deed,
+    choices: Sequence[CopyChoice],
+    action: Action,
     *,
     environ: Mapping[str, str],
     emit: Emit = silent,
@@ -161,16 +168,16 @@ def carry_out(
     only that a copy lies on another disk or has other permissions.
     """
     with touching(library):
-        return _carry_out(library, choices, deed, environ, emit)
+        return _carry_out(library, choices, action, environ, emit)
 
 
 def _carry_out(
-    library: Library, choices: Sequence[Choice], deed: Deed, environ: Mapping[str, str], emit: Emit
+    library: Library, choices: Sequence[CopyChoice], action: Action, environ: Mapping[str, str], emit: Emit
 ) -> DuplicatesReport:
     report = DuplicatesReport(groups=[choice.group for choice in choices])
-    parts = _Parts(library, choices) if deed == "trash" else None
-    if deed == "trash":
-        settle(library, command=_COMMANDS[deed])
+    parts = _Parts(library, choices) if action == "trash" else None
+    if action == "trash":
+        settle_journal(library, command=_COMMANDS[action])
     read = 0
 
     def advance(size: int) -> None:
@@ -185,7 +192,7 @@ def _carry_out(
     for choice in choices:
         path = choice.kept[0].row.path
         try:
-            kept = read_again(choice.kept[0].row, advance=advance)
+            kept = expect_content(choice.kept[0].row, advance=advance)
             _expect_no_link(path, kept.stat)
             with library.transaction():
                 files.put(library, [kept.row])
@@ -193,16 +200,16 @@ def _carry_out(
                 path = copy.row.path
                 if parts is not None and parts.take(kept, copy, advance):
                     continue
-                links = links_to(library, copy.row) if deed == "trash" else ()
+                links = links_to(library, copy.row) if action == "trash" else ()
                 try:
-                    target, folders = _make_one(library, kept, copy, deed, environ, advance)
+                    target, folders = _make_one(library, kept, copy, action, environ, advance)
                 except MlibError as error:
                     if error.code not in _ONLY_THIS_ONE:
                         raise
                     report.failed.append(Problem(path, error.code, error.message))
                 else:
                     report.done.append((copy, target))
-                    report.links += dangling(links)
+                    report.links += dangling_links(links)
                     report.folders += folders
         except MlibError as error:
             report.failed.append(Problem(path, error.code, error.message))
@@ -215,17 +222,17 @@ def _carry_out(
 class _Parts:
     """Copies of models in several files, gathered part by part: they go to the trash once all are read."""
 
-    def __init__(self, library: Library, choices: Sequence[Choice]) -> None:
+    def __init__(self, library: Library, choices: Sequence[CopyChoice]) -> None:
         self._library = library
         self._sets = sets_going(library, choices)
-        self._ready: dict[FileSet, list[tuple[Certain, Copy, Certain]]] = {}
+        self._ready: dict[FileSet, list[tuple[VerifiedFile, Copy, VerifiedFile]]] = {}
 
-    def take(self, kept: Certain, copy: Copy, advance: Callable[[int], None]) -> bool:
+    def take(self, kept: VerifiedFile, copy: Copy, advance: Callable[[int], None]) -> bool:
         """Read a copy that is such a part; whether it is one. Raises MlibError as `_make_one` does."""
         whole = self._sets.get(copy)
         if whole is None:
             return False
-        found = read_again(copy.row, advance=advance)
+        found = expect_content(copy.row, advance=advance)
         self._ready.setdefault(whole, []).append((kept, copy, found))
         return True
 
@@ -247,10 +254,12 @@ class _Parts:
                 continue
             for (_, copy, _), gone, those in zip(members, removed, links, strict=True):
                 report.done.append((copy, gone.target or ""))
-                report.links += dangling(those)
+                report.links += dangling_links(those)
                 report.folders += gone.folders
 
-    def _planned(self, whole: FileSet, members: Sequence[tuple[Certain, Copy, Certain]]) -> list[Removal]:
+    def _planned(
+        self, whole: FileSet, members: Sequence[tuple[VerifiedFile, Copy, VerifiedFile]]
+    ) -> list[Removal]:
         if len(members) < len(whole.parts):
             raise MlibError("part_of_set", "another part of its model cannot go, so it stays")
         removals = []
@@ -262,21 +271,21 @@ class _Parts:
         return removals
 
 
-def foresee(
-    library: Library, choices: Sequence[Choice], deed: Deed, *, environ: Mapping[str, str]
+def simulate(
+    library: Library, choices: Sequence[CopyChoice], action: Action, *, environ: Mapping[str, str]
 ) -> DuplicatesReport:
     """What `carry_out` would most likely report, told from stats. Nothing is done."""
     report = DuplicatesReport(groups=[choice.group for choice in choices])
-    around = Around(library)
+    around = FolderCache(library)
     leaving, taken = set[str](), set[str]()
-    sets = sets_going(library, choices) if deed == "trash" else {}
+    sets = sets_going(library, choices) if action == "trash" else {}
     listed: set[str] = set()
     for choice in choices:
         kept = choice.kept[0]
         for copy in choice.gone:
             target = kept.row.path
             try:
-                if deed == "hardlink":
+                if action == "hardlink":
                     check_linkable(copy.row.path, kept.row.path, expected=copy.stat, kept=kept.stat)
                 else:
                     leaving.add(copy.row.path)
@@ -284,7 +293,7 @@ def foresee(
                     also = [path for path in index if path not in listed]
                     listed.update(also)
                     removal = plan_removal(library, copy.row, leaving=leaving, around=around, also=also)
-                    removed = foreseen(library, removal, environ=environ, taken=taken)
+                    removed = plan_removed(library, removal, environ=environ, taken=taken)
                     target = removed.target or ""
                     report.links += removed.links
                     report.folders += removed.folders
@@ -299,7 +308,7 @@ def foresee(
     return report
 
 
-def _freed_by(choices: Sequence[Choice], done: Sequence[tuple[Copy, str]]) -> int:
+def _freed_by(choices: Sequence[CopyChoice], done: Sequence[tuple[Copy, str]]) -> int:
     went = {copy for copy, _ in done}
     parts = (choice._replace(gone=tuple(copy for copy in choice.gone if copy in went)) for choice in choices)
     return sum(part.freeable_bytes for part in parts)
@@ -307,25 +316,25 @@ def _freed_by(choices: Sequence[Choice], done: Sequence[tuple[Copy, str]]) -> in
 
 def _make_one(
     library: Library,
-    kept: Certain,
+    kept: VerifiedFile,
     copy: Copy,
-    deed: Deed,
+    action: Action,
     environ: Mapping[str, str],
     advance: Callable[[int], None],
 ) -> tuple[str, tuple[str, ...]]:
     """Do it to one copy; where it leads or lies now, and its folders that stay. Raises MlibError."""
-    if deed == "hardlink":  # before a copy that cannot be one is read whole
+    if action == "hardlink":  # before a copy that cannot be one is read whole
         check_linkable(copy.row.path, kept.row.path, expected=copy.stat, kept=kept.stat)
-    found = read_again(copy.row, advance=advance)
+    found = expect_content(copy.row, advance=advance)
     _expect_no_link(copy.row.path, found.stat)
     _expect_no_link(kept.row.path, kept.stat)
-    if deed == "trash":
+    if action == "trash":
         removal = _removal(library, copy, found)
-        command = _COMMANDS[deed]
+        command = _COMMANDS[action]
         done = remove(library, removal, command=command, environ=environ, staying=kept.row)
         return done.target or "", done.folders
     pairs = [(copy.row.path, kept.row.path)]
-    with noted(library.path, _COMMANDS[deed], sha256=copy.row.sha256, moves=pairs):
+    with noted(library.path, _COMMANDS[action], sha256=copy.row.sha256, moves=pairs):
         replace_by_link(copy.row.path, by=kept.row.path, expected=found.stat, kept=kept.stat)
         linked = kept.row._replace(directory=copy.row.directory, name=copy.row.name, root_id=copy.row.root_id)
         with following(library):
@@ -333,7 +342,7 @@ def _make_one(
     return kept.row.path, ()
 
 
-def _removal(library: Library, copy: Copy, found: Certain, *, also: Sequence[str] = ()) -> Removal:
+def _removal(library: Library, copy: Copy, found: VerifiedFile, *, also: Sequence[str] = ()) -> Removal:
     """What removing a copy means that was just read. Raises MlibError where it is not that any more."""
     _expect_no_link(copy.row.path, found.stat)
     removal = plan_removal(library, found.row, also=also)
@@ -377,7 +386,7 @@ class Copy(NamedTuple):
         return self.seen_as is not None and not (self.links > 1 and self.seen_as[0] == self.stat.device)
 
 
-class Group(NamedTuple):
+class CopyGroup(NamedTuple):
     """The copies of one content, or of the same weights. `key` is its SHA-256, or their AutoV3.
 
     `perhaps_one` are paths that may lead to one file, by two mounts: to take one away may free nothing.
@@ -396,10 +405,10 @@ class Group(NamedTuple):
         return sum(free if len(free) < len(inodes) else free[:-1])
 
 
-class Choice(NamedTuple):
+class CopyChoice(NamedTuple):
     """What is to become of a group: paths that stay, the first of them above all, and those that go."""
 
-    group: Group
+    group: CopyGroup
     kept: tuple[Copy, ...]
     gone: tuple[Copy, ...]
 
@@ -417,11 +426,11 @@ def _freed(copies: Sequence[Copy]) -> list[int]:
     return [
         each[0].stat.size_bytes
         for each in names.values()
-        if each[0].links == 1 or len(each_once(copy.row for copy in each)) >= each[0].links
+        if each[0].links == 1 or len(unique_files(copy.row for copy in each)) >= each[0].links
     ]
 
 
-def find_duplicates(library: Library, shas: Sequence[str] | None = None) -> list[Group]:
+def find_duplicates(library: Library, shas: Sequence[str] | None = None) -> list[CopyGroup]:
     """Every content that lies in several inodes now, what can be freed first; of these models, or all.
 
     Hard links are one file, symbolic links none, and a path that is not what its row says is passed over.
@@ -430,7 +439,7 @@ def find_duplicates(library: Library, shas: Sequence[str] | None = None) -> list
     return _groups(library, known)
 
 
-def find_same_weights(library: Library, shas: Sequence[str] | None = None) -> list[Group]:
+def find_same_weights(library: Library, shas: Sequence[str] | None = None) -> list[CopyGroup]:
     """Models that are other files and the same weights, as far as `mlib hash --all` has looked."""
     wanted = None if shas is None else set(shas)
     known = {
@@ -445,43 +454,43 @@ def find_same_weights(library: Library, shas: Sequence[str] | None = None) -> li
 class Plan(NamedTuple):
     """Which copies go and which stay, the groups left alone, and copies that have to stay where they are."""
 
-    choices: list[Choice]
-    left_alone: list[Group]
+    choices: list[CopyChoice]
+    left_alone: list[CopyGroup]
     needed: list[Needed]
 
 
-def plan(library: Library, groups: Sequence[Group], keep: str, deed: Deed) -> Plan:
+def plan(library: Library, groups: Sequence[CopyGroup], keep: str, action: Action) -> Plan:
     """Choose by `keep` which copy of each group stays. Raises WrongUsage for a bad pattern."""
     choices, left = choose(groups, keep)
-    if deed != "trash":
+    if action != "trash":
         return Plan(choices, left, [])
     choices, needed = spare_needed(library, choices)
     return Plan(choices, left, needed)
 
 
-def choose(groups: Sequence[Group], keep: str) -> tuple[list[Choice], list[Group]]:
+def choose(groups: Sequence[CopyGroup], keep: str) -> tuple[list[CopyChoice], list[CopyGroup]]:
     """Which copy of each group stays: the `newest`, `oldest`, `shortest` path, or all that match a pattern.
 
     A path matches itself. Other names of a file that stays stay too. The groups of which no path matches are
     left alone: second.
     """
-    choices: list[Choice] = []
-    left: list[Group] = []
+    choices: list[CopyChoice] = []
+    left: list[CopyGroup] = []
     for group in groups:
         kept = _kept(group.copies, keep)
         inodes = {copy.inode for copy in kept}
         # Of a file that is seen twice, the path that was met first goes.
         going = [copy for copy in group.copies if copy.inode not in inodes and not copy.is_a_view]
-        paths = {row.path for row in each_once(copy.row for copy in going)}
+        paths = {row.path for row in unique_files(copy.row for copy in going)}
         gone = tuple(copy for copy in going if copy.row.path in paths)
         if kept:
-            choices.append(Choice(group, tuple(kept), gone))
+            choices.append(CopyChoice(group, tuple(kept), gone))
         else:
             left.append(group)
     return [choice for choice in choices if choice.gone], left
 
 
-def _groups(library: Library, known: Mapping[str, Sequence[KnownFile]]) -> list[Group]:
+def _groups(library: Library, known: Mapping[str, Sequence[KnownFile]]) -> list[CopyGroup]:
     found = []
     places = {root.id: root.path for root in roots.all_roots(library)}
     for key, rows in known.items():
@@ -490,7 +499,7 @@ def _groups(library: Library, known: Mapping[str, Sequence[KnownFile]]) -> list[
         copies, perhaps_one = _told_apart([copy for row in live if (copy := _seen(row)) is not None])
         if len({copy.inode for copy in copies}) > 1:
             model = models.get(library, copies[0].row.sha256)
-            found.append(Group(key, model.name if model else "", tuple(copies), tuple(perhaps_one)))
+            found.append(CopyGroup(key, model.name if model else "", tuple(copies), tuple(perhaps_one)))
     return sorted(found, key=lambda group: (-group.freeable_bytes, group.name, group.key))
 
 
@@ -543,9 +552,3 @@ def _kept(copies: Sequence[Copy], keep: str) -> list[Copy]:
     exact, pattern = composed(exact), composed(keep)
     paths = [(composed(copy.row.path), copy) for copy in ordered]
     return [copy for path, copy in paths if path == exact or fnmatch.fnmatchcase(path, pattern)]
-
-
-__all__ = [
-    "Choice", "Copy", "Deed", "DuplicatesReport", "Group", "Needed", "carry_out", "choose",
-    "find_duplicates", "find_same_weights", "foresee", "spare_needed",
-]  # fmt: skip

@@ -17,11 +17,11 @@ from mlib.core.disk.transfer import (
     Moved,
     Step,
     expect_writable,
-    explained,
     move_together,
     release_target,
     remove_source,
     step,
+    to_transfer_error,
 )
 from mlib.core.disk.uncached import reread
 from mlib.core.disk.walk import is_passed_over, is_within
@@ -32,23 +32,23 @@ from mlib.core.sidecars.companions import renamed
 from mlib.core.times import now
 from mlib.db import files, roots, sidecars
 from mlib.services.deriving import follow_file, judge_places
-from mlib.services.files.aliases import dangling, links_to, other_paths
+from mlib.services.files.aliases import dangling_links, links_to, other_paths
 from mlib.services.files.bundles import bundled, is_incomplete, judge_sets
-from mlib.services.files.selection import Around, as_known, following, read_again, touching
+from mlib.services.files.selection import FolderCache, expect_content, expect_stat, following, touching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mlib.core.records import KnownFile, Root
     from mlib.db.library import Library
-    from mlib.services.files.bundles import Deed
-    from mlib.services.files.selection import Meant
+    from mlib.services.files.bundles import Action
+    from mlib.services.files.selection import Selection
 
 
 # --- Where a file is to go: the directory as the library spells it, and the root it lies in.
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """A path that a file is to have; `root` is None outside of all of them."""
 
     directory: str
@@ -60,7 +60,7 @@ class Place(NamedTuple):
         return os.path.join(self.directory, self.name)
 
 
-def place_of(dest: str, name: str, roots: Sequence[Root]) -> Place:
+def destination_of(dest: str, name: str, roots: Sequence[Root]) -> Destination:
     """What `mv` means by DEST for a file called `name`: a directory that is there, or a new path.
 
     Raises NotFound (`no_such_directory`), WrongUsage (`bad_name`, `passed_over`).
@@ -79,7 +79,7 @@ def place_of(dest: str, name: str, roots: Sequence[Root]) -> Place:
     return _placed(directory, new_name, roots)
 
 
-def renamed_place(directory: str, name: str, new_name: str, roots: Sequence[Root]) -> Place:
+def renamed_destination(directory: str, name: str, new_name: str, roots: Sequence[Root]) -> Destination:
     """The same directory with another file name; the extension of `name` is added where none is given.
 
     Raises WrongUsage (`bad_name`).
@@ -108,7 +108,7 @@ def _is_kept(new_name: str, extension: str) -> bool:
     )
 
 
-def _placed(directory: str, name: str, roots: Sequence[Root]) -> Place:
+def _placed(directory: str, name: str, roots: Sequence[Root]) -> Destination:
     real = os.path.realpath(directory)
     lexical = [root for root in roots if is_within(directory, root.path)]
     by_length = sorted(roots, key=lambda root: (root in lexical, len(root.path)), reverse=True)
@@ -116,10 +116,10 @@ def _placed(directory: str, name: str, roots: Sequence[Root]) -> Place:
         real_root = os.path.realpath(root.path)
         if is_within(real, real_root) and not _has_deeper(real, real_root, roots):
             spelled = os.path.normpath(os.path.join(root.path, os.path.relpath(real, real_root)))
-            return _visited(Place(spelled, name, root))
+            return _visited(Destination(spelled, name, root))
     if lexical:  # by a link that leads out of the root, which a scan follows
-        return _visited(Place(directory, name, max(lexical, key=lambda root: len(root.path))))
-    return Place(directory, name, None)
+        return _visited(Destination(directory, name, max(lexical, key=lambda root: len(root.path))))
+    return Destination(directory, name, None)
 
 
 def _has_deeper(real: str, real_root: str, roots: Sequence[Root]) -> bool:
@@ -128,7 +128,7 @@ def _has_deeper(real: str, real_root: str, roots: Sequence[Root]) -> bool:
     return any(len(other) > len(real_root) and is_within(real, other) for other in others)
 
 
-def _visited(place: Place) -> Place:
+def _visited(place: Destination) -> Destination:
     assert place.root is not None
     if is_passed_over(place.directory, place.root.path):
         raise WrongUsage("passed_over", f"scans pass over this folder: {place.directory}")
@@ -147,7 +147,7 @@ class _How(NamedTuple):
     emit: Emit
 
 
-class Move(NamedTuple):
+class PlannedMove(NamedTuple):
     """One model file with its companions, and where they are to go; the model comes last in `steps`.
 
     `copied` are steps that an earlier run got as far as the copy, so that only their sources have to go, and
@@ -157,7 +157,7 @@ class Move(NamedTuple):
     """
 
     row: KnownFile
-    place: Place
+    place: Destination
     steps: tuple[Step, ...] = ()
     copied: tuple[Step, ...] = ()
     shared: tuple[str, ...] = ()
@@ -169,7 +169,7 @@ class _Plans(NamedTuple):
     """What all moves of a command share: the folders, what earlier runs left half done, and the paths that
     those before left and took."""
 
-    around: Around
+    around: FolderCache
     interrupted: set[tuple[str, str]]
     leaving: set[str]
     taken: set[str]
@@ -182,7 +182,7 @@ class MovedFile(NamedTuple):
     """
 
     sha256: str
-    place: Place
+    place: Destination
     moves: tuple[tuple[str, str], ...]
     shared: tuple[str, ...]
     links: tuple[str, ...]
@@ -205,7 +205,7 @@ class MoveReport:
 
 def move(
     library: Library,
-    meant: Sequence[Meant],
+    meant: Sequence[Selection],
     dest: str,
     *,
     way: Way = "exclusive",
@@ -225,8 +225,8 @@ def move(
     if len(wanted) != 1 and not os.path.isdir(dest):
         raise NotFound("no_such_directory", f"several files go to a directory, and this is none: {dest}")
 
-    def place(row: KnownFile) -> Place:
-        return place_of(dest, row.name, known)
+    def place(row: KnownFile) -> Destination:
+        return destination_of(dest, row.name, known)
 
     with nullcontext() if dry_run else touching(library):
         return _move_all(library, wanted, place, _How("mv", way, emit), dry_run=dry_run)
@@ -234,7 +234,7 @@ def move(
 
 def rename(
     library: Library,
-    meant: Meant,
+    meant: Selection,
     name: str,
     *,
     way: Way = "exclusive",
@@ -244,8 +244,8 @@ def rename(
     """Give the file that is meant another name, and its companions too. Raises MlibError."""
     known = roots.all_roots(library)
 
-    def place(row: KnownFile) -> Place:
-        return renamed_place(row.directory, row.name, name, known)
+    def place(row: KnownFile) -> Destination:
+        return renamed_destination(row.directory, row.name, name, known)
 
     with nullcontext() if dry_run else touching(library):
         return _move_all(library, [meant], place, _How("rename", way, emit), dry_run=dry_run)
@@ -253,16 +253,16 @@ def rename(
 
 def _move_all(
     library: Library,
-    meant: Sequence[Meant],
-    place: Callable[[KnownFile], Place],
+    meant: Sequence[Selection],
+    place: Callable[[KnownFile], Destination],
     how: _How,
     *,
     dry_run: bool,
 ) -> MoveReport:
     report = MoveReport()
-    plans = _Plans(Around(library), cut_off(library.path), leaving=set(), taken=set())
+    plans = _Plans(FolderCache(library), cut_off(library.path), leaving=set(), taken=set())
     for bundle in _bundles(library, meant, place):
-        planned: list[Move] = []
+        planned: list[PlannedMove] = []
         try:
             _plan_bundle(bundle, place, plans, planned)
             links = {
@@ -271,7 +271,7 @@ def _move_all(
             }
             if not dry_run:
                 report.copied_bytes += _carry_out(library, planned, how)
-                links = {path: dangling(those) for path, those in links.items()}
+                links = {path: dangling_links(those) for path, those in links.items()}
         except MlibError as error:
             if len(meant) == 1:
                 raise
@@ -288,7 +288,7 @@ def _move_all(
     return report
 
 
-def _unproven(planned: Sequence[Move]) -> Iterator[str]:
+def _unproven(planned: Sequence[PlannedMove]) -> Iterator[str]:
     """The folders that files go to on a FUSE: each such file system has other ways, and one has to try."""
     for folder in {os.path.dirname(each.target) for move_ in planned for each in move_.steps}:
         with suppress(OSError):
@@ -296,7 +296,7 @@ def _unproven(planned: Sequence[Move]) -> Iterator[str]:
                 yield folder
 
 
-def _told(planned: Move, links: tuple[str, ...]) -> MovedFile:
+def _told(planned: PlannedMove, links: tuple[str, ...]) -> MovedFile:
     row, place = planned.row, planned.place
     done = [(each.source, each.target) for each in (*planned.steps, *planned.copied)]
     if not done and row.path != place.path:
@@ -308,16 +308,20 @@ def _told(planned: Move, links: tuple[str, ...]) -> MovedFile:
 class _Bundle(NamedTuple):
     """What moves together or not at all; `also` are paths of what goes along: the index of its parts."""
 
-    meant: tuple[Meant, ...]
+    meant: tuple[Selection, ...]
     also: tuple[str, ...] = ()
 
 
-def _bundles(library: Library, meant: Sequence[Meant], place: Callable[[KnownFile], Place]) -> list[_Bundle]:
+def _bundles(
+    library: Library, meant: Sequence[Selection], place: Callable[[KnownFile], Destination]
+) -> list[_Bundle]:
     """The files that are meant, those of one set together. Raises Refused (`part_of_set`), MlibError."""
     single = {each.files[0].path: each for each in meant if len(each.files) == 1}
     rows = [each.files[0] for each in single.values()]
-    deed: Deed = "rename" if len(meant) == len(rows) == 1 and place(rows[0]).name != rows[0].name else "move"
-    bundles = bundled(library, rows, deed)
+    action: Action = (
+        "rename" if len(meant) == len(rows) == 1 and place(rows[0]).name != rows[0].name else "move"
+    )
+    bundles = bundled(library, rows, action)
     together = {
         row.path: _Bundle(
             tuple(single[one.path] for one in bundle.rows), bundle.whole.listed_by if bundle.whole else ()
@@ -331,7 +335,7 @@ def _bundles(library: Library, meant: Sequence[Meant], place: Callable[[KnownFil
 
 
 def _plan_bundle(
-    bundle: _Bundle, place: Callable[[KnownFile], Place], plans: _Plans, planned: list[Move]
+    bundle: _Bundle, place: Callable[[KnownFile], Destination], plans: _Plans, planned: list[PlannedMove]
 ) -> None:
     """Add to `planned` what moving each file of a bundle means. Raises MlibError for one that cannot move."""
     also = bundle.also
@@ -344,7 +348,7 @@ def _plan_bundle(
         also = ()
 
 
-def _only(meant: Meant) -> KnownFile:
+def _only(meant: Selection) -> KnownFile:
     if len(meant.files) > 1:
         paths = ", ".join(row.path for row in meant.files)
         raise NotFound(
@@ -355,14 +359,14 @@ def _only(meant: Meant) -> KnownFile:
     return meant.files[0]
 
 
-def _plan(row: KnownFile, place: Place, plans: _Plans, *, also: Sequence[str] = ()) -> Move:
+def _plan(row: KnownFile, place: Destination, plans: _Plans, *, also: Sequence[str] = ()) -> PlannedMove:
     """What moving the file of a row, and what goes along, means now. Raises MlibError where it cannot be."""
     if place.path == row.path:
-        return Move(as_known(row).row, place)
+        return PlannedMove(expect_stat(row).row, place)
     if (row.path, place.path) in plans.interrupted and not os.path.lexists(row.path):
-        there = read_again(row._replace(directory=place.directory, name=place.name)).row
-        return Move(there._replace(directory=row.directory, name=row.name), place)
-    certain = as_known(row)
+        there = expect_content(row._replace(directory=place.directory, name=place.name)).row
+        return PlannedMove(there._replace(directory=row.directory, name=row.name), place)
+    certain = expect_stat(row)
     try:
         beside = plans.around.companions(row, leaving=plans.leaving)
         pairs = [(path, os.path.join(place.directory, os.path.basename(path))) for path in also]
@@ -371,9 +375,11 @@ def _plan(row: KnownFile, place: Place, plans: _Plans, *, also: Sequence[str] = 
         steps.append(step(row.path, place.path)._replace(sha256=row.sha256))
         for each in steps:
             _expect_possible(each)
-        return _sorted_out(Move(certain.row, place, tuple(steps), (), beside.shared, beside.folders), plans)
+        return _sorted_out(
+            PlannedMove(certain.row, place, tuple(steps), (), beside.shared, beside.folders), plans
+        )
     except OSError as error:
-        raise explained(error, Step(row.path, place.path, certain.stat)) from error
+        raise to_transfer_error(error, Step(row.path, place.path, certain.stat)) from error
 
 
 def _expect_possible(each: Step) -> None:
@@ -381,15 +387,15 @@ def _expect_possible(each: Step) -> None:
         for path in (each.source, each.target):
             expect_writable(path)
     except OSError as error:
-        raise explained(error, each) from error
+        raise to_transfer_error(error, each) from error
 
 
-def _target(companion: str, row: KnownFile, place: Place) -> str:
+def _target(companion: str, row: KnownFile, place: Destination) -> str:
     name = renamed(os.path.basename(companion), model=row.name, to=place.name)
     return os.path.join(place.directory, name)
 
 
-def _sorted_out(planned: Move, plans: _Plans) -> Move:
+def _sorted_out(planned: PlannedMove, plans: _Plans) -> PlannedMove:
     """The plan with what an earlier run had copied already set apart. Raises MlibError `exists`."""
     steps: list[Step] = []
     copied: list[Step] = []
@@ -436,7 +442,7 @@ def _is_same(each: Step) -> bool:
     return one is not None and other is not None and one.sha256 == other.sha256
 
 
-def _carry_out(library: Library, bundle: Sequence[Move], how: _How) -> int:
+def _carry_out(library: Library, bundle: Sequence[PlannedMove], how: _How) -> int:
     """Move the files, then the rows; the bytes that were copied to another file system."""
     bundle = [planned for planned in bundle if planned.row.path != planned.place.path]
     if not bundle:
@@ -478,7 +484,7 @@ def _carry_out(library: Library, bundle: Sequence[Move], how: _How) -> int:
     return copied_bytes
 
 
-def _arrived(planned: Move, moved: Moved) -> KnownFile:
+def _arrived(planned: PlannedMove, moved: Moved) -> KnownFile:
     """The row of a file at the place that it was moved to."""
     row, place = planned.row, planned.place
     arrived = row._replace(
@@ -489,7 +495,7 @@ def _arrived(planned: Move, moved: Moved) -> KnownFile:
         racy = is_racy(mtime_ns=copy.stat.mtime_ns, started_at=copy.read_at)
         return arrived._replace(stat=copy.stat, hashed_at=copy.read_at, racy=racy)
     if any(each.source == row.path for each in planned.copied):
-        return read_again(arrived).row
+        return expect_content(arrived).row
     return arrived
 
 
@@ -501,7 +507,7 @@ def _stamp(path: str) -> sidecars.Stamp | None:
     return size, mtime_ns, inode
 
 
-def _follow(library: Library, old: KnownFile, new: KnownFile, place: Place) -> None:
+def _follow(library: Library, old: KnownFile, new: KnownFile, place: Destination) -> None:
     """Let the row, and what nobody typed, be as a scan would make it; part of a transaction."""
     at_target = [row for row in files.at_path(library, new.path) if row.missing_since is None]
     files.mark_missing(library, at_target, now())  # what it spoke of is not there: the name was free

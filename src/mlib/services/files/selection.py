@@ -10,14 +10,14 @@ from mlib.core.disk.compare import is_racy, stat_of
 from mlib.core.disk.entries import HALF_MOVED, changed, gone
 from mlib.core.disk.journal import cut_off, own_turn
 from mlib.core.disk.leftovers import settle
-from mlib.core.disk.storage import standing, storage_of
+from mlib.core.disk.storage import root_state, storage_of
 from mlib.core.disk.transfer import rotten
 from mlib.core.disk.uncached import reread
 from mlib.core.disk.walk import reason
 from mlib.core.errors import Hint, MlibError, NotFound, Refused, WrongUsage
-from mlib.core.sidecars.companions import Beside, companions_of, listed
+from mlib.core.sidecars.companions import Companions, companions_of, listed
 from mlib.db import files, roots
-from mlib.services.files.aliases import each_once
+from mlib.services.files.aliases import unique_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 # --- What lies around the files that a command takes away: a folder is looked up once for all of its files.
 
 
-class Around:
+class FolderCache:
     """The folders of a library's files as they were when one was first asked about."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
         self._known: dict[str, tuple[Folder, frozenset[str]]] = {}
 
-    def companions(self, row: KnownFile, *, leaving: Collection[str] = ()) -> Beside:
+    def companions(self, row: KnownFile, *, leaving: Collection[str] = ()) -> Companions:
         """What goes where the file of a row goes; `leaving` are paths that go too, or went meanwhile.
 
         Raises OSError where its folder cannot be listed.
@@ -54,10 +54,10 @@ class Around:
 # --- Roots that are not there now: what lies in them is not gone.
 
 
-def roots_away(library: Library) -> list[Root]:
+def offline_roots(library: Library) -> list[Root]:
     """The roots that cannot be asked now: absent, unreadable, or empty although files are known in them."""
     holding = roots.present_counts(library)
-    states = [(root, standing(root.path)) for root in roots.all_roots(library)]
+    states = [(root, root_state(root.path)) for root in roots.all_roots(library)]
     return [
         root
         for root, state in states
@@ -68,14 +68,14 @@ def roots_away(library: Library) -> list[Root]:
 # --- Making sure that a file still is what its row says, before anything is done with it.
 
 
-class Certain(NamedTuple):
+class VerifiedFile(NamedTuple):
     """A file that holds the content of its model: its stat, links followed, and a row that says so."""
 
     stat: Stat
     row: KnownFile
 
 
-def as_known(row: KnownFile, *, advance: Callable[[int], None] = lambda _size: None) -> Certain:
+def expect_stat(row: KnownFile, *, advance: Callable[[int], None] = lambda _size: None) -> VerifiedFile:
     """The file of a row, believed where size, mtime and inode are proof, and read again where they are none.
 
     Raises MlibError: `gone`, `changed`, `unreadable`.
@@ -85,11 +85,11 @@ def as_known(row: KnownFile, *, advance: Callable[[int], None] = lambda _size: N
     if before is None or (now.size_bytes, now.mtime_ns) != (before.size_bytes, before.mtime_ns):
         raise changed(row.path)
     if not row.racy and (now.inode == before.inode or not storage_of(now.device).keeps_inodes):
-        return Certain(now, row._replace(stat=now))
-    return read_again(row, advance=advance)
+        return VerifiedFile(now, row._replace(stat=now))
+    return expect_content(row, advance=advance)
 
 
-def read_again(row: KnownFile, *, advance: Callable[[int], None] = lambda _size: None) -> Certain:
+def expect_content(row: KnownFile, *, advance: Callable[[int], None] = lambda _size: None) -> VerifiedFile:
     """The file of a row, all its bytes read from the disk now.
 
     Raises MlibError: `gone`, `changed`, `rotten` where the bytes are others and size and mtime are not,
@@ -111,7 +111,7 @@ def read_again(row: KnownFile, *, advance: Callable[[int], None] = lambda _size:
         raise changed(row.path)
     racy = is_racy(mtime_ns=found.stat.mtime_ns, started_at=found.started_at, before=row)
     row = row._replace(stat=found.stat, xxh3=found.digests["xxh3"], hashed_at=found.started_at, racy=racy)
-    return Certain(found.stat, row)
+    return VerifiedFile(found.stat, row)
 
 
 @contextmanager
@@ -153,14 +153,14 @@ def stat_now(path: str) -> Stat:
         raise MlibError("unreadable", f"cannot look at {path}: {reason(error)}") from error
 
 
-class Meant(NamedTuple):
+class Selection(NamedTuple):
     """A model and those of its present files that are meant."""
 
     sha256: str
     files: tuple[KnownFile, ...]
 
 
-def files_meant(library: Library, target: Target, *, ref: str | None = None) -> Meant:
+def select_files(library: Library, target: Target, *, ref: str | None = None) -> Selection:
     """The present files of `target`; where the `ref` that led to it is a path, only the file at it.
 
     One that is seen at several paths, through linked folders, counts once.
@@ -174,7 +174,7 @@ def files_meant(library: Library, target: Target, *, ref: str | None = None) -> 
         here = {row.path: row for row in present}
         for path in _spellings(ref):
             if path in here:
-                return Meant(target.sha256, (here[path],))
+                return Selection(target.sha256, (here[path],))
         if os.sep in ref or os.path.isfile(ref) or os.path.islink(ref):
             raise Refused(
                 "no_file_of_it",
@@ -187,15 +187,15 @@ def files_meant(library: Library, target: Target, *, ref: str | None = None) -> 
             f"no file of it is present: {target.sha256[:16]}",
             hint=Hint("{} says where it was", ("show",)),
         )
-    return Meant(target.sha256, tuple(each_once(present)))
+    return Selection(target.sha256, tuple(unique_files(present)))
 
 
-def united(meant: Sequence[Meant]) -> list[Meant]:
+def merge_selections(meant: Sequence[Selection]) -> list[Selection]:
     """The same with each model, and each of its files, once."""
     found: dict[str, dict[KnownFile, None]] = {}
     for each in meant:
         found.setdefault(each.sha256, {}).update(dict.fromkeys(each.files))
-    return [Meant(sha256, tuple(rows)) for sha256, rows in found.items()]
+    return [Selection(sha256, tuple(rows)) for sha256, rows in found.items()]
 
 
 def _spellings(ref: str) -> tuple[str, str]:

@@ -10,21 +10,28 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core import times
 from mlib.core.disk.journal import cut_off, gone_to_trash, noted
 from mlib.core.disk.transfer import Step, expect_writable, step
-from mlib.core.disk.trash_dirs import Trashed, bins_for, bring_back, foresee, not_trashed, trash_together
+from mlib.core.disk.trash_dirs import (
+    Trashed,
+    bins_for,
+    bring_back,
+    expected_target,
+    not_trashed,
+    trash_together,
+)
 from mlib.core.disk.walk import reason
 from mlib.core.errors import MlibError
 from mlib.core.records import Problem
 from mlib.db import files, roots
 from mlib.services.files.aliases import links_to, other_paths
 from mlib.services.files.bundles import bundled
-from mlib.services.files.selection import Around, as_known, following, touching, united
+from mlib.services.files.selection import FolderCache, expect_stat, following, merge_selections, touching
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from mlib.core.records import KnownFile
     from mlib.db.library import Library
-    from mlib.services.files.selection import Meant
+    from mlib.services.files.selection import Selection
     from mlib.services.resolving import Target
 
 
@@ -78,7 +85,7 @@ def plan_removal(
     row: KnownFile,
     *,
     leaving: Collection[str] = (),
-    around: Around | None = None,
+    around: FolderCache | None = None,
     also: Sequence[str] = (),
 ) -> Removal:
     """What removing the file of a row means now; `leaving` are paths of files that go too.
@@ -89,9 +96,9 @@ def plan_removal(
     """
     if not os.path.lexists(row.path) and (row.path, TO_TRASH) in cut_off(library.path):
         return Removal(row, (), ())
-    certain = as_known(row)
+    certain = expect_stat(row)
     try:
-        beside = (around or Around(library)).companions(row, leaving=leaving)
+        beside = (around or FolderCache(library)).companions(row, leaving=leaving)
         own = dict.fromkeys((*also, *beside.own))
         steps = [step(path, TO_TRASH) for path in (*own, row.path)]
     except OSError as error:
@@ -155,7 +162,7 @@ def remove_together(
     return [_removed(removal, [next(lying) for _ in removal.steps]) for removal in removals]
 
 
-def settle(library: Library, *, command: str) -> None:
+def settle_journal(library: Library, *, command: str) -> None:
     """Mark the rows of files that a run which was cut off had moved to the trash already."""
     for path, target in sorted(cut_off(library.path)):
         if target == TO_TRASH and not os.path.lexists(path):
@@ -164,7 +171,9 @@ def settle(library: Library, *, command: str) -> None:
                     remove(library, Removal(row, (), ()), command=command, environ={})
 
 
-def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str], taken: set[str]) -> Removed:
+def plan_removed(
+    library: Library, removal: Removal, *, environ: Mapping[str, str], taken: set[str]
+) -> Removed:
     """What `remove` would most likely report; `taken` are places in the trash that others would have taken.
 
     Nothing is done.
@@ -173,7 +182,9 @@ def foreseen(library: Library, removal: Removal, *, environ: Mapping[str, str], 
     trashed = []
     for each in removal.steps:
         likely = next(bins_for(each.source, roots=places, environ=environ), None)
-        trashed.append(foresee(each.source, likely, taken=taken) if likely else Trashed(each.source, "", ""))
+        trashed.append(
+            expected_target(each.source, likely, taken=taken) if likely else Trashed(each.source, "", "")
+        )
         taken.add(trashed[-1].target)
     return _removed(removal, trashed)
 
@@ -257,15 +268,15 @@ def trashed_before(library: Library, target: Target) -> list[TrashedBefore]:
     return [TrashedBefore(row.sha256, row.path, known[row.path]) for row in rows if row.path in known]
 
 
-def plan_trash(library: Library, meant: Sequence[Meant]) -> TrashPlan:
+def plan_trash(library: Library, meant: Sequence[Selection]) -> TrashPlan:
     """Look at every file that is to go, and at what lies beside it. Nothing is changed.
 
     Raises Refused (`part_of_set`) where only some files of a model in several are meant.
     """
     plan = TrashPlan()
-    rows = [row for each in united(meant) for row in each.files]
+    rows = [row for each in merge_selections(meant) for row in each.files]
     leaving: set[str] = set()
-    around = Around(library)
+    around = FolderCache(library)
     # A companion that two of these files share goes with the last of them.
     for bundle in bundled(library, rows, "trash"):
         removals: list[Removal] = []
@@ -305,10 +316,10 @@ def trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> T
     return report
 
 
-def rehearse(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> TrashReport:
+def simulate_trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> TrashReport:
     """The report that carrying out the plan would give."""
     taken: set[str] = set()
-    removed = [foreseen(library, removal, environ=environ, taken=taken) for removal in plan.removals]
+    removed = [plan_removed(library, removal, environ=environ, taken=taken) for removal in plan.removals]
     return TrashReport(_without_links_that_went(removed), list(plan.failed))
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
 from mlib.core.disk.readers import Pace, read_files
-from mlib.core.disk.uncached import Verdict, glance, read_whole
+from mlib.core.disk.uncached import RereadVerdict, glance, read_whole
 from mlib.core.errors import Terminated
 from mlib.core.events import Emit, FileStored, HashingAdvanced, HashingStarted, silent
 from mlib.db import files
 from mlib.services.files.bundles import KnownSets, incomplete
-from mlib.services.files.selection import roots_away
+from mlib.services.files.selection import offline_roots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlib.core.disk.uncached import State
     from mlib.core.records import KnownFile
     from mlib.db.library import Library
-    from mlib.services.files.selection import Meant
+    from mlib.services.files.selection import Selection
 
 #: What was found sound is noted at least this often: seconds, files.
 FLUSH_SECONDS = 1.0
@@ -40,7 +40,7 @@ class VerifyRequest:
     what was read.
     """
 
-    meant: Sequence[Meant] | None = None
+    meant: Sequence[Selection] | None = None
     deep: bool = False
     max_rate: int | None = None
     unread_for: int | None = None
@@ -134,7 +134,7 @@ def _check(
     library: Library, groups: Sequence[_Group], request: VerifyRequest, report: VerifyReport, emit: Emit
 ) -> None:
     sound: list[KnownFile] = []
-    away = {root.id: root.path for root in roots_away(library)}
+    away = {root.id: root.path for root in offline_roots(library)}
     flushed_at = time.monotonic()
 
     def flush(*, at_last: bool = False) -> None:
@@ -200,15 +200,15 @@ def _by_device(groups: Sequence[_Group]) -> dict[int, list[_Group]]:
 
 def _glance(
     group: _Group, _view: memoryview, _advance: Callable[[int], None]
-) -> tuple[_Group, list[Verdict]]:
+) -> tuple[_Group, list[RereadVerdict]]:
     return group, [glance(row) for row in group.rows]
 
 
 def _read_deep(
     group: _Group, view: memoryview, advance: Callable[[int], None]
-) -> tuple[_Group, list[Verdict]]:
+) -> tuple[_Group, list[RereadVerdict]]:
     """Every name of a file; one that leads to the same inode still is not read again."""
-    verdicts: list[Verdict] = []
+    verdicts: list[RereadVerdict] = []
     for row in group.rows:
         known = glance(row) if verdicts else None
         first = verdicts[0] if verdicts else None

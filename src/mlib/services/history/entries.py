@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlib.core.jsontext import Json
-    from mlib.db.history import Change, Entry
+    from mlib.db.history import Change, LogEntry
     from mlib.db.library import Library
     from mlib.db.rows import Values
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # --- Finding in the history what is in the library no more.
 
 
-def forgotten(library: Library, ref: str) -> Target | None:
+def find_forgotten(library: Library, ref: str) -> Target | None:
     """The one that the history knows by `ref`, the beginning of a SHA-256 or pending:ID."""
     pending_id = as_pending(ref)
     if pending_id is not None:
@@ -53,16 +53,18 @@ class FieldChange(NamedTuple):
     after: Json
 
 
-class Told(NamedTuple):
+class DescribedEntry(NamedTuple):
     """An entry, how many models and pending imports it touched, and what became of user data."""
 
-    entry: Entry
+    entry: LogEntry
     models: int
     pending: int
     changes: tuple[FieldChange, ...]
 
 
-def log(library: Library, targets: Sequence[Target] | None = None, *, limit: int | None = None) -> list[Told]:
+def log(
+    library: Library, targets: Sequence[Target] | None = None, *, limit: int | None = None
+) -> list[DescribedEntry]:
     """The newest entries first: all, or those that changed one of these models and pending imports.
 
     With targets only what changed of those is told.
@@ -74,7 +76,7 @@ def log(library: Library, targets: Sequence[Target] | None = None, *, limit: int
         else:
             every = {each.id: each for subject in subjects for each in history.entries(library, subject)}
             found = iter(sorted(every.values(), key=lambda each: each.id, reverse=True))
-        return [told(library, each, subjects) for each in islice(found, limit)]
+        return [describe_entry(library, each, subjects) for each in islice(found, limit)]
 
 
 def subject_of(target: Target) -> str | None:
@@ -82,7 +84,9 @@ def subject_of(target: Target) -> str | None:
     return target.sha256 or (None if target.pending_id is None else f"pending:{target.pending_id}")
 
 
-def told(library: Library, entry: Entry, subjects: frozenset[str] | None = None) -> Told:
+def describe_entry(
+    library: Library, entry: LogEntry, subjects: frozenset[str] | None = None
+) -> DescribedEntry:
     """One entry, whole or as far as it is about these subjects."""
     touched = [each for each in history.subjects(library, entry.id) if subjects is None or each in subjects]
     waiting = sum(each.startswith("pending:") for each in touched)
@@ -92,7 +96,7 @@ def told(library: Library, entry: Entry, subjects: frozenset[str] | None = None)
         changes = [
             each for one in sorted(subjects) for each in history.changes(library, entry.id, subject=one)
         ]
-    return Told(entry, len(touched) - waiting, waiting, tuple(_told(library, changes)))
+    return DescribedEntry(entry, len(touched) - waiting, waiting, tuple(_told(library, changes)))
 
 
 def _told(library: Library, changes: Sequence[Change]) -> Iterator[FieldChange]:

@@ -6,22 +6,22 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
-from mlib.core.disk.journal import journal_path, last_deed
+from mlib.core.disk.journal import journal_path, last_file_action
 from mlib.core.disk.walk import is_within
 from mlib.core.errors import Hint, NotFound, Refused
 from mlib.core.records import TAGS, TEXT_FIELDS
-from mlib.core.tags import folded
+from mlib.core.tags import fold_tag
 from mlib.core.text import library_option, quoted
 from mlib.db import files, history, models, pending, roots, rows, tags
 from mlib.db.rows import fields_of, path_of, stored_fields
 from mlib.db.schema import FOUND, KEPT
-from mlib.services.history.entries import FieldChange, Told, told
+from mlib.services.history.entries import DescribedEntry, FieldChange, describe_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlib.core.disk.journal import Deed
-    from mlib.db.history import Change, Cleaning, Entry
+    from mlib.core.disk.journal import FileAction
+    from mlib.db.history import Change, Cleaning, LogEntry
     from mlib.db.library import Library
     from mlib.db.rows import Values
 
@@ -90,7 +90,7 @@ def revived(now: Values, before: Values) -> Values:
 # --- Putting back what a command did to facts, as far as nobody has looked at the files since.
 
 
-class Facts:
+class FactsUndo:
     """One undo's view of facts. Roots that came back may have got another id."""
 
     def __init__(self, library: Library) -> None:
@@ -183,7 +183,7 @@ def _rank(change: Change) -> int:
 # --- What undo says right after files were moved, or metadata was cleaned: the history holds neither.
 
 
-def expect_nothing_later(library: Library, newest: Entry | None, meant: Entry | None) -> None:
+def expect_nothing_later(library: Library, newest: LogEntry | None, meant: LogEntry | None) -> None:
     """Raise Refused where something else was done after the newest entry of all.
 
     `files_are_not_undone` where files were moved, `cleaning_is_not_undone` where image data was taken out of
@@ -191,10 +191,10 @@ def expect_nothing_later(library: Library, newest: Entry | None, meant: Entry | 
     back.
     """
     since = 0 if newest is None else newest.at
-    deed, cleaning = last_deed(library.path), history.last(library)
-    if deed is not None and deed.at >= since and (cleaning is None or deed.at > cleaning.at):
-        code, way = "files_are_not_undone", _way_back(library, deed)
-        message = f"the last command was `{deed.command}`, and undo brings back words, not files"
+    action, cleaning = last_file_action(library.path), history.last(library)
+    if action is not None and action.at >= since and (cleaning is None or action.at > cleaning.at):
+        code, way = "files_are_not_undone", _way_back(library, action)
+        message = f"the last command was `{action.command}`, and undo brings back words, not files"
     elif cleaning is not None and cleaning.at >= since:
         code, way = "cleaning_is_not_undone", _way_before(library, cleaning)
         message = "the last command was `clean-meta`, and undo does not bring back image data"
@@ -207,15 +207,15 @@ def expect_nothing_later(library: Library, newest: Entry | None, meant: Entry | 
     raise Refused(code, message, hint=Hint("; ".join(["{}"] * len(ways)), *ways))
 
 
-def _way_back(library: Library, deed: Deed) -> str | Hint:
-    present = {row.path for row in files.of_model(library, deed.sha256) if row.missing_since is None}
-    if deed.command.endswith("--hardlink"):
+def _way_back(library: Library, action: FileAction) -> str | Hint:
+    present = {row.path for row in files.of_model(library, action.sha256) if row.missing_since is None}
+    if action.command.endswith("--hardlink"):
         return "its files are one file with several names now, and lost nothing"
-    source, target = next((move for move in deed.moves if move[1] in present), deed.moves[-1])
+    source, target = next((move for move in action.moves if move[1] in present), action.moves[-1])
     if target in present:
         command = ("mv", target, source, *library_option(library.path))
-        return Hint("{} moves it back{}", command, _others(library, deed))
-    if deed.command in ("mv", "rename"):
+        return Hint("{} moves it back{}", command, _others(library, action))
+    if action.command in ("mv", "rename"):
         told = "it went to {} and is not known there now: {} looks where it is"
         return Hint(told, quoted(target), ("scan", *library_option(library.path)))
     there = quoted(target) if os.path.isabs(target) else "it"  # a run that was cut off knows no more
@@ -223,8 +223,8 @@ def _way_back(library: Library, deed: Deed) -> str | Hint:
         "take {} out of the trash, back to {}{}, and run {}",
         there,
         quoted(source),
-        _others(library, deed),
-        ("scan", *_folder(library, deed.sha256, source), *library_option(library.path)),
+        _others(library, action),
+        ("scan", *_folder(library, action.sha256, source), *library_option(library.path)),
     )
 
 
@@ -237,10 +237,10 @@ def _folder(library: Library, sha256: str, path: str) -> tuple[str, ...]:
     return "--root", f"{kind}={os.path.dirname(path)}"
 
 
-def _others(library: Library, deed: Deed) -> str:
-    if not deed.others:
+def _others(library: Library, action: FileAction) -> str:
+    if not action.others:
         return ""
-    others = "the model" if deed.others == 1 else f"the {deed.others} models"
+    others = "the model" if action.others == 1 else f"the {action.others} models"
     return f" (and likewise {others} before it, which {quoted(journal_path(library.path))} lists)"
 
 
@@ -254,10 +254,10 @@ def _way_before(library: Library, cleaning: Cleaning) -> str | Hint:
 # --- Putting back what a person typed, row by row; every step raises ChangedSince where it is typed anew.
 
 
-class UserData:
+class UserDataUndo:
     """One undo's view of models, pending imports, their metadata and tags."""
 
-    def __init__(self, library: Library, entry_id: int, changes: Sequence[Change], facts: Facts) -> None:
+    def __init__(self, library: Library, entry_id: int, changes: Sequence[Change], facts: FactsUndo) -> None:
         self._library = library
         self._entry_id = entry_id
         self._about: dict[str | None, list[Change]] = {}
@@ -357,7 +357,7 @@ class UserData:
                 raise ChangedSince("meta")
             if TAGS not in fields_of(now["edited"]):
                 return  # these are a sidecar's
-        if {folded(name) for name in here} != given:
+        if {fold_tag(name) for name in here} != given:
             raise ChangedSince(TAGS)
 
     def _make_room(self, before: Values) -> None:
@@ -385,7 +385,7 @@ _RECORDS = ("models", "pending_import")
 class UndoReport(NamedTuple):
     """What was taken back: the entry, and what that changed now (`before` is what the entry had left)."""
 
-    told: Told
+    told: DescribedEntry
     changes: tuple[FieldChange, ...]
 
 
@@ -402,7 +402,7 @@ def undo(library: Library, entry_id: int | None = None) -> UndoReport:
         library.transaction(),
     ):
         entry = _chosen(library, chosen.id)  # another program may have been faster
-        recounted = told(library, entry)
+        recounted = describe_entry(library, entry)
         library.check_links_at_commit()
         _take_back(library, entry)
         history.note(library)
@@ -410,7 +410,7 @@ def undo(library: Library, entry_id: int | None = None) -> UndoReport:
     return UndoReport(recounted, tuple(changes))
 
 
-def _chosen(library: Library, entry_id: int | None) -> Entry:
+def _chosen(library: Library, entry_id: int | None) -> LogEntry:
     if entry_id is None:
         newest = next(history.entries(library), None)
         standing = (each for each in history.entries(library) if each.undoes is None and not each.undone)
@@ -434,10 +434,10 @@ def _chosen(library: Library, entry_id: int | None) -> Entry:
     return found
 
 
-def _take_back(library: Library, entry: Entry) -> None:
+def _take_back(library: Library, entry: LogEntry) -> None:
     changes = history.changes(library, entry.id)
-    facts = Facts(library)
-    typed = UserData(library, entry.id, changes, facts)
+    facts = FactsUndo(library)
+    typed = UserDataUndo(library, entry.id, changes, facts)
 
     def each(step: Callable[[Change], None], *tables: str) -> None:
         for change in changes:
@@ -454,7 +454,7 @@ def _take_back(library: Library, entry: Entry) -> None:
         facts.restore(change)
     each(facts.forget_root, "roots")
     for sha256 in _contents(changes):
-        models.forget_facts(library, sha256)
+        models.delete_facts(library, sha256)
     tags.forget_unused(library)
 
 
@@ -464,7 +464,7 @@ def _contents(changes: Sequence[Change]) -> set[str]:
     return {side["sha256"] for side in sides if side and side.get("sha256")}
 
 
-def _checked(library: Library, entry: Entry, step: Callable[[Change], None], change: Change) -> None:
+def _checked(library: Library, entry: LogEntry, step: Callable[[Change], None], change: Change) -> None:
     try:
         step(change)
     except ChangedSince as error:

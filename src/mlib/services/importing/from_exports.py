@@ -18,12 +18,12 @@ from mlib.core.text import displayable
 from mlib.db import contents, files, models, pending, roots, sidecars, tags
 from mlib.db.exports import TooLong, lines_of, opened_export
 from mlib.services.importing.importer import ConflictStrategy, ImportReport, import_pending
-from mlib.services.importing.staging import BadRow, Move, joined, moved_record, moved_root
+from mlib.services.importing.staging import PathMap, UnusableRow, map_record, map_root, merge_pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mlib.core.export_lines import Exported, Facts, Place
+    from mlib.core.export_lines import Exported, ExportedFacts, ExportedPlace
     from mlib.core.records import Root
     from mlib.db.library import Library
 
@@ -41,24 +41,24 @@ def first(numbered: Iterator[tuple[int, str | TooLong]]) -> str:
 
 
 def usable(
-    numbered: Iterable[tuple[int, str | TooLong]], expected: int | None, bad: list[BadRow]
+    numbered: Iterable[tuple[int, str | TooLong]], expected: int | None, bad: list[UnusableRow]
 ) -> Iterator[Exported]:
     """What the lines say; those that cannot be used, and where some of the `expected` lack, go to `bad`."""
     lines = 0
     for number, text in numbered:
         lines += isinstance(text, TooLong) or bool(text.strip())
         if isinstance(text, TooLong):
-            bad.append(BadRow("", "line_too_long", f"line {number}: {text.reason}"))
+            bad.append(UnusableRow("", "line_too_long", f"line {number}: {text.reason}"))
             continue
         if not text.strip():
             continue
         try:
             yield export_lines.exported_of(text)
         except BadLineError as error:
-            bad.append(BadRow("", "bad_line", f"line {number}: {error.message}"))
+            bad.append(UnusableRow("", "bad_line", f"line {number}: {error.message}"))
     if lines < (expected or 0):
         message = f"the export ends after {lines:,} of {expected:,} records: make it, or copy it, again"
-        bad.append(BadRow("", "cut_off", message))
+        bad.append(UnusableRow("", "cut_off", message))
 
 
 def batches(every: Iterable[Exported]) -> Iterator[list[Exported]]:
@@ -84,7 +84,7 @@ class ExportReport:
     imported: ImportReport = field(default_factory=ImportReport)
     waiting: list[tuple[int, str]] = field(default_factory=list)
     roots: list[Root] = field(default_factory=list)
-    bad: list[BadRow] = field(default_factory=list)
+    bad: list[UnusableRow] = field(default_factory=list)
     backup: str | None = None
 
 
@@ -101,7 +101,7 @@ def import_export(
     path: str,
     *,
     strategy: ConflictStrategy = ConflictStrategy.REPORT,
-    moves: Sequence[Move] = (),
+    moves: Sequence[PathMap] = (),
     keep_backup: bool = True,
 ) -> ExportReport:
     """Take over an export, or another library: models are imported, what waited there waits here.
@@ -121,9 +121,9 @@ def import_export(
         header = export_lines.header_of(first(numbered), path=path)
         if keep_backup and not models.is_empty(library):
             report.backup = library.backup("before-import")
-        _take_roots(library, [moved_root(root, moves) for root in header.roots], report)
+        _take_roots(library, [map_root(root, moves) for root in header.roots], report)
         exported = usable(numbered, header.records, report.bad)
-        for batch in batches(moved_record(each, moves) for each in exported):
+        for batch in batches(map_record(each, moves) for each in exported):
             _take_over(library, batch, strategy, path, report)
     return report
 
@@ -209,11 +209,11 @@ def _entry(exported: Exported, *, source: str) -> Pending:
 
 
 def _put(library: Library, entry: Pending, where: str, report: ExportReport) -> tuple[int, bool]:
-    whole, differs = joined(library, entry)
+    whole, differs = merge_pending(library, entry)
     pending_id = pending.put(library, whole)
     if differs:
         message = f"what waits at this path already says otherwise: {', '.join(differs)}"
-        report.bad.append(BadRow(entry.path, "differs", f"{where}: {message}" if where else message))
+        report.bad.append(UnusableRow(entry.path, "differs", f"{where}: {message}" if where else message))
     return pending_id, whole.id is None
 
 
@@ -236,7 +236,7 @@ def _keep_facts(library: Library, exported: Exported) -> None:
             )
 
 
-def _findings(facts: Facts) -> list[Finding]:
+def _findings(facts: ExportedFacts) -> list[Finding]:
     return [Finding(code, message, serious) for code, message, serious in facts.findings]
 
 
@@ -261,7 +261,7 @@ def _complete(library: Library, exported: Exported, *, is_new: bool) -> None:
 
 
 def _keep_place(
-    library: Library, sha256: str, place: Place, known: Sequence[Root], *, is_new: bool, now: int
+    library: Library, sha256: str, place: ExportedPlace, known: Sequence[Root], *, is_new: bool, now: int
 ) -> None:
     """Somebody's word for where the model lay: a file that is missing until a scan finds it."""
     here = next((row for row in files.at_path(library, place.path) if row.sha256 == sha256), None)
@@ -284,7 +284,7 @@ def _keep_place(
         sidecars.put_filled(library, directory, name, sha256, place.given)
 
 
-def _root_id(place: Place, known: Sequence[Root]) -> int | None:
+def _root_id(place: ExportedPlace, known: Sequence[Root]) -> int | None:
     """The root it belonged to, if that is known here; else the innermost that holds its path."""
     if place.root is None:
         return None

@@ -15,7 +15,7 @@ from mlib.core.records import Pending
 from mlib.core.text import displayable
 from mlib.db import files, models, pending
 from mlib.db.legacy import LegacyRow, read_legacy
-from mlib.services.importing.staging import BadRow, Move, joined, moved
+from mlib.services.importing.staging import PathMap, UnusableRow, map_path, merge_pending
 from mlib.services.resolving import check_waiting
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ class StageReport:
 
     kind: str
     ids: list[int] = field(default_factory=list)
-    bad: list[BadRow] = field(default_factory=list)
+    bad: list[UnusableRow] = field(default_factory=list)
     backup: str | None = None
 
 
 def stage_legacy(
-    library: Library, path: str, *, moves: Sequence[Move] = (), keep_backup: bool = True
+    library: Library, path: str, *, moves: Sequence[PathMap] = (), keep_backup: bool = True
 ) -> StageReport:
     """Stage every row of an older manager's database, in one transaction; twice is the same as once.
 
@@ -50,27 +50,27 @@ def stage_legacy(
         raise MlibError("empty_file", f"this file is empty, there is nothing to import: {path}")
     database = read_legacy(path)
     report = StageReport(kind=database.kind)
-    report.bad += [BadRow(row.path, row.code, f"{row.row}: {row.message}") for row in database.bad]
+    report.bad += [UnusableRow(row.path, row.code, f"{row.row}: {row.message}") for row in database.bad]
     if keep_backup and not models.is_empty(library):
         report.backup = library.backup("before-import")
     with library.transaction():
         for row in database.rows:
             entry = pending_from(row, source=path)
-            if isinstance(entry, BadRow):
+            if isinstance(entry, UnusableRow):
                 report.bad.append(entry)
                 continue
-            entry = entry._replace(path=moved(entry.path, moves))
-            entry, differs = joined(library, _completed(library, entry))
+            entry = entry._replace(path=map_path(entry.path, moves))
+            entry, differs = merge_pending(library, _completed(library, entry))
             report.ids.append(pending.put(library, entry))
             if differs:
                 message = f"{row.row}: what waits at this path already says otherwise: {', '.join(differs)}"
-                report.bad.append(BadRow(row.path, "differs", message))
+                report.bad.append(UnusableRow(row.path, "differs", message))
     return report
 
 
-def move_waiting(
-    library: Library, moves: Sequence[Move], ids: Sequence[int] | None = None
-) -> tuple[list[int], list[BadRow]]:
+def map_waiting(
+    library: Library, moves: Sequence[PathMap], ids: Sequence[int] | None = None
+) -> tuple[list[int], list[UnusableRow]]:
     """Look elsewhere for what waits, or for these, from now on: those that are left, and what could not be
     moved there.
 
@@ -79,22 +79,22 @@ def move_waiting(
     """
     wanted = pending.ids(library) if ids is None else list(dict.fromkeys(ids))
     check_waiting(library, wanted)
-    bad: list[BadRow] = []
+    bad: list[UnusableRow] = []
     for pending_id in wanted:
         entry = pending.get(library, pending_id)
-        if entry is None or entry.observed is not None or moved(entry.path, moves) == entry.path:
+        if entry is None or entry.observed is not None or map_path(entry.path, moves) == entry.path:
             continue
-        here = entry._replace(id=None, path=moved(entry.path, moves))
-        whole, differs = joined(library, here)
+        here = entry._replace(id=None, path=map_path(entry.path, moves))
+        whole, differs = merge_pending(library, here)
         if differs:
             message = f"pending:{pending_id}: what waits at {here.path} says otherwise: {', '.join(differs)}"
-            bad.append(BadRow(entry.path, "differs", message))
+            bad.append(UnusableRow(entry.path, "differs", message))
             continue
         if whole.id is not None:  # two rows about one file
             pending.remove(library, whole.id)
         whole = whole._replace(id=pending_id)
         pending.put(library, whole)
-        complete, differs = joined(library, _completed(library, whole))
+        complete, differs = merge_pending(library, _completed(library, whole))
         if differs:
             continue
         pending.put(library, complete)
@@ -103,12 +103,12 @@ def move_waiting(
     return [pending_id for pending_id in wanted if pending.exists(library, pending_id)], bad
 
 
-def pending_from(row: LegacyRow, *, source: str) -> Pending | BadRow:
+def pending_from(row: LegacyRow, *, source: str) -> Pending | UnusableRow:
     """What one old row says, in this library's words; image payloads are left behind."""
     sha256 = row.sha.lower() if _SHA256.fullmatch(row.sha) else None
     claim = row.sha.strip().lower()
     if not row.path and sha256 is None:
-        return BadRow(row.path, "no_path", f"{row.row}: neither a path nor a hash leads to its file")
+        return UnusableRow(row.path, "no_path", f"{row.row}: neither a path nor a hash leads to its file")
     free = _meta_of(row)
     description = _take_text(free, "description")
     kept_tags = _tags_of(row, free)
@@ -147,7 +147,7 @@ def _completed(library: Library, entry: Pending) -> Pending:
     complete = entry._replace(sha256=known.sha256, size_bytes=known.stat.size_bytes, observed=known)
     here = {old.sha256: old.id for old in pending.at_path(library, entry.path)}
     if known.sha256 in here:
-        _, differs = joined(library, complete)
+        _, differs = merge_pending(library, complete)
         return entry if differs else complete
     return complete._replace(id=here.get(None))
 
@@ -180,7 +180,7 @@ def _tags_of(row: LegacyRow, free: dict[str, jsontext.Json]) -> tuple[str, ...]:
     unfit: list[jsontext.Json] = []
     for tag in row.tags:
         try:
-            kept.append(tags.shown(displayable(tag)))
+            kept.append(tags.checked_tag(displayable(tag)))
         except WrongUsage:
             if tag.strip():
                 unfit.append(displayable(tag))

@@ -13,7 +13,7 @@ from mlib.core.records import SCANNED, TAGS, TEXT_FIELDS, KnownFile, Model, Pend
 from mlib.core.text import displayable
 from mlib.db import contents, files, models, pending, sidecars
 from mlib.db import tags as stored_tags
-from mlib.services.deriving import inherit, same_weights_at
+from mlib.services.deriving import carry_over, same_weights_at
 from mlib.services.resolving import check_waiting
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class StillWaiting:
     """A pending import whose content no scan has seen yet."""
 
     id: int
@@ -76,7 +76,7 @@ class ImportReport:
     ignored: list[int | str] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: list[StillWaiting] = field(default_factory=list)
     backup: str | None = None
     #: How many folders to scan were taken over.
     roots: int = 0
@@ -135,7 +135,7 @@ def differences(existing: UserData, incoming: UserData) -> tuple[str, ...]:
     return tuple(names)
 
 
-def merged(existing: UserData, incoming: UserData) -> UserData:
+def merge_user_data(existing: UserData, incoming: UserData) -> UserData:
     """`incoming` fills what is empty in `existing`; tags are united, the spelling there already wins."""
     return UserData(
         text={**incoming.text, **existing.text},
@@ -144,7 +144,7 @@ def merged(existing: UserData, incoming: UserData) -> UserData:
     )
 
 
-def overridden(existing: UserData, incoming: UserData) -> UserData:
+def override_user_data(existing: UserData, incoming: UserData) -> UserData:
     """What is non-empty in `incoming` wins, the rest of `existing` stays."""
     return UserData(
         text={**existing.text, **incoming.text},
@@ -153,16 +153,16 @@ def overridden(existing: UserData, incoming: UserData) -> UserData:
     )
 
 
-def resolved(existing: UserData, incoming: UserData, strategy: ConflictStrategy) -> UserData | None:
+def resolve_conflict(existing: UserData, incoming: UserData, strategy: ConflictStrategy) -> UserData | None:
     """The user data a model gets, or None where there is a conflict that `strategy` leaves standing."""
     if not differences(existing, incoming):
         return existing
     if strategy is ConflictStrategy.IGNORE:
         return None
     if not existing or strategy is ConflictStrategy.MERGE:
-        return merged(existing, incoming)
+        return merge_user_data(existing, incoming)
     if strategy is ConflictStrategy.OVERRIDE:
-        return overridden(existing, incoming)
+        return override_user_data(existing, incoming)
     return None
 
 
@@ -202,7 +202,7 @@ def import_pending(
 def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, report: ImportReport) -> None:
     assert entry.id is not None
     if entry.sha256 is None:
-        report.waiting.append(Waiting(entry.id, entry.path))
+        report.waiting.append(StillWaiting(entry.id, entry.path))
         return
     model = models.get(library, entry.sha256)
     said = incoming(entry)
@@ -217,7 +217,7 @@ def _import_one(library: Library, entry: Pending, strategy: ConflictStrategy, re
         _settle(library, entry, report, "created")
         return
     existing = user_data(library, model)
-    result = resolved(existing, said, strategy)
+    result = resolve_conflict(existing, said, strategy)
     if result is None:
         _attach(library, entry)
         if strategy is ConflictStrategy.DELETE:
@@ -248,7 +248,7 @@ def _inherit(library: Library, entry: Pending) -> bool:
     if entry.observed is None:
         return False
     before = same_weights_at(library, entry.path, entry.observed.sha256)
-    return before is not None and inherit(library, entry.observed.sha256, before)
+    return before is not None and carry_over(library, entry.observed.sha256, before)
 
 
 def user_data(library: Library, model: Model) -> UserData:
@@ -379,7 +379,7 @@ class Reason(StrEnum):
     READY = "ready"
 
 
-class Wait(NamedTuple):
+class WaitReason(NamedTuple):
     """A pending import, and why it waits.
 
     In a conflict `model` is what the model it is about is called, and `differs` the fields they disagree on.
@@ -391,7 +391,7 @@ class Wait(NamedTuple):
     differs: tuple[str, ...] = ()
 
 
-def waiting(library: Library) -> list[Wait]:
+def list_waiting(library: Library) -> list[WaitReason]:
     """Every pending import with what keeps it, oldest first.
 
     Looks at the disk for those without a hash, and for what a scan has staged: it may have gone since.
@@ -402,25 +402,25 @@ def waiting(library: Library) -> list[Wait]:
     return [_looked_for(wait) for wait in judged]
 
 
-def _judged(library: Library, entry: Pending) -> Wait:
+def _judged(library: Library, entry: Pending) -> WaitReason:
     if entry.sha256 is None:
-        return Wait(entry, Reason.UNHASHED)
+        return WaitReason(entry, Reason.UNHASHED)
     data = incoming(entry)
     if isinstance(data, Failed):
-        return Wait(entry, Reason.BAD_META)
+        return WaitReason(entry, Reason.BAD_META)
     model = models.get(library, entry.sha256)
     if model is None:
-        return Wait(entry, Reason.READY)
+        return WaitReason(entry, Reason.READY)
     try:
         existing = user_data(library, model)
     except jsontext.NotJson:
-        return Wait(entry, Reason.BAD_META, model.name)
-    if resolved(existing, data, ConflictStrategy.REPORT) is not None:
-        return Wait(entry, Reason.READY, model.name)
-    return Wait(entry, Reason.CONFLICT, model.name, differences(existing, data))
+        return WaitReason(entry, Reason.BAD_META, model.name)
+    if resolve_conflict(existing, data, ConflictStrategy.REPORT) is not None:
+        return WaitReason(entry, Reason.READY, model.name)
+    return WaitReason(entry, Reason.CONFLICT, model.name, differences(existing, data))
 
 
-def _looked_for(wait: Wait) -> Wait:
+def _looked_for(wait: WaitReason) -> WaitReason:
     is_staged = wait.reason is Reason.READY and wait.entry.source == SCANNED
     if wait.reason is not Reason.UNHASHED and not is_staged:
         return wait

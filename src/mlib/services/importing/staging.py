@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
+class UnusableRow:
     """A row that could not be staged."""
 
     path: str
@@ -33,7 +33,7 @@ class BadRow:
     message: str
 
 
-def joined(library: Library, entry: Pending) -> tuple[Pending, list[str]]:
+def merge_pending(library: Library, entry: Pending) -> tuple[Pending, list[str]]:
     """What waits at this path already, typed since or said by another row, and what `entry` adds to it.
 
     With the names of what they disagree on: there, what waits already stays.
@@ -71,7 +71,7 @@ _WINDOWS = re.compile(r"[A-Za-z]:|\\\\|[^/]*\\[^/]*$")
 _EXTENDED = re.compile(r"^//[?.]/(UNC/)?", re.IGNORECASE)
 
 
-class Move(NamedTuple):
+class PathMap(NamedTuple):
     """What lay below the directory `old` of another machine lies below `new` here.
 
     `old` has its parts as they are compared: in either form of Unicode, and for Windows (`is_windows`) with
@@ -83,7 +83,7 @@ class Move(NamedTuple):
     is_windows: bool = False
 
 
-def parse_move(text: str) -> Move:
+def parse_path_map(text: str) -> PathMap:
     """`OLD=NEW` as it is typed: OLD a directory of the other machine, NEW one of this. Raises WrongUsage."""
     old, equals, new = text.partition("=")
     if not old or not new or not equals:
@@ -93,10 +93,10 @@ def parse_move(text: str) -> Move:
             hint=Hint("{}", ("--map", "/old/models=/new/models")),
         )
     is_windows = _WINDOWS.match(old) is not None
-    return Move(_compared(old, is_windows), os.path.abspath(os.path.expanduser(new)), is_windows)
+    return PathMap(_compared(old, is_windows), os.path.abspath(os.path.expanduser(new)), is_windows)
 
 
-def moved(path: str, moves: Sequence[Move]) -> str:
+def map_path(path: str, moves: Sequence[PathMap]) -> str:
     """`path` with its beginning changed by the move of the longest OLD that is a directory of it."""
     for move in sorted(moves, key=lambda each: len(each.old), reverse=True):
         if _compared(path, move.is_windows)[: len(move.old)] == move.old:
@@ -118,22 +118,22 @@ def _parts(path: str, is_windows: bool) -> list[str]:
     return [*([lead] if lead else []), *filter(None, path.split("/"))]
 
 
-def moved_record(exported: Exported, moves: Sequence[Move]) -> Exported:
+def map_record(exported: Exported, moves: Sequence[PathMap]) -> Exported:
     """A record with all its paths moved."""
     if not moves:
         return exported
     places = tuple(
-        place._replace(path=moved(place.path, moves), root=place.root and moved(place.root, moves))
+        place._replace(path=map_path(place.path, moves), root=place.root and map_path(place.root, moves))
         for place in exported.places
     )
     record = exported.record
     if isinstance(record, Pending):
-        record = record._replace(path=moved(record.path, moves))
+        record = record._replace(path=map_path(record.path, moves))
     return exported._replace(record=record, places=places)
 
 
-def moved_root(root: Root, moves: Sequence[Move]) -> Root:
+def map_root(root: Root, moves: Sequence[PathMap]) -> Root:
     """A root with its path moved, and that of the ComfyUI or file that named it."""
     kind, colon, place = root.origin.partition(":")
-    origin = f"{kind}:{moved(place, moves)}" if colon else root.origin
-    return root._replace(path=moved(root.path, moves), origin=origin)
+    origin = f"{kind}:{map_path(place, moves)}" if colon else root.origin
+    return root._replace(path=map_path(root.path, moves), origin=origin)

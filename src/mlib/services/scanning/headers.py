@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class InspectedContent:
     """What one content was found to be, ready to be kept."""
 
     content: Content
@@ -31,17 +31,17 @@ class Looked:
     findings: tuple[Finding, ...]
 
 
-def look_into(
+def inspect_files(
     library: Library,
     rows: Iterable[KnownFile],
     inspected: Mapping[str, Inspection],
     problems: list[Problem],
-) -> dict[str, Looked]:
+) -> dict[str, InspectedContent]:
     """What these contents are, by SHA-256: those just `inspected`, and those of which nothing is kept yet.
 
     A file that changed or went away meanwhile is left to the next scan.
     """
-    looked: dict[str, Looked] = {}
+    looked: dict[str, InspectedContent] = {}
     for row in rows:
         if row.sha256 in looked:
             continue
@@ -72,13 +72,13 @@ def inspected_now(row: KnownFile, problems: list[Problem]) -> Inspection | None:
     return inspection if status == row.stat else None
 
 
-def looked_at(sha256: str, inspection: Inspection) -> Looked:
+def looked_at(sha256: str, inspection: Inspection) -> InspectedContent:
     """An inspection in the form in which it is kept."""
-    return Looked(content_of(sha256, inspection), pack(inspection.header), inspection.findings)
+    return InspectedContent(content_of(sha256, inspection), pack(inspection.header), inspection.findings)
 
 
 def keep(
-    library: Library, rows: Sequence[KnownFile], looked: Mapping[str, Looked], roots: Sequence[Root]
+    library: Library, rows: Sequence[KnownFile], looked: Mapping[str, InspectedContent], roots: Sequence[Root]
 ) -> list[tuple[str, Finding]]:
     """Keep what was found out and judge the places of these files; part of a transaction.
 

@@ -49,12 +49,12 @@ def identify(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanRep
     def flush(*, now: bool = False) -> None:
         nonlocal batch, flushed_at
         if batch and (now or len(batch) >= FLUSH_FILES or time.monotonic() - flushed_at >= FLUSH_SECONDS):
-            from mlib.services.scanning.headers import look_into
-            from mlib.services.scanning.ledger import find_heirs
+            from mlib.services.scanning.headers import inspect_files
+            from mlib.services.scanning.ledger import find_successors
 
             rows = [row for _, row in batch]
-            looked = look_into(ledger.library, rows, inspected, report.problems)
-            heirs = find_heirs(ledger.library, [row for row in rows if row.path in taken_places])
+            looked = inspect_files(ledger.library, rows, inspected, report.problems)
+            heirs = find_successors(ledger.library, [row for row in rows if row.path in taken_places])
             with uninterrupted():
                 ledger.record(batch, looked, heirs)
                 batch = []
@@ -175,7 +175,7 @@ def _row(found: FoundFile, hashed: Hashed, before: KnownFile | None) -> KnownFil
 # --- A dry run: what a scan would do, told from stats, headers and the library alone.
 
 
-def foresee(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanReport) -> None:
+def simulate_scan(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanReport) -> None:
     """Count in `report` what a scan would do, as far as that can be told from headers: no file is read."""
     expected: list[tuple[FoundFile, KnownFile | None, KnownFile | None]] = []
     for found, before in seen.fresh:

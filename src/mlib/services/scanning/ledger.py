@@ -15,7 +15,7 @@ from mlib.core.events import Emit, FileStored
 from mlib.core.records import SCANNED, FoundFile, KnownFile, Model, OtherHashes, Pending, Root
 from mlib.core.text import displayable
 from mlib.db import contents, files, models, pending
-from mlib.services.deriving import follow_file, inherit
+from mlib.services.deriving import carry_over, follow_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlib.core.hashes import Hashes
     from mlib.core.records import Stat
     from mlib.db.library import Library
-    from mlib.services.scanning.headers import Looked
+    from mlib.services.scanning.headers import InspectedContent
     from mlib.services.scanning.survey import Survey
 
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Heir:
+class Successor:
     """The model that lay at a path before, and the hashes of the one that lies there now."""
 
     before: str
     hashes: Hashes
 
 
-def find_heirs(library: Library, rows: Iterable[KnownFile]) -> list[Heir]:
+def find_successors(library: Library, rows: Iterable[KnownFile]) -> list[Successor]:
     """Those of these files, not yet written, that took the place of the same weights. Writes nothing.
 
     AutoV3 tells, so only what `mlib hash --all` has looked at before can have an heir; such a file is read
     once more for it.
     """
-    found: list[Heir] = []
+    found: list[Successor] = []
     for row in rows:
         before = _before(library, row)
         known = None if before is None else contents.hashes_of(library, before)
@@ -56,11 +56,11 @@ def find_heirs(library: Library, rows: Iterable[KnownFile]) -> list[Heir]:
         with suppress(OSError):
             now = compute(row.path, advance=lambda _: None)
             if now is not None and now.sha256 == row.sha256 and now.autov3 == known.autov3:
-                found.append(Heir(before, now))
+                found.append(Successor(before, now))
     return found
 
 
-def keep_heirs(library: Library, heirs: Iterable[Heir]) -> None:
+def keep_successors(library: Library, heirs: Iterable[Successor]) -> None:
     """Keep the hashes of heirs, and let those that are models inherit; part of a transaction.
 
     One that is staged inherits when it is imported: by these hashes it is known then.
@@ -68,7 +68,7 @@ def keep_heirs(library: Library, heirs: Iterable[Heir]) -> None:
     for heir in heirs:
         now = heir.hashes
         contents.put_hashes(library, now.sha256, OtherHashes(now.autov1, now.autov3, now.crc32, now.blake3))
-        inherit(library, now.sha256, heir.before)
+        carry_over(library, now.sha256, heir.before)
 
 
 def _before(library: Library, row: KnownFile) -> str | None:
@@ -88,7 +88,7 @@ def _before(library: Library, row: KnownFile) -> str | None:
 
 
 @dataclass(slots=True)
-class Left:
+class MovedPending:
     """Such files by content, each with the id of its pending import, and by the stat they were read with."""
 
     by_content: defaultdict[str, list[tuple[int, KnownFile]]] = field(
@@ -97,11 +97,11 @@ class Left:
     by_stat: dict[Stat, KnownFile] = field(default_factory=dict)
 
 
-def find_left(
+def find_moved_pending(
     library: Library, seen: Survey, *, walked: Callable[[str], bool], is_free: Callable[[KnownFile], bool]
-) -> Left:
+) -> MovedPending:
     """Those that are gone from where a scan came by, and of which `is_free` believes that they are."""
-    left = Left()
+    left = MovedPending()
     for pending_id, row in pending.all_observed(library):
         hidden = any(is_within(row.path, tree) for tree in seen.unknown)
         if not walked(row.path) or hidden or not is_free(row):
@@ -113,7 +113,7 @@ def find_left(
     return left
 
 
-def follow(library: Library, left: Left, row: KnownFile, root: Root) -> list[int]:
+def follow_moved(library: Library, left: MovedPending, row: KnownFile, root: Root) -> list[int]:
     """The id of the pending import whose file lies at `row` now, if one has left; part of a transaction.
 
     What a scan staged is staged here from now on. The word of an older manager keeps its path, under which
@@ -141,7 +141,7 @@ def _moved(entry: Pending, row: KnownFile, root: Root) -> Pending:
     )
 
 
-def forget(library: Library, left: Left, judged: Container[int | None]) -> None:
+def forget_moved(library: Library, left: MovedPending, judged: Container[int | None]) -> None:
     """Let those wait without a file that are gone for good from these roots; part of a transaction."""
     for pending_id, row in chain.from_iterable(left.by_content.values()):
         if row.root_id in judged:
@@ -163,7 +163,7 @@ class Ledger:
     emit: Emit
     roots: Sequence[Root]
     walked: Callable[[str], bool]
-    left: Left
+    left: MovedPending
     counts: Counter[str] = field(default_factory=Counter)
     added: list[str] = field(default_factory=list)
     new: set[str] = field(default_factory=set)
@@ -178,8 +178,8 @@ class Ledger:
     def record(
         self,
         identified: Sequence[tuple[FoundFile, KnownFile]],
-        looked: Mapping[str, Looked],
-        heirs: Sequence[Heir],
+        looked: Mapping[str, InspectedContent],
+        heirs: Sequence[Successor],
     ) -> None:
         """Write a batch, with what was seen in the files, in one transaction; only then tell of it."""
         # An unchanged library needs none of these.
@@ -189,7 +189,7 @@ class Ledger:
             self._find_gone_elsewhere(row)
         with self.library.transaction():
             stored = [(row, self._record_one(found, row)) for found, row in identified]
-            keep_heirs(self.library, heirs)
+            keep_successors(self.library, heirs)
             found_wrong = keep(self.library, [row for row, _ in stored], looked, self.roots)
             found_wrong += self._known_to_be_bad(stored, found_wrong)
         self.findings += found_wrong
@@ -250,7 +250,7 @@ class Ledger:
     ) -> str:
         claims = self._claims(row, found.root)
         if model is None and not claims:
-            claims = follow(self.library, self.left, row, found.root)
+            claims = follow_moved(self.library, self.left, row, found.root)
         if model is None and (not claims or (self.stage and not self._waits_here(row))):
             claims.append(self._staged(found, row))
         if model is None and self.stage:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlib.core import times
 from mlib.db import files, roots
-from mlib.services.scanning.ledger import forget
+from mlib.services.scanning.ledger import forget_moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
     from mlib.services.scanning.ledger import Ledger
     from mlib.services.scanning.request import ScanReport, ScanRequest
-    from mlib.services.scanning.survey import Seen, Survey
+    from mlib.services.scanning.survey import SeenRoot, Survey
 
 #: More gone files than this, and a greater part of a root than that, look like a disk that is off.
 GUARD_FILES = 10
-GUARD_PART = 0.2
+MISSING_GUARD = 0.2
 
 
-def free_to_move(seen: Survey, *, accept_missing: bool) -> Callable[[KnownFile], bool]:
+def may_have_moved(seen: Survey, *, accept_missing: bool) -> Callable[[KnownFile], bool]:
     """Tells of a row that is gone whether a path with the same content may take its place.
 
     Nothing under a root that is offline. In one that is suddenly empty only what turns up elsewhere as the
@@ -42,7 +42,7 @@ def free_to_move(seen: Survey, *, accept_missing: bool) -> Callable[[KnownFile],
     return free
 
 
-def close(
+def judge_missing(
     library: Library,
     seen: Survey,
     ledger: Ledger,
@@ -85,22 +85,22 @@ def close(
         with library.transaction():
             files.mark_missing(library, to_mark, times.now())
             roots.mark_seen(library, complete, times.now())
-            forget(library, ledger.left, judged)
+            forget_moved(library, ledger.left, judged)
 
 
-def _verdict(state: Seen, gone: int, known: int, is_known: bool, accept_missing: bool) -> str:
+def _verdict(state: SeenRoot, gone: int, known: int, is_known: bool, accept_missing: bool) -> str:
     """Whether what is gone from a root may be marked: `judged`, `offline`, `guarded`, or `nothing` to say."""
     if state.failed and not accept_missing:
         # A folder that never held anything and is no more (a type nobody uses) is no drive that is off.
         return "offline" if is_known or os.path.lexists(state.root.path) else "nothing"
     if not gone or accept_missing:
         return "judged"
-    if _is_empty(state) or (gone > GUARD_FILES and gone > GUARD_PART * known):
+    if _is_empty(state) or (gone > GUARD_FILES and gone > MISSING_GUARD * known):
         return "guarded"
     return "judged"
 
 
-def _is_empty(state: Seen) -> bool:
+def _is_empty(state: SeenRoot) -> bool:
     """Whether a root holds no model any more; or, where only a part of it was walked, nothing at all."""
     if state.whole:
         return not state.files

@@ -14,10 +14,10 @@ from mlib.core.formats.header import unpack
 from mlib.core.inspection import Inspection, conclude
 from mlib.core.records import RULES_VERSION
 from mlib.db import contents, files, models, pending, sidecars
-from mlib.db.contents import Judged
+from mlib.db.contents import JudgedVersion
 from mlib.services.deriving import judge_places
 from mlib.services.files.bundles import judge_sets
-from mlib.services.scanning.headers import Looked, fill_base_model, inspected_now, keep, looked_at
+from mlib.services.scanning.headers import InspectedContent, fill_base_model, inspected_now, keep, looked_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def judge_by_newer_rules(
         return []
     total = contents.count(library)
     if state.version < RULES_VERSION:
-        state = Judged(RULES_VERSION, "" if total else None)
+        state = JudgedVersion(RULES_VERSION, "" if total else None)
         with library.transaction():
             sidecars.mark_stale(library)
             contents.note_judged(library, state)
@@ -85,7 +85,7 @@ def judge_by_newer_rules(
         looked = [(sha256, _renewed(library, sha256, problems)) for sha256 in batch]
         if not batch:  # before it is called done
             news += judge_sets(library, files.known_directories(library, os.sep))
-        state = Judged(RULES_VERSION, batch[-1] if batch else None)
+        state = JudgedVersion(RULES_VERSION, batch[-1] if batch else None)
         with library.transaction():
             for sha256, inspection in looked:
                 if inspection is not None:
@@ -120,8 +120,10 @@ def _renew(
     yield from ((path, each) for path, each in found if (path, each.code) not in known)
 
 
-def _looked(library: Library, rows: Sequence[KnownFile], problems: list[Problem]) -> dict[str, Looked]:
-    looked: dict[str, Looked] = {}
+def _looked(
+    library: Library, rows: Sequence[KnownFile], problems: list[Problem]
+) -> dict[str, InspectedContent]:
+    looked: dict[str, InspectedContent] = {}
     for row in rows:
         if row.sha256 not in looked:
             inspection = _from_header(library, row.sha256) or inspected_now(row, problems)

@@ -11,8 +11,8 @@ from mlib.core.events import Emit, silent
 from mlib.core.records import RULES_VERSION
 from mlib.db import contents, files, roots, sidecars
 from mlib.services.scanning.identify import FLUSH_FILES, identify
-from mlib.services.scanning.ledger import Ledger, find_left
-from mlib.services.scanning.mark_missing import close, free_to_move
+from mlib.services.scanning.ledger import Ledger, find_moved_pending
+from mlib.services.scanning.mark_missing import judge_missing, may_have_moved
 from mlib.services.scanning.reinspection import complete_waiting
 from mlib.services.scanning.request import (
     ScanReport,
@@ -72,7 +72,7 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, emit: Emit
     report.counts["unchanged"] = seen.unchanged + len(seen.refreshed)
     report.counts["restored"] = len(seen.restored)
     walked = [scope.directory for scope in scopes if scope.only is None]
-    is_free = free_to_move(seen, accept_missing=request.accept_missing)
+    is_free = may_have_moved(seen, accept_missing=request.accept_missing)
 
     def was_walked(path: str) -> bool:
         return any(is_within(path, directory) for directory in walked)
@@ -83,7 +83,7 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, emit: Emit
         emit=emit,
         roots=places.known,
         walked=was_walked,
-        left=find_left(library, seen, walked=was_walked, is_free=is_free),
+        left=find_moved_pending(library, seen, walked=was_walked, is_free=is_free),
         counts=report.counts,
         added=report.added,
         pending_ids=report.pending_ids,
@@ -92,9 +92,9 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, emit: Emit
     for row in filter(is_free, seen.gone):
         ledger.leaving[row.sha256].append(row)
     if request.dry_run:
-        from mlib.services.scanning.identify import foresee
+        from mlib.services.scanning.identify import simulate_scan
 
-        foresee(seen, ledger, request, report)
+        simulate_scan(seen, ledger, request, report)
     else:
         _write_known(library, seen, places.known)
         identify(seen, ledger, request, report, emit)
@@ -104,7 +104,7 @@ def _scan(library: Library, request: ScanRequest, report: ScanReport, emit: Emit
                 _look_further(seen, ledger, scopes, retyped, request, report)
     report.conflicts = ledger.conflicts
     report.findings = ledger.findings
-    close(library, seen, ledger, before, places.awaited, request, report)
+    judge_missing(library, seen, ledger, before, places.awaited, request, report)
     if not request.dry_run and report.interrupted is None:
         _judge_sets(library, seen, scopes if request.reinspect else (), report)
 
@@ -138,9 +138,9 @@ def _judge_by_newer_rules(
 def _shadowed(remembered: Sequence[Root], known: Sequence[Root]) -> list[tuple[Root, Root]]:
     if {root.id for root in remembered} <= {root.id for root in known}:
         return []
-    from mlib.services.scanning.survey import shadows
+    from mlib.services.scanning.survey import find_aliased_roots
 
-    return shadows(remembered, known)
+    return find_aliased_roots(remembered, known)
 
 
 def _look_further(

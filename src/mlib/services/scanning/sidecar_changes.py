@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
     from mlib.services.scanning.ledger import Ledger
     from mlib.services.scanning.request import ScanReport
-    from mlib.services.scanning.survey import Beside, Survey
+    from mlib.services.scanning.survey import SidecarChanges, Survey
 
 #: Groups written in one transaction: what they say was read before it began.
 BATCH = 128
@@ -85,7 +85,7 @@ def read_news(seen: Survey, ledger: Ledger, report: ScanReport) -> None:
                 sidecars.remove(library, directory, names)
 
 
-def _gone(beside: Beside) -> set[str]:
+def _gone(beside: SidecarChanges) -> set[str]:
     return {name for name in beside.gone if is_sidecar_name(name)}
 
 
@@ -101,7 +101,7 @@ def _stirred(seen: Survey) -> Mapping[str, Collection[str]]:
 
 
 def _groups(
-    library: Library, directory: str, beside: Beside, stirred: Collection[str], report: ScanReport
+    library: Library, directory: str, beside: SidecarChanges, stirred: Collection[str], report: ScanReport
 ) -> Iterator[_Group]:
     """The models of a directory that have to be compared with their sidecars, these read where need be.
 
@@ -137,7 +137,7 @@ def _read(
     directory: str,
     companion: Companion,
     models: Mapping[str, str],
-    beside: Beside,
+    beside: SidecarChanges,
     report: ScanReport,
 ) -> KnownSidecar | None:
     """A sidecar of these models (their SHA-256s by name) as it is now.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlib.core.disk.compare import compare_directory, fingerprints, stat_of
-from mlib.core.disk.storage import standing, storage_of
+from mlib.core.disk.storage import root_state, storage_of
 from mlib.core.disk.walk import Listing, Scope, is_within, walk
 from mlib.core.events import Emit, Walking
 from mlib.core.records import Problem
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Beside:
+class SidecarChanges:
     """The sidecars of one directory: as they are now, and the names of those that are news.
 
     `owed` are names of models that they were not compared with yet.
@@ -44,7 +44,7 @@ class Beside:
 
 def compare_sidecars(
     library: Library, directory: str, found: Mapping[str, os.stat_result], *, rehash: bool
-) -> Beside:
+) -> SidecarChanges:
     """Which sidecars of a directory are new, changed or gone, and which models wait for a comparison."""
     known = sidecars.in_directory(library, directory)
     news = {
@@ -52,7 +52,7 @@ def compare_sidecars(
         for name, status in found.items()
         if rehash or name not in known or known[name].stamp != stamp(status)
     }
-    return Beside(found, news, known.keys() - found.keys(), sidecars.owed(library, directory))
+    return SidecarChanges(found, news, known.keys() - found.keys(), sidecars.owed(library, directory))
 
 
 def stamp(status: os.stat_result) -> tuple[int, int, int]:
@@ -67,7 +67,7 @@ def stamp(status: os.stat_result) -> tuple[int, int, int]:
 # walk comes by it.
 
 
-def shadows(remembered: Sequence[Root], known: Sequence[Root]) -> list[tuple[Root, Root]]:
+def find_aliased_roots(remembered: Sequence[Root], known: Sequence[Root]) -> list[tuple[Root, Root]]:
     """Each remembered root that is not among the `known`, with the one that leads to its folder."""
     ids = {root.id for root in known}
     others = [root for root in remembered if root.id not in ids]
@@ -122,7 +122,7 @@ TICK = 0.1
 
 
 @dataclass(slots=True)
-class Seen:
+class SeenRoot:
     """What was seen of one root: how many candidates, and whether all of it could be listed.
 
     `others` are the ids of roots that lead to the same folder and are judged with it.
@@ -155,8 +155,8 @@ class Survey:
     skipped: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    roots: dict[str, Seen] = field(default_factory=dict)
-    beside: dict[str, Beside] = field(default_factory=dict)
+    roots: dict[str, SeenRoot] = field(default_factory=dict)
+    beside: dict[str, SidecarChanges] = field(default_factory=dict)
 
     def is_passed_over(self, path: str) -> bool:
         """Whether `path` lies in a folder that was not looked into, and in no root within that."""
@@ -195,7 +195,7 @@ def survey(
     with_sidecars = sidecars.directories(library)
     told = 0.0
     for scope in scopes:
-        seen = result.roots.setdefault(scope.root.path, Seen(scope.root))
+        seen = result.roots.setdefault(scope.root.path, SeenRoot(scope.root))
         seen.whole = seen.whole or (scope.only is None and scope.directory == scope.root.path)
     only = {scope.directory: scope.only for scope in scopes if scope.only is not None}
     for listing in walk(scopes, roots=roots):
@@ -308,7 +308,7 @@ def _emptied_link(directory: str, *, ends: Container[str]) -> str | None:
     """The link to an empty folder through which the way from a root to `directory` led, if one did."""
     while directory not in ends and directory != os.path.dirname(directory):
         if os.path.islink(directory):
-            return directory if standing(directory) == "empty" else None
+            return directory if root_state(directory) == "empty" else None
         directory = os.path.dirname(directory)
     return None
 

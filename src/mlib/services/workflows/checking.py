@@ -13,11 +13,11 @@ from urllib.parse import unquote, urlsplit
 from mlib.core.disk.compare import stat_of
 from mlib.db import contents, files
 from mlib.services.workflows.matching import (
+    LoaderFile,
     Match,
-    Place,
     Shelves,
     State,
-    folded,
+    fold_name,
     is_in_other_letters,
     match,
     unscanned,
@@ -58,7 +58,7 @@ class Suggestion(NamedTuple):
     name in its URL; `similar` a name much like it.
     """
 
-    place: Place
+    place: LoaderFile
     why: str
 
 
@@ -120,7 +120,7 @@ def _near_names(shelves: Shelves, needs: Sequence[Need]) -> Mapping[Need, list[s
     holding: dict[str, list[str]] = {}
     for name in shelves.names if wanted else ():
         # Every name of the library comes by here: beginnings of words, found without making words of it.
-        for word in wanted.intersection(_BEGINNINGS.findall(folded(name))):
+        for word in wanted.intersection(_BEGINNINGS.findall(fold_name(name))):
             holding.setdefault(word, []).append(name)
     return {need: _nearest(need, words[need], holding) for need in needs}
 
@@ -144,11 +144,11 @@ def _beginnings(name: str) -> set[str]:
 
 def _words(name: str) -> list[str]:
     """The words of a file name that tell which model it is."""
-    words = _WORDS.findall(folded(os.path.splitext(os.path.basename(name))[0]))
+    words = _WORDS.findall(fold_name(os.path.splitext(os.path.basename(name))[0]))
     return [word for word in words if not _PRECISION.fullmatch(word)] or words
 
 
-class Answer(NamedTuple):
+class NeedAnswer(NamedTuple):
     """A need, what the library has for it, and what may stand in for it if that is nothing."""
 
     need: Need
@@ -167,7 +167,7 @@ class Checked(NamedTuple):
     """A workflow: its needs answered, and how many were left out as bypassed; or why it cannot be read."""
 
     path: str
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[NeedAnswer, ...] = ()
     left_out: int = 0
     problem: Problem | None = None
 
@@ -188,7 +188,7 @@ class CheckReport:
         return {state: self.count(state) for state in get_args(State)}
 
     @property
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[NeedAnswer]:
         return [answer for file in self.files for answer in file.answers]
 
     @property
@@ -219,7 +219,7 @@ def check(library: Library | None, paths: Sequence[str], *, with_bypassed: bool 
         tuple(
             Checked(
                 path=each.path,
-                answers=tuple(Answer(need, matches[need], suggestions.get(need, ())) for need in needs),
+                answers=tuple(NeedAnswer(need, matches[need], suggestions.get(need, ())) for need in needs),
                 left_out=len(each.needs) - len(needs),
                 problem=each.problem,
             )
@@ -255,7 +255,7 @@ def _answers(
     return matches, {need: each for need, each in suggestions.items() if not matches[need].places}
 
 
-def _known(library: Library, place: Place) -> Place:
+def _known(library: Library, place: LoaderFile) -> LoaderFile:
     """A place that no scan has seen, with the SHA-256 of its file if one has seen that elsewhere."""
     try:
         status = stat_of(os.stat(place.path))

@@ -28,7 +28,7 @@ State = Literal["found", "ambiguous", "missing", "automatic", "unknown"]
 _EMBEDDING_EXTENSIONS = (".safetensors", ".pt", ".bin")
 
 
-class Place(NamedTuple):
+class LoaderFile(NamedTuple):
     """A present file by the name its loader knows it by; both None where no remembered root holds it.
 
     `sha256` is "" where no scan has seen it yet. `turn` is the place of that root among all: ComfyUI searches
@@ -49,8 +49,8 @@ class Match(NamedTuple):
     """
 
     state: State
-    places: tuple[Place, ...] = ()
-    kin: tuple[Place, ...] = ()
+    places: tuple[LoaderFile, ...] = ()
+    kin: tuple[LoaderFile, ...] = ()
     gone: tuple[str, ...] = ()
 
 
@@ -89,19 +89,19 @@ class Shelves:
     def _folded(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for name in self.names:
-            found.setdefault(folded(name), []).append(name)
+            found.setdefault(fold_name(name), []).append(name)
         return found
 
     @cached_property
     def _stems(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for name in self.names:
-            found.setdefault(folded(os.path.splitext(name)[0]), []).append(name)
+            found.setdefault(fold_name(os.path.splitext(name)[0]), []).append(name)
         return found
 
     def alike(self, name: str, *, stem: bool) -> list[files.Placed]:
         """The rows of files of this name in any case, with any extension if it is a stem."""
-        names = (self._stems if stem else self._folded).get(folded(name), ())
+        names = (self._stems if stem else self._folded).get(fold_name(name), ())
         self.load(names)
         return [row for each in names for row in self._rows[each]]
 
@@ -115,15 +115,15 @@ class Shelves:
             return row._replace(present=False)
         return row
 
-    def places(self, row: files.Placed) -> list[Place]:
+    def places(self, row: files.Placed) -> list[LoaderFile]:
         """A row's file in the words of every loader that lists it; the innermost root that holds it first."""
         path = os.path.join(row.directory, row.name)
         return [
-            Place(path, row.sha256, type_of(root), name_below(path, root.path), turn)
+            LoaderFile(path, row.sha256, type_of(root), name_below(path, root.path), turn)
             for turn, root in self._holding(row.directory)
-        ] or [Place(path, row.sha256, None, None)]
+        ] or [LoaderFile(path, row.sha256, None, None)]
 
-    def place(self, row: files.Placed, kind: str | None = None) -> Place:
+    def place(self, row: files.Placed, kind: str | None = None) -> LoaderFile:
         """Where a row's file is, in the words of a loader of this type if one lists it."""
         places = self.places(row)
         return next((place for place in places if place.type == kind), places[0])
@@ -147,7 +147,7 @@ def type_of(root: Root) -> str:
     return TYPE_ALIASES.get(root.type, root.type)
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """A name without what file systems and people take lightly: case, and how accents are composed."""
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
@@ -158,7 +158,7 @@ def match(shelves: Shelves, need: Need) -> Match:
 
 
 def _answer(
-    need: Need, places: tuple[Place, ...], *, kin: tuple[Place, ...] = (), gone: Iterable[str] = ()
+    need: Need, places: tuple[LoaderFile, ...], *, kin: tuple[LoaderFile, ...] = (), gone: Iterable[str] = ()
 ) -> Match:
     """What these places, the first first, come to. All files of a folder are one model."""
     if not places:
@@ -181,13 +181,13 @@ def _file(shelves: Shelves, need: Need) -> Match:
     return _match(shelves, found, rows, need)
 
 
-def _taken(shelves: Shelves, rows: list[files.Placed], need: Need) -> list[Place]:
+def _taken(shelves: Shelves, rows: list[files.Placed], need: Need) -> list[LoaderFile]:
     """What the node would take of these rows: the first way to read the name that leads to any."""
     if not need.listed:
         return []
     places = _in_order(place for row in rows if row.present for place in shelves.places(row))
     for leads_to in _ways(need):
-        found: dict[str, Place] = {}
+        found: dict[str, LoaderFile] = {}
         for place in filter(leads_to, places):
             found.setdefault(place.path, place)
         if found:
@@ -196,12 +196,12 @@ def _taken(shelves: Shelves, rows: list[files.Placed], need: Need) -> list[Place
     return []
 
 
-def _in_order(places: Iterable[Place]) -> list[Place]:
+def _in_order(places: Iterable[LoaderFile]) -> list[LoaderFile]:
     """Places as ComfyUI comes by them: its folders one after another."""
     return sorted(places, key=lambda place: (place.turn, place.path))
 
 
-def _ways(need: Need) -> Iterator[Callable[[Place], bool]]:
+def _ways(need: Need) -> Iterator[Callable[[LoaderFile], bool]]:
     """How a node reads a name, the first first. A list of names is compared as it stands; a node that is not
     known may have a folder of its own, at which ComfyUI's names do not begin."""
     if not _is_embedding_in_text(need):
@@ -233,9 +233,9 @@ def _ends(path: str | None, name: str) -> bool:
     return path is not None and f"{os.sep}{path}".endswith(f"{os.sep}{name}")
 
 
-def _first_extensions(places: list[Place], need: Need) -> list[Place]:
+def _first_extensions(places: list[LoaderFile], need: Need) -> list[LoaderFile]:
     """In each folder the one that ComfyUI tries first."""
-    best: dict[str, tuple[int, Place]] = {}
+    best: dict[str, tuple[int, LoaderFile]] = {}
     for place in places:
         directory, extension = os.path.dirname(place.path), os.path.splitext(place.path)[1]
         if need.form == "stem" and extension not in _EMBEDDING_EXTENSIONS:
@@ -245,7 +245,7 @@ def _first_extensions(places: list[Place], need: Need) -> list[Place]:
     return [place for _, place in best.values()]
 
 
-def _match(shelves: Shelves, found: list[Place], rows: list[files.Placed], need: Need) -> Match:
+def _match(shelves: Shelves, found: list[LoaderFile], rows: list[files.Placed], need: Need) -> Match:
     if found:
         return _answer(need, tuple(found))
     gone = [
@@ -257,7 +257,7 @@ def _match(shelves: Shelves, found: list[Place], rows: list[files.Placed], need:
     return _answer(need, (), kin=tuple(kin), gone=gone)
 
 
-def unscanned(shelves: Shelves, need: Need) -> Iterator[Place]:
+def unscanned(shelves: Shelves, need: Need) -> Iterator[LoaderFile]:
     """Where the loader of a need would list its file, if the disk has one there now; the first first.
 
     For what the library does not know there: newer than the last scan, or below a second link to a folder
@@ -269,7 +269,7 @@ def unscanned(shelves: Shelves, need: Need) -> Iterator[Place]:
     for turn, root in enumerate(shelves.roots):
         name = need.name if type_of(root) == need.type else os.path.join(inner, need.name)
         if type_of(root) in (need.type, folder) and _is_listed(root.path, name):
-            yield Place(os.path.join(root.path, name), "", type_of(root), name, turn)
+            yield LoaderFile(os.path.join(root.path, name), "", type_of(root), name, turn)
 
 
 def _is_below(name: str) -> bool:
@@ -323,17 +323,17 @@ def folder_names(name: str) -> tuple[str, ...]:
     return name, repository, joined, f"models--{joined}"
 
 
-def is_in_other_letters(place: Place, need: Need) -> bool:
+def is_in_other_letters(place: LoaderFile, need: Need) -> bool:
     """Whether this is the place that is meant but for case, slashes, and how accents are composed."""
     own = _name_at(place, need)
     return own is not None and _loose(own) == _loose(need.name)
 
 
 def _loose(name: str) -> str:
-    return folded(os.path.normpath(name.replace("\\", "/")))
+    return fold_name(os.path.normpath(name.replace("\\", "/")))
 
 
-def _name_at(place: Place, need: Need) -> str | None:
+def _name_at(place: LoaderFile, need: Need) -> str | None:
     """The name by which a loader of the need's type knows a file; None where it does not list it."""
     name = place.loader_name
     if name is None:

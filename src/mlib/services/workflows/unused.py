@@ -17,8 +17,8 @@ from mlib.core.records import Problem
 from mlib.core.workflows.mentions import Mentions
 from mlib.core.workflows.needs import last_part, looks_by_end
 from mlib.db import files
-from mlib.services.files.bundles import joined_models
-from mlib.services.workflows.matching import Match, Shelves, folded, folder_names, match, type_of
+from mlib.services.files.bundles import models_in_sets
+from mlib.services.workflows.matching import Match, Shelves, fold_name, folder_names, match, type_of
 from mlib.services.workflows.workflow_files import Other, read_file, workflow_files
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def unused(
         used = _used(shelves, needs, said, present)
         models = [model for model in files.present_models(library) if among is None or model.sha256 in among]
         rest = {model.sha256: model for model in models if model.sha256 not in used}
-        joined = joined_models(library) if rest else {}
+        joined = models_in_sets(library) if rest else {}
         # What was not to be looked at counts as used: a part is offered only with all others.
         rest = {
             sha256: model
@@ -158,7 +158,9 @@ def _read(directories: Sequence[str], report: UnusedReport, emit: Emit) -> tuple
     return list(found.values()), said
 
 
-def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, present: Sequence[files.Held]) -> set[str]:
+def _used(
+    shelves: Shelves, needs: Sequence[Need], said: Mentions, present: Sequence[files.PresentFile]
+) -> set[str]:
     """The SHA-256s of all that is used. What a used file draws with it (the parts of a set) belongs here."""
     used: set[str] = set()
     anywhere: set[str] = set()
@@ -168,9 +170,9 @@ def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, present: Sequ
         used.update(_named(need, found))
         if need.type == "loras" and any(map(looks_by_end, need.classes)):
             # Others name it too, who are stricter.
-            stems.add(os.path.splitext(last_part(folded(need.name)))[0])
+            stems.add(os.path.splitext(last_part(fold_name(need.name)))[0])
         if need.type == "loras" and not found.places and any("(rgthree)" in each for each in need.classes):
-            anywhere.add(folded(need.name))
+            anywhere.add(fold_name(need.name))
     names = _Names(said)
     chosen = _Chosen(shelves, said)
     for file in present:
@@ -182,7 +184,7 @@ def _used(shelves: Shelves, needs: Sequence[Need], said: Mentions, present: Sequ
             or names.a_folder_of(kind, inner)
             or names.content(file.sha256)
             or chosen.takes(kind, file)
-            or (kind == "loras" and os.path.splitext(folded(file.name))[0] in stems)
+            or (kind == "loras" and os.path.splitext(fold_name(file.name))[0] in stems)
             # rgthree's last resort is a LoRA in whose path the name stands anywhere.
             or (kind == "loras" and _holds_any(os.path.join(inner, file.name), anywhere))
         ):
@@ -197,7 +199,7 @@ def _named(need: Need, found: Match) -> Iterator[str]:
 
 
 def _holds_any(path: str, parts: Collection[str]) -> bool:
-    path = folded(path)
+    path = fold_name(path)
     return any(part in path for part in parts)
 
 
@@ -216,7 +218,7 @@ class _Names:
 
     def name(self, name: str) -> bool:
         """Whether a file of this name is named, with or without its extension."""
-        name = folded(name)
+        name = fold_name(name)
         return name in self._endings or name in self._last or os.path.splitext(name)[0] in self._last
 
     def content(self, sha256: str) -> bool:
@@ -227,8 +229,8 @@ class _Names:
         """Whether a folder is named in which the folder `inner` of a type lies, or which it is."""
         key = kind, inner
         if key not in self._known:
-            parts = [folded(part) for part in inner.split(os.sep) if part not in {"", "."}]
-            lead = [folded(kind)] if kind else []
+            parts = [fold_name(part) for part in inner.split(os.sep) if part not in {"", "."}]
+            lead = [fold_name(kind)] if kind else []
             self._known[key] = any(
                 "/".join([*lead, *parts][first:last]) in self._folders
                 for last in range(len(lead) + 1, len(lead) + len(parts) + 1)
@@ -261,7 +263,7 @@ class _Chosen:
         words = {_slashed(word) for word in said.words}
         self._roots = [root.path for root in shelves.roots if _slashed(root.path) in words]
 
-    def takes(self, kind: str | None, file: files.Held) -> bool:
+    def takes(self, kind: str | None, file: files.PresentFile) -> bool:
         """Whether a file of this type may be chosen: also where a node is given the root it lies in."""
         return (
             kind in self._types
@@ -271,15 +273,15 @@ class _Chosen:
 
 
 def _letters(name: str) -> str:
-    return re.sub(r"[\W_]", "", folded(name))
+    return re.sub(r"[\W_]", "", fold_name(name))
 
 
 def _slashed(text: str) -> str:
-    return folded(text.replace("\\", "/").strip().strip("/").removeprefix("./"))
+    return fold_name(text.replace("\\", "/").strip().strip("/").removeprefix("./"))
 
 
-def _with_files(models: dict[str, files.Sized], held: list[files.Held]) -> Iterator[Unused]:
-    by_model: dict[str, list[files.Held]] = {}
+def _with_files(models: dict[str, files.PresentModel], held: list[files.PresentFile]) -> Iterator[Unused]:
+    by_model: dict[str, list[files.PresentFile]] = {}
     for file in held:
         by_model.setdefault(file.sha256, []).append(file)
     for sha256, own in by_model.items():

@@ -12,7 +12,7 @@ from mlib.core.disk.walk import passed_over, reason
 from mlib.core.errors import NotFound
 from mlib.core.records import Problem
 from mlib.core.workflows.graph import WorkflowError
-from mlib.core.workflows.mentions import EXTENSIONS, Contents, read_contents
+from mlib.core.workflows.mentions import EXTENSIONS, WorkflowContents, read_contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ def read_file(path: str) -> Read:
     return Read(absolute, problem=Problem(absolute, code, message), kind=kind)
 
 
-def _contents(path: str) -> Contents:
+def _contents(path: str) -> WorkflowContents:
     with io.BufferedReader(open_for_reading(path)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
