@@ -199,7 +199,7 @@ class TestAll:
         done = mlib_here("hash", "--all", library=at)
         assert (done.out, done.err) == ("", "every hash of every model with a file is known\n")
         assert mlib_here("hash", "--all", "-q", library=at).err == ""
-        assert mlib_here("hash", "--all", "--query", "nothing", library=at).err == "no model is found\n"
+        assert mlib_here("hash", "--all", "--query", "nothing", library=at).err == "no models found\n"
 
     def test_of_an_empty_library_is_nothing(self, library: Library) -> None:
         assert mlib_here("hash", "--all", "--json", library=Path(library.path)).json["hashed"] == []

@@ -78,7 +78,7 @@ class TestRows:
     def test_nothing_found_is_no_error(self, library_path: Path) -> None:
         result = mlib_here("list", "nonsense", library=library_path)
         assert result.out == ""
-        assert result.err == "no model is found\n"
+        assert result.err == "no models found\n"
 
     def test_a_value_that_the_shell_unquoted_is_explained(self, library_path: Path) -> None:
         assert 'base:"SD 9.0"' in mlib_here("list", "base:SD 9.0", library=library_path).err

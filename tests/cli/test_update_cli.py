@@ -53,7 +53,7 @@ def test_twice_says_that_it_is_so_already(path: Path) -> None:
     assert first.out == f"updated\t{SHA[:10]}\tone\tnotes\n"
     before = dump(path)
     second = mlib_here("update", "one", "--notes", "new", library=path)
-    assert (second.out, second.err) == ("", "already so: 1\n")
+    assert (second.out, second.err) == ("", "unchanged: 1\n")
     assert dump(path) == before
 
 

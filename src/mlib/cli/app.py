@@ -23,7 +23,7 @@ _KEPT = "interrupted: all that was finished is kept"
 app = typer.Typer(
     name="mlib",
     cls=Subcommands,
-    help="The model library of people who run ComfyUI and like a shell.",
+    help="A model library for people who run ComfyUI and like the command line.",
     pretty_exceptions_enable=False,
     add_completion=False,  # ours is told to no shell as code to evaluate
     rich_markup_mode=None,
@@ -64,19 +64,21 @@ def settings(
         str | None,
         typer.Option(
             metavar="SHELL",
-            help="Print what makes bash, zsh or fish complete.",
+            help="Print the completion script for bash, zsh or fish.",
             callback=_show,
             is_eager=True,
         ),
     ] = None,
     install_completion: Annotated[
         str | None,
-        typer.Option(metavar="SHELL", help="Put it where SHELL looks.", callback=_install, is_eager=True),
+        typer.Option(
+            metavar="SHELL", help="Install the completion script for SHELL.", callback=_install, is_eager=True
+        ),
     ] = None,
 ) -> None:
-    """The model library of people who run ComfyUI and like a shell.
+    """A model library for people who run ComfyUI and like the command line.
 
-    A model is its content: notes and tags follow the file wherever it is moved or copied.
+    A model is its content: notes and tags follow a file wherever it is moved or copied.
     """
     del version, show_completion, install_completion
     ctx.obj = Settings(library=library)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # --- Asking before anything is destroyed.
 
-YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do it without asking.")]
+YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")]
 
 
 def confirm(action: str, *, yes: bool) -> None:
@@ -33,7 +33,7 @@ def confirm(action: str, *, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()):
-        raise Refused("needs_yes", f"this would {action}, and there is nobody to ask", hint="add --yes")
+        raise Refused("needs_yes", f"this would {action}; refusing without confirmation", hint="add --yes")
     if output.ask(f"{action}? [y/N] ").casefold() not in ("y", "yes"):
         raise Refused("not_confirmed", "nothing was done")
 
@@ -86,14 +86,14 @@ LibraryOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only identifiers, a line each.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print only identifiers, one per line.")]
 DryRunOption = Annotated[
-    bool, typer.Option("-n", "--dry-run", help="Say what would be done, and do nothing.")
+    bool, typer.Option("-n", "--dry-run", help="Show what would be done without doing it.")
 ]
 QueryOption = Annotated[
     str | None,
     typer.Option(
-        "--query", metavar="QUERY", help="Also all models that QUERY finds (see `mlib help query`)."
+        "--query", metavar="QUERY", help="Also every model that matches QUERY (see `mlib help query`)."
     ),
 ]
 
@@ -111,9 +111,7 @@ def hand_on(ctx: typer.Context, *, library: str | None, as_json: bool, quiet: bo
     """
     verb = ctx.invoked_subcommand
     if quiet:
-        raise WrongUsage(
-            "bad_options", f"-q has no meaning for {verb}", hint=f"see `mlib {ctx.info_name} -h`"
-        )
+        raise WrongUsage("bad_options", f"{verb} does not support -q", hint=f"see `mlib {ctx.info_name} -h`")
     if library is not None:
         ctx.obj = Settings(library=library)
     if as_json:

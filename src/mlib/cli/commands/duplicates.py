@@ -31,21 +31,24 @@ def duplicates(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from stdin."),
+        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     same_weights: Annotated[
         bool,
-        typer.Option("--same-weights", help="Other files with the same weights, as `hash --all` knows them."),
+        typer.Option(
+            "--same-weights", help="List files with the same weights, by the hashes of `hash --all`."
+        ),
     ] = False,
     hardlink: Annotated[
-        bool, typer.Option("--hardlink", help="Make the copies names of one file on the disk.")
+        bool, typer.Option("--hardlink", help="Replace copies by hard links to one file.")
     ] = False,
     trash: Annotated[bool, typer.Option("--trash", help="Move all copies but one to the trash.")] = False,
     keep: Annotated[
         str | None,
         typer.Option(
-            metavar="WHICH", help="Which copy stays: newest, oldest, shortest (path), or a pattern for paths."
+            metavar="WHICH",
+            help="Keep the newest or oldest copy, that with the shortest path, or those matching a pattern.",
         ),
     ] = None,
     dry_run: DryRunOption = False,
@@ -54,13 +57,12 @@ def duplicates(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List models that lie there twice, or free their room.
+    """List models stored more than once, or free the space.
 
-    Those that free most first. Hard links and symbolic links are no copies, nor is a file that two mounts
-    show. Before --hardlink or --trash touch one, it and the copy that stays are read whole. Where no path of
-    a model matches the pattern of --keep, all of it stays. --trash also leaves what a loader looks for where
-    it is: the last copy below the folders of a type, parts of a model in several files, and files of a folder
-    that is one model.
+    Largest savings first. Hard links, symbolic links and one file seen through two mounts are not copies.
+    --hardlink and --trash read a copy and the one that stays completely before touching either. If no copy of
+    a model matches the --keep pattern, all stay. --trash also keeps a copy that a loader needs where it is:
+    the last one below the folders of its type, and parts of a model that is several files or a folder.
     """
     from mlib.cli.progress import Progress
     from mlib.services.files.duplicating import DuplicatesReport
@@ -146,7 +148,7 @@ def _list(groups: Sequence[CopyGroup], *, same_weights: bool) -> None:
     if same_weights:
         output.note(f"{fmt.plural(len(groups), 'set', 'sets')} of the same weights, {total} more than once")
     else:
-        output.note(f"{fmt.plural(len(groups), 'model')} more than once, {total} could be freed")
+        output.note(f"{fmt.plural(len(groups), 'model')} stored more than once, {total} can be freed")
 
 
 def _tell(report: DuplicatesReport, action: Action, *, dry_run: bool) -> None:

@@ -40,36 +40,40 @@ class Format(StrEnum):
 def export(
     ctx: typer.Context,
     refs: Annotated[
-        list[str] | None, typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from stdin.")
+        list[str] | None,
+        typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     to: Annotated[
         str | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all; - is stdout."
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write to FILE, completely or not at all; - is standard output.",
         ),
     ] = None,
     format_: Annotated[
         Format,
-        typer.Option("--format", help="jsonl is complete and can be imported; csv is for a spreadsheet."),
+        typer.Option("--format", help="jsonl is complete and can be imported; csv is for spreadsheets."),
     ] = Format.jsonl,
     sidecars: Annotated[
-        bool, typer.Option("--sidecars", help="Write what you typed beside the models (STEM.metadata.json).")
+        bool, typer.Option("--sidecars", help="Write what you typed to STEM.metadata.json beside each model.")
     ] = False,
     no_bom: Annotated[
         bool,
-        typer.Option("--no-bom", help="Begin CSV without the byte order mark that spreadsheets go by."),
+        typer.Option("--no-bom", help="Leave out the byte order mark that spreadsheets expect."),
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Write out all that the library knows.
+    """Export the library, or write sidecar files.
 
-    For `mlib import --from`, or for another program. JSON Lines: a header, a line a model, a line a
-    pending import; equal libraries give equal bytes. --sidecars adds your words to what other managers
-    keep beside the models; nothing else writes there.
+    JSON Lines hold everything: a header, then one line per model and per pending import; `mlib import --from`
+    reads them back, and equal libraries give equal bytes. --sidecars writes what you typed to the files that
+    other managers keep beside the models; no other command writes there.
     """
     if to == "-":
         to = None  # as for most programs, whose users would find an empty pipe and a file called -

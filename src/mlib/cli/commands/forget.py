@@ -81,7 +81,7 @@ def forget(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Models, or pending:ID; '-' reads them from stdin."),
+        typer.Argument(metavar="[REF...]", help="Models, or pending:ID; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     yes: YesOption = False,
@@ -92,8 +92,8 @@ def forget(
 ) -> None:
     """Forget models or pending imports.
 
-    With all you said about them; after a backup. No file is touched: one that is still there is found
-    again as new by the next scan. `mlib undo` brings back what was forgotten.
+    Deletes them and everything you typed about them from the library, after a backup. Files are not touched;
+    the next scan adds those that are still there as new. `mlib undo` restores what was forgotten.
     """
     if not refs and query is None:
         raise WrongUsage("nothing_to_do", "no model was named", hint="see `mlib forget --help`")
@@ -123,10 +123,10 @@ def missing(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List models that have no file any more.
+    """List models whose files are missing.
 
-    Since when, and where they lay last; the latest gone first. `offline` are those of a folder that is
-    not there now: nobody can tell whether they are gone.
+    With the time they went missing and their last path, newest first. A model is `offline` if it was in a
+    folder that is not there now, so that it may not be missing at all.
     """
     with open_session(ctx, library) as session:
         found = session.missing()
@@ -154,7 +154,7 @@ def _row(each: Missing) -> tuple[str, ...]:
 def prune(
     ctx: typer.Context,
     missing_for: Annotated[
-        str, typer.Option(metavar="SPAN", help="For how long the files must be gone, such as 90d or 6m.")
+        str, typer.Option(metavar="SPAN", help="Minimum time the files have been missing, such as 90d or 6m.")
     ],
     force: Annotated[
         bool, typer.Option("--force", help="Even if that is more than a tenth of the library.")
@@ -165,10 +165,10 @@ def prune(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Forget models whose files have been gone for long.
+    """Forget models whose files have been missing for a long time.
 
-    With all you said about them; after a backup. Never those of a folder that is not there now. `mlib
-    missing` lists what is gone, `mlib undo` brings back what was forgotten.
+    Deletes them and everything you typed about them from the library, after a backup, but never models in a
+    folder that is offline. `mlib missing` lists what is missing; `mlib undo` restores what was forgotten.
     """
     span = times.duration(missing_for)
     with open_session(ctx, library) as session:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 def hash_(
     ctx: typer.Context,
     targets: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE|REF...]", help="Any files; with --all, models.")
+        list[str] | None, typer.Argument(metavar="[FILE|REF...]", help="Any files, or models with --all.")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Compute and keep the hashes of these models, or of all.")
+        bool, typer.Option("--all", help="Compute and store the hashes of these models, or of all.")
     ] = False,
     query: QueryOption = None,
     dry_run: DryRunOption = False,
@@ -41,10 +41,10 @@ def hash_(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Print every hash that a file is called by.
+    """Print every hash a file is known by.
 
-    SHA256, AutoV1 to V3, CRC32, BLAKE3. For FILE nothing is written, in the library or not. With --all
-    the hashes of models are kept, so that every command finds them by each; with -n too they are only told.
+    SHA256, AutoV1 to AutoV3, CRC32 and BLAKE3. For a FILE nothing is stored. With --all the hashes of models
+    are stored, so that every command finds a model by any of them (with -n they are only printed).
     """
     from mlib.cli.progress import Progress
     from mlib.services.files.extra_hashes import digest_files
@@ -59,7 +59,7 @@ def hash_(
         if every:
             shas = _models(session, targets, query)
             report = session.hash_models(shas, dry_run=dry_run)
-            nothing = "no model is found" if shas == [] else "every hash of every model with a file is known"
+            nothing = "no models found" if shas == [] else "every hash of every model with a file is known"
         else:
             paths = [*_paths(session, targets or ()), *_paths_found(session, query)]
             report = digest_files(dict.fromkeys(paths), emit=progress.emit)

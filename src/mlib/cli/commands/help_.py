@@ -57,10 +57,10 @@ In a shell put quotes around the quotes: mlib list 'base:"SDXL 1.0"'."""
 def help_(
     ctx: typer.Context,
     topic: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND|query]", help="What to tell about.")
+        list[str] | None, typer.Argument(metavar="[COMMAND|query]", help="A command or topic.")
     ] = None,
 ) -> None:
-    """Tell about a command, or about the query language."""
+    """Show help for a command, or for the query language."""
     if topic == ["query"]:
         output.write_lines(_QUERY.split("\n"))
         return

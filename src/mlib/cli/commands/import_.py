@@ -113,7 +113,8 @@ def import_(
     ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID...]", help="Pending imports (as 7 or pending:7), with --sidecars models; none: all."
+            metavar="[ID...]",
+            help="Pending imports (7 or pending:7), or models with --sidecars; default: all.",
         ),
     ] = None,
     from_: Annotated[
@@ -121,7 +122,7 @@ def import_(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="An export of mlib, another library, or an older manager's database to take over.",
+            help="Import an export, another library, or an older manager's database.",
         ),
     ] = None,
     map_: Annotated[
@@ -129,26 +130,26 @@ def import_(
         typer.Option(
             "--map",
             metavar="OLD=NEW",
-            help="Read paths below OLD (on another machine) as NEW: of --from, or of pending imports.",
+            help="Replace OLD at the beginning of imported or pending paths by NEW.",
         ),
     ] = None,
     sidecars: Annotated[
-        bool, typer.Option("--sidecars", help="Take over what other managers laid beside the models.")
+        bool, typer.Option("--sidecars", help="Import the sidecar files of other managers.")
     ] = False,
     query: QueryOption = None,
     on_conflict: Annotated[
-        OnConflict, typer.Option(help="What to do where the model is known with other user data.")
+        OnConflict, typer.Option(help="What to do if you typed something else about the model.")
     ] = OnConflict.report,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Make models of pending imports.
+    """Import what is pending, or what another manager or an export knows.
 
-    report leaves a conflict pending and lists it; override lets the import's data win; merge lets it fill
-    what is empty; ignore leaves a known model as it is, and the import waiting; delete drops the import.
-    Empty never replaces what is there.
+    On a conflict with what you typed, `report` lists it and leaves it pending, `override` takes the import's
+    word, `merge` fills only empty fields, `ignore` leaves a known model as it is, and `delete` drops the
+    import. An empty field never replaces anything.
     """
     if sidecars:
         _check_for_sidecars(from_, map_, on_conflict)
@@ -194,7 +195,7 @@ def _numbers(ids: list[str]) -> list[int]:
         digits = text.strip().removeprefix("pending:")
         if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
             raise WrongUsage(
-                "bad_id", f"'{text}' is no pending import", hint="give its number, such as 7 or pending:7"
+                "bad_id", f"'{text}' is not a pending import", hint="give its number, such as 7 or pending:7"
             )
         numbers.append(int(digits))
     return numbers
@@ -224,10 +225,10 @@ def pending_(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List what waits for import, and why.
+    """List pending imports and what they wait for.
 
-    A conflict names what the pending import and its model disagree on; `mlib import ID --on-conflict …`
-    settles it. What is ready becomes a model with `mlib import`.
+    A conflict names the fields in which an import and its model differ; `mlib import ID --on-conflict …`
+    settles it. `mlib import` imports what is ready.
     """
     with open_session(ctx, library) as session:
         found = session.pending()

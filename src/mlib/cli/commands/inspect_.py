@@ -22,10 +22,10 @@ def inspect_(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Any files, in the library or not.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what files are, from their headers alone.
+    """Identify files from their headers alone.
 
-    No library is needed, and nothing is run or written. Ends with exit code 3 if something serious is
-    wrong with one of them, or one of several cannot be read.
+    Needs no library, runs nothing and writes nothing. Exits with 3 if something serious is wrong with a file,
+    or if one of several cannot be read.
     """
     shown: list[dict[str, Any]] = []
     troubled = False

@@ -24,37 +24,40 @@ _IN_DOCUMENT = ("description", "notes", "tags", "path", "kind", "findings")
 def list_(
     ctx: typer.Context,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY...]", help="Words to find; see `mlib help query`.")
+        list[str] | None, typer.Argument(metavar="[QUERY...]", help="What to find; see `mlib help query`.")
     ] = None,
     sort: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FIELD[:desc]", help="By name, type, base, size, added, updated, files or path."
+            metavar="FIELD[:desc]", help="Sort by name, type, base, size, added, updated, files or path."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=0, help="No more than so many.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=0, help="Show at most N.")] = None,
     only: Annotated[
-        str | None, typer.Option("--columns", metavar="A,B,...", help="The fields to show.")
+        str | None, typer.Option("--columns", metavar="A,B,...", help="Show these fields.")
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", metavar="TEXT", help="A line for each, such as '{name}\\t{loader_name}'."),
+        typer.Option(
+            "--format", metavar="TEXT", help="Print each as TEXT, such as '{name}\\t{loader_name}'."
+        ),
     ] = None,
     paths: Annotated[
-        bool, typer.Option("--paths", help="Print the paths of all files that are there.")
+        bool, typer.Option("--paths", help="Print the paths of the files that are there.")
     ] = False,
     zero: Annotated[
-        bool, typer.Option("-0", "--print0", help="End what -q, --paths, --format print with a zero byte.")
+        bool,
+        typer.Option("-0", "--print0", help="End the lines of -q, --paths and --format with a NUL byte."),
     ] = False,
     as_json: JsonOption = False,
-    as_lines: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a line.")] = False,
+    as_lines: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per line.")] = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List the models that a query finds, or all.
+    """List the models that match a query, or all of them.
 
-    Words must all be found, in the name, path, tags, notes or trigger words: `mlib list anime type:loras
-    'size:>1GB' -tag:keep`. `mlib help query` tells the rest.
+    Every word must match the name, path, tags, notes or trigger words: `mlib list anime type:loras
+    'size:>1GB' -tag:keep`. See `mlib help query`.
     """
     from mlib.core.query import parse
     from mlib.services.listing import located, parse_order
@@ -121,12 +124,12 @@ def _table(
 def _only_one(options: Mapping[str, bool]) -> None:
     given = [name for name, is_given in options.items() if is_given]
     if len(given) > 1:
-        raise WrongUsage("bad_options", f"{given[0]} and {given[1]} cannot both be obeyed")
+        raise WrongUsage("bad_options", f"{given[0]} and {given[1]} cannot be combined")
 
 
 def _say_why_nothing(words: Sequence[str]) -> None:
     """Where the shell took quotes away, a value may have been cut at its spaces."""
-    output.note("no model is found" if words else "there is no model yet")
+    output.note("no models found" if words else "the library has no models yet")
     for word in words:
         field, colon, value = word.partition(":")
         if colon and " " in value.strip() and '"' not in word and ":" not in value:

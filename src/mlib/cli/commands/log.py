@@ -74,17 +74,17 @@ def log(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Tell field by field what became of these models."),
+        typer.Argument(metavar="[REF...]", help="Show each changed field of these models."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest N commands.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N commands.")] = 20,
     query: QueryOption = None,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Tell what was done to the library, newest first.
+    """Show the history of changes, newest first.
 
-    Every change of what you typed. Scans are not in it: they find facts. At least the last 1,000 commands
-    and those of the last 90 days are kept. What was forgotten is found by its hash.
+    Every change to what you typed; scans are not listed, as they only record facts. The last 1,000 commands
+    and those of the last 90 days are kept. Name a forgotten model by its hash.
     """
     with open_session(ctx, library) as session:
         found = session.log(expanded_or_all(refs), query, limit=min(limit, MOST))
@@ -108,17 +108,17 @@ def undo(
     ctx: typer.Context,
     entry: Annotated[
         int | None,
-        typer.Argument(max=MOST, metavar="[ID]", help="An entry of `mlib log`; none: the last command."),
+        typer.Argument(max=MOST, metavar="[ID]", help="An entry of `mlib log`; default: the last command."),
     ] = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Take back what a command did.
+    """Undo what a command changed.
 
-    To names, notes, tags, metadata, pending imports and models. Again and again goes further back; to
-    undo an undo does it again. What was typed since is never overwritten, and what scans have found since
-    stays. Files that were moved or trashed are not brought back, nor is image data: it says how they are.
+    Restores names, notes, tags, metadata, pending imports and models. Repeat it to go further back; undo an
+    undo to redo. It never overwrites what was typed since and keeps what scans found since. It does not move
+    files back or restore image data, but says how to.
     """
     with open_session(ctx, library) as session:
         report = session.undo(entry, dry_run=dry_run)

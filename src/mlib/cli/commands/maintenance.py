@@ -35,18 +35,20 @@ def backup(
     ctx: typer.Context,
     to: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help="Write it there (-: into a pipe), beyond mlib's own tidying."),
+        typer.Argument(
+            metavar="[FILE]", help="Write the copy to FILE, which mlib never deletes; - is a pipe."
+        ),
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List the backups there are, newest first.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List existing backups, newest first.")] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Back the library up now: a whole, checked copy.
+    """Make a complete, checked copy of the library.
 
-    Without FILE it lies in `backups` beside the library. The last five made so are kept, whatever mlib
-    backs up by itself.
+    Without FILE it goes to `backups` beside the library, where the last five are kept, besides the backups
+    that mlib makes by itself.
     """
     if list_:
         if to is not None:
@@ -59,7 +61,7 @@ def backup(
     if to == "-":
         if as_json or output.is_terminal():
             raise WrongUsage(
-                "bad_options", "a backup into a pipe is no text: no --json, and - only where > or | follows"
+                "bad_options", "a backup written to standard output is binary: use > or |, without --json"
             )
         with open_session(ctx, library) as session:
             if dry_run:
@@ -120,17 +122,18 @@ def _list(found: Sequence[Backup], *, as_json: bool) -> None:
 def clean_meta(
     ctx: typer.Context,
     refs: Annotated[
-        list[str] | None, typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from stdin.")
+        list[str] | None,
+        typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Strip image data from the stored metadata.
+    """Remove image data from stored metadata.
 
-    Of every model and pending import, or of these. Everything else in the metadata stays exactly as it
-    is. A backup is made first; model files are not touched.
+    For every model and pending import, or only for these, after a backup. Everything else in the metadata
+    stays exactly as it is; model files are not touched.
     """
     with open_session(ctx, library) as session:
         report = session.clean_meta(expanded_or_all(refs), query, dry_run=dry_run)
@@ -160,16 +163,18 @@ def doctor(
     ctx: typer.Context,
     fix: Annotated[
         bool,
-        typer.Option("--fix", help="Put right what is safe: permissions, leftovers, lost facts, free pages."),
+        typer.Option(
+            "--fix", help="Fix what is safe to fix: permissions, leftovers, orphaned facts, free pages."
+        ),
     ] = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Examine the library and say what mends it.
+    """Check the library and suggest fixes.
 
-    Looks at the file itself and at what it stands on; names the command that mends what is wrong. Works
-    on a damaged library too. Exit code 3 if there is an error. --fix touches nothing that you typed.
+    Checks the file and everything it depends on, and names the command that fixes each problem; works on a
+    damaged library too. Exits with 3 if there is an error. --fix touches nothing that you typed.
     """
     with open_session(ctx, library) as session:
         diagnosis = session.doctor(fix=fix and not dry_run)
@@ -202,16 +207,16 @@ def restore(
     given: Annotated[
         str | None, typer.Argument(metavar="[BACKUP]", help="A backup's name (`mlib backup --list`) or path.")
     ] = None,
-    latest: Annotated[bool, typer.Option("--latest", help="The newest backup that is good.")] = False,
+    latest: Annotated[bool, typer.Option("--latest", help="Use the newest good backup.")] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Put a backup in the place of the library.
+    """Replace the library by a backup.
 
-    The library need not open any more for that. The backup is checked first. What was there is kept
-    beside it, under a name that is told.
+    Works even if the library no longer opens. The backup is checked first, and what it replaces is kept
+    beside it under a name that is printed.
     """
     if (given is None) == (not latest):
         raise WrongUsage("bad_options", "name a backup, or --latest", hint="`mlib backup --list` lists them")

@@ -32,8 +32,8 @@ NoExclusiveOption = Annotated[
     bool,
     typer.Option(
         "--no-exclusive",
-        help="Go on where a disk (exFAT by FUSE) cannot rename without the risk of replacing a file "
-        "that another program makes in that moment.",
+        help="Move files even on a disk (exFAT by FUSE) that cannot rule out replacing a file "
+        "which another program creates at that very moment.",
     ),
 ]
 
@@ -44,7 +44,7 @@ def mv(
         list[str],
         typer.Argument(
             metavar="[REF...] DEST",
-            help="Models, or paths of files; '-' reads them from stdin. DEST is a folder, or a new path.",
+            help="Models or file paths ('-' reads them from standard input), and a folder or a new path.",
         ),
     ],
     query: QueryOption = None,
@@ -56,9 +56,9 @@ def mv(
 ) -> None:
     """Move files of models to another folder.
 
-    What lies beside them goes with them. Nothing is ever overwritten. To another disk they are copied and
-    read back before the originals go. Of a model with several copies, name one by its path. Parts of one
-    model go together: name all of them.
+    Their companions (previews, sidecars) move with them, and nothing is ever overwritten. To another disk,
+    files are copied and read back before the originals go. If a model has several copies, name one by its
+    path. The parts of a model move together: name all of them.
     """
     from mlib.cli.progress import Progress
 
@@ -131,7 +131,7 @@ def rename(
     ctx: typer.Context,
     ref: Annotated[str, typer.Argument(metavar="REF", help="A model with one file, or the path of a file.")],
     name: Annotated[
-        str, typer.Argument(metavar="NEWNAME", help="The file's new name; its extension may be left out.")
+        str, typer.Argument(metavar="NEWNAME", help="The new file name; the extension can be left out.")
     ],
     no_exclusive: NoExclusiveOption = False,
     dry_run: DryRunOption = False,
@@ -139,10 +139,10 @@ def rename(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Give a model's file another name.
+    """Rename a model's file.
 
-    What lies beside it is renamed too. A part of a model in several files, which loaders find by its name,
-    keeps it. To change only what you call the model, use `mlib update --name`.
+    Its companions (previews, sidecars) are renamed too. A part of a model in several files keeps its name, by
+    which loaders find it. To change only the model's name in the library, use `mlib update --name`.
     """
     way: Way = "reserved" if no_exclusive else "exclusive"
     (one,) = expanded([ref])
@@ -158,9 +158,7 @@ def trash(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[REF...]", help="Models, or paths of single files; '-' reads them from stdin."
-        ),
+        typer.Argument(metavar="[REF...]", help="Models or file paths; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     dry_run: DryRunOption = False,
@@ -171,11 +169,11 @@ def trash(
 ) -> None:
     """Move the files of models to the system's trash.
 
-    What lies beside them goes with them. Of a link, as a Hugging Face cache has them, only the link goes: the
-    file with the bytes stays, and is named. Of a REF that is a path only that file goes; of any other, and of
-    what --query finds, all files go, wherever they lie. Names, notes and tags are kept: a file that is put
-    back is known again by the next scan. A preview or text that another model of the same name needs too
-    stays. Parts of one model go together: name all of them.
+    Their companions (previews, sidecars) go with them, unless another model of the same name needs them. A
+    REF that is a path trashes only that file; any other REF, and --query, all files of the model. If a file
+    is a link, as in a Hugging Face cache, only the link goes, and the file behind it is named. Names, notes
+    and tags are kept: the next scan recognises a file that was put back. The parts of a model go together:
+    name all of them.
     """
     if not refs and query is None:
         raise WrongUsage("no_models", "name a model, or give --query")

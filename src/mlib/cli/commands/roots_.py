@@ -32,10 +32,10 @@ def roots_(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List, add or remove the folders that are scanned.
+    """List, add or remove the folders to scan.
 
-    How each stands now, and what is known in it. `empty` is also what a drive leaves behind that is
-    switched off.
+    With the state of each and what the library knows in it. A folder is also `empty` if its drive is not
+    mounted.
     """
     if ctx.invoked_subcommand is not None:
         hand_on(ctx, library=library, as_json=as_json, quiet=quiet)
@@ -58,13 +58,15 @@ def _add(
     ctx: typer.Context,
     folders: Annotated[
         list[str],
-        typer.Argument(metavar="TYPE=DIR|DIR...", help="A folder of one type, or a whole ComfyUI."),
+        typer.Argument(
+            metavar="TYPE=DIR|DIR...", help="A folder with models of one type, or a ComfyUI folder."
+        ),
     ],
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Remember folders for the next scan."""
+    """Add folders to scan."""
     with open_session(ctx, library) as session:
         report = session.add_roots(folders, dry_run=dry_run)
     if as_json:
@@ -87,14 +89,14 @@ def _add(
 
 def _remove(
     ctx: typer.Context,
-    root: Annotated[str, typer.Argument(metavar="PATH|ID", help="A folder of `mlib roots`.")],
+    root: Annotated[str, typer.Argument(metavar="PATH|ID", help="A folder or ID from `mlib roots`.")],
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Stop looking at a folder. Its models stay, with all you said about them, but count as missing.
+    """Stop scanning a folder; its models stay, but count as missing.
 
-    A folder of a ComfyUI that is still known comes back with the next scan.
+    A folder that belongs to a ComfyUI mlib still knows comes back with the next scan.
     """
     with open_session(ctx, library) as session:
         report = session.remove_root(root, dry_run=dry_run)

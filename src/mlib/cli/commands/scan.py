@@ -23,43 +23,42 @@ TOLD = 20
 def scan(
     ctx: typer.Context,
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATH...]", help="Only these files and folders.")
+        list[str] | None, typer.Argument(metavar="[PATH...]", help="Scan only these files and folders.")
     ] = None,
     comfyui: Annotated[
-        list[str] | None, typer.Option("--comfyui", metavar="DIR", help="A ComfyUI, or its models folder.")
+        list[str] | None,
+        typer.Option("--comfyui", metavar="DIR", help="A ComfyUI folder, or its models folder."),
     ] = None,
     extra_paths: Annotated[
-        list[str] | None, typer.Option(metavar="YAML", help="A file like extra_model_paths.yaml.")
+        list[str] | None, typer.Option(metavar="YAML", help="An extra_model_paths.yaml file.")
     ] = None,
     root: Annotated[
-        list[str] | None, typer.Option(metavar="TYPE=DIR", help="A folder of models of one type.")
+        list[str] | None, typer.Option(metavar="TYPE=DIR", help="A folder with models of one type.")
     ] = None,
     stage: Annotated[
-        bool, typer.Option("--stage", help="Leave new content pending instead of importing it.")
+        bool, typer.Option("--stage", help="Keep new models pending instead of importing them.")
     ] = False,
-    rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again.")] = False,
-    reinspect: Annotated[
-        bool, typer.Option("--reinspect", help="Judge every file anew: what it is, what is wrong with it.")
-    ] = False,
+    rehash: Annotated[bool, typer.Option("--rehash", help="Hash every file again.")] = False,
+    reinspect: Annotated[bool, typer.Option("--reinspect", help="Inspect every file again.")] = False,
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, metavar="N", help="Files read at once from one disk.")
+        int | None, typer.Option(min=1, max=64, metavar="N", help="Read N files at once from each disk.")
     ] = None,
     accept_missing: Annotated[
         bool,
-        typer.Option("--accept-missing", help="Mark files as missing even where a disk may just be off."),
+        typer.Option("--accept-missing", help="Mark files missing even if a disk may be offline."),
     ] = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Also name the sidecars that were read and say nothing.")
+        bool, typer.Option("-v", "--verbose", help="Also name sidecars that say nothing.")
     ] = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
     """Bring the library up to date with the disks.
 
-    Folders that are named are remembered: later, a bare `mlib scan` is enough. Nothing is ever deleted, and
-    no model file is opened for writing.
+    Folders you name are remembered, so that a bare `mlib scan` is enough next time. A scan deletes nothing
+    and never opens a model file for writing.
     """
     from mlib.cli.progress import Progress
 

@@ -21,20 +21,21 @@ from mlib.cli.options import (
 def show(
     ctx: typer.Context,
     refs: Annotated[
-        list[str] | None, typer.Argument(metavar="[REF...]", help="Models; '-' reads them from stdin.")
+        list[str] | None,
+        typer.Argument(metavar="[REF...]", help="Models; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     field: Annotated[
-        str | None, typer.Option("--field", metavar="NAME", help="Print only this field, bare, for scripts.")
+        str | None, typer.Option("--field", metavar="NAME", help="Print only the value of this field.")
     ] = None,
-    with_meta: Annotated[bool, typer.Option("--meta", help="Print the free metadata too.")] = False,
+    with_meta: Annotated[bool, typer.Option("--meta", help="Also print the free metadata.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Show all that is known about a model.
+    """Show everything known about a model.
 
-    REF is a sha256 or the first 4 or more digits of it, the path of a file, an exact name, or pending:ID.
+    REF is a SHA-256 or its first 4 or more digits, the path of a file, an exact name, or pending:ID.
     """
     named = required(refs, query)
     with open_session(ctx, library) as session:
@@ -59,4 +60,4 @@ def show(
         for detail in details:
             output.write_rows(views.as_rows(detail, with_meta=with_meta))
     if not (details or as_json or quiet):
-        output.note("no model is found")
+        output.note("no models found")

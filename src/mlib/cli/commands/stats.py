@@ -46,14 +46,14 @@ _TITLES = {By.type: "type", By.base: "base model", By.tag: "tag", By.root: "root
 
 def stats(
     ctx: typer.Context,
-    by: Annotated[By | None, typer.Option(help="Only this, in full and with every row.")] = None,
+    by: Annotated[By | None, typer.Option(help="Show only this breakdown, with every row.")] = None,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Add up models, files and bytes.
+    """Show totals: models, files and bytes.
 
-    By type, base model, tag and root. Bytes are those of present files; unique bytes count a hard-linked
-    file once; what can be freed is what copies take beyond one.
+    By type, base model, tag and root. Bytes are those of files that are there; unique bytes count hard links
+    once; what can be freed is what copies beyond the first take.
     """
     with open_session(ctx, library) as session:
         counted = session.stats(tags_in_full=by is By.tag, roots_in_full=by is By.root)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlib.services.tagging import TagReport
 
 _COLUMNS = [Column("TAG", shrinks=True), Column("MODELS", right=True), Column("PENDING", right=True)]
-_Tag = Annotated[str, typer.Argument(metavar="TAG", help="A tag, in any case.")]
+_Tag = Annotated[str, typer.Argument(metavar="TAG", help="A tag, in any letter case.")]
 
 
 def tags_(
@@ -33,7 +33,7 @@ def tags_(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List the tags and their models; rename or delete one."""
+    """List tags, or rename or delete one."""
     if ctx.invoked_subcommand is not None:
         hand_on(ctx, library=library, as_json=as_json, quiet=quiet)
         return
@@ -52,12 +52,12 @@ def tags_(
 def _rename(
     ctx: typer.Context,
     tag: _Tag,
-    new: Annotated[str, typer.Argument(metavar="NEW", help="What it is to be called, spelled as you like.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name, spelled as you like.")],
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Call a tag otherwise everywhere. If NEW is a tag already the two become one."""
+    """Rename a tag everywhere; if NEW exists already, merge the two."""
     with open_session(ctx, library) as session:
         report = session.rename_tag(tag, new, dry_run=dry_run)
     _tell(report, dry_run=dry_run, as_json=as_json)
@@ -71,7 +71,7 @@ def _delete(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Take a tag from all that bear it, after a backup."""
+    """Remove a tag from everything that has it, after a backup."""
     with open_session(ctx, library) as session:
         report = session.delete_tag(tag, dry_run=True)
         if not dry_run:

@@ -23,20 +23,19 @@ from mlib.core.errors import WrongUsage
 def update(
     ctx: typer.Context,
     refs: Annotated[
-        list[str] | None, typer.Argument(metavar="[REF...]", help="Models; '-' reads them from stdin.")
+        list[str] | None,
+        typer.Argument(metavar="[REF...]", help="Models; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
-    name: Annotated[
-        str | None, typer.Option(help="What you call it; '' goes back to the file's name.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name; '' resets it to the file's.")] = None,
     type_: Annotated[
-        str | None, typer.Option("--type", help="ComfyUI's folder type; '' goes back to the folder's.")
+        str | None, typer.Option("--type", help="ComfyUI's folder type; '' resets it to the folder's.")
     ] = None,
     base_model: Annotated[str | None, typer.Option(help="The base model, such as 'SDXL 1.0'.")] = None,
-    description: Annotated[str | None, typer.Option(help="What it is.")] = None,
+    description: Annotated[str | None, typer.Option(help="A description.")] = None,
     notes: Annotated[str | None, typer.Option(help="Your notes.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Add a tag; may be given many times.")] = None,
-    untag: Annotated[list[str] | None, typer.Option(help="Remove a tag.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Add a tag; can be repeated.")] = None,
+    untag: Annotated[list[str] | None, typer.Option(help="Remove a tag; can be repeated.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set free metadata (dotted keys, JSON or text)."),
@@ -47,9 +46,9 @@ def update(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Edit what you say about models: names, notes, tags, metadata.
+    """Edit the names, notes, tags and metadata of models.
 
-    Doing it twice is the same as doing it once. An empty text clears a field.
+    Running it twice changes nothing more. An empty text clears a field.
     """
     fields = {
         "name": name,
@@ -60,7 +59,7 @@ def update(
     }
     text = {key: value for key, value in fields.items() if value is not None}
     if not (text or tag or untag or set_ or unset):
-        raise WrongUsage("nothing_to_do", "nothing to change was given", hint="see `mlib update --help`")
+        raise WrongUsage("nothing_to_do", "no changes given", hint="see `mlib update --help`")
     named = required(refs, query)
     with open_session(ctx, library) as session:
         report = session.update(
@@ -85,6 +84,6 @@ def update(
         for target, changes in report.updated.items():
             output.write_rows([(verb, target.short, report.names[target], ", ".join(changes))])
         if not report.names:
-            output.note("no model is found")
+            output.note("no models found")
         if report.unchanged:
-            output.note(f"already so: {len(report.unchanged)}")
+            output.note(f"unchanged: {len(report.unchanged)}")

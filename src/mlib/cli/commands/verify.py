@@ -27,30 +27,31 @@ def verify(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Only these models or files; '-' reads them from stdin."),
+        typer.Argument(
+            metavar="[REF...]", help="Only these models or files; '-' reads them from standard input."
+        ),
     ] = None,
     query: QueryOption = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every byte, not only dates and headers.")
+        bool, typer.Option("--deep", help="Read every byte, not only sizes, dates and headers.")
     ] = False,
     max_rate: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Read at most so much a second, such as 100MB.")
+        str | None, typer.Option(metavar="SIZE", help="Read at most SIZE per second, such as 100MB.")
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option(metavar="SPAN", help="Only files not read whole for so long, such as 90d.")
+        str | None, typer.Option(metavar="SPAN", help="Only files not read completely for SPAN, such as 90d.")
     ] = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Check that the files of models are what they were.
+    """Check that model files have not changed or decayed.
 
-    By default size, date and structure; with --deep every byte, those longest unread first: what is done
-    when it is interrupted need not be done again (--older-than). Bytes that changed though nobody wrote to
-    the file are told apart from an edit, and a model in several files of which one is not there is
-    incomplete. What lies in a folder that is not there now is not called gone. Nothing is changed by what is
-    found; with -n it is not even noted when what was read.
+    Compares size, date and structure, or with --deep every byte, files unread for longest first; after an
+    interruption, --older-than skips what was read. Bytes that changed without a write are reported as decay,
+    not as an edit, and a model with a missing part as incomplete. Files in a folder that is offline are not
+    reported as gone. The findings change nothing in the library; -n does not even record what was read.
     """
     from mlib.cli.progress import Progress
     from mlib.core.times import duration
@@ -79,7 +80,7 @@ def _rate(text: str) -> int:
     except (ValueError, WrongUsage):
         rate = 0
     if rate <= 0:
-        raise WrongUsage("bad_rate", f"'{text}' is no number of bytes a second", hint="such as 100MB")
+        raise WrongUsage("bad_rate", f"'{text}' is not a rate", hint="such as 100MB")
     return rate
 
 

@@ -37,14 +37,14 @@ def unused(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from stdin."),
+        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from standard input."),
     ] = None,
     workflows: Annotated[
         list[str] | None,
         typer.Option(
             "--workflows",
             metavar="DIR",
-            help="Where workflows lie, and images made by them; may be given many times.",
+            help="A folder with workflows, or images made by them; can be repeated.",
         ),
     ] = None,
     query: QueryOption = None,
@@ -52,11 +52,11 @@ def unused(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List the models that no workflow names, the largest first. Nothing is deleted.
+    """List models that no workflow uses, largest first; deletes nothing.
 
-    A model counts as named under any doubt: a note that says its file name is enough, and so is a node that
-    names its folder or chooses among models of its type. What images, videos and sounds were made with
-    counts only where they are below DIR too.
+    When in doubt a model counts as used: its file name in a note is enough, and so is a node that names its
+    folder or chooses among models of its type. Images, videos and sounds below DIR are read for the workflow
+    that made them.
     """
     from mlib.cli.progress import Progress
 
@@ -136,22 +136,21 @@ def check(
     ctx: typer.Context,
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Workflows: JSON, or an image, video or sound made by one."),
+        typer.Argument(metavar="FILE...", help="Workflows (JSON), or images, videos and sounds made by one."),
     ],
     bypassed: Annotated[
-        bool, typer.Option("--bypassed", help="Also what only bypassed or muted nodes name.")
+        bool, typer.Option("--bypassed", help="Include models that only bypassed or muted nodes name.")
     ] = False,
     as_json: JsonOption = False,
     quiet: Annotated[
-        bool, typer.Option("-q", "--quiet", help="Print only the names that are missing, a line each.")
+        bool, typer.Option("-q", "--quiet", help="Print only the names of missing models, one per line.")
     ] = False,
     library: LibraryOption = None,
 ) -> None:
-    """Tell which models a workflow needs, and which of them are not there.
+    """List the models that workflows need, and which are missing.
 
-    Names are compared as ComfyUI compares them on this system. Without a library it tells what is needed,
-    and that nothing is known to be there. Ends with exit code 3 if a model is missing or not known to be
-    there, or a file cannot be read.
+    Names are compared as ComfyUI compares them on this system. Without a library, every model is listed as
+    unknown. Exits with 3 if a model is missing or unknown, or if a file cannot be read.
     """
     with open_session(ctx, library) as session:
         report = session.check_workflows(files, with_bypassed=bypassed)
