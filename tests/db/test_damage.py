@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
+import re
 import socket
 import sqlite3
 import subprocess
@@ -17,7 +19,7 @@ from tests.libraries import OTHER, SHA, dump, put_model, put_pending
 from tests.tools import hint_of, mlib, write_model
 
 from mlib.core.errors import MlibError, Refused
-from mlib.db import schema
+from mlib.db import schema, statistics
 from mlib.db.backups import make_backup
 from mlib.db.connections import backups
 from mlib.db.library import open_library
@@ -147,6 +149,45 @@ def test_a_value_that_nobody_wrote_is_damage_and_no_fault(
 ) -> None:
     rewritten(filled, table, column, value)
     check_every_command(filled)
+
+
+#: What reads every table, cheaply.
+READING = (
+    "list --json", "show one --json --meta", "export", "export --format csv", "stats --json", "log --json",
+    "roots --json", "pending --json", "missing --json", "verify --json", "scan -n --json", "doctor --json",
+)  # fmt: skip
+TABLES = sorted(set(re.findall(r"CREATE TABLE (\w+)", Path(schema.__file__).read_text())))
+#: By what a column holds, what it cannot: no name has a zero byte, no library goes past the year 9999.
+WRONG = (None, -1, 2**62, b"\0\xff", "\0", "x" * 70_000)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_value_of_any_column_is_a_fault(filled: Path, table: str) -> None:
+    good = filled.read_bytes()
+    with closing(sqlite3.connect(filled)) as db:
+        columns = db.execute(f"SELECT name, type FROM pragma_table_info('{table}')").fetchall()
+        (rows,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert columns
+    for (column, type_), value in itertools.product(columns, WRONG):
+        filled.write_bytes(good)
+        try:
+            rewritten(filled, table, column, value)
+        except sqlite3.IntegrityError:  # a key: all rows cannot have the same one
+            continue
+        damaged = filled.read_bytes()
+        for words in READING:
+            filled.write_bytes(damaged)
+            done = mlib_here(*words.split(), library=filled, code=None)
+            assert done.code in (0, 1, 3, 5), (column, value, words, done.err)
+            for said in ("fault of mlib", "library_error", "library answers"):
+                assert said not in done.err, (column, value, words, done.err)
+        is_number = column in statistics._BOUNDS and isinstance(value, int)
+        if rows == 1 and (is_number or (type_ == "ANY" and value != "x" * 70_000)):
+            checks = done.json["checks"]
+            assert "integrity" in {each["name"] for each in checks if each["state"] == "error"}, (
+                column,
+                value,
+            )
 
 
 def test_meta_that_is_not_json_is_never_handed_out(filled: Path) -> None:
@@ -524,6 +565,31 @@ def test_what_another_database_left_is_never_played_into_the_library(library: Li
     assert dump(path) == before
 
 
+def test_what_was_left_when_a_library_was_made_is_taken_back(library: Library) -> None:
+    """All of it is new, so no page is in the journal; beside an older library it would empty that."""
+    put_model(library)
+    put_pending(library)
+    library.close()
+    path = Path(library.path)
+    made = path.with_name("made.db")
+    with closing(sqlite3.connect(made, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = TRUNCATE")
+        db.execute("PRAGMA cache_size = 1")
+        db.execute("BEGIN")
+        db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        db.execute("CREATE TABLE db_meta (key TEXT, value TEXT)")
+        for _ in range(40):  # more than the cache holds
+            db.execute("INSERT INTO db_meta VALUES (hex(randomblob(8)), hex(randomblob(3000)))")
+        content, left = made.read_bytes(), Path(f"{made}-journal").read_bytes()
+        db.execute("ROLLBACK")
+    old = path.read_bytes()
+    Path(f"{path}-journal").write_bytes(left)
+    assert mlib_here("list", "--json", library=path, code=1).error["code"] == "library_unreadable"
+    assert path.read_bytes() == old
+    path.write_bytes(content)
+    assert "belongs to another" not in mlib_here("list", library=path, code=None).err
+
+
 def test_what_the_library_itself_left_is_played_back(library: Library) -> None:
     for n in range(60):
         put_model(library, f"{n:064x}", notes="word " * 300)
@@ -551,3 +617,28 @@ def make_beside(path: Path, state: str) -> None:
         path.mkdir()
     else:
         os.mkfifo(path)
+
+
+@pytest.mark.parametrize("state", ["a folder", "a pipe", "lines of others"])
+def test_doctor_tells_of_a_journal_of_files_that_is_not_ours(library: Library, state: str) -> None:
+    put_model(library)
+    library.close()
+    path = Path(library.path)
+    journal = Path(f"{path}.files.jsonl")
+    if state == "lines of others":
+        journal.write_text('{"id": "1-1", "state": "done"}\n{"more": 1}\nword\n')
+        expected = (
+            "warning",
+            f"not of this mlib, and passed over: {journal}, line 2 and 1 more",
+            f"sed -n 2p {journal}",
+        )
+    else:
+        make_no_file(journal, state)
+        expected = ("error", f"this is not a file: {journal}", f"mv -n {journal} {journal}.old")
+    told = mlib_here("doctor", "--json", library=path, code=None).json["checks"]
+    (check,) = (each for each in told if each["name"] == "files_journal")
+    assert (check["state"], check["message"], check["mend"]) == expected
+    subprocess.run(check["mend"], shell=True, check=True)
+    if state != "lines of others":
+        told = mlib_here("doctor", "--json", library=path, code=None).json["checks"]
+        assert [each["state"] for each in told if each["name"] == "files_journal"] == ["ok"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.storage import expect_file, open_for_reading
@@ -11,11 +12,10 @@ from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.reader import name_findings, read_header
 from mlib.core.kinds.bases import UNKNOWN, belongs_in, is_misplaced
 from mlib.core.kinds.claims import read_claims, reconcile
-from mlib.core.kinds.rules import outline, remembered
 from mlib.core.kinds.usage import Usage, WeightFigures, figures, how_to_use
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
     from mlib.core.formats.header import Tensor
@@ -77,10 +77,31 @@ def conclude(header: Header) -> Inspection:
     )
 
 
+# --- Remembering what the tensors decide: many files of one trainer have the same ones.
+
+Result = TypeVar("Result")
+
+#: So many layouts are remembered, each of so many tensors at most.
+_LAYOUTS = 16
+_MAX_TENSORS = 5_000
+
+
+def remembered(judge: Callable[[Sequence[Tensor]], Result]) -> Callable[[Sequence[Tensor]], Result]:
+    """`judge`, answering from memory for the last few sequences of tensors it was asked about."""
+    from_memory = functools.lru_cache(maxsize=_LAYOUTS)(judge)
+
+    @functools.wraps(judge)
+    def answer(tensors: Sequence[Tensor]) -> Result:
+        return judge(tensors) if len(tensors) > _MAX_TENSORS else from_memory(tuple(tensors))
+
+    return answer
+
+
 @remembered
 def _shown(tensors: Sequence[Tensor]) -> tuple[Verdict, WeightFigures]:
     """What the tensors alone tell."""
-    from mlib.core.kinds.rules import classify  # and all the rules: what inspects nothing does without
+    # With all the rules, which what inspects nothing does without.
+    from mlib.core.kinds.rules import classify, outline
 
     outlined = outline(tensors)
     return classify(outlined), figures(outlined)

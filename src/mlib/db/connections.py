@@ -84,7 +84,7 @@ def _is_of_another(path: str, suffix: str) -> bool:
 
 def _may_be_of(journal: _Journal, page: bytes) -> bool:
     before = journal.first_page
-    if journal.pages == 0:  # by the change that makes the database, while it is written
+    if not journal.pages:  # the change that makes the database is its first
         return int.from_bytes(page[_COUNTER]) <= 1
     if before is None:
         return page[_PAGES] == journal.pages.to_bytes(4) or page[_VALID_FOR] != page[_COUNTER]

@@ -38,6 +38,14 @@ _JSON = {
     "sidecars": {"sidecar_json"},
     "changes": {"row_key", "before", "after"},
 }
+#: What a number must be between: milliseconds up to the year 9999, yes or no, a count.
+_MOMENT, _FLAG, _NUMBER = (0, 253_402_300_799_999), (0, 1), (0, 1 << 60)
+_BOUNDS = {
+    **dict.fromkeys(("size_bytes", "known", "present", "inodes"), _NUMBER),
+    **dict.fromkeys(("racy", "serious", "any_file"), _FLAG),
+    **dict.fromkeys(("at", "created_at", "updated_at", "hashed_at", "verified_at"), _MOMENT),
+    **dict.fromkeys(("missing_since", "seen_at"), _MOMENT),
+}
 #: Sizes whose sum may be beyond what SQLite can count to.
 _NO_SIZE = f"size_bytes NOT BETWEEN 0 AND {1 << 60}"
 #: Stands for text that is not UTF-8, which it is not itself.
@@ -152,7 +160,7 @@ def remove(library: Library, differences: Iterable[SchemaDifference]) -> None:
 
 
 def _bad_values(connection: sqlite3.Connection) -> Iterator[str]:
-    """Values that nobody can have written: text that is not UTF-8, and JSON that is not JSON."""
+    """Values that nobody can have written: text that is not UTF-8, JSON that is not JSON, and their like."""
     tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE TABLE %'"
     for (table,) in connection.execute(tables).fetchall():
         if not table.isidentifier():
@@ -162,6 +170,12 @@ def _bad_values(connection: sqlite3.Connection) -> Iterator[str]:
         for row in rows:
             if _NOT_TEXT in row:
                 yield f"{table}.{names[row.index(_NOT_TEXT)]} is not text"
+        for name, type_ in connection.execute(
+            f"SELECT name, type FROM pragma_table_info('{table}')"
+        ).fetchall():
+            for what, wrong in _wrong(name, type_):
+                if connection.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchone():
+                    yield f"{table}.{name} is not {what}"
         for name in set(names) & _JSON.get(table, set()):
             # SQLite's JSON knows no NaN and no Infinity, which ours does.
             is_json = f"json_valid({name}) AND substr({name}, 1, 1) IN ('{{', '[')"
@@ -171,6 +185,17 @@ def _bad_values(connection: sqlite3.Connection) -> Iterator[str]:
                     if isinstance(jsontext.parse(str(text)), (dict, list)):
                         continue
                 yield f"{table}.{name} is not JSON"
+
+
+def _wrong(column: str, type_: str) -> Iterator[tuple[str, str]]:
+    """What a value of a column has to be, and the condition for one that is not so."""
+    if type_ == "ANY":  # a name, or a path of the file system
+        yield "a path", f"typeof({column}) NOT IN ('text', 'blob') OR instr(CAST({column} AS BLOB), x'00')"
+    if column in _BOUNDS:
+        low, high = _BOUNDS[column]
+        yield "a number that can be right", f"{column} NOT BETWEEN {low} AND {high}"
+    if column == "table_name":
+        yield "a table", f"{column} NOT IN (SELECT name FROM sqlite_master)"
 
 
 def _text(stored: bytes) -> str:

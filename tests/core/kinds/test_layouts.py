@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlib.core.formats.header import Tensor
-from mlib.core.kinds.rules import remembered
+from mlib.core.inspection import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,6 +25,8 @@ _TAIL = 4 << 20
 _LONGEST = 16 << 20
 #: What an entry is called: when in nanoseconds, in hex, and what tells runs apart.
 _ID = re.compile("[0-9a-f]{1,16}-[0-9a-zA-Z_]{1,64}")
+#: With the process id it tells runs apart: containers that share a library may share that id.
+_RUN = os.urandom(8).hex()
 _STATES = ("begun", "done", "undone", "half")
 #: How every line of ours begins; the rest of one may be lost with the power.
 _BEGINNING = b'{"id": "'
@@ -67,7 +69,7 @@ def noted(
     An entry without an end was cut off. Raises MlibError `no_journal` before anything is done.
     """
     path = journal_path(library_path)
-    identifier = f"{time.time_ns():x}-{os.getpid()}"
+    identifier = f"{time.time_ns():x}-{os.getpid()}_{_RUN}"
     pairs = [{"from": source, "to": target} for source, target in moves]
     _append(path, _entry(identifier, "begun", command=command, sha256=sha256, moves=pairs))
     more: dict[str, Any] = {}

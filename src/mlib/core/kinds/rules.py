@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.kinds.adapters import Layer, adapted_layers, adapted_name
 from mlib.core.kinds.bases import UNKNOWN
 from mlib.core.kinds.rulebook import shipped_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlib.core.formats.header import Tensor
     from mlib.core.kinds.rulebook import Answer, Condition, Group, Model, Name, Size
@@ -145,27 +145,6 @@ def _fit_reasons(
     yield what
     for name in sorted({name for model in chosen for name in model.last if name in blocks}):
         yield f"{name} up to {max(blocks[name])}"
-
-
-# --- Remembering what only the tensors of a file decide: hundreds of LoRAs of one trainer have the same
-# ones.
-
-Result = TypeVar("Result")
-
-#: So many layouts are remembered, each of so many tensors at most.
-_LAYOUTS = 16
-_MAX_TENSORS = 5_000
-
-
-def remembered(judge: Callable[[Sequence[Tensor]], Result]) -> Callable[[Sequence[Tensor]], Result]:
-    """`judge`, answering from memory for the last few sequences of tensors it was asked about."""
-    from_memory = functools.lru_cache(maxsize=_LAYOUTS)(judge)
-
-    @functools.wraps(judge)
-    def answer(tensors: Sequence[Tensor]) -> Result:
-        return judge(tensors) if len(tensors) > _MAX_TENSORS else from_memory(tuple(tensors))
-
-    return answer
 
 
 # --- What the tensors of a file come down to: of a layer's thousand brothers only their numbers differ.
