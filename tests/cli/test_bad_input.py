@@ -312,7 +312,7 @@ class TestLibrary:
     def test_a_full_disk(self, path: Path, words: list[str]) -> None:
         """Faults 8 and 9: a limit on the size of files stands for the disk."""
         before = path.read_bytes()
-        limit = ("prlimit", f"--fsize={len(before) // 2}")
+        limit = ("env", "PYTHONDONTWRITEBYTECODE=1", "prlimit", f"--fsize={len(before) // 2}")
         failed = mlib(*words, "--json", library=path, prefix=limit, code=1)
         assert failed.error["code"] in ("disk_full", "backup_failed")
         assert [name for name in os.listdir(path.parent) if name.endswith(".partial")] == []
