@@ -20,7 +20,7 @@ from mlib.core.records import Content, Model, Pending, Root
 from mlib.core.tags import distinct
 from mlib.db import contents, files, models, pending, roots, tags
 from mlib.db.library import open_library
-from mlib.db.search import Found, _below_root, search
+from mlib.db.search import Asked, Found, _below_root, search
 
 if TYPE_CHECKING:
     from mlib.core.query import How
@@ -284,7 +284,7 @@ QUERIES = st.lists(st.lists(TERMS, min_size=1, max_size=2).map(tuple), max_size=
 def test_it_finds_what_reading_the_query_would_choose(things: list[Thing], queries: list[Query]) -> None:
     with closing(filled(things)) as library:
         for query in queries:
-            found = search(library, query, now=NOW)
+            found = search(library, query, Asked(NOW))
             assert len(found) == len(set(found))
             assert set(found) == chosen(things, query), query
 
@@ -294,8 +294,8 @@ def test_a_query_of_as_many_parts_as_are_allowed_is_answered() -> None:
     many = [str(number) for number in range(999)]
     with closing(filled([Thing(sha="a" * 64, name="998", tags=("998",))])) as library:
         for text in ("tag:" + ",".join(many), "name:" + ",".join(many), " , ".join(many)):
-            assert search(library, parse(text), now=NOW) == [Found("a" * 64, None)]
-        assert search(library, parse(" ".join(many)), now=NOW) == []
+            assert search(library, parse(text), Asked(NOW)) == [Found("a" * 64, None)]
+        assert search(library, parse(" ".join(many)), Asked(NOW)) == []
 
 
 def test_a_loader_name_is_the_same_in_sql() -> None:

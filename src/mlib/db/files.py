@@ -99,6 +99,15 @@ def in_directory(library: Library, directory: str) -> list[KnownFile]:
     return [file_of(row) for row in rows]
 
 
+def present_in(library: Library, directory: str) -> list[tuple[str, str]]:
+    """Name and SHA-256 of every present file of one directory."""
+    rows = library.all(
+        "SELECT name, sha256 FROM files WHERE directory = ? AND missing_since IS NULL",
+        [stored_path(directory)],
+    )
+    return [(path_of(name), sha256) for name, sha256 in rows]
+
+
 def known_directories(library: Library, tree: str) -> Iterator[str]:
     """Every directory at or below `tree` that holds a present file: one statement, one index probe each."""
     for low, high in _bounds(tree):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
     from mlib.db.rows import Row
     from mlib.db.search import Sketch
-    from mlib.db.sidecars import Believed
 
 #: What is read only where it is wanted.
 Part: TypeAlias = Literal["texts", "tags", "files", "content", "findings"]
@@ -27,8 +25,8 @@ class Listed(NamedTuple):
     """A model, or a pending import (its `pending_id` is set), without free metadata.
 
     What was not asked for is empty; texts are description and notes. Files stand in the order of
-    `files.of_model`. Kind and format are those of the content itself, trigger words those of the sidecars
-    too, as `show` tells them; `findings` are codes, each once.
+    `files.of_model`. Kind, format and trigger words are those of the content itself; `findings` are codes,
+    each once.
     """
 
     sha256: str | None
@@ -79,31 +77,32 @@ _FINDINGS = (
 )
 
 
-def of_models(
-    library: Library, shas: Sequence[str], *, parts: AbstractSet[Part], believed: Believed
-) -> dict[str, Listed]:
-    """These models by SHA-256, always with their texts; one that went away meanwhile is left out.
-
-    Who asks again and again gives the same `believed`, which remembers what the directories hold.
-    """
+def of_models(library: Library, shas: Sequence[str], *, parts: AbstractSet[Part]) -> dict[str, Listed]:
+    """These models by SHA-256, always with their texts; one that went away meanwhile is left out."""
     given = json.dumps(shas)
     rows = library.all(f"SELECT sha256, {_COLUMNS}, updated_at FROM models WHERE sha256 {_GIVEN}", [given])
-    return _completed(library, rows, given, parts, believed)
+    return _completed(library, rows, given, parts)
 
 
 def of_sketches(
-    library: Library, sketches: Sequence[Sketch], *, parts: AbstractSet[Part], believed: Believed
+    library: Library, sketches: Sequence[Sketch], *, parts: AbstractSet[Part]
 ) -> dict[str, Listed]:
     """Models of which a search has told enough, by SHA-256; without texts."""
     rows = [
         (sha256, name, kind, base_model, size_bytes, "", "", created_at, updated_at)
         for sha256, _, name, kind, base_model, size_bytes, created_at, updated_at in sketches
     ]
-    return _completed(library, rows, json.dumps([row[0] for row in rows]), parts, believed)
+    return _completed(library, rows, json.dumps([row[0] for row in rows]), parts)
+
+
+def present_places(library: Library, shas: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Directory, name and SHA-256 of every present file of these models, in the order of `files.of_model`."""
+    rows = library.all(_PRESENT, [json.dumps(shas)])
+    return [(path_of(directory), path_of(name), sha256) for directory, name, sha256 in rows]
 
 
 def _completed(
-    library: Library, rows: Sequence[Row], shas: str, parts: AbstractSet[Part], believed: Believed
+    library: Library, rows: Sequence[Row], shas: str, parts: AbstractSet[Part]
 ) -> dict[str, Listed]:
     given = [shas]
     tags, files = {}, {}
@@ -111,8 +110,7 @@ def _completed(
         tags = _grouped(library.all(_TAGS.format("sha256", "model_tags", _GIVEN), given))
     if "files" in parts:
         files = _grouped((file.sha256, file) for file in map(file_of, library.all(_FILES, given)))
-    beside = _words_beside(library, given, files, parts, believed) if "content" in parts else {}
-    told = _told(library, given, parts, beside)
+    told = _told(library, given, parts)
     return {
         row[0]: Listed._make(
             (row[0], None, *row[1:], tags.get(row[0], ()), files.get(row[0], ()), *told(row[0]))
@@ -132,7 +130,7 @@ def of_pending(library: Library, ids: Sequence[int], *, parts: AbstractSet[Part]
         (pending_id, observed_file(path_of(path), sha256, rest))
         for pending_id, path, sha256, *rest in library.all(_WAITING_FILES, given)
     )
-    told = _told(library, [json.dumps([row[1] for row in rows if row[1]])], parts, {})
+    told = _told(library, [json.dumps([row[1] for row in rows if row[1]])], parts)
     return {
         row[0]: Listed._make(
             (row[1], row[0], *row[2:], tags.get(row[0], ()), files.get(row[0], ()), *told(row[1]))
@@ -141,43 +139,13 @@ def of_pending(library: Library, ids: Sequence[int], *, parts: AbstractSet[Part]
     }
 
 
-def _words_beside(
-    library: Library,
-    given: list[str],
-    read: Mapping[str, Sequence[KnownFile]],
-    parts: AbstractSet[Part],
-    believed: Believed,
-) -> dict[str, list[tuple[str, ...]]]:
-    """The trigger words that sidecars tell of these models, in the order of their files.
-
-    The files are `read` already where they are wanted.
-    """
-    if library.one("SELECT 1 FROM sidecars LIMIT 1") is None:
-        return {}
-    if "files" in parts:
-        rows = itertools.chain.from_iterable(read.values())
-        places = [(row.directory, row.name, row.sha256) for row in rows if row.missing_since is None]
-    else:
-        found = library.all(_PRESENT, given)
-        places = [(path_of(directory), path_of(name), sha256) for directory, name, sha256 in found]
-    words: dict[str, list[tuple[str, ...]]] = {}
-    for (*_, sha256), said in believed.words(places).items():
-        words.setdefault(sha256, []).extend(said)
-    return words
-
-
-def _told(
-    library: Library,
-    given: list[str],
-    parts: AbstractSet[Part],
-    beside: Mapping[str, Sequence[tuple[str, ...]]],
-) -> Callable[[str | None], Row]:
-    """Kind, format, trigger words and findings of a content, `beside` being the words of sidecars."""
+def _told(library: Library, given: list[str], parts: AbstractSet[Part]) -> Callable[[str | None], Row]:
+    """Kind, format, trigger words and findings of a content."""
     contents: Mapping[str, Row] = {}
     findings: Mapping[str, Row] = {}
     if "content" in parts:
         contents = {
-            sha256: (kind, format_, _words(beside.get(sha256), words))
+            sha256: (kind, format_, tuple(json.loads(words)) if words else ())
             for sha256, kind, format_, words in library.all(_CONTENTS, given)
         }
     if "findings" in parts:
@@ -187,15 +155,6 @@ def _told(
         return (*contents.get(sha256 or "", ("", "", ())), findings.get(sha256 or "", ()))
 
     return told
-
-
-def _words(beside: Sequence[tuple[str, ...]] | None, own: str | None) -> tuple[str, ...]:
-    words = json.loads(own) if own else ()
-    if not beside:
-        return tuple(words)
-    from mlib.core.sidecars.filling import united
-
-    return united(beside, words)
 
 
 def _grouped(pairs: Iterable[tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlib.core.query import FIELDS, Value, common, fold_text, interval, mentions
 from mlib.db.rows import FINDING_HOLDS, path_of
-from mlib.db.sidecars import Believed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlib.core.query import Query, Term
     from mlib.db.library import Library
@@ -132,43 +131,29 @@ def _joined(word: str, parts: list[SqlCondition]) -> SqlCondition | None:
     return SqlCondition(f"({left.sql}{word}{right.sql})", left.parameters + right.parameters)
 
 
-# --- Which models a sidecar beside them tells a trigger word of.
+# --- Which sidecars tell a trigger word: whose it is, who asks has to judge.
 
 _WORDS = "EXISTS (SELECT 1 FROM json_each(s.sidecar_json, '$.trigger_words') AS w WHERE {})"
 
 
-class Sidecars:
-    """The sidecars of one library; what was asked once is not looked for again."""
-
-    def __init__(self, library: Library, texts: Texts) -> None:
-        self._library = library
-        self._texts = texts
-        self._believed = Believed(library)
-        self._answers: dict[Value, str] = {}
-
-    def saying(self, value: Value) -> str:
-        """The SHA-256s of the models with such a trigger word (how has, is or any), as a JSON list."""
-        if value not in self._answers:
-            self._answers[value] = json.dumps(sorted(set(self._models(value))))
-        return self._answers[value]
-
-    def _models(self, value: Value) -> Iterator[str]:
-        conditions = [SqlCondition("(instr(s.sidecar_json, '\"trigger_words\"') > 0)")]
-        if value.how in ("has", "is"):
-            inner = self._texts.compared("w.value", value)
-            conditions += self._texts.hints("s.sidecar_json", value)
-            conditions.append(SqlCondition(_WORDS.format(inner.sql), inner.parameters))
-        condition = every(conditions)
-        rows = self._library.all(
-            "SELECT s.directory, s.name FROM sidecars AS s"
-            f" WHERE s.sidecar_json IS NOT NULL AND {condition.sql} ORDER BY s.directory",
-            condition.parameters,
-        )
-        saying: dict[str, set[str]] = {}
-        for directory, name in rows:
-            saying.setdefault(path_of(directory), set()).add(path_of(name))
-        for directory, names in saying.items():
-            yield from self._believed.of(directory, names)
+def sidecars_telling(library: Library, value: Value) -> dict[str, set[str]]:
+    """The names, by directory, of the sidecars with such a trigger word (how has, is or any)."""
+    texts = Texts(library)
+    conditions = [SqlCondition("(instr(s.sidecar_json, '\"trigger_words\"') > 0)")]
+    if value.how in ("has", "is"):
+        inner = texts.compared("w.value", value)
+        conditions += texts.hints("s.sidecar_json", value)
+        conditions.append(SqlCondition(_WORDS.format(inner.sql), inner.parameters))
+    condition = every(conditions)
+    rows = library.all(
+        "SELECT s.directory, s.name FROM sidecars AS s"
+        f" WHERE s.sidecar_json IS NOT NULL AND {condition.sql} ORDER BY s.directory",
+        condition.parameters,
+    )
+    found: dict[str, set[str]] = {}
+    for directory, name in rows:
+        found.setdefault(path_of(directory), set()).add(path_of(name))
+    return found
 
 
 # --- What can be searched: models and pending imports, as columns and as what is related to them.
@@ -346,6 +331,21 @@ class Order(NamedTuple):
     descending: bool = False
 
 
+class Asked(NamedTuple):
+    """What a search must be told beside the query. The result is in this order, then by name.
+
+    Ages count back from `now`, in milliseconds since the epoch. `beside` are the SHA-256s of the models of
+    which a sidecar tells a trigger word, for each of `words_beside`. `paths` has, by SHA-256, the path that
+    models are sorted by: which of several is there now is not for a database to know.
+    """
+
+    now: int
+    order: Sequence[Order] = ()
+    limit: int | None = None
+    beside: Mapping[Value, Collection[str]] = MappingProxyType({})
+    paths: Mapping[str, str] = MappingProxyType({})
+
+
 class Found(NamedTuple):
     """A model's SHA-256, or the id of a pending import; the other is None."""
 
@@ -366,53 +366,36 @@ class Sketch(NamedTuple):
     updated_at: int
 
 
-def search(
-    library: Library,
-    query: Query,
-    *,
-    now: int,
-    order: Sequence[Order] = (),
-    limit: int | None = None,
-    paths: Mapping[str, str] = MappingProxyType({}),
-) -> list[Found]:
+def search(library: Library, query: Query, asked: Asked) -> list[Found]:
     """What a query finds: models, and pending imports if it asks about `pending`.
 
-    In the given order, then by name. Ages count back from `now`, in milliseconds since the epoch. Only the
-    tables that the query asks about are read, never the free metadata. `paths` has, by SHA-256, the path
-    that models are sorted by: which of several is there is not for a database to know.
+    Only the tables that the query asks about are read, never the free metadata.
     """
-    rows = _search(library, query, (), now=now, order=order, limit=limit, paths=paths)
-    return [Found(*row) for row in rows]
+    return [Found(*row) for row in _search(library, query, (), asked)]
 
 
-def sketch(
-    library: Library,
-    query: Query,
-    *,
-    now: int,
-    order: Sequence[Order] = (),
-    limit: int | None = None,
-    paths: Mapping[str, str] = MappingProxyType({}),
-) -> list[Sketch]:
+def sketch(library: Library, query: Query, asked: Asked) -> list[Sketch]:
     """The same with more of each."""
-    rows = _search(library, query, _SKETCHED, now=now, order=order, limit=limit, paths=paths)
-    return [Sketch._make(row) for row in rows]
+    return [Sketch._make(row) for row in _search(library, query, _SKETCHED, asked)]
 
 
-def _search(
-    library: Library,
-    query: Query,
-    fields: Sequence[str],
-    *,
-    now: int,
-    order: Sequence[Order],
-    limit: int | None,
-    paths: Mapping[str, str],
-) -> list[tuple[Any, ...]]:
-    order = [*order, Order("name")]
+def words_beside(query: Query) -> set[Value]:
+    """The trigger words that `Asked.beside` has to know for a query: bare words count as such."""
+    values = (
+        value
+        for group in query.groups
+        for term in group
+        if term.field in ("", "trigger")
+        for value in term.values
+    )
+    return {Value("any") if value.how == "none" else value for value in values}
+
+
+def _search(library: Library, query: Query, fields: Sequence[str], asked: Asked) -> list[tuple[Any, ...]]:
+    order = [*asked.order, Order("name")]
 
     def shown_path(sha256: str | None, waiting: str | bytes | None) -> bytes | None:
-        path = paths.get(sha256 or "") if waiting is None else path_of(waiting)
+        path = asked.paths.get(sha256 or "") if waiting is None else path_of(waiting)
         return None if path is None else os.fsencode(path).lower()
 
     library.create_function("shown_path", shown_path, arguments=2)
@@ -425,7 +408,7 @@ def _search(
     selects: list[str] = []
     parameters: list[Any] = []
     for subject in subjects:
-        condition = _Compiler(subject, texts, Sidecars(library, texts), now).query(query)
+        condition = _Compiler(subject, texts, asked).query(query)
         columns = [f"{getattr(subject, SORTS[each.field][0])} AS k{at}" for at, each in enumerate(order)]
         columns += [f"{getattr(subject, field)} AS f{at}" for at, field in enumerate(fields)]
         selects.append(
@@ -436,18 +419,17 @@ def _search(
     wanted = ", ".join(["sha", "id", *(f"f{at}" for at in range(len(fields)))])
     return library.all(
         f"WITH {FOLDERS} SELECT {wanted} FROM ({found}) ORDER BY {keys}, sha, id LIMIT ?",
-        [*parameters, -1 if limit is None else limit],
+        [*parameters, -1 if asked.limit is None else asked.limit],
     )
 
 
 class _Compiler:
     """Terms to conditions about one subject; no condition is ever NULL, so that each can be negated."""
 
-    def __init__(self, subject: Subject, texts: Texts, sidecars: Sidecars, now: int) -> None:
+    def __init__(self, subject: Subject, texts: Texts, asked: Asked) -> None:
         self._subject = subject
         self._texts = texts
-        self._sidecars = sidecars
-        self._now = now
+        self._asked = asked
 
     def query(self, query: Query) -> SqlCondition:
         groups = [every(map(self._term, group)) for group in query.groups]
@@ -528,19 +510,17 @@ class _Compiler:
         return every([self._texts.compared(relation.hint, value), inner]) if relation.hint else inner
 
     def _beside(self, value: Value) -> SqlCondition:
-        """The trigger words that sidecars tell, as `show` takes them: from those that are believed."""
-        if self._subject.is_pending:
+        """The trigger words that sidecars tell; of which models, who asked has said."""
+        shas = sorted(self._asked.beside.get(value, ()))
+        if self._subject.is_pending or not shas:
             return never()
-        shas = self._sidecars.saying(value)
-        return (
-            SqlCondition("m.sha256 IN (SELECT value FROM json_each(?))", (shas,)) if shas != "[]" else never()
-        )
+        return SqlCondition("m.sha256 IN (SELECT value FROM json_each(?))", (json.dumps(shas),))
 
     def _amount(self, field: str, value: Value) -> SqlCondition:
         column = self._subject.files if field == "files" else getattr(self._subject, field)
         if value.how == "none":
             return SqlCondition(f"({column} IS NULL)")
-        low, high = interval(field, value, self._now)
+        low, high = interval(field, value, self._asked.now)
         ends = [SqlCondition(f"coalesce({column} >= ?, 0)", (low,))] if low is not None else []
         if field == "files" and low is not None and low > 1:  # few have several
             ends.insert(0, SqlCondition(f"({self._subject.at_least})", (low,)))

@@ -1,18 +1,14 @@
-"""The sidecars that were read, by place, what they said, and which models that is said of."""
+"""The sidecars that were read, by place, what they said, and what they filled."""
 
 from __future__ import annotations
 
-import itertools
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core.records import OtherHashes
-from mlib.core.sidecars.companions import SIDECAR_KINDS, Companion, by_stem, stem_of
-from mlib.db import contents
 from mlib.db.rows import fields_of, path_of, stored_fields, stored_path, upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mlib.core.sidecars.filling import Named
     from mlib.core.sidecars.record import Sidecar
@@ -94,14 +90,11 @@ def owed(library: Library, directory: str) -> set[str]:
 ORPHAN = "orphan"
 #: Size, mtime in ns and inode: what must be equal for a sidecar to be believed unchanged.
 Stamp = tuple[int, int, int]
-#: A directory, the name of a model file in it, and the model's SHA-256.
-Place = tuple[str, str, str]
 
 #: SQLite takes at least 999 parameters.
 _AT_ONCE = 500
 #: What of a sidecar tells its words and whose they are: the rest, a description above all, is most of it.
 _WORDS = ("trigger_words", "hashes", "other_sha256", "other_hashes")
-_ALL = "s.sidecar_json"
 _LIGHT = "json_extract(s.sidecar_json, {})".format(", ".join(f"'$.{name}'" for name in _WORDS))
 
 
@@ -205,114 +198,43 @@ def move(library: Library, old: tuple[str, str], new: tuple[str, str], stamp: St
     )
 
 
-class Believed:
-    """What sidecars say of the models beside them, but for those that are about another file.
+def are_known(library: Library) -> bool:
+    """Whether any sidecar is known."""
+    return library.one("SELECT 1 FROM sidecars LIMIT 1") is not None
 
-    The one source of it for `show`, lists, exports and searches. What a directory holds is looked up once.
-    """
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
-        self._companions: dict[str, Mapping[str, Sequence[Companion]]] = {}
+def names_in(library: Library, directory: str) -> list[str]:
+    """The names of the sidecars known in one directory."""
+    rows = library.all("SELECT name FROM sidecars WHERE directory = ?", [stored_path(directory)])
+    return [path_of(name) for (name,) in rows]
 
-    def said(self, places: Iterable[Place]) -> dict[Place, list[Named]]:
-        """What is said of the models at these places, the most trusted first, also where it is nothing."""
-        from mlib.core.sidecars.filling import of_one
 
-        found = self._at(places, _ALL)
-        return {
-            place: [
-                each._replace(sidecar=of_one(each.sidecar, place[2], self._hashes(place[2]))) for each in said
-            ]
-            for place, said in found.items()
-        }
+def said_by(library: Library, directory: str, names: Sequence[str]) -> dict[str, Named]:
+    """What these sidecars of one directory said, by name; one that could not be read is left out."""
+    from mlib.core.sidecars.filling import Named
+    from mlib.core.sidecars.record import unpacked
 
-    def words(self, places: Iterable[Place]) -> dict[Place, list[tuple[str, ...]]]:
-        """The trigger words that `said` tells, at a fraction of the cost."""
-        found = self._at(places, _LIGHT)
-        return {place: [each.sidecar.trigger_words for each in said] for place, said in found.items()}
+    texts = _texts(library, directory, names, "s.sidecar_json")
+    return {name: Named(name, unpacked(text)) for name, text in texts}
 
-    def of(self, directory: str, names: Collection[str]) -> Iterator[str]:
-        """The SHA-256s of the models that one of these sidecars of a directory speaks of."""
-        of_stem = self._in(directory)
-        places = [
-            (directory, path_of(name), sha256)
-            for name, sha256 in self._library.all(
-                "SELECT name, sha256 FROM files WHERE directory = ? AND missing_since IS NULL",
-                [stored_path(directory)],
-            )
-        ]
-        own = {place: [each for each in _own(of_stem, place[1]) if each.name in names] for place in places}
-        return (place[2] for place in self._believed({at: of for at, of in own.items() if of}, _LIGHT))
 
-    def _at(self, places: Iterable[Place], column: str) -> dict[Place, list[Named]]:
-        own = {}
-        for place in places:
-            of_stem = self._in(place[0])
-            if of_stem and (found := _own(of_stem, place[1])):
-                own[place] = found
-        return self._believed(own, column)
+def words_of(library: Library, directory: str, names: Sequence[str]) -> dict[str, Named]:
+    """The same of trigger words and hashes alone, at a fraction of the cost."""
+    from mlib.core.sidecars.filling import Named
 
-    def _in(self, directory: str) -> Mapping[str, Sequence[Companion]]:
-        """The sidecars of a directory by stem, whatever they say."""
-        if directory not in self._companions:
-            place = [stored_path(directory)]
-            rows = self._library.all("SELECT name FROM sidecars WHERE directory = ?", place)
-            models: list[str] = []
-            if rows:
-                found = self._library.all(
-                    "SELECT name FROM files WHERE directory = ? AND missing_since IS NULL", place
-                )
-                models = [path_of(name) for (name,) in found]
-            names = [path_of(name) for (name,) in rows]
-            self._companions[directory] = by_stem([*names, *models], models=models)
-        return self._companions[directory]
+    return {name: Named(name, _lightly(text)) for name, text in _texts(library, directory, names, _LIGHT)}
 
-    def _believed(self, own: Mapping[Place, Sequence[Companion]], column: str) -> dict[Place, list[Named]]:
-        """What these sidecars say of each place, but for those that are about another file there."""
-        wanted: dict[str, dict[str, None]] = {}
-        for (directory, *_), companions in own.items():
-            wanted.setdefault(directory, {}).update(dict.fromkeys(each.name for each in companions))
-        texts = {
-            directory: self._texts(directory, list(names), column) for directory, names in wanted.items()
-        }
-        found: dict[Place, list[Named]] = {}
-        for place, companions in own.items():
-            read = (texts[place[0]].get(each.name) for each in companions)
-            said = [each for each in read if each is not None and self._is_about(each, place[2])]
-            if said:
-                found[place] = said
-        return found
 
-    def _texts(self, directory: str, names: Sequence[str], column: str) -> dict[str, Named]:
-        from mlib.core.sidecars.filling import Named
-        from mlib.core.sidecars.record import unpacked
-
-        rows: list[tuple[Any, ...]] = []
-        for start in range(0, len(names), _AT_ONCE):
-            batch = [stored_path(name) for name in names[start : start + _AT_ONCE]]
-            marks = ",".join("?" * len(batch))
-            rows += self._library.all(
-                f"SELECT s.name, {column} FROM sidecars AS s WHERE s.directory = ?"
-                f" AND s.name IN ({marks}) AND s.sidecar_json IS NOT NULL",
-                [stored_path(directory), *batch],
-            )
-        read = unpacked if column == _ALL else _lightly
-        return {(known := path_of(name)): Named(known, read(text)) for name, text in rows}
-
-    def _is_about(self, named: Named, sha256: str) -> bool:
-        from mlib.core.sidecars.filling import mismatch
-
-        sidecar = named.sidecar
-        claims = (sidecar.hashes, *sidecar.other_hashes)
-        if sha256 in itertools.chain(sidecar.other_sha256, (each.get("sha256") for each in claims)):
-            return True  # most are, and need nothing to be looked up
-        if not any(claims) and not sidecar.other_sha256:
-            return True
-        return mismatch(named, sha256, self._hashes(sha256)) is None
-
-    def _hashes(self, sha256: str) -> OtherHashes:
-        return contents.hashes_of(self._library, sha256) or OtherHashes()
+def _texts(library: Library, directory: str, names: Sequence[str], column: str) -> Iterator[tuple[str, str]]:
+    for start in range(0, len(names), _AT_ONCE):
+        batch = [stored_path(name) for name in names[start : start + _AT_ONCE]]
+        marks = ",".join("?" * len(batch))
+        rows = library.all(
+            f"SELECT s.name, {column} FROM sidecars AS s WHERE s.directory = ?"
+            f" AND s.name IN ({marks}) AND s.sidecar_json IS NOT NULL",
+            [stored_path(directory), *batch],
+        )
+        yield from ((path_of(name), text) for name, text in rows)
 
 
 def _lightly(text: str) -> Sidecar:
@@ -327,9 +249,3 @@ def _lightly(text: str) -> Sidecar:
         other_sha256=tuple(other_sha256 or ()),
         other_hashes=tuple(other_hashes or ()),
     )
-
-
-def _own(of_stem: Mapping[str, Sequence[Companion]], name: str) -> list[Companion]:
-    """The sidecars of one model file."""
-    found = of_stem.get(stem_of(name), ())
-    return [each for each in found if each.kind in SIDECAR_KINDS and each.is_of(name)]

@@ -12,7 +12,7 @@ from mlib.core.errors import NotFound
 from mlib.core.records import Content, KnownFile, Model, OtherHashes, Pending, Root
 from mlib.core.sidecars.companions import beside
 from mlib.db import contents, files, models, pending, roots, tags
-from mlib.db.sidecars import Believed
+from mlib.services.believing import Believed
 from mlib.services.files.bundles import KnownSets
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from mlib.core.sidecars.render import NotOursToChangeError, merged_text, sidecar
 from mlib.core.text import visible
 from mlib.db import contents, exports, files, list_rows, models, sidecars, tags
 from mlib.db.schema import STEP_NAMES
-from mlib.db.sidecars import Believed
+from mlib.services.believing import Believed, with_words_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,7 +94,8 @@ def as_table(library: Library, targets: Sequence[Target] | None, *, count: Expor
         believed, exported = Believed(moment), exports.models(moment, shas)
         while batch := list(itertools.islice(exported, exports.BATCH)):
             wanted = [each.record.sha256 for each in batch if each.record.sha256]
-            known = list_rows.of_models(moment, wanted, parts={"content"}, believed=believed)
+            found = list_rows.of_models(moment, wanted, parts={"content"})
+            known = with_words_beside(moment, found, believed, {"content"})
             for each in batch:
                 row = known.get(each.record.sha256 or "")
                 yield each, row.trigger_words if row else ()

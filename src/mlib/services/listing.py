@@ -13,8 +13,8 @@ from mlib.core.errors import WrongUsage
 from mlib.core.query import fold_text, parse
 from mlib.core.text import forms
 from mlib.db import files, list_rows, models, roots, tags
-from mlib.db.search import SORTS, Order, Sketch, search, sketch
-from mlib.db.sidecars import Believed
+from mlib.db.search import SORTS, Asked, Order, Sketch, search, sketch
+from mlib.services.believing import Believed, beside_query, with_words_beside
 from mlib.services.resolving import Target
 
 if TYPE_CHECKING:
@@ -79,9 +79,13 @@ def select(
     library: Library, query: Query, *, order: Sequence[Order] = (), limit: int | None = None
 ) -> list[Target]:
     """What a query finds, all of it where it is empty, in this order and then by name."""
-    paths = _shown_paths(library) if _is_by_path(order) else {}
-    found = search(library, query, now=times.now(), order=order, limit=limit, paths=paths)
+    found = search(library, query, _asked(library, query, order, limit))
     return [Target(*each) for each in found]
+
+
+def _asked(library: Library, query: Query, order: Sequence[Order], limit: int | None) -> Asked:
+    paths = _shown_paths(library) if _is_by_path(order) else {}
+    return Asked(times.now(), order, limit, beside_query(library, query), paths)
 
 
 def parse_order(keys: Sequence[str]) -> list[Order]:
@@ -114,12 +118,12 @@ def select_rows(
     if "texts" in parts:
         targets = select(library, query, order=order, limit=limit)
         return len(targets), rows(library, targets, parts=parts)
-    paths = _shown_paths(library) if _is_by_path(order) else {}
-    found = sketch(library, query, now=times.now(), order=order, limit=limit, paths=paths)
+    found = sketch(library, query, _asked(library, query, order, limit))
     believed = Believed(library)
 
     def look_up(batch: Sequence[Sketch]) -> Mapping[str, Listed]:
-        return list_rows.of_sketches(library, batch, parts=parts, believed=believed)
+        known = list_rows.of_sketches(library, batch, parts=parts)
+        return with_words_beside(library, known, believed, parts)
 
     return len(found), _in_batches(library, found, look_up, parts)
 
@@ -153,7 +157,8 @@ def rows(
 
     def look_up(batch: Sequence[Target]) -> Mapping[str, Listed]:
         shas = [each.sha256 for each in batch if each.sha256]
-        return list_rows.of_models(library, shas, parts=parts, believed=believed)
+        known = list_rows.of_models(library, shas, parts=parts)
+        return with_words_beside(library, known, believed, parts)
 
     return _in_batches(library, targets, look_up, parts)
 
