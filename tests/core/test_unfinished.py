@@ -578,6 +578,10 @@ def test_a_directory_beyond_the_end_is_unfinished(path: Path) -> None:
     assert judge(path, bytes(content)) is None
 
 
+def test_a_zip_with_the_longest_comment_there_can_be_is_whole(path: Path) -> None:
+    assert judge(path, zip_archive(size=100_000, comment=b"x" * 65_535)) is None
+
+
 def test_a_comment_beyond_the_end_is_unfinished(path: Path) -> None:
     assert judge(path, zip_archive(comment=b"x" * 60_000)[:-1]) is not None
 

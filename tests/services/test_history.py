@@ -215,6 +215,19 @@ def test_twice_is_refused(library: Library) -> None:
     )
 
 
+def test_an_entry_that_left_nothing_to_take_back_is_undone_once_too(library: Library) -> None:
+    put_model(library, SHA, tags_=["style"])
+    for old, new in (("style", "Style"), ("Style", "style")):
+        with history.recording(library, "tags rename"):
+            rename(library, old, new)
+    undo(library, 1, dry_run=True)
+    undo(library, 1)
+    assert tags.of_model(library, SHA) == ("style",)
+    with pytest.raises(Refused) as raised:
+        undo(library, 1)
+    assert (raised.value.code, raised.value.hint) == ("already_undone", "`mlib undo 3` does it again")
+
+
 def test_an_unknown_entry_is_not_found(library: Library) -> None:
     with pytest.raises(NotFound) as raised:
         undo(library, 7)

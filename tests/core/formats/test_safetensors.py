@@ -331,3 +331,16 @@ def test_a_hostile_header_costs_a_second_and_256_megabytes_at_most(filling: str)
         assert tracemalloc.get_traced_memory()[1] < 256 * 2**20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("within", ["a tensor", "the metadata"])
+def test_a_header_may_be_127_levels_deep_and_no_deeper(within: str) -> None:
+    """The limit of serde_json, which the library reads headers with; the header is the first level."""
+    for depth, is_read in ((125, True), (126, False)):
+        nested = "[" * depth + "]" * depth
+        text = '{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"x":%s}}' % nested
+        if within == "a tensor":
+            assert accepted_by_library(text) == is_read
+        else:
+            text = '{"__metadata__":{"x":%s}}' % nested
+        assert ("nested too deeply" in str(header_of(text).findings)) != is_read

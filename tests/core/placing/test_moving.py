@@ -117,6 +117,28 @@ def test_a_link_and_a_file_go_together(here: Path, there: Path) -> None:
     assert (sorted(os.listdir(here)), sorted(os.listdir(there))) == (["a", "c"], ["b", "link"])
 
 
+def test_a_name_that_is_taken_costs_no_copy(here: Path, there: Path) -> None:
+    (there / "a").write_bytes(b"mine")
+    copied: list[int] = []
+    with pytest.raises(MlibError) as caught:
+        move_together(steps(here, there), advance=copied.append)
+    assert (caught.value.code, copied) == ("exists", [])
+
+
+def test_a_link_goes_only_once_the_new_one_is_on_the_disk(
+    here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "link").symlink_to("a")
+    synced: list[tuple[bool, bool]] = []
+
+    def watched(_directory: Directory) -> None:
+        synced.append((os.path.lexists(there / "link"), os.path.lexists(here / "link")))
+
+    monkeypatch.setattr(Directory, "sync", watched)
+    move_together(steps(here, there, ["link"]))
+    assert synced[0] == (True, True)
+
+
 def test_a_directory_is_no_step(tmp_path: Path) -> None:
     with pytest.raises(MlibError) as caught:
         step(str(tmp_path), str(tmp_path / "b"))

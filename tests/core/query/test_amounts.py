@@ -54,6 +54,7 @@ def test_a_size_beyond_all_disks_still_fits_a_column() -> None:
         ("size:<=2kB", None, 2001),
         ("size:2kB", 2000, 2001),
         ("size:1kB..2kB", 1000, 2001),
+        ("size:2kB..2kB", 2000, 2001),
         ("size:..2kB", None, 2001),
         ("files:>1", 2, None),
         ("files:0", 0, 1),
