@@ -357,6 +357,19 @@ def test_a_model_that_was_tagged_since_its_import_is_not_removed(library: Librar
     assert hint_of(raised.value) == "`mlib undo 2` first"
 
 
+@pytest.mark.parametrize("added", [{"tag": ["mine"]}, {"put": ["k=1"]}])
+def test_a_model_that_came_with_tags_and_metadata_is_not_removed_with_others(
+    library: Library, added: dict[str, Sequence[str]]
+) -> None:
+    put_pending(library, seen=True, tags_=["theirs"], meta_json='{"k":0,"l":0}')
+    with history.recording(library, "import"):
+        import_pending(library)
+    edit(library, tag=added.get("tag", ()), put=added.get("put", ()))
+    with pytest.raises(Refused):
+        undo(library, 1)
+    assert models.get(library, SHA) is not None
+
+
 def test_names_that_are_no_text_come_back_as_they_were(library: Library) -> None:
     put_model(library)
     row = known_file("/m/\udcff\udc80", missing_since=5)

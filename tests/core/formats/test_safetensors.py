@@ -338,9 +338,9 @@ def test_a_header_may_be_127_levels_deep_and_no_deeper(within: str) -> None:
     """The limit of serde_json, which the library reads headers with; the header is the first level."""
     for depth, is_read in ((125, True), (126, False)):
         nested = "[" * depth + "]" * depth
-        text = '{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"x":%s}}' % nested
+        text = '{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"x":' + nested + "}}"
         if within == "a tensor":
             assert accepted_by_library(text) == is_read
         else:
-            text = '{"__metadata__":{"x":%s}}' % nested
+            text = '{"__metadata__":{"x":' + nested + "}}"
         assert ("nested too deeply" in str(header_of(text).findings)) != is_read
