@@ -220,7 +220,8 @@ def test_an_entry_that_left_nothing_to_take_back_is_undone_once_too(library: Lib
     for old, new in (("style", "Style"), ("Style", "style")):
         with history.recording(library, "tags rename"):
             rename(library, old, new)
-    undo(library, 1, dry_run=True)
+    with library.rehearsal():
+        undo(library, 1)
     undo(library, 1)
     assert tags.of_model(library, SHA) == ("style",)
     with pytest.raises(Refused) as raised:
