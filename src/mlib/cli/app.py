@@ -18,7 +18,7 @@ from mlib.core.errors import INTERRUPTED, TERMINATED, MlibError, Terminated, Wro
 
 #: How a shell asks what a line may become; the line, up to where the cursor is, stands behind it.
 COMPLETE = "--complete-line"
-_KEPT = "interrupted: all that was finished is kept"
+_KEPT = "interrupted; finished work is kept"
 
 app = typer.Typer(
     name="mlib",
@@ -165,14 +165,14 @@ def _explained(error: Exception) -> MlibError:
         usage.__cause__ = error
         return usage
     if isinstance(error, FileNotFoundError) and error.filename is None:
-        return MlibError("no_directory", "the directory you are in is gone")
+        return MlibError("no_directory", "the current directory no longer exists")
     if isinstance(error, OSError) and error.filename is None:
         return MlibError("output_failed", f"cannot write the output: {error.strerror}")
     text = " ".join(str(error).split())
     fault = MlibError(
         "internal_error",
-        f"this is a fault of mlib: {type(error).__name__}: {text}",
-        hint="MLIB_DEBUG=1 shows where; the library is as it was before the last unfinished step",
+        f"this is a bug in mlib: {type(error).__name__}: {text}",
+        hint="MLIB_DEBUG=1 prints a traceback; the unfinished step was rolled back",
     )
     fault.__cause__ = error
     return fault

@@ -166,7 +166,7 @@ def parse_template(text: str) -> Template:
             literals.append("")
         elif stray is not None:
             raise WrongUsage(
-                "bad_format", f"a '{stray}' stands alone in the format", hint="{{ and }} are braces"
+                "bad_format", f"unmatched '{stray}' in the format", hint="write {{ or }} for a brace"
             )
         elif escape is not None:
             literals[-1] += _ESCAPES.get(escape, "\\" + escape)
@@ -181,7 +181,7 @@ def _known(name: str) -> str:
     plain = _ALIASES.get(plain, plain)
     if plain in FIELDS:
         return plain
-    raise WrongUsage("unknown_field", f"a list has no field '{name}'", hint=f"fields: {', '.join(FIELDS)}")
+    raise WrongUsage("unknown_field", f"unknown field '{name}'", hint=f"fields: {', '.join(FIELDS)}")
 
 
 def _day(moment: int) -> str:

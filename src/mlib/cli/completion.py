@@ -209,7 +209,7 @@ _PLACES = {
 def script(shell: str) -> str:
     """The text that SHELL is to read. Raises WrongUsage (`unknown_shell`)."""
     if shell not in _SCRIPTS:
-        raise WrongUsage("unknown_shell", f"there is no completion for '{shell}'", hint="bash, zsh or fish")
+        raise WrongUsage("unknown_shell", f"no completion for '{shell}'", hint="use bash, zsh or fish")
     return _SCRIPTS[shell]
 
 
@@ -223,7 +223,5 @@ def install(shell: str) -> str:
             file.write(text + "\n")
     except OSError as error:
         raise MlibError("not_installed", f"cannot write {path}: {error.strerror}") from error
-    more = (
-        "; your .zshrc must say: fpath+=~/.zfunc; autoload -U compinit && compinit" if shell == "zsh" else ""
-    )
-    return f"completion is in {path}, for shells you open from now on{more}"
+    more = "; add to your .zshrc: fpath+=~/.zfunc; autoload -U compinit && compinit" if shell == "zsh" else ""
+    return f"installed {path}; open a new shell to use it{more}"

@@ -57,7 +57,7 @@ def expanded(refs: Sequence[str] | None) -> list[str]:
     """The REFs with `-` replaced by the lines of standard input."""
     refs = list(refs or ())
     if refs.count("-") > 1:
-        raise WrongUsage("bad_ref", "standard input ('-') can be read once")
+        raise WrongUsage("bad_ref", "standard input ('-') can be read only once")
     if "-" in refs and sys.stdin is None:
         raise WrongUsage("bad_input", "standard input ('-') is closed")
     result: list[str] = []
@@ -142,7 +142,7 @@ def located(given: str | None) -> str:
     if given is None:
         return default_path(os.environ)
     if not given:
-        raise WrongUsage("bad_library", "--library wants a file name")
+        raise WrongUsage("bad_library", "--library needs a file name")
     return given
 
 

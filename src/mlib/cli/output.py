@@ -72,13 +72,13 @@ def problem(each: Problem) -> str:
 
 
 def dangling(link: str, *, dry_run: bool) -> str:
-    """That a link leads nowhere since a file went, or would."""
-    return f"a link {'would lead' if dry_run else 'leads'} nowhere {'then' if dry_run else 'now'}: {link}"
+    """The note about a link whose target was moved or trashed, or would be."""
+    return f"{'would leave' if dry_run else 'left'} a dangling link: {link}"
 
 
 def folder_stays(folder: str, *, dry_run: bool) -> str:
-    """That a folder of a model is left where it is, though the model went, or would."""
-    return f"a folder of the model {'would stay' if dry_run else 'stays'} where it is: {folder}"
+    """The note about a folder of a model that stays when the model is moved or trashed."""
+    return f"{'would leave' if dry_run else 'left'} a folder of the model in place: {folder}"
 
 
 def moment(value: int | None) -> str:

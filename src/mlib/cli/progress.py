@@ -28,13 +28,13 @@ class Progress:
             return
         match event:
             case Walking(files):
-                self._show_walk(f"walking: {files:,} files")
+                self._show_walk(f"looking for models: {files:,} files")
             case HashingStarted(files, size):
                 self._start_hashing(files, size)
             case HashingAdvanced(size, slow):
                 self._advance(size, slow)
             case Judging(done, total):
-                self._show_walk(f"judging anew: {done:,}/{total:,}")
+                self._show_walk(f"inspecting again: {done:,}/{total:,}")
             case FileStored():
                 self._count()
 

@@ -196,7 +196,7 @@ def as_page(detail: Detail, *, with_meta: bool) -> Iterator[str]:
         for key, value in _leaves(jsontext.parse(detail.meta_json)):
             yield from entry(key, value)
     elif detail.meta_json:
-        yield "  (there is metadata: --meta shows it)"
+        yield "  (more metadata: --meta)"
 
 
 def _title(detail: Detail) -> str:
@@ -247,12 +247,12 @@ def _places(detail: Detail) -> Iterator[str]:
             yield f"    as {visible(place.loader_name)}"
         for name in _beside(detail, place):
             silent = os.path.join(place.file.directory, name) in detail.silent
-            yield f"    with {visible(name)}" + (", which says nothing" if silent else "")
+            yield f"    with {visible(name)}" + (" (no usable information)" if silent else "")
         for whole in detail.sets:
             if place.file.path in whole.parts:
                 yield f"    {_as_part(whole)}"
     if not detail.places:
-        yield "  no file of it has been seen"
+        yield "  no file seen yet"
 
 
 def _as_part(whole: FileSet) -> str:

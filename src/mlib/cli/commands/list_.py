@@ -24,7 +24,7 @@ _IN_DOCUMENT = ("description", "notes", "tags", "path", "kind", "findings")
 def list_(
     ctx: typer.Context,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY...]", help="What to find; see `mlib help query`.")
+        list[str] | None, typer.Argument(metavar="[QUERY...]", help="Query terms; see `mlib help query`.")
     ] = None,
     sort: Annotated[
         list[str] | None,
@@ -43,7 +43,7 @@ def list_(
         ),
     ] = None,
     paths: Annotated[
-        bool, typer.Option("--paths", help="Print the paths of the files that are there.")
+        bool, typer.Option("--paths", help="Print the paths of files that are present.")
     ] = False,
     zero: Annotated[
         bool,
@@ -67,7 +67,7 @@ def list_(
         | {"--format": form is not None, "--columns": only is not None}
     )
     if zero and not (quiet or paths or form is not None):
-        raise WrongUsage("bad_options", "-0 goes with -q, --paths or --format")
+        raise WrongUsage("bad_options", "-0 needs -q, --paths or --format")
     template = None if form is None else columns.parse_template(form)
     chosen = columns.DEFAULT if only is None else columns.named(only)
     wanted: Sequence[str] = chosen if template is None else template.names
@@ -133,4 +133,4 @@ def _say_why_nothing(words: Sequence[str]) -> None:
     for word in words:
         field, colon, value = word.partition(":")
         if colon and " " in value.strip() and '"' not in word and ":" not in value:
-            output.note(f"to keep the spaces of a value: '{field}:\"{value}\"'")
+            output.note(f"to match a value with spaces: '{field}:\"{value}\"'")

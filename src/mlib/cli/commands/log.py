@@ -83,8 +83,8 @@ def log(
 ) -> None:
     """Show the history of changes, newest first.
 
-    Every change to what you typed; scans are not listed, as they only record facts. The last 1,000 commands
-    and those of the last 90 days are kept. Name a forgotten model by its hash.
+    Lists every change to what you typed, but not scans, which only record facts. The last 1,000 commands and
+    those of the last 90 days are kept. To see the history of a forgotten model, give its hash.
     """
     with open_session(ctx, library) as session:
         found = session.log(expanded_or_all(refs), query, limit=min(limit, MOST))
@@ -117,8 +117,8 @@ def undo(
     """Undo what a command changed.
 
     Restores names, notes, tags, metadata, pending imports and models. Repeat it to go further back; undo an
-    undo to redo. It never overwrites what was typed since and keeps what scans found since. It does not move
-    files back or restore image data, but says how to.
+    undo to redo. What you typed or a scan found since is never overwritten. Moved or trashed files and removed
+    image data do not come back this way; a hint says how to restore them.
     """
     with open_session(ctx, library) as session:
         report = session.undo(entry, dry_run=dry_run)

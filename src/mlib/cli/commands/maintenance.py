@@ -36,7 +36,7 @@ def backup(
     to: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FILE]", help="Write the copy to FILE, which mlib never deletes; - is a pipe."
+            metavar="[FILE]", help="Write the copy to FILE, which mlib never deletes; - is standard output."
         ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List existing backups, newest first.")] = False,
@@ -47,12 +47,12 @@ def backup(
 ) -> None:
     """Make a complete, checked copy of the library.
 
-    Without FILE it goes to `backups` beside the library, where the last five are kept, besides the backups
-    that mlib makes by itself.
+    Without FILE it goes to `backups` beside the library, which keeps the last five that you made and the last
+    five that mlib made by itself.
     """
     if list_:
         if to is not None:
-            raise WrongUsage("bad_options", "--list writes nothing: it wants no FILE")
+            raise WrongUsage("bad_options", "--list takes no FILE")
         with open_session(ctx, library) as session:
             _list(session.backups(), as_json=as_json)
         return
@@ -66,11 +66,11 @@ def backup(
         with open_session(ctx, library) as session:
             if dry_run:
                 session.expect()
-                output.note("would back up into standard output")
+                output.note("would back up to standard output")
             else:
                 written = output.write_bytes(session.backed_up())
                 if output.is_abandoned():
-                    raise MlibError("output_failed", "the backup is not whole: its reader went away")
+                    raise MlibError("output_failed", "the backup is incomplete: the reader closed the pipe")
                 output.note(f"backed up: {fmt.size(written)}, checked")
         return
     made = None
@@ -113,7 +113,7 @@ def _list(found: Sequence[Backup], *, as_json: bool) -> None:
     ]
     write_table(columns, rows)
     if not found:
-        output.note("there are no backups yet")
+        output.note("no backups yet")
 
 
 # --- `mlib clean-meta`.
@@ -132,7 +132,7 @@ def clean_meta(
 ) -> None:
     """Remove image data from stored metadata.
 
-    For every model and pending import, or only for these, after a backup. Everything else in the metadata
+    For every model and pending import, or only those named, after a backup. Everything else in the metadata
     stays exactly as it is; model files are not touched.
     """
     with open_session(ctx, library) as session:
@@ -164,7 +164,7 @@ def doctor(
     fix: Annotated[
         bool,
         typer.Option(
-            "--fix", help="Fix what is safe to fix: permissions, leftovers, orphaned facts, free pages."
+            "--fix", help="Fix what is safe to fix: permissions, leftovers, orphaned records, free pages."
         ),
     ] = False,
     dry_run: DryRunOption = False,
@@ -190,7 +190,7 @@ def doctor(
                 [f"{'fixed' if check.fixed else check.state:<8} {check.name}: {check.message}"]
             )
             if mend and check.state != "ok" and not check.fixed:
-                output.write_lines([f"{'':<8} mend: {mend}"])
+                output.write_lines([f"{'':<8} fix: {mend}"])
     else:
         output.write_rows(
             (check.name, "fixed" if check.fixed else check.state, check.message, mend or "")
@@ -213,10 +213,10 @@ def restore(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Replace the library by a backup.
+    """Replace the library with a backup.
 
-    Works even if the library no longer opens. The backup is checked first, and what it replaces is kept
-    beside it under a name that is printed.
+    Works even if the library no longer opens. The backup is checked first; the library it replaces is kept
+    beside it, and its new name is printed.
     """
     if (given is None) == (not latest):
         raise WrongUsage("bad_options", "name a backup, or --latest", hint="`mlib backup --list` lists them")
@@ -225,7 +225,7 @@ def restore(
         report = session.plan_restore(given)
         if not dry_run:
             if report.replaces:
-                confirm(f"put {report.backup} in the place of {path}", yes=yes)
+                confirm(f"replace {path} with {report.backup}", yes=yes)
             report = session.restore(report.backup)
     if as_json:
         from mlib import documents
@@ -234,4 +234,4 @@ def restore(
         return
     output.write_rows([("would restore" if dry_run else "restored", report.backup)])
     if report.kept:
-        output.note(f"what was there before is kept: {report.kept}")
+        output.note(f"the previous library is kept: {report.kept}")

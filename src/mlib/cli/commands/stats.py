@@ -52,8 +52,8 @@ def stats(
 ) -> None:
     """Show totals: models, files and bytes.
 
-    By type, base model, tag and root. Bytes are those of files that are there; unique bytes count hard links
-    once; what can be freed is what copies beyond the first take.
+    By type, base model, tag and root. Bytes count present files only; unique bytes count hard links once;
+    what can be freed is the size of all copies beyond the first.
     """
     with open_session(ctx, library) as session:
         counted = session.stats(tags_in_full=by is By.tag, roots_in_full=by is By.root)

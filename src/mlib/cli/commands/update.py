@@ -48,7 +48,7 @@ def update(
 ) -> None:
     """Edit the names, notes, tags and metadata of models.
 
-    Running it twice changes nothing more. An empty text clears a field.
+    An empty text clears a field. Running the same command again changes nothing.
     """
     fields = {
         "name": name,

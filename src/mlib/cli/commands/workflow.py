@@ -52,11 +52,11 @@ def unused(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List models that no workflow uses, largest first; deletes nothing.
+    """List models that no workflow uses.
 
-    When in doubt a model counts as used: its file name in a note is enough, and so is a node that names its
-    folder or chooses among models of its type. Images, videos and sounds below DIR are read for the workflow
-    that made them.
+    Largest first; nothing is deleted. When in doubt, a model counts as used: it is enough that a note contains
+    its file name, or that a node names its folder or picks from all models of its type. Images, videos and
+    sounds below DIR are searched for the workflow that made them.
     """
     from mlib.cli.progress import Progress
 
@@ -77,8 +77,8 @@ def unused(
         _print_unused(report)
     if pointers := report.others_by_kind["lfs_pointer"]:
         output.note(
-            f"{fmt.plural(pointers, 'file')} not read: only Git LFS pointers. What they name may be listed as"
-            " unused; fetch them with `git lfs pull`"
+            f"not read: {fmt.plural(pointers, 'Git LFS pointer')}; models that they use may be listed as unused:"
+            " fetch them with `git lfs pull`"
         )
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
@@ -106,7 +106,7 @@ def _print_unused(report: UnusedReport) -> None:
         f"{fmt.number(len(report.models))} of {fmt.plural(report.examined, 'model')} unused,"
         f" {fmt.size(report.disk_bytes)}; {fmt.plural(report.workflows, 'workflow')} read,"
         f" {fmt.plural(report.others, 'other file')}{_kinds(report)},"
-        f" {fmt.number(len(report.problems))} could not be read"
+        f" {fmt.number(len(report.problems))} unreadable"
     )
 
 
@@ -149,16 +149,13 @@ def check(
 ) -> None:
     """List the models that workflows need, and which are missing.
 
-    Names are compared as ComfyUI compares them on this system. Without a library, every model is listed as
-    unknown. Exits with 3 if a model is missing or unknown, or if a file cannot be read.
+    Names are compared as ComfyUI does on this system. Without a library, every model is listed as unknown.
+    Exits with 3 if a model is missing or unknown, or if a file cannot be read.
     """
     with open_session(ctx, library) as session:
         report = session.check_workflows(files, with_bypassed=bypassed)
         if not session.exists:
-            output.note(
-                f"there is no library at {session.path}:"
-                " listing what the workflow needs without looking it up"
-            )
+            output.note(f"no library at {session.path}: every model is listed as unknown")
     if as_json:
         from mlib import documents
 
@@ -196,7 +193,7 @@ def _print(report: CheckReport) -> None:
     counts = report.counts
     told = ", ".join(f"{fmt.number(count)} {state}" for state, count in counts.items() if count)
     left_out = sum(file.left_out for file in report.files)
-    more = f"; {fmt.number(left_out)} of bypassed nodes left out" if left_out else ""
+    more = f"; {fmt.number(left_out)} of bypassed nodes omitted" if left_out else ""
     output.note(f"{fmt.plural(sum(counts.values()), 'model')}: {told or 'none needed'}{more}")
 
 
@@ -208,7 +205,7 @@ def _print_sources(report: CheckReport) -> None:
     missing = (each for each in report.answers if each.match.state in {"missing", "unknown"})
     urls = dict.fromkeys(each.need.url for each in missing if each.need.url)
     if urls:
-        output.write_safe([heading("where to get what is missing"), *(f"  {visible(url)}" for url in urls)])
+        output.write_safe([heading("download missing models from"), *(f"  {visible(url)}" for url in urls)])
 
 
 def _answers(report: CheckReport) -> Iterator[tuple[str, NeedAnswer]]:
@@ -228,9 +225,9 @@ def _cells(answer: NeedAnswer) -> tuple[str, str, str, str]:
         if not places[0].sha256:
             where = "not scanned yet"
         if answer.is_as_meant is False:
-            where = "another file than the workflow means"
+            where = "not the file the workflow means"
     elif not need.listed:
-        where = f"its node lists no {os.path.splitext(need.name)[1]} files"
+        where = f"its node does not list {os.path.splitext(need.name)[1]} files"
     elif answer.suggestions:
         first = answer.suggestions[0]
         where = f"{_WHY[first.why]}: {_short(first, need.type)}"
