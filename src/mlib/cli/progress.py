@@ -1,4 +1,4 @@
-"""What a person sees of a scan while it runs; nothing where nobody looks."""
+"""Progress bars on standard error; none if it is not a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Progress bars on standard error, if that is a terminal. `emit` is the Emit for a service."""
+    """Progress bars on standard error, if it is a terminal; pass `emit` to a service."""
 
     def __init__(self, *, wanted: bool) -> None:
         self._visible = wanted and sys.stderr is not None and sys.stderr.isatty() and _can_redraw()

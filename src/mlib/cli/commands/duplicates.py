@@ -60,8 +60,8 @@ def duplicates(
     """List models stored more than once, or free the space.
 
     Largest savings first. Hard links, symbolic links and one file seen through two mounts are not copies.
-    --hardlink and --trash read both a copy and the one to keep in full before touching either. If no copy of a
-    model matches the --keep pattern, all are kept. --trash also keeps copies that a loader needs in their
+    --hardlink and --trash read both a copy and the one to keep in full before touching either. If no copy of
+    a model matches the --keep pattern, all are kept. --trash also keeps copies that a loader needs in their
     place: the last one in the folders of its type, and parts of multi-file models.
     """
     from mlib.cli.progress import Progress
@@ -146,9 +146,8 @@ def _list(groups: Sequence[CopyGroup], *, same_weights: bool) -> None:
     _tell_perhaps_one(groups)
     total = fmt.size(sum(group.freeable_bytes for group in groups))
     if same_weights:
-        output.note(
-            f"{fmt.plural(len(groups), 'group')} of files with the same weights, {total} stored more than once"
-        )
+        sets = fmt.plural(len(groups), "group")
+        output.note(f"{sets} of files with the same weights, {total} stored more than once")
     else:
         output.note(f"{fmt.plural(len(groups), 'model')} stored more than once, {total} can be freed")
 

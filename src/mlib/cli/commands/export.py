@@ -31,7 +31,7 @@ _BOM = "\ufeff"
 
 
 class Format(StrEnum):
-    """The formats as the command line spells them."""
+    """The values of --format."""
 
     jsonl = "jsonl"
     csv = "csv"
@@ -76,7 +76,7 @@ def export(
     STEM.metadata.json beside each model, which other managers read; no other command writes there.
     """
     if to == "-":
-        to = None  # as for most programs, whose users would find an empty pipe and a file called -
+        to = None  # as in most programs; a file named - would surprise
     if sidecars:
         if to is not None or format_ is not Format.jsonl:
             raise WrongUsage("bad_options", "--sidecars takes no --output or --format")
@@ -149,7 +149,7 @@ def _sidecars(
 
 
 def _marked(lines: Iterator[str]) -> Iterator[str]:
-    """The lines with a byte order mark before them: without one, a spreadsheet garbles all but ASCII."""
+    """Prepend a byte order mark, without which spreadsheets garble everything but ASCII."""
     yield _BOM + next(lines)
     yield from lines
 

@@ -1,4 +1,4 @@
-"""`mlib forget`."""
+"""`mlib forget`, `mlib missing` and `mlib prune`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from mlib.services.forgetting import ForgetReport, ForgottenModel, Missing
 
 
-# --- What `prune` and `forget` answer.
+# --- Output of `forget` and `prune`
 
 
 def write(report: ForgetReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    """The models and pending imports that were forgotten, or would be."""
+    """Print the models and pending imports that were forgotten, or would be."""
     if as_json:
         from mlib import documents
 
@@ -65,7 +65,7 @@ def _tell(report: ForgetReport, *, dry_run: bool) -> None:
 
 
 def counted(report: ForgetReport) -> str:
-    """How many models and pending imports: `3 models, 1 pending import`."""
+    """The number of models and pending imports: `3 models, 1 pending import`."""
     models = sum(each.sha256 is not None for each in report.forgotten)
     waiting = len(report.forgotten) - models
     parts = [fmt.plural(models, "model")] if models or not waiting else []
@@ -75,6 +75,9 @@ def counted(report: ForgetReport) -> str:
 
 def _identifier(each: ForgottenModel) -> str:
     return each.sha256 or f"pending:{each.pending_id}"
+
+
+# --- `mlib forget`
 
 
 def forget(
@@ -106,7 +109,7 @@ def forget(
     write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
-# --- `mlib missing`.
+# --- `mlib missing`
 
 _COLUMNS = [
     Column("MODEL"),
@@ -148,7 +151,7 @@ def _row(each: Missing) -> tuple[str, ...]:
     return short, model.name, fmt.moment(model.since), state, path
 
 
-# --- `mlib prune`.
+# --- `mlib prune`
 
 
 def prune(
@@ -176,7 +179,7 @@ def prune(
         if report.too_many and not (force and yes) and dry_run:
             output.note("this is more than a tenth of the library: without -n it needs --yes --force")
         if not dry_run and report.forgotten:
-            if not report.too_many:  # else no answer will do, but both options
+            if not report.too_many:  # else only both options help, no answer
                 confirm(f"forget {counted(report)} and everything you typed about them", yes=yes)
             report = session.prune(span, force=force and yes)
     write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)

@@ -82,7 +82,7 @@ def _models(session: Session, targets: Sequence[str] | None, query: str | None) 
 
 
 def _paths(session: Session, targets: Sequence[str]) -> Iterator[str]:
-    """The files themselves; what is no file is taken for a REF, and stands for a file of that model."""
+    """The files named; a target that is not a file is a REF, and gives a file of that model."""
     for target in targets:
         if os.path.lexists(target):
             yield target
@@ -91,14 +91,14 @@ def _paths(session: Session, targets: Sequence[str]) -> Iterator[str]:
 
         try:
             session.expect()
-        except NotFound as error:  # without a library it can only have been meant as a file
+        except NotFound as error:  # without a library it can only be a file name
             raise NotFound("no_such_path", f"no such file: {target}") from error
         for detail in session.details(expanded([target])):
             yield field_values(detail, "path")[0]
 
 
 def _paths_found(session: Session, query: str | None) -> Iterator[str]:
-    """A present file of every model that the query finds."""
+    """A present file of every model that matches the query."""
     if query is None:
         return
     from mlib.core.disk.storage import first_present

@@ -1,4 +1,4 @@
-"""`mlib import`."""
+"""`mlib import` and `mlib pending`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from mlib.services.importing.importer import ImportReport, WaitReason
 
 
-# --- What an import came to, for a person and for scripts.
+# --- Output of an import
 
 
 def write(report: ImportReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    """The whole report as it was asked for; what the exit code speaks of also where it is to be quiet."""
+    """Print the report; with `quiet`, still the conflicts and failures behind the exit code."""
     if as_json:
         from mlib import documents
 
@@ -98,8 +98,11 @@ def _tell_way_out(report: ImportReport) -> None:
         output.note("hint: `mlib import ID --on-conflict merge|override|ignore|delete` resolves a conflict")
 
 
+# --- `mlib import`
+
+
 class OnConflict(StrEnum):
-    """The strategies as the command line spells them."""
+    """The values of --on-conflict."""
 
     report = "report"
     override = "override"
@@ -199,7 +202,7 @@ def _numbers(ids: list[str]) -> list[int]:
     return numbers
 
 
-# --- `mlib pending`.
+# --- `mlib pending`
 
 _COLUMNS = [
     Column("ID", right=True),

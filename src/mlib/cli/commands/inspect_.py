@@ -54,7 +54,7 @@ def inspect_(
 
 
 def _found(files: Sequence[str]) -> Iterator[tuple[str, Inspected | MlibError]]:
-    """What each file is, or why that cannot be told; an error where there is no other to go on with."""
+    """The result or error for each file. Raises the error if it is the only file."""
     from mlib.services.inspecting import inspect_each
 
     for path, found in inspect_each(files):

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from mlib.db.list_rows import Listed
 
-#: A word of the query may begin with a dash.
-#: Of these fields an object of `list --json` is made.
+#: The fields that an object of `list --json` needs.
 _IN_DOCUMENT = ("description", "notes", "tags", "path", "kind", "findings")
 
 
@@ -109,7 +108,7 @@ def _paths(rows: Iterable[Listed]) -> Iterator[str]:
 def _table(
     found: Iterable[Listed], chosen: Sequence[str], roots: Mapping[int | None, str], *, narrow: bool
 ) -> None:
-    """On a terminal, if it may be `narrow`, without the columns that are empty throughout."""
+    """Print the table; with `narrow`, a terminal gets no columns that are empty in every row."""
     from mlib.cli.layout import write_table
 
     exactly = not output.is_terminal()
@@ -128,7 +127,7 @@ def _only_one(options: Mapping[str, bool]) -> None:
 
 
 def _say_why_nothing(words: Sequence[str]) -> None:
-    """Where the shell took quotes away, a value may have been cut at its spaces."""
+    """Explain an empty list: the shell may have removed quotes around a value with spaces."""
     output.note("no models found" if words else "the library has no models yet")
     for word in words:
         field, colon, value = word.partition(":")

@@ -1,4 +1,4 @@
-"""`mlib restore`."""
+"""`mlib backup`, `mlib clean-meta`, `mlib doctor` and `mlib restore`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mlib.db.restoring import Backup
 
-# --- `mlib backup`.
+# --- `mlib backup`
 
 
 def backup(
@@ -103,7 +103,7 @@ def _list(found: Sequence[Backup], *, as_json: bool) -> None:
 
         output.write_json([documents.known_backup_document(each) for each in found])
         return
-    # The name is what `mlib restore` wants: it is never cut, and it says the reason.
+    # Never truncate the name: `mlib restore` takes it, and it contains the reason.
     columns = (Column("made"), Column("size", right=True), Column("name"))
     rows = [
         (fmt.moment(each.made_at), fmt.size(each.size_bytes), os.path.basename(each.path))
@@ -116,7 +116,7 @@ def _list(found: Sequence[Backup], *, as_json: bool) -> None:
         output.note("no backups yet")
 
 
-# --- `mlib clean-meta`.
+# --- `mlib clean-meta`
 
 
 def clean_meta(
@@ -156,7 +156,7 @@ def clean_meta(
         output.note(f"backup: {report.backup}")
 
 
-# --- `mlib doctor`.
+# --- `mlib doctor`
 
 
 def doctor(
@@ -200,6 +200,9 @@ def doctor(
         output.note(f"{fmt.plural(errors, 'error')}, {fmt.plural(warnings, 'warning')}")
     if errors:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+# --- `mlib restore`
 
 
 def restore(

@@ -1,4 +1,4 @@
-"""`mlib mv`."""
+"""`mlib mv`, `mlib rename` and `mlib trash`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ NoExclusiveOption = Annotated[
 ]
 
 
+# --- `mlib mv`
+
+
 def mv(
     ctx: typer.Context,
     words: Annotated[
@@ -75,7 +78,7 @@ def mv(
 
 
 def report_moves(report: MoveReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    """Print what was moved and leave with the exit code."""
+    """Print what was moved and exit with 3 if something failed."""
     if as_json:
         from mlib import documents
 
@@ -124,7 +127,7 @@ def _tell_failed(report: MoveReport) -> None:
         output.note(fmt.problem(problem))
 
 
-# --- `mlib rename`.
+# --- `mlib rename`
 
 
 def rename(
@@ -151,7 +154,7 @@ def rename(
     report_moves(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
-# --- `mlib trash`.
+# --- `mlib trash`
 
 
 def trash(
@@ -188,7 +191,7 @@ def trash(
 
 
 def _deed(plan: TrashPlan) -> str:
-    """What a person is asked."""
+    """The action to confirm."""
     links = plan.links_alone
     what = fmt.plural(len(plan.removals) - links, "model file")
     if links:
@@ -238,6 +241,6 @@ def _tell_trashed(report: TrashReport, before: Sequence[TrashedBefore], *, dry_r
 
 
 def moves_of(removed: Removed) -> list[tuple[str, str]]:
-    """From where to where, the model first."""
+    """Source and target of each file, the model first."""
     companions = [(each.source, each.target) for each in removed.companions]
     return [(removed.row.path, removed.target or ""), *companions]

@@ -49,7 +49,7 @@ def roots_(
     elif quiet:
         output.write_values(each.root.path for each in found)
     else:
-        # A script gets what has no room on a terminal, behind the rest.
+        # Scripts get additional columns after those of the terminal.
         row = _row if output.is_terminal() else _whole_row
         write_table(_COLUMNS, [row(each) for each in found])
 

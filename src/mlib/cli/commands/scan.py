@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlib.services.scanning.request import ScanReport
 
 
-#: Findings that are told a line each; after a first scan there may be thousands.
+#: Maximum number of findings printed; a first scan may have thousands.
 TOLD = 20
 
 
@@ -147,7 +147,7 @@ def _tell_found(report: ScanReport) -> None:
 
 
 def _tell_wrong(report: ScanReport) -> None:
-    """All that the exit code speaks of: a cron job that is quiet mails this and nothing else."""
+    """Print the reasons for the exit code; with -q, cron mails only these."""
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
     for path, finding in report.serious:
@@ -166,7 +166,8 @@ def _tell_wrong(report: ScanReport) -> None:
             output.note(f"offline: {path} cannot be read in full; nothing in it was marked missing")
     for path in report.guarded_roots:
         output.note(
-            f"refused: {path}: so many files are missing that the disk may be offline; nothing was marked missing"
+            f"refused: {path}: so many files are missing that the disk may be offline;"
+            " nothing was marked missing"
         )
     if report.guarded_roots:
         output.note("hint: if you removed these files, run again with --accept-missing")

@@ -1,4 +1,4 @@
-"""`mlib workflow`."""
+"""`mlib workflow check` and `mlib unused`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from mlib.services.workflows.unused import UnusedReport
 
 
-# --- `mlib unused`.
+# --- `mlib unused`
 
-#: How kinds of other files are called for a person, and how many kinds are told.
+#: Names of kinds of other files, and the maximum number of kinds printed.
 _KINDS = {"empty_file": "empty", "lfs_pointer": "Git LFS pointer", "apple_double": "AppleDouble"}
 _KINDS_TOLD = 8
 
@@ -54,9 +54,9 @@ def unused(
 ) -> None:
     """List models that no workflow uses.
 
-    Largest first; nothing is deleted. When in doubt, a model counts as used: it is enough that a note contains
-    its file name, or that a node names its folder or picks from all models of its type. Images, videos and
-    sounds below DIR are searched for the workflow that made them.
+    Largest first; nothing is deleted. When in doubt, a model counts as used: it is enough that a note
+    contains its file name, or that a node names its folder or picks from all models of its type. Images,
+    videos and sounds below DIR are searched for the workflow that made them.
     """
     from mlib.cli.progress import Progress
 
@@ -77,8 +77,8 @@ def unused(
         _print_unused(report)
     if pointers := report.others_by_kind["lfs_pointer"]:
         output.note(
-            f"not read: {fmt.plural(pointers, 'Git LFS pointer')}; models that they use may be listed as unused:"
-            " fetch them with `git lfs pull`"
+            f"not read: {fmt.plural(pointers, 'Git LFS pointer')}; models that they use may be listed as"
+            " unused: fetch them with `git lfs pull`"
         )
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
@@ -97,7 +97,7 @@ def _print_unused(report: UnusedReport) -> None:
         )
     else:
         output.write_rows(
-            # The last column is there for the parts of a model in several files, which go together.
+            # Only parts of a multi-file model, which go together, have the last column.
             (each.sha256, str(each.disk_bytes), each.type, each.name, each.paths[0])
             + ((each.set_name,) if each.set_name else ())
             for each in report.models
@@ -111,7 +111,7 @@ def _print_unused(report: UnusedReport) -> None:
 
 
 def _kinds(report: UnusedReport) -> str:
-    """What the other files are, the most frequent first."""
+    """Counts of the other files by kind, most frequent first."""
     counts = report.others_by_kind.most_common()
     told = [f"{fmt.number(count)} {_KINDS.get(kind, kind)}" for kind, count in counts[:_KINDS_TOLD]]
     rest = sum(count for _, count in counts[_KINDS_TOLD:])
@@ -119,7 +119,9 @@ def _kinds(report: UnusedReport) -> str:
     return f" ({', '.join(told)})" if told else ""
 
 
-#: How a person is told what may stand in; short, for names are long.
+# --- `mlib workflow check`
+
+#: Why a file is suggested; short, since names are long.
 _WHY = {
     "hash": "by hash", "moved": "moved to", "weights": "same weights", "case": "spelled", "name": "by name",
     "download": "by URL", "similar": "similar",
@@ -198,7 +200,7 @@ def _print(report: CheckReport) -> None:
 
 
 def _print_sources(report: CheckReport) -> None:
-    """The addresses of what is missing, whole, so that they can be copied."""
+    """Print the URLs of missing models in full, so that they can be copied."""
     from mlib.cli.layout import heading
     from mlib.core.text import visible
 
@@ -215,7 +217,7 @@ def _answers(report: CheckReport) -> Iterator[tuple[str, NeedAnswer]]:
 
 
 def _cells(answer: NeedAnswer) -> tuple[str, str, str, str]:
-    """A line for a person: where it is or what may stand in for it, where that says more than its name."""
+    """State, type, name, and where it is or what is suggested, if that adds to the name."""
     need, places = answer.need, answer.match.places
     if places:
         where = places[0].loader_name or places[0].path
