@@ -36,9 +36,7 @@ def duplicates(
     query: QueryOption = None,
     same_weights: Annotated[
         bool,
-        typer.Option(
-            "--same-weights", help="List files with the same weights, by the hashes of `hash --all`."
-        ),
+        typer.Option("--same-weights", help="List files with the same weights (needs `mlib hash --all`)."),
     ] = False,
     hardlink: Annotated[
         bool, typer.Option("--hardlink", help="Replace copies with hard links to one file.")

@@ -41,7 +41,7 @@ def export(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from standard input."),
+        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     to: Annotated[

@@ -31,14 +31,14 @@ def list_(
             metavar="FIELD[:desc]", help="Sort by name, type, base, size, added, updated, files or path."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=0, help="Show at most N.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=0, help="Show at most N models.")] = None,
     only: Annotated[
         str | None, typer.Option("--columns", metavar="A,B,...", help="Show these fields.")
     ] = None,
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="TEXT", help="Print each as TEXT, such as '{name}\\t{loader_name}'."
+            "--format", metavar="TEXT", help="Print a line per model, such as '{name}\\t{loader_name}'."
         ),
     ] = None,
     paths: Annotated[

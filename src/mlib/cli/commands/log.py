@@ -76,7 +76,7 @@ def log(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Show each changed field of these models."),
+        typer.Argument(metavar="[REF...]", help="Show every changed field of these models."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N commands.")] = 20,
     query: QueryOption = None,

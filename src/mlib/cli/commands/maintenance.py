@@ -123,7 +123,7 @@ def clean_meta(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from standard input."),
+        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     dry_run: DryRunOption = False,

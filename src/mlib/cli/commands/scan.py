@@ -27,13 +27,17 @@ def scan(
     ] = None,
     comfyui: Annotated[
         list[str] | None,
-        typer.Option("--comfyui", metavar="DIR", help="A ComfyUI folder, or its models folder."),
+        typer.Option(
+            "--comfyui", metavar="DIR", help="A ComfyUI folder, or its models folder; can be repeated."
+        ),
     ] = None,
     extra_paths: Annotated[
-        list[str] | None, typer.Option(metavar="YAML", help="An extra_model_paths.yaml file.")
+        list[str] | None,
+        typer.Option(metavar="YAML", help="An extra_model_paths.yaml file; can be repeated."),
     ] = None,
     root: Annotated[
-        list[str] | None, typer.Option(metavar="TYPE=DIR", help="A folder with models of one type.")
+        list[str] | None,
+        typer.Option(metavar="TYPE=DIR", help="A folder with models of one type; can be repeated."),
     ] = None,
     stage: Annotated[
         bool, typer.Option("--stage", help="Keep new models pending instead of importing them.")
