@@ -42,7 +42,7 @@ def refused(result: Result, *, says: str = "") -> None:
     assert first.startswith("error: ")
     assert says in result.err
     assert [line.split(":")[0] for line in rest] in ([], ["hint"])
-    assert "fault of mlib" not in first
+    assert "bug in mlib" not in first
 
 
 class TestRoots:
@@ -131,7 +131,7 @@ class TestRefs:
         (["dead" * 16], 5, "no model is known"),
         (["pending:77"], 5, "no pending import 77"),
         ([""], 2, "empty"),
-        (["-", "-"], 2, "read once"),
+        (["-", "-"], 2, "read only once"),
         (["file.safetensors", "no such"], 5, "no model is known"),
         (["/no/such/path.safetensors"], 5, "no model is known"),
         (["x" * 100_000], 5, "no model is known"),
@@ -161,7 +161,7 @@ class TestRefs:
     def test_a_folder_one_stands_in_that_is_gone(self, path: Path, tmp_path: Path) -> None:
         script = f'cd "$(mktemp -d -p "{tmp_path}")" && rmdir "$PWD" && exec "$@"'
         prefix = ("sh", "-c", script, "sh")
-        refused(mlib("show", "nothing-like-it", library=path, prefix=prefix, code=1), says="is gone")
+        refused(mlib("show", "nothing-like-it", library=path, prefix=prefix, code=1), says="no longer exists")
         assert mlib("show", SHA, "-q", library=path, prefix=prefix).out == f"{SHA}\n"
 
 

@@ -106,9 +106,9 @@ class TestExport:
         write_model(tmp_path / "loras/plain.safetensors")
         mlib_here("scan", library=library_path)
         told = mlib_here("export", "--sidecars", "-n", library=library_path)
-        assert told.err == "would write 1 sidecar; nothing typed of 2 models\n"
+        assert told.err == "would write 1 sidecar; nothing to write for 2 models\n"
         told = mlib_here("export", "--sidecars", "-y", library=library_path)
-        assert told.err == "wrote 1 sidecar; nothing typed of 2 models\n"
+        assert told.err == "wrote 1 sidecar; nothing to write for 2 models\n"
         told = mlib_here("export", "--sidecars", "-y", scanned, library=library_path)
         assert told.err == "wrote 0 sidecars; 1 up to date\n"
         assert not (tmp_path / "loras/plain.metadata.json").exists()

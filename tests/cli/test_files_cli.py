@@ -265,7 +265,7 @@ class TestDuplicates:
 @pytest.mark.parametrize("words", [("trash", "-y"), ("mv", "."), ("hash",)])
 def test_that_nothing_was_found_is_said(path: Path, words: tuple[str, ...]) -> None:
     done = mlib_here(*words, "--query", "nonsense", library=path)
-    assert (done.out, done.err) == ("", "no file is found\n")
+    assert (done.out, done.err) == ("", "no files found\n")
 
 
 @pytest.mark.parametrize(
@@ -282,8 +282,8 @@ def test_folders_of_pictures_that_stay_are_told(path: Path, loras: Path, words: 
     found = [each["left_folders"] for each in document.get("moved", document.get("trashed", [document]))]
     assert found == [[str(model)]]
     told = mlib_here(*line, "-n", library=path).err
-    assert f"a folder of the model would stay where it is: {model}" in told
-    assert f"a folder of the model stays where it is: {model}" in mlib_here(*line, library=path).err
+    assert f"would leave a folder of the model in place: {model}" in told
+    assert f"left a folder of the model in place: {model}" in mlib_here(*line, library=path).err
     assert (model / "prompt.txt").exists()
 
 
@@ -293,7 +293,7 @@ def test_what_is_left_for_a_sibling_is_told_if_it_stays(path: Path, loras: Path,
     mlib_here("scan", library=path, code=None)
     siblings = ["a.safetensors", "a.ckpt"][: 1 + together]
     told = mlib_here("mv", *siblings, loras / "sub", library=path).err
-    left = f"left for another model of that name: {loras / 'a.png'}\n"
+    left = f"kept for another model of the same name: {loras / 'a.png'}\n"
     assert told == ("" if together else left)
 
 
@@ -418,11 +418,11 @@ class TestLinks:
         words = [command, str(loras / "b.safetensors"), more]
         key = "trashed" if command == "trash" else "moved"
         rehearsed = mlib_here(*words, "-n", library=path)
-        assert rehearsed.err == "".join(f"a link would lead nowhere then: {link}\n" for link in links)
+        assert rehearsed.err == "".join(f"would leave a dangling link: {link}\n" for link in links)
         (told,) = mlib_here(*words, "-n", "--json", library=path).json[key]
         assert told["dangling_links"] == links
         done = mlib_here(*words, library=path)
-        assert done.err == "".join(f"a link leads nowhere now: {link}\n" for link in links)
+        assert done.err == "".join(f"left a dangling link: {link}\n" for link in links)
 
     def test_in_a_document_and_to_a_link(self, path: Path, loras: Path, links: list[str]) -> None:
         (told,) = mlib_here("mv", links[0], loras / "l.safetensors", "--json", library=path).json["moved"]
@@ -437,12 +437,12 @@ class TestLinks:
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
         real = str(loras / "b.safetensors")
         told = mlib_here("trash", links[1], "-n", library=path).err
-        assert told == f"only a link would go; the file with the bytes stays: {real}\n"
+        assert told == f"would trash only the link; the file it points to stays: {real}\n"
         refused = mlib_here("trash", links[1], library=path, code=4).err
         assert "move 1 link to a file that stays (" in refused
         (done,) = mlib_here("trash", links[1], "-y", "--json", library=path).json["trashed"]
         assert done["bytes_at"] == real
-        assert mlib_here("trash", links[0], "-y", library=path).err == told.replace("would go", "went")
+        assert mlib_here("trash", links[0], "-y", library=path).err == told.replace("would trash", "trashed")
         assert os.path.exists(real)
 
     def test_links_that_go_too_are_none(

@@ -197,7 +197,7 @@ class TestAll:
         at = Path(library.path)
         assert mlib_here("hash", "--all", "-q", library=at).out == "".join(f"{sha256}\n" for sha256 in models)
         done = mlib_here("hash", "--all", library=at)
-        assert (done.out, done.err) == ("", "every hash of every model with a file is known\n")
+        assert (done.out, done.err) == ("", "all hashes are up to date\n")
         assert mlib_here("hash", "--all", "-q", library=at).err == ""
         assert mlib_here("hash", "--all", "--query", "nothing", library=at).err == "no models found\n"
 
@@ -228,7 +228,7 @@ class TestAll:
     def test_of_a_pending_import_is_wrong_usage(self, library: Library) -> None:
         put_pending(library)
         failed = mlib_here("hash", "--all", "pending:1", library=Path(library.path), code=2)
-        assert failed.err.startswith("error: a pending import has no hashes to keep")
+        assert failed.err.startswith("error: cannot store hashes of a pending import")
 
 
 class TestBadInput:

@@ -242,7 +242,7 @@ class TestPage:
         assert [line for line in page.splitlines() if not line.startswith(" ")][1:] == [
             "what it is",
             "how to use it",
-            "beside it",
+            "companions",
         ]
         for line in ("kind lora for SDXL", "trigger mira style", "title Mira", "license MIT",
                      "trained on base.safetensors", "mira.preview.png"):  # fmt: skip

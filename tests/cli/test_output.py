@@ -189,7 +189,7 @@ class TestNobodyReads:
     def test_a_backup_that_nobody_took_is_an_error(self, path: Path) -> None:
         done = unread("backup", "-", library=path)
         assert done.returncode == 1
-        assert done.stderr == b"error: the backup is not whole: its reader went away\n"
+        assert done.stderr == b"error: the backup is incomplete: the reader closed the pipe\n"
 
 
 def unread(*words: str, library: Path) -> subprocess.CompletedProcess[bytes]:

@@ -119,8 +119,8 @@ def test_a_scan_tells_how_many_bins_it_passed_over(path: Path, loras: Path) -> N
     write_bytes(loras / "@eaDir" / "other.safetensors", b"thumbnail")
     told = mlib("scan", library=path)
     assert told.err.splitlines()[0] == (
-        f"passed over: 2 recycle bins and snapshots ({loras}/#recycle and 1 more);"
-        " what lies there does not count as present"
+        f"ignored: 2 recycle bins and snapshots ({loras}/#recycle and 1 more);"
+        " files in them do not count as present"
     )
     assert mlib_here("scan", "-n", "--json", library=path).json["passed_over"] == [
         str(loras / "#recycle"),

@@ -374,9 +374,9 @@ class TestAbout:
         write_bytes(tmp_path / "loras/mira.json", b'{"of": "another program"}')
         path = Path(library.path)
         scanned = mlib_here("scan", "-v", library=path)
-        assert f"says nothing: {stub}" in scanned.err
+        assert f"no usable information: {stub}" in scanned.err
         assert "mira.json" not in scanned.err
-        assert "says nothing" not in mlib_here("scan", "--rehash", library=path).err
+        assert "no usable information" not in mlib_here("scan", "--rehash", library=path).err
         again = mlib_here("scan", "--rehash", "--json", library=path).json
         assert again["silent_sidecars"] == [str(stub)]
         document = mlib_here("show", mira, "--json", library=path).json
@@ -387,7 +387,7 @@ class TestAbout:
         assert inspected["silent_sidecars"] == [str(stub)]
         _, page = on_terminal("show", mira, library=path, columns=200)
         lines = [line.strip() for line in page.splitlines()]
-        assert {"with mira.civitai.info, which says nothing", "with mira.json"} <= set(lines)
+        assert {"with mira.civitai.info (no usable information)", "with mira.json"} <= set(lines)
 
     def test_of_a_model_that_no_scan_looked_into_is_empty(self, path: Path) -> None:
         document = mlib_here("show", SHA, "--json", library=path).json

@@ -190,7 +190,7 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (code, b"")
-    assert done.stderr == b"interrupted: all that was finished is kept\n"
+    assert done.stderr == b"interrupted; finished work is kept\n"
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
@@ -212,7 +212,7 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (code, b"")
-    assert done.stderr == b"interrupted: all that was finished is kept\n"
+    assert done.stderr == b"interrupted; finished work is kept\n"
 
 
 def interrupted_at(at: int, number: int, *words: str, library: str) -> subprocess.CompletedProcess[bytes]:

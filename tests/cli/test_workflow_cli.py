@@ -65,7 +65,7 @@ def test_a_complete_workflow_is_told_in_rows_with_exit_code_0(
 def test_a_missing_model_ends_with_exit_code_3(path: Path, tmp_path: Path) -> None:
     result = mlib_here("workflow", "check", lacking(tmp_path), library=path, code=3)
     assert [line.split("\t")[1] for line in result.out.splitlines()] == ["found", "missing"]
-    assert result.err == "2 models: 1 found, 1 missing; 1 of bypassed nodes left out\n"
+    assert result.err == "2 models: 1 found, 1 missing; 1 of bypassed nodes omitted\n"
     assert (
         mlib_here("workflow", "check", "-q", lacking(tmp_path), library=path, code=3).out
         == "gone.safetensors\n"
@@ -114,7 +114,7 @@ def test_without_a_library_it_tells_what_is_needed(tmp_path: Path) -> None:
     assert [line.split("\t")[1:4] for line in result.out.splitlines()] == [
         ["unknown", "loras", "ink.safetensors"], ["unknown", "loras", "gone.safetensors"],
     ]  # fmt: skip
-    assert f"there is no library at {nowhere}" in result.err
+    assert f"no library at {nowhere}" in result.err
     assert "2 models: 2 unknown" in result.err
     assert mlib_here("workflow", "check", "-q", file, library=nowhere, code=3).out == (
         "ink.safetensors\ngone.safetensors\n"
@@ -147,7 +147,7 @@ def test_a_terminal_shows_a_table_and_whole_addresses(path: Path, tmp_path: Path
     code, shown = on_terminal("workflow", "check", lacking(tmp_path), library=path, env={"NO_COLOR": "1"})
     assert code == 3
     assert URL in shown
-    table = shown.partition("where to get what is missing")[0]
+    table = shown.partition("download missing models from")[0]
     assert max(map(len, table.splitlines())) <= 80
     assert table.splitlines()[0].split() == ["STATE", "TYPE", "NAME", "WHERE"]
 
@@ -204,7 +204,7 @@ def test_unused_says_what_it_could_not_read_with_exit_code_3(path: Path, tmp_pat
     flows = flow(tmp_path, lora("ink.safetensors")).parent
     (flows / "bad.json").write_text("[")
     result = mlib_here("unused", "--workflows", flows, library=path, code=3)
-    assert "1 could not be read" in result.err
+    assert "1 unreadable" in result.err
     assert f"problem: {flows / 'bad.json'}: " in result.err
 
 

@@ -94,7 +94,7 @@ def check_every_command(path: Path) -> set[str]:
     for words in COMMANDS:
         path.write_bytes(damaged)
         done = mlib_here(*words.split(), library=path, code=None)
-        assert "fault of mlib" not in done.err, (words, done.err)
+        assert "bug in mlib" not in done.err, (words, done.err)
         assert "library_error" not in done.err, (words, done.err)
         assert "library answers" not in done.err, (words, done.err)
         if "--json" in words and done.code not in (0, 3):

@@ -349,7 +349,7 @@ class TestSeenTwice:
                 seen = view / "loras" / "a.safetensors"
                 program.run("scan", "--root", f"loras={loras}", "--root", f"loras={seen.parent}")
                 listed = program.run("duplicates")
-                assert listed.err.count("perhaps one file, seen by two mounts") == 1
+                assert listed.err.count("maybe one file seen through two mounts") == 1
                 (group,) = program.run("duplicates", "--json").json["groups"]
                 assert sorted(group["perhaps_one_file"]) == sorted([str(path), str(seen)])
                 kept = path.read_bytes()

@@ -1,1 +1,1 @@
-"""The command line: words, colours and exit codes."""
+"""The command line: parsing, questions, layout, progress and exit codes."""

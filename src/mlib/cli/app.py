@@ -1,4 +1,4 @@
-"""The program `mlib`: its subcommands, and the one place where errors become words and exit codes."""
+"""The `mlib` program: runs a subcommand and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mlib.cli.options import LibraryOption, Settings, last_opened
 from mlib.cli.subcommands import Subcommands
 from mlib.core.errors import INTERRUPTED, TERMINATED, MlibError, Terminated, WrongUsage
 
-#: How a shell asks what a line may become; the line, up to where the cursor is, stands behind it.
+#: Argument by which a shell asks for completions; the line up to the cursor follows it.
 COMPLETE = "--complete-line"
-_KEPT = "interrupted: all that was finished is kept"
+_KEPT = "interrupted; finished work is kept"
 
 app = typer.Typer(
     name="mlib",
     cls=Subcommands,
     help="A model library for people who run ComfyUI and like the command line.",
     pretty_exceptions_enable=False,
-    add_completion=False,  # ours is told to no shell as code to evaluate
+    add_completion=False,  # ours is never evaluated by a shell as code
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -87,17 +87,17 @@ def settings(
 
 
 def main() -> NoReturn:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     code = run(sys.argv[1:])
     signals.listen_no_more()
     output.finish()
-    # Nothing of what was loaded is garbage: looking for some at exit would take 10 ms.
+    # Skip the garbage collection at exit, which would take 10 ms and find nothing.
     gc.freeze()
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; the exit code."""
+    """Run one command line and return its exit code."""
     if arguments[:1] == [COMPLETE]:
         from mlib.cli.completion import complete
 
@@ -115,7 +115,7 @@ def run(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except MlibError as error:
         return _failed(error, as_json=as_json)
-    except SystemExit:  # how Typer leaves when nobody reads its help any more
+    except SystemExit:  # Typer exits like this when the reader of its help closes the pipe
         output.abandon()
         return 0
     except (KeyboardInterrupt, Terminated) as interruption:
@@ -126,9 +126,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _ended(error: Exception, *, as_json: bool) -> int:
-    """The exit code where something broke, or where Python made another error of an interruption.
+    """The exit code after an unexpected error, or after an interruption that Python turned into one.
 
-    That happens to one that comes in `__set_name__`, or in a function that C code calls.
+    Python does so for an interruption in `__set_name__` or in a function called from C.
     """
     interrupted = signals.exit_code()
     if interrupted is not None:
@@ -138,7 +138,7 @@ def _ended(error: Exception, *, as_json: bool) -> int:
     if path is not None:
         from mlib.db.faults import damage_behind
 
-        # A value that was read from a damaged library may break what is made of it afterwards.
+        # A value read from a damaged library can fail much later, where it is used.
         damaged = damage_behind(error, path)
         if damaged is not None:
             damaged.__cause__ = error
@@ -156,7 +156,7 @@ def _failed(error: MlibError, *, as_json: bool) -> int:
 
 
 def _explained(error: Exception) -> MlibError:
-    """A usage error in Typer's words, or a fault of this program in ours."""
+    """Turn a usage error of Typer, an error writing the output or a bug into an MlibError."""
     message = getattr(error, "format_message", None)
     if callable(message):
         context = getattr(error, "ctx", None)
@@ -165,14 +165,14 @@ def _explained(error: Exception) -> MlibError:
         usage.__cause__ = error
         return usage
     if isinstance(error, FileNotFoundError) and error.filename is None:
-        return MlibError("no_directory", "the directory you are in is gone")
+        return MlibError("no_directory", "the current directory no longer exists")
     if isinstance(error, OSError) and error.filename is None:
         return MlibError("output_failed", f"cannot write the output: {error.strerror}")
     text = " ".join(str(error).split())
     fault = MlibError(
         "internal_error",
-        f"this is a fault of mlib: {type(error).__name__}: {text}",
-        hint="MLIB_DEBUG=1 shows where; the library is as it was before the last unfinished step",
+        f"this is a bug in mlib: {type(error).__name__}: {text}",
+        hint="MLIB_DEBUG=1 prints a traceback; the unfinished step was rolled back",
     )
     fault.__cause__ = error
     return fault

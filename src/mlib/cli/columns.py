@@ -1,4 +1,4 @@
-"""The fields of a list: for a person, and exactly, for scripts and templates."""
+"""The fields of `mlib list`: text for a terminal, exact text for scripts, and `--format` templates."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ DEFAULT = ("name", "type", "base", "size", "tags", "sha")
 
 
 class Field(NamedTuple):
-    """One field of a list; `exact` is its text in a pipe and in a template, `shown` where that is another on
-    a terminal. `part` is what must have been read."""
+    """One field of a list.
+
+    `exact` is its text in a pipe and in a template, `shown` its text on a terminal if that differs; `part`
+    names the data that must have been read.
+    """
 
     exact: Callable[[Listed, Mapping[int | None, str]], str]
     shown: Callable[[Listed], str] | None = None
@@ -32,13 +35,13 @@ class Field(NamedTuple):
 
 
 def _path(item: Listed, _: Mapping[int | None, str]) -> str:
-    """Of a file that is there now, or else where one was last."""
+    """The path of a present file, else the last known path."""
     file = first_present(item.files)
     return file.path if file else ""
 
 
 def _marked_path(item: Listed) -> str:
-    """For a person: whether there is a file at this path."""
+    """The path for a terminal, marked if the file is missing or offline."""
     file = first_present(item.files)
     if file is None:
         return ""
@@ -59,17 +62,17 @@ def _loader_name(item: Listed, roots: Mapping[int | None, str]) -> str:
 
 
 def _missing_since(item: Listed) -> int | None:
-    """Since when no file is there, where one was."""
+    """When the last file went missing; None if a file is present or none was ever seen."""
     return None if _present(item) else max((file.missing_since or 0 for file in item.files), default=None)
 
 
 def identifier(item: Listed) -> str:
-    """What a script names it by: the sha256, or pending:ID."""
+    """The REF of a row for scripts: its sha256, or pending:ID."""
     return (item.sha256 or "") if item.pending_id is None else f"pending:{item.pending_id}"
 
 
 def short_identifier(item: Listed) -> str:
-    """As a list for a person shows it."""
+    """The REF of a row for a terminal: 10 digits of its sha256, or pending:ID."""
     return identifier(item)[:10] if item.pending_id is None else identifier(item)
 
 
@@ -101,7 +104,7 @@ FIELDS: Mapping[str, Field] = {
     "added": Field(lambda item, _: times.iso(item.created_at) or "", lambda item: _day(item.created_at)),
     "updated": Field(lambda item, _: times.iso(item.updated_at) or "", lambda item: _day(item.updated_at)),
 }
-#: As `show --json` spells them.
+#: The names that `show --json` uses.
 _ALIASES = {
     "base_model": "base", "size_bytes": "size", "created_at": "added", "updated_at": "updated",
     "tag": "tags",
@@ -112,24 +115,24 @@ _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "\\": "\\"}
 
 
 def named(names: str) -> tuple[str, ...]:
-    """The fields of `--columns a,b,c`. Raises WrongUsage (`unknown_field`)."""
+    """Parse `--columns a,b,c`. Raises WrongUsage (`unknown_field`)."""
     return tuple(_known(name) for name in names.split(","))
 
 
 def headings(names: Sequence[str]) -> list[Column]:
-    """How these columns stand in a table."""
+    """The table columns of these fields."""
     return [Column(name, right=FIELDS[name].right, shrinks=FIELDS[name].shrinks) for name in names]
 
 
 def parts(names: Sequence[str]) -> set[Part]:
-    """What must be read for these."""
+    """The data that must be read for these fields."""
     return {part for name in names if (part := FIELDS[name].part) is not None}
 
 
 def cells_of(
     items: Iterable[Listed], names: Sequence[str], roots: Mapping[int | None, str], *, exactly: bool
 ) -> list[list[str]]:
-    """The texts of each, for a table."""
+    """The table cells of each item."""
     fields = [FIELDS[name] for name in names]
     if exactly:
         return [[field.exact(item, roots) for field in fields] for item in items]
@@ -139,7 +142,7 @@ def cells_of(
 
 
 class Template(NamedTuple):
-    """What `--format` was given: literal texts, and between them fields."""
+    """A parsed `--format`: literal texts with fields between them."""
 
     literals: tuple[str, ...]
     names: tuple[str, ...]
@@ -151,7 +154,7 @@ class Template(NamedTuple):
 
 
 def parse_template(text: str) -> Template:
-    r"""A template: `{field}`, `\t`, `\n`, `\0`, and `{{` for a brace.
+    r"""Parse a template of `{field}`, `\t`, `\n`, `\0`, and `{{` for a brace.
 
     Raises WrongUsage (`unknown_field`, `bad_format`).
     """
@@ -166,7 +169,7 @@ def parse_template(text: str) -> Template:
             literals.append("")
         elif stray is not None:
             raise WrongUsage(
-                "bad_format", f"a '{stray}' stands alone in the format", hint="{{ and }} are braces"
+                "bad_format", f"unmatched '{stray}' in the format", hint="write {{ or }} for a brace"
             )
         elif escape is not None:
             literals[-1] += _ESCAPES.get(escape, "\\" + escape)
@@ -181,7 +184,7 @@ def _known(name: str) -> str:
     plain = _ALIASES.get(plain, plain)
     if plain in FIELDS:
         return plain
-    raise WrongUsage("unknown_field", f"a list has no field '{name}'", hint=f"fields: {', '.join(FIELDS)}")
+    raise WrongUsage("unknown_field", f"unknown field '{name}'", hint=f"fields: {', '.join(FIELDS)}")
 
 
 def _day(moment: int) -> str:

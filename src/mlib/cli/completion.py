@@ -1,4 +1,4 @@
-"""How a half-typed command line may go on."""
+"""Shell completion: candidates for a half-typed command line, and the scripts that ask for them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _TYPES, _TAGS = frozenset({"--type"}), frozenset({"--tag", "--untag"})
 
 
 def complete(program: Any, line: Sequence[str]) -> None:
-    """Print what the last word of a line may become, a candidate a line; nothing where only files fit."""
+    """Print the candidates for the last word of a line, one per line; none where a file name is expected."""
     words = _words(line[0] if line else "")
     found = [each for each in _candidates(program, words[1:-1], words[-1]) if each.isprintable()]
     output.write_lines(dict.fromkeys(found))
 
 
 def _words(line: str) -> list[str]:
-    """The words of a line as its shell would read them; behind a space begins an empty one."""
+    """Split a line into words as the shell does; a trailing space begins an empty word."""
     for closing in ("", '"', "'", "\\"):
         with suppress(ValueError):
             words = shlex.split(line + closing)
@@ -50,7 +50,7 @@ def _candidates(program: Any, words: Sequence[str], begun: str) -> Iterable[str]
 
 
 def _options(command: Any, library: str | None, begun: str) -> Iterable[str]:
-    """Options, or the values of one that is written as --OPTION=VALUE."""
+    """Candidates for an option, or for the value in --OPTION=VALUE."""
     name, equals, value = begun.partition("=")
     if equals:
         option = next((param for param in command.params if name in param.opts), None)
@@ -71,7 +71,7 @@ def _arguments(metavar: str, library: str | None, begun: str, *, with_refs: bool
 
 
 def _walk(program: Any, words: Sequence[str]) -> tuple[Any, str | None, Any]:
-    """The command that the words have come to, the library they name, and the option that wants a value."""
+    """The command that the words name, the --library among them, and the option whose value comes next."""
     command, library, waiting = program, None, None
     for word in words:
         if waiting is not None:
@@ -104,7 +104,7 @@ def _values(option: Any, library: str | None, begun: str) -> Iterable[str]:
 
 
 def _folders(metavar: str, library: str | None, begun: str) -> list[str]:
-    """What stands before the path where a folder is named with its type."""
+    """The `TYPE=` prefixes for TYPE=DIR; the shell completes the path."""
     return [f"{name}=" for name in _asked(library, "types", begun)] if "TYPE=DIR" in metavar else []
 
 
@@ -116,7 +116,7 @@ def _query(library: str | None, begun: str) -> list[str]:
     if not colon:
         return [f"{name}:" for name in FIELDS if name.startswith(begun)]
     before, comma, other = last.rpartition(",")
-    if comma and before.count('"') % 2 == 0:  # one of several; else a comma within quotes
+    if comma and before.count('"') % 2 == 0:  # a list of values; else a comma within quotes
         head, last = f"{head}:{before}", other
         colon = comma
     last = last.removeprefix('"')
@@ -140,7 +140,7 @@ def _quoted(value: str) -> str:
 
 
 def _asked(library: str | None, kind: Completes, begun: str) -> list[str]:
-    """What the library has; nothing where it cannot be asked: a shell is no place to complain."""
+    """Candidates from the library; none on errors, since they would be printed into the command line."""
     from mlib.cli.options import located
 
     with suppress(MlibError, OSError, ValueError), Session(located(library)) as session:
@@ -148,15 +148,15 @@ def _asked(library: str | None, kind: Completes, begun: str) -> list[str]:
     return []
 
 
-# --- What makes a shell ask this program how a line may go on.
+# --- Scripts for bash, zsh and fish
 #
-# No shell evaluates what it is told: a file may be called `$(rm -rf ~)`.
+# None of them evaluates a candidate: a file can be named `$(rm -rf ~)`.
 
 _BASH = """\
 _mlib_complete() {
     local line=${COMP_LINE:0:COMP_POINT} word i mark
     mapfile -t COMPREPLY < <(command mlib --complete-line "$line" 2>/dev/null)
-    # bash takes a word to begin behind the last colon or equals sign, unless it is told not to
+    # by default bash starts a new word after a colon or equals sign
     word=${line##*[[:space:]]}
     for i in "${!COMPREPLY[@]}"; do
         local whole=${COMPREPLY[i]} cut=${word%"${word##*[:=]}"}
@@ -179,7 +179,7 @@ _ZSH = """\
 #compdef mlib
 _mlib() {
     local -a found fields
-    # only this command of the line, and its last word up to the cursor, as they are quoted
+    # only the current command, with its last word up to the cursor, quoted as typed
     local line="${(j: :)words[1,CURRENT-1]} $QIPREFIX$IPREFIX$PREFIX"
     found=("${(@f)$(command mlib --complete-line "$line" 2>/dev/null)}")
     fields=(${(M)found:#*[:=]})
@@ -189,7 +189,7 @@ _mlib() {
         return
     fi
     compadd -S '' -a fields
-    # the one that is meant may be written otherwise than it was begun: in quotes, in another case
+    # a single candidate may differ from what was typed: in quotes, in another case
     compadd -a found || { (( ${#found} == 1 )) && compadd -U -a found }
 }
 if [[ $funcstack[1] == _mlib ]]; then _mlib "$@"; else compdef _mlib mlib; fi"""
@@ -198,7 +198,7 @@ _FISH = """\
 complete -c mlib -a '(command mlib --complete-line (commandline -cp) 2>/dev/null)'"""
 
 _SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
-#: Where each looks by itself, below the home directory; zsh once its fpath says so.
+#: Where each shell looks for completions, below the home directory; zsh only with ~/.zfunc in its fpath.
 _PLACES = {
     "bash": ".local/share/bash-completion/completions/mlib",
     "zsh": ".zfunc/_mlib",
@@ -207,14 +207,14 @@ _PLACES = {
 
 
 def script(shell: str) -> str:
-    """The text that SHELL is to read. Raises WrongUsage (`unknown_shell`)."""
+    """The completion script for a shell. Raises WrongUsage (`unknown_shell`)."""
     if shell not in _SCRIPTS:
-        raise WrongUsage("unknown_shell", f"there is no completion for '{shell}'", hint="bash, zsh or fish")
+        raise WrongUsage("unknown_shell", f"no completion for '{shell}'", hint="use bash, zsh or fish")
     return _SCRIPTS[shell]
 
 
 def install(shell: str) -> str:
-    """Write it where the shell looks; a line for the person. Raises MlibError (`not_installed`)."""
+    """Install the script where the shell looks and return a message. Raises MlibError (`not_installed`)."""
     text = script(shell)
     path = os.path.join(os.path.expanduser("~"), _PLACES[shell])
     try:
@@ -223,7 +223,5 @@ def install(shell: str) -> str:
             file.write(text + "\n")
     except OSError as error:
         raise MlibError("not_installed", f"cannot write {path}: {error.strerror}") from error
-    more = (
-        "; your .zshrc must say: fpath+=~/.zfunc; autoload -U compinit && compinit" if shell == "zsh" else ""
-    )
-    return f"completion is in {path}, for shells you open from now on{more}"
+    more = "; add to your .zshrc: fpath+=~/.zfunc; autoload -U compinit && compinit" if shell == "zsh" else ""
+    return f"installed {path}; open a new shell to use it{more}"

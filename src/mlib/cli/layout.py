@@ -1,4 +1,8 @@
-"""Amounts as bars, for a person: each as long as its share of the longest."""
+"""Layout for a terminal: width of text in cells, wrapped pages, tables and bars.
+
+Widths are counted in cells: wide East Asian characters take two, combining ones none. All text is made
+`visible` first, so that no name or metadata can send control characters to the terminal.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +20,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 
-# --- The cells of a terminal that text takes, and lines of it that do not take too many.
+# --- Width and line breaking
 
-#: Categories of what begins no line, and of what ends none: closing and opening punctuation, and joints.
+#: Unicode categories that may not begin a line (closing) or end one (opening).
 _CLOSING = frozenset({"Pe", "Pf", "Po", "Lm", "Mn", "Mc", "Me", "Cf"})
 _OPENING = frozenset({"Ps", "Pi", "Cf"})
 
 
 def cell_width(text: str) -> int:
-    """How many cells of a terminal `text` takes: wide characters two, combining ones none."""
+    """The width of `text` in terminal cells: wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     return sum(cells_of(character) for character in text)
 
 
 def cells_of(character: str) -> int:
-    """The same for one character."""
+    """The width of one character."""
     if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def lines_of(text: str, width: int) -> Iterator[str]:
-    """`text` in lines of at most `width` cells, broken at spaces and, in scripts without them, between
-    wide characters; a longer word of others stays whole."""
+    """Break `text` into lines of at most `width` cells, at spaces and between wide characters.
+
+    A longer word of narrow characters is not broken.
+    """
     line, room = "", width
     for piece in _pieces(text):
         cells = cell_width(piece.rstrip())
@@ -53,7 +59,7 @@ def lines_of(text: str, width: int) -> Iterator[str]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The parts between which a line may end, with the spaces behind them."""
+    """The parts between which a line may be broken, each with its trailing spaces."""
     piece = ""
     for character in text:
         if piece and _may_part(piece[-1], character):
@@ -72,27 +78,26 @@ def _may_part(before: str, after: str) -> bool:
     return unicodedata.category(after) not in _CLOSING and unicodedata.category(before) not in _OPENING
 
 
-# --- The parts of a page for a person: headings and labelled, wrapped text. Our own marks are the only
-# ones.
+# --- Pages: headings and labelled, wrapped text
 
 #: Widest page: longer lines are hard to read.
 WIDTH = 100
 
 
 def section(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Labelled texts, their labels in a column as wide as the longest."""
+    """Labelled texts, with a label column as wide as the longest."""
     room = max((len(label) for label, _ in entries), default=0)
     for label, text in entries:
         yield from entry(label, text, room=max(room, 12))
 
 
 def heading(text: str) -> str:
-    """A heading, bold where colour is welcome; `text` must be visible already."""
+    """A heading, bold if the terminal allows colour; `text` must be `visible` already."""
     return f"\x1b[1m{text}\x1b[0m" if output.has_colour() else text
 
 
 def entry(label: str, value: str, *, room: int = 12) -> Iterator[str]:
-    """A labelled text, wrapped; `room` is what the labels of a section get."""
+    """A labelled text, wrapped; `room` is the width of the label column."""
     lead = f"  {label:<{room}} "
     width = max(min(shutil.get_terminal_size().columns, WIDTH), 40)
     for line in value.split("\n"):
@@ -114,13 +119,13 @@ def _wrapped(line: str, width: int, lead: str) -> list[str]:
     )
 
 
-# --- Tables: columns that a person can read, or the same rows untruncated for a script.
+# --- Tables
 
 _GAP = "  "
 
 
 class Column(NamedTuple):
-    """How a column stands on a terminal: figures right; what shrinks gives way to the rest."""
+    """A table column; `right` aligns numbers, `shrinks` allows it to be truncated if space is short."""
 
     title: str
     right: bool = False
@@ -128,7 +133,7 @@ class Column(NamedTuple):
 
 
 def write_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-    """On a terminal a table as wide as it; else tab-separated rows, whole and without titles."""
+    """Print a table fitted to the terminal, or tab-separated, untruncated rows without titles in a pipe."""
     if not output.is_terminal():
         output.write_rows(rows)
         return
@@ -144,7 +149,7 @@ def write_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
 
 
 def shortened(text: str, width: int) -> str:
-    """`text` in at most `width` cells, with an ellipsis for the rest; of a path the end is kept."""
+    """Truncate `text` to `width` cells with an ellipsis; an absolute path keeps its end."""
     if cell_width(text) <= width:
         return text
     if text.startswith(os.sep):
@@ -163,7 +168,7 @@ def _beginning(text: str, room: int) -> str:
 
 
 def _fit(widths: list[int], columns: Sequence[Column], room: int) -> None:
-    """Take what is too much from the widest columns that may shrink."""
+    """Shrink the widest columns that may shrink until the row fits."""
     excess = sum(widths) + len(_GAP) * (len(widths) - 1) - room
     giving = [at for at, column in enumerate(columns) if column.shrinks]
     while excess > 0 and giving:
@@ -183,12 +188,14 @@ def _line(row: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) 
     return _GAP.join(parts).rstrip()
 
 
-#: Cells of a terminal that a name gets, and a bar at least.
+# --- Bars
+
+#: Maximum width of a name and minimum width of a bar, in cells.
 _NAME, _BAR = 30, 5
 
 
 class Bar(NamedTuple):
-    """A name, what is told of it in columns, and the amount that its bar shows."""
+    """A row of a bar chart: name, cells of its columns, and the amount its bar shows."""
 
     name: str
     cells: tuple[str, ...]
@@ -198,7 +205,7 @@ class Bar(NamedTuple):
 def bar_section(
     title: str, bars: Sequence[Bar], *, heads: Sequence[str] = (), shown: int | None = None
 ) -> list[str]:
-    """A heading, over the columns too if they have `heads`, and a line for each of the first bars."""
+    """A heading (with column headings, if any) and one line for each of the first `shown` bars."""
     rows = bars[:shown]
     names = [shortened(visible(bar.name), _NAME) for bar in rows]
     room = max([*map(cell_width, names), cell_width(title) - 2 if heads else 0])

@@ -1,4 +1,7 @@
-"""Options that many commands share, and where the library is."""
+"""What commands share: options, confirmation, REFs, and opening the library.
+
+The command line is also stored in the history, without the options that only change the output.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-# --- Asking before anything is destroyed.
+# --- Confirmation
 
 YesOption = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")]
 
 
 def confirm(action: str, *, yes: bool) -> None:
-    """Go on only with a person's word; `action` says what is about to happen ("forget 3 models").
+    """Ask the user to confirm `action` ("forget 3 models"); with `yes`, do not ask.
 
-    Asks on a terminal. Raises Refused for any answer but yes, and where there is nobody to ask: a command
-    never waits for what cannot come.
+    Raises Refused (`not_confirmed`) for any answer but yes, and (`needs_yes`) without a terminal, where a
+    command must never wait for an answer.
     """
     if yes:
         return
@@ -38,18 +41,18 @@ def confirm(action: str, *, yes: bool) -> None:
         raise Refused("not_confirmed", "nothing was done")
 
 
-# --- REFs from the command line and standard input.
+# --- REFs
 
 
 def required(refs: Sequence[str] | None, query: str | None) -> list[str]:
-    """The REFs, of which there may be none only where a query is given. Raises WrongUsage (`usage`)."""
+    """The REFs given. Raises WrongUsage (`usage`) if there is neither a REF nor a query."""
     if not refs and query is None:
         raise WrongUsage("usage", "name a model, or find some with --query", hint="see `mlib help query`")
     return list(refs or ())
 
 
 def expanded_or_all(refs: Sequence[str] | None) -> list[str] | None:
-    """As `expanded`; None, which stands for everything, only where no REF was given at all."""
+    """Like `expanded`, but None (everything) if no REF was given at all."""
     return expanded(refs) if refs else None
 
 
@@ -57,7 +60,7 @@ def expanded(refs: Sequence[str] | None) -> list[str]:
     """The REFs with `-` replaced by the lines of standard input."""
     refs = list(refs or ())
     if refs.count("-") > 1:
-        raise WrongUsage("bad_ref", "standard input ('-') can be read once")
+        raise WrongUsage("bad_ref", "standard input ('-') can be read only once")
     if "-" in refs and sys.stdin is None:
         raise WrongUsage("bad_input", "standard input ('-') is closed")
     result: list[str] = []
@@ -67,7 +70,7 @@ def expanded(refs: Sequence[str] | None) -> list[str]:
 
 
 def read_refs(raw: bytes) -> list[str]:
-    """REFs from standard input, a line each; empty lines say nothing. Raises WrongUsage if it is no UTF-8."""
+    """Parse REFs, one per line, skipping empty lines. Raises WrongUsage (`bad_input`) if not UTF-8."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -75,7 +78,9 @@ def read_refs(raw: bytes) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
 
 
-#: The largest number that SQLite takes.
+# --- Options and the library
+
+#: The largest integer of SQLite.
 MOST = 2**63 - 1
 _opened: list[str] = []
 
@@ -99,15 +104,15 @@ QueryOption = Annotated[
 
 
 class Settings(NamedTuple):
-    """What was given before the subcommand."""
+    """The options given before the subcommand."""
 
     library: str | None = None
 
 
 def hand_on(ctx: typer.Context, *, library: str | None, as_json: bool, quiet: bool) -> None:
-    """Let what stands before the verb of a group hold for the verb: `mlib tags --library FILE rename A B`.
+    """Pass options given before the verb of a group on to the verb: `mlib tags --library FILE rename A B`.
 
-    Raises WrongUsage (`bad_options`) for --quiet, which no verb knows.
+    Raises WrongUsage (`bad_options`) for --quiet, which no verb supports.
     """
     verb = ctx.invoked_subcommand
     if quiet:
@@ -119,45 +124,45 @@ def hand_on(ctx: typer.Context, *, library: str | None, as_json: bool, quiet: bo
 
 
 def open_session(ctx: typer.Context, library: str | None, *, emit: Emit = silent) -> Session:
-    """A session with the library that the options, MLIB_LIBRARY or the platform point to."""
+    """A session with the library given by the options, MLIB_LIBRARY or the platform's default."""
     path = library_path(ctx, library)
     _opened.append(path)
     return Session(path, command=words(ctx), emit=emit)
 
 
 def last_opened() -> str | None:
-    """The library that this command opened; asked once, when it is over."""
+    """Return the path of the library this command opened last, and forget it."""
     path = _opened[-1] if _opened else None
     _opened.clear()
     return path
 
 
 def library_path(ctx: typer.Context, library: str | None) -> str:
-    """Where the library is: the option, MLIB_LIBRARY, or the platform's data directory."""
+    """The path of the library: the option, MLIB_LIBRARY, or the platform's data directory."""
     return located(library if library is not None else ctx.obj.library)
 
 
 def located(given: str | None) -> str:
-    """The library file for what `--library` was given, if it was."""
+    """The library file for a value of `--library`, or the default. Raises WrongUsage (`bad_library`)."""
     if given is None:
         return default_path(os.environ)
     if not given:
-        raise WrongUsage("bad_library", "--library wants a file name")
+        raise WrongUsage("bad_library", "--library needs a file name")
     return given
 
 
-# --- The command line as the history keeps it.
+# --- The command line in the history
 
-#: Options that change how a command speaks, not what it does.
+#: Options that change the output of a command, not what it does.
 _MANNERS = frozenset({"library", "as_json", "quiet", "yes", "dry_run"})
-#: More words than fit here nobody reads.
+#: Maximum length in characters.
 _LONGEST = 200
 
 
 def words(ctx: typer.Context) -> str:
-    """The command line as its user would know it again: `update watercolor --tag review`.
+    """The command line as `mlib log` shows it: `update watercolor --tag review`.
 
-    Of a path only the last part: where things lie on this machine is nobody's business.
+    Paths are reduced to their last part, so that the history reveals nothing about this machine.
     """
     said = [ctx.command_path.partition(" ")[2]]
     options: list[str] = []

@@ -1,4 +1,8 @@
-"""The only writer to standard output, and the voice on standard error."""
+"""The only module that writes to standard output and standard error, and formats numbers for people.
+
+Data goes to standard output, notes and errors to standard error. Text is made `visible` on the way, so that
+no name or metadata can send control characters to a terminal.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,11 @@ if TYPE_CHECKING:
     from mlib.core.records import Problem
 
 
-# --- Figures in a person's words.
+# --- Numbers and phrases for people
 
 
 def size(count: int | None) -> str:
-    """Bytes as people say them (decimal units, as disks are sold)."""
+    """A byte count in decimal units, as disks are sold: `9.30 kB`."""
     if count is None:
         return "unknown"
     if count < 1000:
@@ -42,17 +46,17 @@ def size(count: int | None) -> str:
 
 
 def exact_size(count: int | None) -> str:
-    """Bytes as people say them, and to the last one."""
+    """A byte count rounded and exact: `9.30 kB (9,299 bytes)`."""
     return size(count) if count is None or count < 1000 else f"{size(count)} ({number(count)} bytes)"
 
 
 def number(count: int) -> str:
-    """A count with its thousands apart."""
+    """A count with thousands separators."""
     return f"{count:,}"
 
 
 def count(value: int) -> str:
-    """A count as people say it: 2,345, 860 M, 11.9 B."""
+    """A count, rounded from a million up: 2,345, 860 M, 11.9 B."""
     for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6)):
         if value >= 0.9995 * size:
             return f"{value / size:.3g} {unit}"
@@ -65,30 +69,30 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
 
 
 def problem(each: Problem) -> str:
-    """What went wrong with which file, whose path may be in the message already."""
+    """A line about a problem, with its path unless the message already contains it."""
     return (
         f"problem: {each.message}" if each.path in each.message else f"problem: {each.path}: {each.message}"
     )
 
 
 def dangling(link: str, *, dry_run: bool) -> str:
-    """That a link leads nowhere since a file went, or would."""
-    return f"a link {'would lead' if dry_run else 'leads'} nowhere {'then' if dry_run else 'now'}: {link}"
+    """The note about a link whose target was moved or trashed, or would be."""
+    return f"{'would leave' if dry_run else 'left'} a dangling link: {link}"
 
 
 def folder_stays(folder: str, *, dry_run: bool) -> str:
-    """That a folder of a model is left where it is, though the model went, or would."""
-    return f"a folder of the model {'would stay' if dry_run else 'stays'} where it is: {folder}"
+    """The note about a folder of a model that stays when the model is moved or trashed."""
+    return f"{'would leave' if dry_run else 'left'} a folder of the model in place: {folder}"
 
 
 def moment(value: int | None) -> str:
-    """A moment as a date and time in UTC."""
+    """A time in milliseconds as date and time in UTC; empty for None."""
     text = times.iso(value)
     return "" if text is None else text.replace("T", " ").replace("Z", " UTC")
 
 
 def worded(hint: str | Hint | None) -> str | None:
-    """A hint with its commands as they are typed."""
+    """A hint as text, with its commands as they are typed."""
     if hint is None or isinstance(hint, str):
         return hint
     if not hint.values:
@@ -99,7 +103,7 @@ def worded(hint: str | Hint | None) -> str | None:
             said += worded(value) or ""
         else:
             line = command_line(value)
-            # Alone and at the end a command is to be copied; among words it needs marks.
+            # A command that stands alone at the end is to be copied; within a sentence it needs backticks.
             is_bare = value[0].startswith("-") or (not text and said[-2:] in ("", ": "))
             said += line if is_bare else f"`{line}`"
         said += text
@@ -107,21 +111,23 @@ def worded(hint: str | Hint | None) -> str | None:
 
 
 def command_line(command: Command) -> str:
-    """Arguments as they are typed into a shell; those that begin with options are an end to another line."""
+    """Arguments quoted for a shell; those that begin with an option continue another command line."""
     from mlib.core.text import quoted
 
     words = command if command[0].startswith("-") or command[0] == "mlib" else ("mlib", *command)
     return " ".join(word if word == "…" else quoted(word) for word in words)
 
 
-#: Bytes of long output that are written at once.
+# --- Streams
+
+#: Size in bytes of the chunks in which long output is written.
 _PART = 1 << 18
-#: Whether the reader of standard output has closed it (`| head`); that is not an error.
+#: Whether the reader of standard output closed the pipe (`| head`), which is not an error.
 _abandoned = False
 
 
 def prepare() -> None:
-    """Make standard error able to say anything, whatever the locale."""
+    """Make standard error accept any text, whatever the locale."""
     global _abandoned  # noqa: PLW0603 - standard output is one too
     _abandoned = False
     reconfigure = getattr(sys.stderr, "reconfigure", None)
@@ -130,40 +136,37 @@ def prepare() -> None:
 
 
 def is_terminal() -> bool:
-    """Whether a person reads standard output directly."""
+    """Whether standard output is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def has_colour() -> bool:
-    """Whether bold and colours are welcome on standard output."""
+    """Whether standard output is a terminal that allows colour (NO_COLOR, TERM)."""
     return is_terminal() and not os.environ.get("NO_COLOR") and (os.environ.get("TERM") or "dumb") != "dumb"
 
 
 def write_json(document: Any) -> None:
-    """One JSON document, exact: metadata keeps its literals, undecodable bytes are lone surrogate escapes."""
+    """Write one JSON document; metadata keeps its literals, undecodable bytes are lone surrogate escapes."""
     _write(_json(document).encode() + b"\n")
 
 
 def write_lines(lines: Iterable[str]) -> None:
-    """Lines for a person or a simple script; nothing in them can steer a terminal."""
+    """Write lines with control characters made visible."""
     write_bytes(visible(line).encode() + b"\n" for line in lines)
 
 
 def write_rows(rows: Iterable[Sequence[str]]) -> None:
-    """Tab-separated rows; tabs and line ends within a cell are escaped."""
+    """Write tab-separated rows; tabs and line ends within a cell are escaped."""
     write_bytes("\t".join(map(visible, row)).encode() + b"\n" for row in rows)
 
 
 def write_safe(lines: Iterable[str]) -> None:
-    """Lines that are tame already: meant for a file, or with our own marks (bold) for a person."""
+    """Write lines that are already safe for a terminal, or meant for a file."""
     write_bytes(line.encode("utf-8", "backslashreplace") + b"\n" for line in lines)
 
 
 def write_values(values: Iterable[str], *, end: str = "\n") -> None:
-    """Bare values, a line each: exact in a pipe, so that a script can use them, and tame on a terminal.
-
-    With another `end`, such as a zero byte, that stands behind each.
-    """
+    """Write bare values, each followed by `end`: exact in a pipe, made visible on a terminal."""
     last = end.encode()
     if is_terminal():
         write_bytes(visible(value).encode() + last for value in values)
@@ -172,14 +175,15 @@ def write_values(values: Iterable[str], *, end: str = "\n") -> None:
 
 
 def write_json_lines(documents: Iterable[Any]) -> None:
-    """JSON Lines: a document a line."""
+    """Write JSON Lines: one document per line."""
     write_safe(map(_json, documents))
 
 
 def write_bytes(parts: Iterable[bytes]) -> int:
-    """What a pipe or a file is to hold, a good many parts at a time; how many bytes it was.
+    """Write bytes in large chunks and return how many were written.
 
-    When the reader goes away the rest is not asked for, and the command goes on to its own exit code.
+    If the reader closes the pipe, the remaining parts are not consumed, and the command continues to its own
+    exit code.
     """
     waiting: list[bytes] = []
     size = total = 0
@@ -197,15 +201,12 @@ def write_bytes(parts: Iterable[bytes]) -> int:
 
 
 def note(message: str) -> None:
-    """A line for a person, on standard error."""
+    """Print a line for people to standard error."""
     _say(visible(message))
 
 
 def ask(question: str) -> str:
-    """One line from the person at the terminal, trimmed; the question goes to standard error.
-
-    What is no text is no answer.
-    """
+    """Print a question to standard error and return the trimmed answer; empty if it cannot be decoded."""
     sys.stderr.write(visible(question))
     sys.stderr.flush()
     answer = ""
@@ -213,13 +214,13 @@ def ask(question: str) -> str:
         with suppress(UnicodeDecodeError):
             answer = sys.stdin.readline()
     finally:
-        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what is said next begins a line
+        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: start a new line
             sys.stderr.write("\n")
     return answer.strip()
 
 
 def fail(error: MlibError, *, as_json: bool) -> None:
-    """An error as one line and a hint, or as JSON; on standard error."""
+    """Print an error and its hint, or the JSON document of both, to standard error."""
     way_out = error.hint
     if error.damaged is not None:
         from mlib.services.backing_up import hint_of
@@ -237,13 +238,13 @@ def fail(error: MlibError, *, as_json: bool) -> None:
 
 
 def flush() -> None:
-    """Get everything out while it can still fail aloud."""
+    """Flush standard output while an error can still be reported."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def finish() -> None:
-    """Let nothing be left that could fail at exit: that it could not be written is told already."""
+    """Flush both streams and drop what cannot be written; the error has been reported."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             try:
@@ -253,14 +254,14 @@ def finish() -> None:
 
 
 def abandon() -> None:
-    """Write nothing more to standard output: nobody reads it."""
+    """Drop all further output: the reader closed the pipe."""
     global _abandoned  # noqa: PLW0603
     _abandoned = True
     _abandon(1)
 
 
 def is_abandoned() -> bool:
-    """Whether the reader of standard output closed it before the end."""
+    """Whether the reader of standard output closed the pipe early."""
     return _abandoned
 
 
@@ -279,7 +280,7 @@ def _write(data: bytes) -> None:
 
 
 def _abandon(descriptor: int) -> None:
-    """Let what is still to be written there go nowhere, of which Python would complain at exit."""
+    """Redirect a stream to /dev/null, so that Python reports no error when it flushes it at exit."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), descriptor)
 

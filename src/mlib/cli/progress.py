@@ -1,4 +1,4 @@
-"""What a person sees of a scan while it runs; nothing where nobody looks."""
+"""Progress bars on standard error; none if it is not a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Progress bars on standard error, if that is a terminal. `emit` is the Emit for a service."""
+    """Progress bars on standard error, if it is a terminal; pass `emit` to a service."""
 
     def __init__(self, *, wanted: bool) -> None:
         self._visible = wanted and sys.stderr is not None and sys.stderr.isatty() and _can_redraw()
@@ -28,13 +28,13 @@ class Progress:
             return
         match event:
             case Walking(files):
-                self._show_walk(f"walking: {files:,} files")
+                self._show_walk(f"looking for models: {files:,} files")
             case HashingStarted(files, size):
                 self._start_hashing(files, size)
             case HashingAdvanced(size, slow):
                 self._advance(size, slow)
             case Judging(done, total):
-                self._show_walk(f"judging anew: {done:,}/{total:,}")
+                self._show_walk(f"inspecting again: {done:,}/{total:,}")
             case FileStored():
                 self._count()
 

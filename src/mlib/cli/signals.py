@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: whatever they interrupt, the command ends with their exit code and no traceback."""
+"""Ctrl-C and SIGTERM: wherever they arrive, the command ends with their exit code and no traceback."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _CODES: dict[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
-#: After so many seconds an interruption that Python dropped is raised again.
+#: Seconds after which an interruption that Python dropped is raised again.
 _SOON = 0.001
 
 _arrived: list[int] = []
 
 
 def listen() -> None:
-    """Raise KeyboardInterrupt at Ctrl-C and Terminated at SIGTERM from now on; none has arrived yet.
+    """Raise KeyboardInterrupt on Ctrl-C and Terminated on SIGTERM from now on; forget earlier ones.
 
-    A signal that whoever started the command ignores (`nohup`, `&` in a script) stays ignored.
+    A signal that the parent process ignores (`nohup`, `&` in a script) stays ignored.
     """
     _arrived.clear()
     sys.unraisablehook = _raise_again
@@ -31,13 +31,13 @@ def listen() -> None:
 
 
 def listen_no_more() -> None:
-    """Ignore both from now on: the work is done, and its exit code stands."""
+    """Ignore both signals from now on: the work is done and the exit code is final."""
     for number in _CODES:
         signal.signal(number, signal.SIG_IGN)
 
 
 def exit_code() -> int | None:
-    """The exit code of the signal that arrived, if one did."""
+    """The exit code of the first signal that arrived, if any."""
     return _CODES[_arrived[0]] if _arrived else None
 
 
@@ -53,9 +53,9 @@ def _raise(number: int) -> NoReturn:
 
 
 def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
-    """Keep an interruption that came where Python can raise nothing: a callback of an import, a `__del__`.
+    """Raise an interruption again that arrived where Python cannot raise: an import callback, a `__del__`.
 
-    Python would print a traceback, drop it, and let the command run on.
+    Python would print a traceback, drop the interruption and let the command continue.
     """
     if not isinstance(unraisable.exc_value, (KeyboardInterrupt, Terminated)):
         sys.__unraisablehook__(unraisable)

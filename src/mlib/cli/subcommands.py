@@ -1,4 +1,7 @@
-"""The subcommands, each imported only when it is run or listed: all at once would cost each of them 15 ms."""
+"""The subcommands, their groups in the help, and the parsing of queries.
+
+A command's module is imported only when the command is run or listed: importing all would cost 15 ms.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# --- Command lines on which a word may begin with a dash: `mlib list type:loras -tag:keep`.
+# --- Query arguments that begin with a dash: `mlib list type:loras -tag:keep`
 
 
 class QueryCommand(TyperCommand):
-    """A command whose arguments are words of a query; a dash negates one, unless it is an option's."""
+    """A command whose arguments are query terms; a dash negates a term unless it begins an option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the options first, then `--`, then the words in their order."""
@@ -25,7 +28,7 @@ class QueryCommand(TyperCommand):
         return super().parse_args(ctx, [*options, "--", *words] if is_whole else options)
 
     def _parted(self, args: Iterator[str]) -> tuple[list[str], list[str], bool]:
-        """The options and the words, and whether every option has its value: the last may lack it."""
+        """The options, the query words, and whether the last option has its value."""
         names: dict[str, Any] = {
             name: option for option in self.params for name in option.opts if name[:1] == "-"
         }
@@ -60,8 +63,9 @@ class QueryCommand(TyperCommand):
         )
 
 
-#: Commands as the help groups them: name to the module in `commands` and, after a colon, the function in it,
-#: unless both are called alike.
+# --- The subcommands
+
+#: Help groups: command name to its module in `commands` and, after a colon, its function if named otherwise.
 GROUPS = {
     "Library": {
         "scan": "scan",
@@ -91,23 +95,23 @@ GROUPS = {
 }
 NAMES = {name: place for group in GROUPS.values() for name, place in group.items()}
 
-#: Commands that are groups: verb to function, in the command's module. The command's own function runs before
-#: each verb, and does the work where no verb is given.
+#: Commands with verbs: verb to function in the command's module. The command's own function runs before each
+#: verb, and does the work if no verb is given.
 VERBS = {
     "tags": {"rename": "_rename", "delete": "_delete"},
     "roots": {"add": "_add", "remove": "_remove"},
     "workflow": {"check": "check"},
 }
 
-#: Commands whose arguments are the words of a query.
+#: Commands whose arguments are a query.
 QUERY_COMMANDS = ("list",)
 
-#: Other names of commands; the help lists them once.
+#: Aliases of commands, not listed in the help.
 ALIASES = {"ls": "list"}
 
 
 class _Subcommands(Mapping[str, Any]):
-    """Commands by name, made when they are asked for."""
+    """Commands by name, created on access."""
 
     def __getitem__(self, name: str) -> Any:
         command = ALIASES.get(name, name)

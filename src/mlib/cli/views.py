@@ -1,4 +1,4 @@
-"""What models look like: as tab-separated rows, and as a page for a person."""
+"""`show` and `inspect` output: a page for a terminal, tab-separated rows for a pipe."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from mlib.services.describing import Detail, FilePlace
 
 
-# --- What sidecars say, as lines of a page.
+# --- Parts of a page
+
+#: Number of training captions shown; the JSON has all of them.
+_CAPTIONS = 5
 
 
 def sidecar_lines(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
-    """Label and text of what helps to use the model and no header tells."""
+    """Label and text of the usage hints that only sidecars contain: weight, negative words, source."""
     if sidecar.preferred_weight is not None:
         yield "weight", f"{sidecar.preferred_weight:g}"
     if sidecar.negative_text:
@@ -32,14 +35,8 @@ def sidecar_lines(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
         yield "source", sidecar.source_url
 
 
-# --- What a file says of itself, as rows and as lines of a page: for `show` and `inspect` alike.
-
-#: Captions of training images that are shown; the rest is in the JSON.
-_CAPTIONS = 5
-
-
 def what_it_is(about: About) -> Iterator[tuple[str, str]]:
-    """Label and text of what the content is."""
+    """Label and text for the kind, its evidence and the format."""
     yield "kind", about.kind + (f" for {about.base_model}" if about.base_model else "")
     for number, line in enumerate(about.evidence):
         yield ("because" if number == 0 else ""), line
@@ -53,7 +50,7 @@ def what_it_is(about: About) -> Iterator[tuple[str, str]]:
 
 
 def how_to_use(about: About) -> Iterator[tuple[str, str]]:
-    """Label and text of what helps to use it; nothing where the file does not say."""
+    """Label and text of the known usage hints: trigger words, captions, title, training."""
     usage = about.usage
     if usage.trigger_words:
         yield "trigger", ", ".join(usage.trigger_words)
@@ -84,7 +81,7 @@ def _trained_on(about: About) -> str:
 
 
 def findings(about: About) -> Iterator[tuple[str, str]]:
-    """Label and text of what its owner should know, the serious marked."""
+    """Label and text of each finding; serious ones are marked with `!`."""
     for path, finding in about.findings:
         mark = "! " if finding.serious else ""
         where = f" ({os.path.basename(path)})" if path and about.has_copies else ""
@@ -92,7 +89,7 @@ def findings(about: About) -> Iterator[tuple[str, str]]:
 
 
 def pending_rows(about: About) -> Iterator[tuple[str, ...]]:
-    """The same as tab-separated rows."""
+    """Kind, usage and findings as tab-separated rows."""
     yield "kind", about.kind
     yield "format", about.format
     for line in about.evidence:
@@ -116,7 +113,7 @@ def pending_rows(about: About) -> Iterator[tuple[str, ...]]:
 
 
 def summary(about: About) -> str:
-    """One line: what it is, and how many things are wrong."""
+    """One line: kind and base model."""
     return visible(about.kind + (f" for {about.base_model}" if about.base_model else ""))
 
 
@@ -128,7 +125,7 @@ def field_values(detail: Detail, name: str) -> list[str]:
 
 
 def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
-    """Field and value, tab-separated; a file, tag or hash a row."""
+    """Rows of field and value; one row for each file, tag and hash."""
     model = detail.model
     if detail.pending is not None:
         yield "pending", str(detail.pending.id)
@@ -172,8 +169,7 @@ def as_rows(detail: Detail, *, with_meta: bool) -> Iterator[tuple[str, ...]]:
 
 
 def as_page(detail: Detail, *, with_meta: bool) -> Iterator[str]:
-    """A page for a person: what it is, where it is, its hashes; our own marks are the only ones in it."""
-
+    """A page for a terminal: kind, usage, files, hashes, findings and, on request, metadata."""
     known = detail.about()
     yield heading(_title(detail)) + _state(detail)
     yield heading("what it is")
@@ -196,7 +192,7 @@ def as_page(detail: Detail, *, with_meta: bool) -> Iterator[str]:
         for key, value in _leaves(jsontext.parse(detail.meta_json)):
             yield from entry(key, value)
     elif detail.meta_json:
-        yield "  (there is metadata: --meta shows it)"
+        yield "  (more metadata: --meta)"
 
 
 def _title(detail: Detail) -> str:
@@ -247,16 +243,16 @@ def _places(detail: Detail) -> Iterator[str]:
             yield f"    as {visible(place.loader_name)}"
         for name in _beside(detail, place):
             silent = os.path.join(place.file.directory, name) in detail.silent
-            yield f"    with {visible(name)}" + (", which says nothing" if silent else "")
+            yield f"    with {visible(name)}" + (" (no usable information)" if silent else "")
         for whole in detail.sets:
             if place.file.path in whole.parts:
                 yield f"    {_as_part(whole)}"
     if not detail.places:
-        yield "  no file of it has been seen"
+        yield "  no file seen yet"
 
 
 def _as_part(whole: FileSet) -> str:
-    """What a file is a part of, and what is missing of that."""
+    """The set a file is part of, and how much of it is missing."""
     count = len(whole.parts) + len(whole.missing)
     missing = f", {len(whole.missing)} missing" if whole.missing else ""
     if whole.kind == "folder":
@@ -280,7 +276,7 @@ def _same_weights(detail: Detail) -> Iterator[str]:
 
 
 def _plain(value: Any) -> list[str]:
-    """A value as a script wants it: text bare, a list of plain values a line each, the rest as JSON."""
+    """A value for scripts: plain text, one line per item of a list of texts, else JSON."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return [str(item) for item in value]
     if value is None:

@@ -1,1 +1,1 @@
-"""One thin file per subcommand."""
+"""The subcommands: options, questions and output; the work is done by the session."""

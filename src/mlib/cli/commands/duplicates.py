@@ -36,19 +36,17 @@ def duplicates(
     query: QueryOption = None,
     same_weights: Annotated[
         bool,
-        typer.Option(
-            "--same-weights", help="List files with the same weights, by the hashes of `hash --all`."
-        ),
+        typer.Option("--same-weights", help="List files with the same weights (needs `mlib hash --all`)."),
     ] = False,
     hardlink: Annotated[
-        bool, typer.Option("--hardlink", help="Replace copies by hard links to one file.")
+        bool, typer.Option("--hardlink", help="Replace copies with hard links to one file.")
     ] = False,
     trash: Annotated[bool, typer.Option("--trash", help="Move all copies but one to the trash.")] = False,
     keep: Annotated[
         str | None,
         typer.Option(
             metavar="WHICH",
-            help="Keep the newest or oldest copy, that with the shortest path, or those matching a pattern.",
+            help="Which copy to keep: newest, oldest, shortest (path), or a pattern.",
         ),
     ] = None,
     dry_run: DryRunOption = False,
@@ -60,9 +58,9 @@ def duplicates(
     """List models stored more than once, or free the space.
 
     Largest savings first. Hard links, symbolic links and one file seen through two mounts are not copies.
-    --hardlink and --trash read a copy and the one that stays completely before touching either. If no copy of
-    a model matches the --keep pattern, all stay. --trash also keeps a copy that a loader needs where it is:
-    the last one below the folders of its type, and parts of a model that is several files or a folder.
+    --hardlink and --trash read both a copy and the one to keep in full before touching either. If no copy of
+    a model matches the --keep pattern, all are kept. --trash also keeps copies that a loader needs in their
+    place: the last one in the folders of its type, and parts of multi-file models.
     """
     from mlib.cli.progress import Progress
     from mlib.services.files.duplicating import DuplicatesReport
@@ -101,17 +99,17 @@ def duplicates(
 
 def _deed(*, hardlink: bool, trash: bool, keep: str | None, same_weights: bool) -> Action | None:
     if hardlink and trash:
-        raise WrongUsage("two_deeds", "--hardlink or --trash, not both")
+        raise WrongUsage("two_deeds", "--hardlink and --trash are mutually exclusive")
     if not (hardlink or trash):
         if keep is not None:
-            raise WrongUsage("nothing_to_do", "--keep says what stays when --hardlink or --trash is given")
+            raise WrongUsage("nothing_to_do", "--keep needs --hardlink or --trash")
         return None
     if same_weights:
-        raise WrongUsage("only_a_list", "files with the same weights are not the same: they are only listed")
+        raise WrongUsage("only_a_list", "--same-weights only lists files: they are not identical")
     if not keep:
         raise WrongUsage(
             "keep_what",
-            "say which copy stays",
+            "say which copy to keep",
             hint="--keep newest, oldest, shortest or a pattern like '*/a/*'",
         )
     return "hardlink" if hardlink else "trash"
@@ -122,7 +120,7 @@ def _question(choices: Sequence[CopyChoice], action: Action) -> str:
     freed = fmt.size(sum(choice.freeable_bytes for choice in choices))
     models = fmt.plural(len(choices), "model")
     if action == "hardlink":
-        return f"make hard links of {copies} of {models} ({freed})"
+        return f"replace {copies} of {models} with hard links ({freed})"
     return f"move {copies} of {models} ({freed}) to the trash"
 
 
@@ -146,7 +144,8 @@ def _list(groups: Sequence[CopyGroup], *, same_weights: bool) -> None:
     _tell_perhaps_one(groups)
     total = fmt.size(sum(group.freeable_bytes for group in groups))
     if same_weights:
-        output.note(f"{fmt.plural(len(groups), 'set', 'sets')} of the same weights, {total} more than once")
+        sets = fmt.plural(len(groups), "group")
+        output.note(f"{sets} of files with the same weights, {total} stored more than once")
     else:
         output.note(f"{fmt.plural(len(groups), 'model')} stored more than once, {total} can be freed")
 
@@ -157,11 +156,11 @@ def _tell(report: DuplicatesReport, action: Action, *, dry_run: bool) -> None:
         verb = {"hardlink": "would link", "trash": "would trash"}[action]
     output.write_rows((verb, copy.row.path, target) for copy, target in report.done)
     for group in report.left_alone:
-        output.note(f"left alone: no path of {group.name} ({group.key[:10]}) matches")
+        output.note(f"skipped: no path of {group.name} ({group.key[:10]}) matches --keep")
     for each in report.needed:
         output.note(f"kept: {each.copy.row.path}: {each.reason}")
     if report.needed:
-        output.note("hint: --hardlink frees the room of copies that have to stay where they are")
+        output.note("hint: --hardlink frees the space and leaves every copy where it is")
     for folder in report.folders:
         output.note(fmt.folder_stays(folder, dry_run=dry_run))
     for link in report.links:
@@ -176,7 +175,7 @@ def _tell_perhaps_one(groups: Sequence[CopyGroup]) -> None:
     for group in groups:
         if group.perhaps_one:
             paths = ", ".join(group.perhaps_one)
-            output.note(f"perhaps one file, seen by two mounts, of which nothing would be freed: {paths}")
+            output.note(f"maybe one file seen through two mounts, so nothing would be freed: {paths}")
 
 
 def _tell_failed(report: DuplicatesReport) -> None:

@@ -31,7 +31,7 @@ _BOM = "\ufeff"
 
 
 class Format(StrEnum):
-    """The formats as the command line spells them."""
+    """The values of --format."""
 
     jsonl = "jsonl"
     csv = "csv"
@@ -41,7 +41,7 @@ def export(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from standard input."),
+        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     to: Annotated[
@@ -58,7 +58,7 @@ def export(
         typer.Option("--format", help="jsonl is complete and can be imported; csv is for spreadsheets."),
     ] = Format.jsonl,
     sidecars: Annotated[
-        bool, typer.Option("--sidecars", help="Write what you typed to STEM.metadata.json beside each model.")
+        bool, typer.Option("--sidecars", help="Write what you typed to a sidecar file beside each model.")
     ] = False,
     no_bom: Annotated[
         bool,
@@ -71,19 +71,19 @@ def export(
 ) -> None:
     """Export the library, or write sidecar files.
 
-    JSON Lines hold everything: a header, then one line per model and per pending import; `mlib import --from`
-    reads them back, and equal libraries give equal bytes. --sidecars writes what you typed to the files that
-    other managers keep beside the models; no other command writes there.
+    JSON Lines contain everything: a header, then one line per model and pending import. `mlib import --from`
+    reads them back, and equal libraries give equal bytes. --sidecars writes what you typed to
+    STEM.metadata.json beside each model, which other managers read; no other command writes there.
     """
     if to == "-":
-        to = None  # as for most programs, whose users would find an empty pipe and a file called -
+        to = None  # as in most programs; a file named - would surprise
     if sidecars:
         if to is not None or format_ is not Format.jsonl:
-            raise WrongUsage("bad_options", "--sidecars writes beside the models: no --output, no --format")
+            raise WrongUsage("bad_options", "--sidecars takes no --output or --format")
         _sidecars(ctx, library, refs, query, yes=yes, dry_run=dry_run, as_json=as_json)
         return
     if no_bom and format_ is not Format.csv:
-        raise WrongUsage("bad_options", "--no-bom goes with --format csv")
+        raise WrongUsage("bad_options", "--no-bom needs --format csv")
     from mlib.services import exporting
 
     with open_session(ctx, library) as session:
@@ -137,26 +137,26 @@ def _sidecars(
     else:
         output.write_rows([("would write" if dry_run else "wrote", path) for path in paths])
         for problem in report.problems:
-            output.note(f"left alone: {problem.path}: {problem.message}")
+            output.note(f"skipped: {problem.path}: {problem.message}")
         told = [f"{'would write' if dry_run else 'wrote'} {fmt.plural(len(paths), 'sidecar')}"]
         if report.unchanged:
             told.append(f"{fmt.number(report.unchanged)} up to date")
         if report.untyped:
-            told.append(f"nothing typed of {fmt.plural(report.untyped, 'model')}")
+            told.append(f"nothing to write for {fmt.plural(report.untyped, 'model')}")
         output.note("; ".join(told))
     if report.problems:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
 
 def _marked(lines: Iterator[str]) -> Iterator[str]:
-    """The lines with a byte order mark before them: without one, a spreadsheet garbles all but ASCII."""
+    """Prepend a byte order mark, without which spreadsheets garble everything but ASCII."""
     yield _BOM + next(lines)
     yield from lines
 
 
 def _write(to: str, lines: Iterator[str], *, yes: bool, library: str) -> int:
     if os.path.exists(to) and os.path.samefile(to, library):
-        raise Refused("same_file", f"this is the library itself: {to}")
+        raise Refused("same_file", f"the output file is the library itself: {to}")
     from mlib.core.disk.writing import looked_at, write_new, write_over
 
     parts = (line.encode("utf-8", "backslashreplace") + b"\n" for line in lines)

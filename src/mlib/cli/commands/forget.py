@@ -1,4 +1,4 @@
-"""`mlib forget`."""
+"""`mlib forget`, `mlib missing` and `mlib prune`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from mlib.services.forgetting import ForgetReport, ForgottenModel, Missing
 
 
-# --- What `prune` and `forget` answer.
+# --- Output of `forget` and `prune`
 
 
 def write(report: ForgetReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    """The models and pending imports that were forgotten, or would be."""
+    """Print the models and pending imports that were forgotten, or would be."""
     if as_json:
         from mlib import documents
 
@@ -56,16 +56,16 @@ def _tell(report: ForgetReport, *, dry_run: bool) -> None:
     output.note(f"{verb} {counted(report)}")
     if report.kept_offline:
         kept = fmt.plural(report.kept_offline, "model")
-        output.note(f"kept {kept} of folders that are not there now")
+        output.note(f"kept {kept} in offline folders")
     if present := sum(bool(each.paths) for each in report.forgotten):
-        output.note(f"{fmt.plural(present, 'model')} still with files: the next scan finds them as new")
+        output.note(f"{fmt.plural(present, 'model')} still have files; the next scan adds them as new")
     if report.backup:
         output.note(f"backup: {report.backup}")
-        output.note("hint: `mlib undo` brings them back")
+        output.note("hint: `mlib undo` restores them")
 
 
 def counted(report: ForgetReport) -> str:
-    """How many models and pending imports: `3 models, 1 pending import`."""
+    """The number of models and pending imports: `3 models, 1 pending import`."""
     models = sum(each.sha256 is not None for each in report.forgotten)
     waiting = len(report.forgotten) - models
     parts = [fmt.plural(models, "model")] if models or not waiting else []
@@ -75,6 +75,9 @@ def counted(report: ForgetReport) -> str:
 
 def _identifier(each: ForgottenModel) -> str:
     return each.sha256 or f"pending:{each.pending_id}"
+
+
+# --- `mlib forget`
 
 
 def forget(
@@ -96,17 +99,17 @@ def forget(
     the next scan adds those that are still there as new. `mlib undo` restores what was forgotten.
     """
     if not refs and query is None:
-        raise WrongUsage("nothing_to_do", "no model was named", hint="see `mlib forget --help`")
+        raise WrongUsage("nothing_to_do", "no model given", hint="see `mlib forget --help`")
     with open_session(ctx, library) as session:
         targets = session.choose(expanded(refs), query)
         report = session.forget(targets, dry_run=True)
         if not dry_run and targets:
-            confirm(f"forget {counted(report)} and all you said about them", yes=yes)
+            confirm(f"forget {counted(report)} and everything you typed about them", yes=yes)
             report = session.forget(targets)
     write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
-# --- `mlib missing`.
+# --- `mlib missing`
 
 _COLUMNS = [
     Column("MODEL"),
@@ -125,8 +128,8 @@ def missing(
 ) -> None:
     """List models whose files are missing.
 
-    With the time they went missing and their last path, newest first. A model is `offline` if it was in a
-    folder that is not there now, so that it may not be missing at all.
+    Shows when they went missing and their last path, newest first. A model is `offline` if its folder cannot
+    be found now: it may not be missing at all.
     """
     with open_session(ctx, library) as session:
         found = session.missing()
@@ -148,7 +151,7 @@ def _row(each: Missing) -> tuple[str, ...]:
     return short, model.name, fmt.moment(model.since), state, path
 
 
-# --- `mlib prune`.
+# --- `mlib prune`
 
 
 def prune(
@@ -157,7 +160,7 @@ def prune(
         str, typer.Option(metavar="SPAN", help="Minimum time the files have been missing, such as 90d or 6m.")
     ],
     force: Annotated[
-        bool, typer.Option("--force", help="Even if that is more than a tenth of the library.")
+        bool, typer.Option("--force", help="With --yes: forget even more than a tenth of the library.")
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
@@ -167,16 +170,16 @@ def prune(
 ) -> None:
     """Forget models whose files have been missing for a long time.
 
-    Deletes them and everything you typed about them from the library, after a backup, but never models in a
-    folder that is offline. `mlib missing` lists what is missing; `mlib undo` restores what was forgotten.
+    Deletes them and everything you typed about them from the library, after a backup; models in offline
+    folders stay. `mlib missing` lists what is missing; `mlib undo` restores what was forgotten.
     """
     span = times.duration(missing_for)
     with open_session(ctx, library) as session:
         report = session.prune(span, force=True, dry_run=True)
         if report.too_many and not (force and yes) and dry_run:
-            output.note("without --yes --force this is refused: it is more than a tenth of the library")
+            output.note("this is more than a tenth of the library: without -n it needs --yes --force")
         if not dry_run and report.forgotten:
-            if not report.too_many:  # else no answer will do, but both options
-                confirm(f"forget {counted(report)} and all you said about them", yes=yes)
+            if not report.too_many:  # else only both options help, no answer
+                confirm(f"forget {counted(report)} and everything you typed about them", yes=yes)
             report = session.prune(span, force=force and yes)
     write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)

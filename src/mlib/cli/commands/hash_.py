@@ -43,15 +43,15 @@ def hash_(
 ) -> None:
     """Print every hash a file is known by.
 
-    SHA256, AutoV1 to AutoV3, CRC32 and BLAKE3. For a FILE nothing is stored. With --all the hashes of models
-    are stored, so that every command finds a model by any of them (with -n they are only printed).
+    SHA256, AutoV1 to AutoV3, CRC32 and BLAKE3. The hashes of a FILE are only printed; with --all, those of
+    models are also stored (unless -n), so that every command finds a model by any of them.
     """
     from mlib.cli.progress import Progress
     from mlib.services.files.extra_hashes import digest_files
 
     if not (every or targets or query is not None):
-        raise WrongUsage("no_files", "name a file, or give --all for every model of the library")
-    nothing = "no file is found"
+        raise WrongUsage("no_files", "name a file, or use --all for every model in the library")
+    nothing = "no files found"
     with (
         Progress(wanted=not quiet) as progress,
         open_session(ctx, library, emit=progress.emit) as session,
@@ -59,7 +59,7 @@ def hash_(
         if every:
             shas = _models(session, targets, query)
             report = session.hash_models(shas, dry_run=dry_run)
-            nothing = "no models found" if shas == [] else "every hash of every model with a file is known"
+            nothing = "no models found" if shas == [] else "all hashes are up to date"
         else:
             paths = [*_paths(session, targets or ()), *_paths_found(session, query)]
             report = digest_files(dict.fromkeys(paths), emit=progress.emit)
@@ -77,12 +77,12 @@ def _models(session: Session, targets: Sequence[str] | None, query: str | None) 
         return None
     found = [target.sha256 for target in session.choose(expanded(targets), query)]
     if None in found:
-        raise WrongUsage("not_a_model", "a pending import has no hashes to keep; import it first")
+        raise WrongUsage("not_a_model", "cannot store hashes of a pending import; import it first")
     return [sha256 for sha256 in found if sha256]
 
 
 def _paths(session: Session, targets: Sequence[str]) -> Iterator[str]:
-    """The files themselves; what is no file is taken for a REF, and stands for a file of that model."""
+    """The files named; a target that is not a file is a REF, and gives a file of that model."""
     for target in targets:
         if os.path.lexists(target):
             yield target
@@ -91,14 +91,14 @@ def _paths(session: Session, targets: Sequence[str]) -> Iterator[str]:
 
         try:
             session.expect()
-        except NotFound as error:  # without a library it can only have been meant as a file
-            raise NotFound("no_such_path", f"there is no such file: {target}") from error
+        except NotFound as error:  # without a library it can only be a file name
+            raise NotFound("no_such_path", f"no such file: {target}") from error
         for detail in session.details(expanded([target])):
             yield field_values(detail, "path")[0]
 
 
 def _paths_found(session: Session, query: str | None) -> Iterator[str]:
-    """A present file of every model that the query finds."""
+    """A present file of every model that matches the query."""
     if query is None:
         return
     from mlib.core.disk.storage import first_present

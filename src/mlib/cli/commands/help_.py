@@ -13,45 +13,45 @@ _QUERY = """\
 The query language
 
   mlib list anime               in the name, path, tags, notes or trigger words
-  mlib list anime type:loras    words and fields must all be found
+  mlib list anime type:loras    every word and field must match
   mlib list 'size:>2GB' tag:none
-                                quote what the shell would take for itself
+                                quote what the shell would interpret
   mlib update --query 'type:loras base:sdxl -tag:keep' --tag review
 
-A word finds every model with that text in its name, its path below the root, a
-tag, its notes or a trigger word; case does not matter. A query may come as many
-words or as one string: they are read alike.
+A word matches every model with that text in its name, its path below the root,
+a tag, its notes or a trigger word, in any case. The query may be given as
+several arguments or as one string.
 
 Fields
   name: path: base: root: notes: trigger:
-                            a part of the text (path: of the whole path)
+                            part of the text (path: of the full path)
   type: tag: kind: format: finding:
-                            the whole of it; type:unet and type:clip are known
-  sha:2cde6                 the beginning of the sha256
-  missing:yes               no file of it is there        (missing:no: one is)
+                            the exact value; type:unet and type:clip work too
+  sha:2cde6                 the first digits of the sha256
+  missing:yes               has no file on disk           (missing:no: has one)
   pending:yes               pending imports instead of models
-  files:>1                  how many files of it are there
-  size:>2GB                 kB MB GB TB (of 1000) or KiB MiB GiB TiB (of 1024)
+  files:>1                  number of files on disk
+  size:>2GB                 kB MB GB TB (by 1000) or KiB MiB GiB TiB (by 1024)
   added: updated:           2026, 2026-01, 2026-01-31, 2026-01-31T18:00 (UTC),
                             or an age: 12h 30d 2w 6m 1y (months of 30 days)
 
 Amounts
-  size:1GB..2GB             from .. to, both included; either may be left out
+  size:1GB..2GB             from .. to, inclusive; either end can be omitted
   files:2  files:>=2  size:<1GB  updated:<2026-01-01
   added:30d..               younger than 30 days; so are added:30d, added:<30d
   added:..30d  added:>30d   older
-  added:2026-01             within that month
+  added:2026-01             in that month
 
 More
   -tag:keep  -anime         not
-  type:loras,vae            one of these
-  anime , type:vae          a comma between terms: what is on either side of it
-  tag:none  base:none       nothing there; tag:* something
-  base:="SDXL 1.0"          the whole of it, where a part would do
+  type:loras,vae            any of these
+  anime , type:vae          a comma between terms means or
+  tag:none  base:none       is empty; tag:* is not
+  base:="SDXL 1.0"          the exact value, not just a part of it
   tag:"soft, wet"           quotes ('...' too) keep spaces and commas
   "type:x"  \\-1             quotes or a backslash make it a plain word
 
-In a shell put quotes around the quotes: mlib list 'base:"SDXL 1.0"'."""
+In a shell, quote the quotes: mlib list 'base:"SDXL 1.0"'."""
 
 
 def help_(
@@ -70,6 +70,6 @@ def help_(
         commands = getattr(parent.command, "commands", {})
         if commands.get(name) is None:
             known = ", ".join([*commands, *(["query"] if parent is ctx.parent else [])])
-            raise NotFound("no_such_topic", f"there is no help about '{name}'", hint=f"there is: {known}")
+            raise NotFound("no_such_topic", f"no help for '{name}'", hint=f"topics: {known}")
         parent = typer.Context(commands[name], parent=parent, info_name=name)
     output.write_lines(parent.get_help().split("\n"))

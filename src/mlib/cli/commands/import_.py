@@ -1,4 +1,4 @@
-"""`mlib import`."""
+"""`mlib import` and `mlib pending`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from mlib.services.importing.importer import ImportReport, WaitReason
 
 
-# --- What an import came to, for a person and for scripts.
+# --- Output of an import
 
 
 def write(report: ImportReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    """The whole report as it was asked for; what the exit code speaks of also where it is to be quiet."""
+    """Print the report; with `quiet`, still the conflicts and failures behind the exit code."""
     if as_json:
         from mlib import documents
 
@@ -92,14 +92,17 @@ def _tell_failed(report: ImportReport) -> None:
 def _tell_way_out(report: ImportReport) -> None:
     if any(conflict.id is None for conflict in report.conflict):
         output.note(
-            "hint: `mlib import --sidecars REF --on-conflict merge|override|ignore` settles a conflict"
+            "hint: `mlib import --sidecars REF --on-conflict merge|override|ignore` resolves a conflict"
         )
     elif report.conflict:
-        output.note("hint: `mlib import ID --on-conflict merge|override|ignore|delete` settles a conflict")
+        output.note("hint: `mlib import ID --on-conflict merge|override|ignore|delete` resolves a conflict")
+
+
+# --- `mlib import`
 
 
 class OnConflict(StrEnum):
-    """The strategies as the command line spells them."""
+    """The values of --on-conflict."""
 
     report = "report"
     override = "override"
@@ -130,31 +133,31 @@ def import_(
         typer.Option(
             "--map",
             metavar="OLD=NEW",
-            help="Replace OLD at the beginning of imported or pending paths by NEW.",
+            help="Replace the prefix OLD of imported or pending paths with NEW.",
         ),
     ] = None,
     sidecars: Annotated[
-        bool, typer.Option("--sidecars", help="Import the sidecar files of other managers.")
+        bool, typer.Option("--sidecars", help="Import other managers' sidecar files.")
     ] = False,
     query: QueryOption = None,
     on_conflict: Annotated[
-        OnConflict, typer.Option(help="What to do if you typed something else about the model.")
+        OnConflict, typer.Option(help="What to do if the import differs from what you typed.")
     ] = OnConflict.report,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Import what is pending, or what another manager or an export knows.
+    """Import pending models, an export, or another manager's data.
 
     On a conflict with what you typed, `report` lists it and leaves it pending, `override` takes the import's
-    word, `merge` fills only empty fields, `ignore` leaves a known model as it is, and `delete` drops the
+    values, `merge` fills only empty fields, `ignore` leaves a known model as it is, and `delete` drops the
     import. An empty field never replaces anything.
     """
     if sidecars:
         _check_for_sidecars(from_, map_, on_conflict)
     elif query is not None:
-        raise WrongUsage("bad_options", "--query chooses models: it goes with --sidecars")
+        raise WrongUsage("bad_options", "--query needs --sidecars")
     wanted = None if sidecars or not ids else _numbers(ids)
     with open_session(ctx, library) as session:
         strategy = str(on_conflict)
@@ -169,7 +172,7 @@ def import_(
         else:
             report = session.import_pending(wanted, on_conflict=strategy, moves=map_ or (), dry_run=dry_run)
     if report.roots:
-        output.note(f"folders to scan taken over: {report.roots}; `mlib roots` lists them")
+        output.note(f"added {fmt.plural(report.roots, 'folder')} to scan; `mlib roots` lists them")
     write(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if quiet and wanted is not None:
         for entry in report.waiting:
@@ -180,13 +183,11 @@ def import_(
 
 def _check_for_sidecars(from_: str | None, map_: list[str] | None, on_conflict: OnConflict) -> None:
     if map_:
-        raise WrongUsage(
-            "bad_options", "--map is about paths of another machine, which sidecars have none of"
-        )
+        raise WrongUsage("bad_options", "--map does not apply to --sidecars: they contain no paths")
     if from_ is not None:
-        raise WrongUsage("bad_options", "--from and --sidecars are two sources: import one after the other")
+        raise WrongUsage("bad_options", "--from and --sidecars are mutually exclusive")
     if on_conflict is OnConflict.delete:
-        raise WrongUsage("bad_options", "there is nothing to delete: sidecars stay where they are")
+        raise WrongUsage("bad_options", "--on-conflict delete does not apply to --sidecars")
 
 
 def _numbers(ids: list[str]) -> list[int]:
@@ -201,7 +202,7 @@ def _numbers(ids: list[str]) -> list[int]:
     return numbers
 
 
-# --- `mlib pending`.
+# --- `mlib pending`
 
 _COLUMNS = [
     Column("ID", right=True),
@@ -214,7 +215,7 @@ _COLUMNS = [
 _WORDS = {
     "path_not_found": "no such file",
     "unhashed": "not scanned yet",
-    "bad_meta": "metadata is no JSON",
+    "bad_meta": "metadata is not JSON",
     "ready": "ready",
 }
 
@@ -227,8 +228,8 @@ def pending_(
 ) -> None:
     """List pending imports and what they wait for.
 
-    A conflict names the fields in which an import and its model differ; `mlib import ID --on-conflict …`
-    settles it. `mlib import` imports what is ready.
+    A conflict names the fields in which the import and the model differ; `mlib import ID --on-conflict …`
+    resolves it. `mlib import` imports what is ready.
     """
     with open_session(ctx, library) as session:
         found = session.pending()

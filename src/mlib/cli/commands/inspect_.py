@@ -24,8 +24,8 @@ def inspect_(
 ) -> None:
     """Identify files from their headers alone.
 
-    Needs no library, runs nothing and writes nothing. Exits with 3 if something serious is wrong with a file,
-    or if one of several cannot be read.
+    Needs no library, runs nothing and writes nothing. Exits with 3 if a file has a serious finding, or if one
+    of several cannot be read.
     """
     shown: list[dict[str, Any]] = []
     troubled = False
@@ -54,7 +54,7 @@ def inspect_(
 
 
 def _found(files: Sequence[str]) -> Iterator[tuple[str, Inspected | MlibError]]:
-    """What each file is, or why that cannot be told; an error where there is no other to go on with."""
+    """The result or error for each file. Raises the error if it is the only file."""
     from mlib.services.inspecting import inspect_each
 
     for path, found in inspect_each(files):
@@ -94,9 +94,9 @@ def _page(each: Inspected) -> Iterator[str]:
         for label, text in use:
             yield from entry(label, text)
     if each.companions or each.unread:
-        yield heading("beside it")
+        yield heading("companions")
         for path in each.companions:
-            silent = ", which says nothing" if path in each.silent else ""
+            silent = " (no usable information)" if path in each.silent else ""
             yield f"  {visible(os.path.basename(path))}{silent}"
         for path, message in each.unread:
             yield from entry("unread", f"{path}: {message}")

@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
     from mlib.db.list_rows import Listed
 
-#: A word of the query may begin with a dash.
-#: Of these fields an object of `list --json` is made.
+#: The fields that an object of `list --json` needs.
 _IN_DOCUMENT = ("description", "notes", "tags", "path", "kind", "findings")
 
 
 def list_(
     ctx: typer.Context,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY...]", help="What to find; see `mlib help query`.")
+        list[str] | None, typer.Argument(metavar="[QUERY...]", help="Query terms; see `mlib help query`.")
     ] = None,
     sort: Annotated[
         list[str] | None,
@@ -32,18 +31,18 @@ def list_(
             metavar="FIELD[:desc]", help="Sort by name, type, base, size, added, updated, files or path."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=0, help="Show at most N.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=0, help="Show at most N models.")] = None,
     only: Annotated[
         str | None, typer.Option("--columns", metavar="A,B,...", help="Show these fields.")
     ] = None,
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="TEXT", help="Print each as TEXT, such as '{name}\\t{loader_name}'."
+            "--format", metavar="TEXT", help="Print a line per model, such as '{name}\\t{loader_name}'."
         ),
     ] = None,
     paths: Annotated[
-        bool, typer.Option("--paths", help="Print the paths of the files that are there.")
+        bool, typer.Option("--paths", help="Print the paths of files that are present.")
     ] = False,
     zero: Annotated[
         bool,
@@ -67,7 +66,7 @@ def list_(
         | {"--format": form is not None, "--columns": only is not None}
     )
     if zero and not (quiet or paths or form is not None):
-        raise WrongUsage("bad_options", "-0 goes with -q, --paths or --format")
+        raise WrongUsage("bad_options", "-0 needs -q, --paths or --format")
     template = None if form is None else columns.parse_template(form)
     chosen = columns.DEFAULT if only is None else columns.named(only)
     wanted: Sequence[str] = chosen if template is None else template.names
@@ -109,7 +108,7 @@ def _paths(rows: Iterable[Listed]) -> Iterator[str]:
 def _table(
     found: Iterable[Listed], chosen: Sequence[str], roots: Mapping[int | None, str], *, narrow: bool
 ) -> None:
-    """On a terminal, if it may be `narrow`, without the columns that are empty throughout."""
+    """Print the table; with `narrow`, a terminal gets no columns that are empty in every row."""
     from mlib.cli.layout import write_table
 
     exactly = not output.is_terminal()
@@ -128,9 +127,9 @@ def _only_one(options: Mapping[str, bool]) -> None:
 
 
 def _say_why_nothing(words: Sequence[str]) -> None:
-    """Where the shell took quotes away, a value may have been cut at its spaces."""
+    """Explain an empty list: the shell may have removed quotes around a value with spaces."""
     output.note("no models found" if words else "the library has no models yet")
     for word in words:
         field, colon, value = word.partition(":")
         if colon and " " in value.strip() and '"' not in word and ":" not in value:
-            output.note(f"to keep the spaces of a value: '{field}:\"{value}\"'")
+            output.note(f"to match a value with spaces: '{field}:\"{value}\"'")

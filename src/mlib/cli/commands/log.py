@@ -1,4 +1,4 @@
-"""`mlib log`."""
+"""`mlib log` and `mlib undo`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from mlib.services.history.entries import DescribedEntry, FieldChange
 
 
-# --- What the history looks like, as rows.
+# --- Rows of the history
 
 
 def change_row(change: FieldChange) -> tuple[str, str, str, str]:
-    """One changed field: of what, how it is called, which field, and what became of it."""
+    """A changed field: REF, name of the model, field, and old and new value."""
     about = "-"
     if change.sha256 is not None:
         about = change.sha256[:10]
@@ -39,7 +39,7 @@ def change_row(change: FieldChange) -> tuple[str, str, str, str]:
 
 
 def entry_row(told: DescribedEntry) -> tuple[str, str, str, str, str]:
-    """One entry: its id, when, what it is about, what became of it, the command."""
+    """An entry: id, time, number of models, `undone` or empty, command."""
     entry = told.entry
     parts = [fmt.plural(told.models, "model")] if told.models else []
     parts += [fmt.plural(told.pending, "pending import")] if told.pending else []
@@ -59,6 +59,8 @@ def _text(value: Json) -> str:
     return value or "''" if isinstance(value, str) else jsontext.dump(value)
 
 
+# --- `mlib log`
+
 _ENTRY = [Column("ID", right=True), Column("WHEN"), Column("OF"), Column(""), Column("COMMAND", shrinks=True)]
 _CHANGE = [
     Column("ID", right=True),
@@ -74,7 +76,7 @@ def log(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Show each changed field of these models."),
+        typer.Argument(metavar="[REF...]", help="Show every changed field of these models."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N commands.")] = 20,
     query: QueryOption = None,
@@ -83,8 +85,8 @@ def log(
 ) -> None:
     """Show the history of changes, newest first.
 
-    Every change to what you typed; scans are not listed, as they only record facts. The last 1,000 commands
-    and those of the last 90 days are kept. Name a forgotten model by its hash.
+    Lists every change to what you typed, but not scans, which only record facts. The last 1,000 commands and
+    those of the last 90 days are kept. To see the history of a forgotten model, give its hash.
     """
     with open_session(ctx, library) as session:
         found = session.log(expanded_or_all(refs), query, limit=min(limit, MOST))
@@ -101,7 +103,7 @@ def log(
         )
 
 
-# --- `mlib undo`.
+# --- `mlib undo`
 
 
 def undo(
@@ -117,8 +119,8 @@ def undo(
     """Undo what a command changed.
 
     Restores names, notes, tags, metadata, pending imports and models. Repeat it to go further back; undo an
-    undo to redo. It never overwrites what was typed since and keeps what scans found since. It does not move
-    files back or restore image data, but says how to.
+    undo to redo. What you typed or a scan found since is never overwritten. It does not restore moved or
+    trashed files or removed image data; a hint says how to.
     """
     with open_session(ctx, library) as session:
         report = session.undo(entry, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""`mlib restore`."""
+"""`mlib backup`, `mlib clean-meta`, `mlib doctor` and `mlib restore`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mlib.db.restoring import Backup
 
-# --- `mlib backup`.
+# --- `mlib backup`
 
 
 def backup(
@@ -36,7 +36,7 @@ def backup(
     to: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FILE]", help="Write the copy to FILE, which mlib never deletes; - is a pipe."
+            metavar="[FILE]", help="Write the copy to FILE, which mlib never deletes; - is standard output."
         ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List existing backups, newest first.")] = False,
@@ -47,12 +47,12 @@ def backup(
 ) -> None:
     """Make a complete, checked copy of the library.
 
-    Without FILE it goes to `backups` beside the library, where the last five are kept, besides the backups
-    that mlib makes by itself.
+    Without FILE it goes to `backups` beside the library, which keeps the last five that you made and the last
+    five that mlib made by itself.
     """
     if list_:
         if to is not None:
-            raise WrongUsage("bad_options", "--list writes nothing: it wants no FILE")
+            raise WrongUsage("bad_options", "--list takes no FILE")
         with open_session(ctx, library) as session:
             _list(session.backups(), as_json=as_json)
         return
@@ -66,11 +66,11 @@ def backup(
         with open_session(ctx, library) as session:
             if dry_run:
                 session.expect()
-                output.note("would back up into standard output")
+                output.note("would back up to standard output")
             else:
                 written = output.write_bytes(session.backed_up())
                 if output.is_abandoned():
-                    raise MlibError("output_failed", "the backup is not whole: its reader went away")
+                    raise MlibError("output_failed", "the backup is incomplete: the reader closed the pipe")
                 output.note(f"backed up: {fmt.size(written)}, checked")
         return
     made = None
@@ -103,7 +103,7 @@ def _list(found: Sequence[Backup], *, as_json: bool) -> None:
 
         output.write_json([documents.known_backup_document(each) for each in found])
         return
-    # The name is what `mlib restore` wants: it is never cut, and it says the reason.
+    # Never truncate the name: `mlib restore` takes it, and it contains the reason.
     columns = (Column("made"), Column("size", right=True), Column("name"))
     rows = [
         (fmt.moment(each.made_at), fmt.size(each.size_bytes), os.path.basename(each.path))
@@ -113,17 +113,17 @@ def _list(found: Sequence[Backup], *, as_json: bool) -> None:
     ]
     write_table(columns, rows)
     if not found:
-        output.note("there are no backups yet")
+        output.note("no backups yet")
 
 
-# --- `mlib clean-meta`.
+# --- `mlib clean-meta`
 
 
 def clean_meta(
     ctx: typer.Context,
     refs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REF...]", help="Only these; '-' reads them from standard input."),
+        typer.Argument(metavar="[REF...]", help="Only these models; '-' reads them from standard input."),
     ] = None,
     query: QueryOption = None,
     dry_run: DryRunOption = False,
@@ -132,7 +132,7 @@ def clean_meta(
 ) -> None:
     """Remove image data from stored metadata.
 
-    For every model and pending import, or only for these, after a backup. Everything else in the metadata
+    For every model and pending import, or only those named, after a backup. Everything else in the metadata
     stays exactly as it is; model files are not touched.
     """
     with open_session(ctx, library) as session:
@@ -156,7 +156,7 @@ def clean_meta(
         output.note(f"backup: {report.backup}")
 
 
-# --- `mlib doctor`.
+# --- `mlib doctor`
 
 
 def doctor(
@@ -164,7 +164,7 @@ def doctor(
     fix: Annotated[
         bool,
         typer.Option(
-            "--fix", help="Fix what is safe to fix: permissions, leftovers, orphaned facts, free pages."
+            "--fix", help="Fix what is safe to fix: permissions, leftovers, orphaned records, free pages."
         ),
     ] = False,
     dry_run: DryRunOption = False,
@@ -190,7 +190,7 @@ def doctor(
                 [f"{'fixed' if check.fixed else check.state:<8} {check.name}: {check.message}"]
             )
             if mend and check.state != "ok" and not check.fixed:
-                output.write_lines([f"{'':<8} mend: {mend}"])
+                output.write_lines([f"{'':<8} fix: {mend}"])
     else:
         output.write_rows(
             (check.name, "fixed" if check.fixed else check.state, check.message, mend or "")
@@ -200,6 +200,9 @@ def doctor(
         output.note(f"{fmt.plural(errors, 'error')}, {fmt.plural(warnings, 'warning')}")
     if errors:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
+
+
+# --- `mlib restore`
 
 
 def restore(
@@ -213,10 +216,10 @@ def restore(
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Replace the library by a backup.
+    """Replace the library with a backup.
 
-    Works even if the library no longer opens. The backup is checked first, and what it replaces is kept
-    beside it under a name that is printed.
+    Works even if the library no longer opens. The backup is checked first; the library it replaces is kept
+    beside it, and its new name is printed.
     """
     if (given is None) == (not latest):
         raise WrongUsage("bad_options", "name a backup, or --latest", hint="`mlib backup --list` lists them")
@@ -225,7 +228,7 @@ def restore(
         report = session.plan_restore(given)
         if not dry_run:
             if report.replaces:
-                confirm(f"put {report.backup} in the place of {path}", yes=yes)
+                confirm(f"replace {path} with {report.backup}", yes=yes)
             report = session.restore(report.backup)
     if as_json:
         from mlib import documents
@@ -234,4 +237,4 @@ def restore(
         return
     output.write_rows([("would restore" if dry_run else "restored", report.backup)])
     if report.kept:
-        output.note(f"what was there before is kept: {report.kept}")
+        output.note(f"the previous library is kept: {report.kept}")

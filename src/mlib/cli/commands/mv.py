@@ -1,4 +1,4 @@
-"""`mlib mv`."""
+"""`mlib mv`, `mlib rename` and `mlib trash`."""
 
 from __future__ import annotations
 
@@ -32,10 +32,13 @@ NoExclusiveOption = Annotated[
     bool,
     typer.Option(
         "--no-exclusive",
-        help="Move files even on a disk (exFAT by FUSE) that cannot rule out replacing a file "
-        "which another program creates at that very moment.",
+        help="Move even if the disk (such as exFAT over FUSE) cannot rule out overwriting a file "
+        "that another program creates at that moment.",
     ),
 ]
+
+
+# --- `mlib mv`
 
 
 def mv(
@@ -56,15 +59,15 @@ def mv(
 ) -> None:
     """Move files of models to another folder.
 
-    Their companions (previews, sidecars) move with them, and nothing is ever overwritten. To another disk,
-    files are copied and read back before the originals go. If a model has several copies, name one by its
-    path. The parts of a model move together: name all of them.
+    Their companions (previews, sidecars) move with them, and nothing is ever overwritten. Across disks, files
+    are copied and read back before the originals are deleted. If a model has several copies, name one by its
+    path. The parts of a model must move together: name all of them.
     """
     from mlib.cli.progress import Progress
 
     *refs, dest = words
     if not refs and query is None:
-        raise WrongUsage("no_models", "say which model, and where to", hint="see `mlib mv --help`")
+        raise WrongUsage("no_models", "name a model and a destination", hint="see `mlib mv --help`")
     way: Way = "reserved" if no_exclusive else "exclusive"
     with (
         Progress(wanted=not quiet) as progress,
@@ -75,7 +78,7 @@ def mv(
 
 
 def report_moves(report: MoveReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    """Print what was moved and leave with the exit code."""
+    """Print what was moved and exit with 3 if something failed."""
     if as_json:
         from mlib import documents
 
@@ -98,7 +101,7 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
     went = {source for each in report.moved for source, _ in each.moves}
     for path in dict.fromkeys(path for each in report.moved for path in each.shared):
         if path not in went:
-            output.note(f"left for another model of that name: {path}")
+            output.note(f"kept for another model of the same name: {path}")
     for path in dict.fromkeys(path for each in report.moved for path in each.folders):
         output.note(fmt.folder_stays(path, dry_run=dry_run))
     for path in dict.fromkeys(path for each in report.moved for path in each.links):
@@ -106,16 +109,16 @@ def _tell(report: MoveReport, *, dry_run: bool) -> None:
     outside = sum(each.place.root is None for each in report.moved)
     if outside:
         output.note(
-            f"{fmt.plural(outside, 'file')} now outside of all folders that `mlib scan` looks at; "
+            f"{fmt.plural(outside, 'file')} now outside every scanned folder; "
             "add the folder with --root TYPE=DIR"
         )
     for folder in report.unproven:
         output.note(
-            "only the move itself shows whether this disk can do it without the risk of replacing another "
-            f"file; where it cannot, it needs --no-exclusive: {folder}"
+            "cannot tell in advance whether this disk can move files without the risk of overwriting; "
+            f"if it cannot, the move needs --no-exclusive: {folder}"
         )
     if not (report.moved or report.failed):
-        output.note("no file is found")
+        output.note("no files found")
     _tell_failed(report)
 
 
@@ -124,7 +127,7 @@ def _tell_failed(report: MoveReport) -> None:
         output.note(fmt.problem(problem))
 
 
-# --- `mlib rename`.
+# --- `mlib rename`
 
 
 def rename(
@@ -141,8 +144,8 @@ def rename(
 ) -> None:
     """Rename a model's file.
 
-    Its companions (previews, sidecars) are renamed too. A part of a model in several files keeps its name, by
-    which loaders find it. To change only the model's name in the library, use `mlib update --name`.
+    Its companions (previews, sidecars) are renamed too. Parts of a multi-file model cannot be renamed, as
+    loaders find them by name. To change only the model's name in the library, use `mlib update --name`.
     """
     way: Way = "reserved" if no_exclusive else "exclusive"
     (one,) = expanded([ref])
@@ -151,7 +154,7 @@ def rename(
     report_moves(report, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
-# --- `mlib trash`.
+# --- `mlib trash`
 
 
 def trash(
@@ -170,9 +173,9 @@ def trash(
     """Move the files of models to the system's trash.
 
     Their companions (previews, sidecars) go with them, unless another model of the same name needs them. A
-    REF that is a path trashes only that file; any other REF, and --query, all files of the model. If a file
-    is a link, as in a Hugging Face cache, only the link goes, and the file behind it is named. Names, notes
-    and tags are kept: the next scan recognises a file that was put back. The parts of a model go together:
+    REF that is a path trashes only that file; any other REF, and --query, trashes all files of the model. Of
+    a link, as in a Hugging Face cache, only the link is trashed, and its target is printed. Names, notes and
+    tags are kept: the next scan recognises a file that was put back. The parts of a model must go together:
     name all of them.
     """
     if not refs and query is None:
@@ -188,7 +191,7 @@ def trash(
 
 
 def _deed(plan: TrashPlan) -> str:
-    """What a person is asked."""
+    """The action to confirm."""
     links = plan.links_alone
     what = fmt.plural(len(plan.removals) - links, "model file")
     if links:
@@ -222,22 +225,22 @@ def _tell_trashed(report: TrashReport, before: Sequence[TrashedBefore], *, dry_r
     went = {path for each in report.removed for path, _ in moves_of(each)}
     for path in dict.fromkeys(path for each in report.removed for path in each.shared):
         if path not in went:
-            output.note(f"left for another model of that name: {path}")
+            output.note(f"kept for another model of the same name: {path}")
     for path in dict.fromkeys(path for each in report.removed for path in each.folders):
         output.note(fmt.folder_stays(path, dry_run=dry_run))
     for path in dict.fromkeys(path for each in report.removed for path in each.links):
         output.note(fmt.dangling(path, dry_run=dry_run))
     for each in report.removed:
         if each.bytes_at is not None:
-            verb = "would go" if dry_run else "went"
-            output.note(f"only a link {verb}; the file with the bytes stays: {each.bytes_at}")
+            verb = "would trash" if dry_run else "trashed"
+            output.note(f"{verb} only the link; the file it points to stays: {each.bytes_at}")
     for past in before:
         output.note(f"already in the trash: {past.path}" + (f": {past.target}" if past.target else ""))
     if not (report.removed or report.failed or before):
-        output.note("no file is found")
+        output.note("no files found")
 
 
 def moves_of(removed: Removed) -> list[tuple[str, str]]:
-    """From where to where, the model first."""
+    """Source and target of each file, the model first."""
     companions = [(each.source, each.target) for each in removed.companions]
     return [(removed.row.path, removed.target or ""), *companions]

@@ -34,8 +34,8 @@ def roots_(
 ) -> None:
     """List, add or remove the folders to scan.
 
-    With the state of each and what the library knows in it. A folder is also `empty` if its drive is not
-    mounted.
+    Shows the state of each and how many known files it holds. A folder whose drive is not mounted may show
+    as `empty`.
     """
     if ctx.invoked_subcommand is not None:
         hand_on(ctx, library=library, as_json=as_json, quiet=quiet)
@@ -49,7 +49,7 @@ def roots_(
     elif quiet:
         output.write_values(each.root.path for each in found)
     else:
-        # A script gets what has no room on a terminal, behind the rest.
+        # Scripts get additional columns after those of the terminal.
         row = _row if output.is_terminal() else _whole_row
         write_table(_COLUMNS, [row(each) for each in found])
 
@@ -78,11 +78,11 @@ def _add(
             ("would add" if dry_run else "added", root.type, root.path) for root in report.added
         )
         if report.known:
-            output.note(f"known already: {fmt.plural(len(report.known), 'folder')}")
+            output.note(f"already known: {fmt.plural(len(report.known), 'folder')}")
         for problem in report.problems:
             output.note(f"problem: {problem.path}: {problem.message}")
         if report.added and not dry_run:
-            output.note("hint: `mlib scan` looks into them")
+            output.note("hint: `mlib scan` scans them")
     if report.problems:
         raise typer.Exit(FINISHED_WITH_PROBLEMS)
 
@@ -96,7 +96,7 @@ def _remove(
 ) -> None:
     """Stop scanning a folder; its models stay, but count as missing.
 
-    A folder that belongs to a ComfyUI mlib still knows comes back with the next scan.
+    The next scan adds a folder again if it belongs to a ComfyUI that is still known.
     """
     with open_session(ctx, library) as session:
         report = session.remove_root(root, dry_run=dry_run)
@@ -107,12 +107,9 @@ def _remove(
         return
     output.write_rows([("would remove" if dry_run else "removed", report.root.type, report.root.path)])
     if report.missing:
-        output.note(f"missing from now on: {fmt.plural(report.missing, 'file')}")
+        output.note(f"now missing: {fmt.plural(report.missing, 'file')}")
     if report.root.origin != "user":
-        output.note("note: it comes back with the next scan if another folder of its origin is known")
-
-
-#: What `mlib roots` can do.
+        output.note("note: the next scan adds it again if another folder from the same source is known")
 
 
 def _row(each: RootReport) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlib.services.scanning.request import ScanReport
 
 
-#: Findings that are told a line each; after a first scan there may be thousands.
+#: Maximum number of findings printed; a first scan may have thousands.
 TOLD = 20
 
 
@@ -27,13 +27,17 @@ def scan(
     ] = None,
     comfyui: Annotated[
         list[str] | None,
-        typer.Option("--comfyui", metavar="DIR", help="A ComfyUI folder, or its models folder."),
+        typer.Option(
+            "--comfyui", metavar="DIR", help="A ComfyUI folder, or its models folder; can be repeated."
+        ),
     ] = None,
     extra_paths: Annotated[
-        list[str] | None, typer.Option(metavar="YAML", help="An extra_model_paths.yaml file.")
+        list[str] | None,
+        typer.Option(metavar="YAML", help="An extra_model_paths.yaml file; can be repeated."),
     ] = None,
     root: Annotated[
-        list[str] | None, typer.Option(metavar="TYPE=DIR", help="A folder with models of one type.")
+        list[str] | None,
+        typer.Option(metavar="TYPE=DIR", help="A folder with models of one type; can be repeated."),
     ] = None,
     stage: Annotated[
         bool, typer.Option("--stage", help="Keep new models pending instead of importing them.")
@@ -50,15 +54,15 @@ def scan(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Also name sidecars that say nothing.")
+        bool, typer.Option("-v", "--verbose", help="Also list sidecars without usable information.")
     ] = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
     """Bring the library up to date with the disks.
 
-    Folders you name are remembered, so that a bare `mlib scan` is enough next time. A scan deletes nothing
-    and never opens a model file for writing.
+    Folders you name are remembered, so a plain `mlib scan` is enough next time. A scan deletes nothing and
+    never opens a model file for writing.
     """
     from mlib.cli.progress import Progress
 
@@ -89,7 +93,7 @@ def scan(
         output.write_lines([_summary(report, dry_run=dry_run)])
         _tell_found(report)
         for path in report.silent if verbose else ():
-            output.note(f"says nothing: {path}")
+            output.note(f"no usable information: {path}")
         _tell_wrong(report)
     raise typer.Exit(_exit_code(report))
 
@@ -104,13 +108,24 @@ def _exit_code(report: ScanReport) -> int:
 
 
 def _summary(report: ScanReport, *, dry_run: bool) -> str:
-    words = [
-        (word, report.counts[word]) for word in ("added", "moved", "copied", "replaced", "restored")
-    ] + [("missing", report.missing), ("pending", report.pending), ("skipped", len(report.skipped)),
-         ("unchanged", report.counts["unchanged"])]  # fmt: skip
-    nouns = [("problem", len(report.problems)), ("finding", len(report.findings))]
-    parts = [f"{fmt.number(count)} {word}" for word, count in words if count]
-    parts += [fmt.plural(count, noun) for noun, count in nouns if count]
+    counts = report.counts
+    parts = [
+        text
+        for text, count in (
+            (f"{fmt.number(counts['added'])} added", counts["added"]),
+            (f"{fmt.number(counts['moved'])} moved", counts["moved"]),
+            (fmt.plural(counts["copied"], "duplicate"), counts["copied"]),
+            (f"{fmt.number(counts['replaced'])} changed", counts["replaced"]),
+            (f"{fmt.number(counts['restored'])} found again", counts["restored"]),
+            (f"{fmt.number(report.missing)} missing", report.missing),
+            (f"{fmt.number(report.pending)} pending", report.pending),
+            (f"{fmt.number(len(report.skipped))} skipped", len(report.skipped)),
+            (f"{fmt.number(counts['unchanged'])} unchanged", counts["unchanged"]),
+            (fmt.plural(len(report.problems), "problem"), len(report.problems)),
+            (fmt.plural(len(report.findings), "finding"), len(report.findings)),
+        )
+        if count
+    ]
     text = f"{fmt.plural(report.scanned, 'file')}: {', '.join(parts) or 'nothing new'}"
     if dry_run:
         return f"would find {text}; {fmt.size(report.hashed_bytes)} to hash"
@@ -125,8 +140,8 @@ def _tell_found(report: ScanReport) -> None:
         count = len(report.passed_over)
         more = "" if count == 1 else f" and {fmt.number(count - 1)} more"
         output.note(
-            f"passed over: {fmt.plural(count, 'recycle bin or snapshot', 'recycle bins and snapshots')}"
-            f" ({report.passed_over[0]}{more}); what lies there does not count as present"
+            f"ignored: {fmt.plural(count, 'recycle bin or snapshot', 'recycle bins and snapshots')}"
+            f" ({report.passed_over[0]}{more}); files in them do not count as present"
         )
     found = [(path, finding) for path, finding in report.findings if not finding.serious]
     for path, finding in found[:TOLD]:
@@ -136,7 +151,7 @@ def _tell_found(report: ScanReport) -> None:
 
 
 def _tell_wrong(report: ScanReport) -> None:
-    """All that the exit code speaks of: a cron job that is quiet mails this and nothing else."""
+    """Print the reasons for the exit code; with -q, cron mails only these."""
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
     for path, finding in report.serious:
@@ -152,13 +167,14 @@ def _tell_wrong(report: ScanReport) -> None:
         )
     for path in report.offline_roots:
         if topmost_missing(path) is None:
-            output.note(f"offline: {path} cannot be listed completely; nothing in it was marked missing")
+            output.note(f"offline: {path} cannot be read in full; nothing in it was marked missing")
     for path in report.guarded_roots:
         output.note(
-            f"refused: {path}: so much of it is gone that the disk may be off; nothing was marked missing"
+            f"refused: {path}: so many files are missing that the disk may be offline;"
+            " nothing was marked missing"
         )
     if report.guarded_roots:
-        output.note("hint: if you removed these files, run it again with --accept-missing")
+        output.note("hint: if you removed these files, run again with --accept-missing")
     if report.conflicts:
         older = fmt.plural(report.conflicts, "older entry", "older entries")
         output.note(f"in conflict with what you typed: {older}; `mlib pending` lists them")

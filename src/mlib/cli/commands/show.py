@@ -28,7 +28,7 @@ def show(
     field: Annotated[
         str | None, typer.Option("--field", metavar="NAME", help="Print only the value of this field.")
     ] = None,
-    with_meta: Annotated[bool, typer.Option("--meta", help="Also print the free metadata.")] = False,
+    with_meta: Annotated[bool, typer.Option("--meta", help="Also print the metadata.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     library: LibraryOption = None,

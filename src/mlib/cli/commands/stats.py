@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from mlib.db.statistics import Totals
     from mlib.services.counting import Counted
 
-#: Rows of a section on a terminal.
+#: Maximum number of rows of a section on a terminal.
 _SHOWN = 12
-#: The columns of what is told in full, and how each is written.
+#: Columns of --by: heading, value, format.
 _COLUMNS: tuple[tuple[str, Callable[[Totals], int], Callable[[int], str]], ...] = (
     ("models", lambda figures: figures.models, fmt.number),
     ("files", lambda figures: figures.files, fmt.number),
@@ -33,7 +33,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Totals], int], Callable[[int], str]], ...] 
 
 
 class By(StrEnum):
-    """What can be asked for in full."""
+    """The values of --by."""
 
     type = "type"
     base = "base"
@@ -52,8 +52,8 @@ def stats(
 ) -> None:
     """Show totals: models, files and bytes.
 
-    By type, base model, tag and root. Bytes are those of files that are there; unique bytes count hard links
-    once; what can be freed is what copies beyond the first take.
+    By type, base model, tag and root. Bytes count present files only; unique bytes count hard links once;
+    what can be freed is the size of all copies beyond the first.
     """
     with open_session(ctx, library) as session:
         counted = session.stats(tags_in_full=by is By.tag, roots_in_full=by is By.root)
@@ -76,7 +76,7 @@ def _groups(counted: Counted, by: By) -> list[tuple[str, Totals]]:
 
 
 def _rows(counted: Counted, by: By | None) -> Iterable[tuple[str, ...]]:
-    """What, name, models, files, bytes, unique bytes, duplicates, freeable bytes, missing, findings."""
+    """Section, name, models, files, bytes, unique bytes, duplicates, freeable bytes, missing, findings."""
     if by is not None:
         yield from ((str(by), name, *map(str, figures)) for name, figures in _groups(counted, by))
         return
@@ -123,7 +123,8 @@ def _remarks(counted: Counted) -> Iterable[str]:
     if total.missing:
         yield f"{fmt.number(total.missing)} missing"
     if total.duplicates:
-        yield f"{fmt.plural(total.duplicates, 'copy', 'copies')}: {fmt.size(total.freeable_bytes)} to free"
+        copies = fmt.plural(total.duplicates, "copy", "copies")
+        yield f"{copies}: {fmt.size(total.freeable_bytes)} can be freed"
     if counted.pending:
         yield f"{fmt.number(counted.pending)} pending"
 
@@ -133,7 +134,7 @@ def _bar(name: str, count: int, size: int) -> Bar:
 
 
 def _in_full(title: str, groups: Sequence[tuple[str, Totals]]) -> list[str]:
-    """A line of a table for each, without the columns in which nothing is."""
+    """One row for each group, without columns that are zero throughout."""
     columns = [
         column for column in _COLUMNS if column[0] == "models" or any(column[1](each) for _, each in groups)
     ]

@@ -52,7 +52,7 @@ def tags_(
 def _rename(
     ctx: typer.Context,
     tag: _Tag,
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name, spelled as you like.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
@@ -75,12 +75,9 @@ def _delete(
     with open_session(ctx, library) as session:
         report = session.delete_tag(tag, dry_run=True)
         if not dry_run:
-            confirm(f"take the tag '{report.before}' from {_bearers(report)}", yes=yes)
+            confirm(f"remove the tag '{report.before}' from {_bearers(report)}", yes=yes)
             report = session.delete_tag(tag)
     _tell(report, dry_run=dry_run, as_json=as_json)
-
-
-#: What `mlib tags` can do.
 
 
 def _tell(report: TagReport, *, dry_run: bool, as_json: bool) -> None:

@@ -38,9 +38,13 @@ def update(
     untag: Annotated[list[str] | None, typer.Option(help="Remove a tag; can be repeated.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set free metadata (dotted keys, JSON or text)."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Set metadata (dotted keys, JSON or text); can be repeated."
+        ),
     ] = None,
-    unset: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Remove free metadata.")] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Remove metadata; can be repeated.")
+    ] = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -48,7 +52,7 @@ def update(
 ) -> None:
     """Edit the names, notes, tags and metadata of models.
 
-    Running it twice changes nothing more. An empty text clears a field.
+    An empty text clears a field. Running the same command again changes nothing.
     """
     fields = {
         "name": name,

@@ -48,10 +48,11 @@ def verify(
 ) -> None:
     """Check that model files have not changed or decayed.
 
-    Compares size, date and structure, or with --deep every byte, files unread for longest first; after an
-    interruption, --older-than skips what was read. Bytes that changed without a write are reported as decay,
-    not as an edit, and a model with a missing part as incomplete. Files in a folder that is offline are not
-    reported as gone. The findings change nothing in the library; -n does not even record what was read.
+    Compares size, date and structure, or with --deep every byte, starting with the files unread for longest;
+    after an interruption, --older-than skips what was already read. Bytes that changed without a write are
+    reported as `rotten`, an edited file as `changed`, a model with a missing part as `incomplete`. Files in
+    offline folders are not reported. Findings change nothing in the library; with -n, not even the time of
+    reading is recorded.
     """
     from mlib.cli.progress import Progress
     from mlib.core.times import duration
@@ -105,7 +106,7 @@ def _summary(report: VerifyReport) -> str:
         f"{fmt.number(len(found))} {state}" for state, found in report.by_state.items() if found
     ]
     if report.skipped:
-        parts.append(f"{fmt.number(report.skipped)} read not long ago")
+        parts.append(f"{fmt.number(report.skipped)} read recently")
     text = f"{fmt.plural(report.checked, 'file')} checked: {', '.join(parts)}"
     if report.bytes_read:
         text += f"; {fmt.size(report.bytes_read)} read in {report.seconds:.1f} s"

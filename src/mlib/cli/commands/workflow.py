@@ -1,4 +1,4 @@
-"""`mlib workflow`."""
+"""`mlib workflow check` and `mlib unused`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from mlib.services.workflows.unused import UnusedReport
 
 
-# --- `mlib unused`.
+# --- `mlib unused`
 
-#: How kinds of other files are called for a person, and how many kinds are told.
+#: Names of kinds of other files, and the maximum number of kinds printed.
 _KINDS = {"empty_file": "empty", "lfs_pointer": "Git LFS pointer", "apple_double": "AppleDouble"}
 _KINDS_TOLD = 8
 
@@ -52,11 +52,11 @@ def unused(
     quiet: QuietOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """List models that no workflow uses, largest first; deletes nothing.
+    """List models that no workflow uses.
 
-    When in doubt a model counts as used: its file name in a note is enough, and so is a node that names its
-    folder or chooses among models of its type. Images, videos and sounds below DIR are read for the workflow
-    that made them.
+    Largest first; nothing is deleted. When in doubt, a model counts as used: it is enough that a note
+    contains its file name, or that a node names its folder or picks from all models of its type. Images,
+    videos and sounds below DIR are searched for the workflow that made them.
     """
     from mlib.cli.progress import Progress
 
@@ -77,8 +77,8 @@ def unused(
         _print_unused(report)
     if pointers := report.others_by_kind["lfs_pointer"]:
         output.note(
-            f"{fmt.plural(pointers, 'file')} not read: only Git LFS pointers. What they name may be listed as"
-            " unused; fetch them with `git lfs pull`"
+            f"not read: {fmt.plural(pointers, 'Git LFS pointer')}; models that they use may be listed as"
+            " unused: fetch them with `git lfs pull`"
         )
     for problem in report.problems:
         output.note(f"problem: {problem.path}: {problem.message}")
@@ -97,7 +97,7 @@ def _print_unused(report: UnusedReport) -> None:
         )
     else:
         output.write_rows(
-            # The last column is there for the parts of a model in several files, which go together.
+            # Only parts of a multi-file model, which go together, have the last column.
             (each.sha256, str(each.disk_bytes), each.type, each.name, each.paths[0])
             + ((each.set_name,) if each.set_name else ())
             for each in report.models
@@ -106,12 +106,12 @@ def _print_unused(report: UnusedReport) -> None:
         f"{fmt.number(len(report.models))} of {fmt.plural(report.examined, 'model')} unused,"
         f" {fmt.size(report.disk_bytes)}; {fmt.plural(report.workflows, 'workflow')} read,"
         f" {fmt.plural(report.others, 'other file')}{_kinds(report)},"
-        f" {fmt.number(len(report.problems))} could not be read"
+        f" {fmt.number(len(report.problems))} unreadable"
     )
 
 
 def _kinds(report: UnusedReport) -> str:
-    """What the other files are, the most frequent first."""
+    """Counts of the other files by kind, most frequent first."""
     counts = report.others_by_kind.most_common()
     told = [f"{fmt.number(count)} {_KINDS.get(kind, kind)}" for kind, count in counts[:_KINDS_TOLD]]
     rest = sum(count for _, count in counts[_KINDS_TOLD:])
@@ -119,7 +119,9 @@ def _kinds(report: UnusedReport) -> str:
     return f" ({', '.join(told)})" if told else ""
 
 
-#: How a person is told what may stand in; short, for names are long.
+# --- `mlib workflow check`
+
+#: Why a file is suggested; short, since names are long.
 _WHY = {
     "hash": "by hash", "moved": "moved to", "weights": "same weights", "case": "spelled", "name": "by name",
     "download": "by URL", "similar": "similar",
@@ -149,16 +151,13 @@ def check(
 ) -> None:
     """List the models that workflows need, and which are missing.
 
-    Names are compared as ComfyUI compares them on this system. Without a library, every model is listed as
-    unknown. Exits with 3 if a model is missing or unknown, or if a file cannot be read.
+    Names are compared as ComfyUI does on this system. Without a library, every model is listed as unknown.
+    Exits with 3 if a model is missing or unknown, or if a file cannot be read.
     """
     with open_session(ctx, library) as session:
         report = session.check_workflows(files, with_bypassed=bypassed)
         if not session.exists:
-            output.note(
-                f"there is no library at {session.path}:"
-                " listing what the workflow needs without looking it up"
-            )
+            output.note(f"no library at {session.path}: every model is listed as unknown")
     if as_json:
         from mlib import documents
 
@@ -196,19 +195,19 @@ def _print(report: CheckReport) -> None:
     counts = report.counts
     told = ", ".join(f"{fmt.number(count)} {state}" for state, count in counts.items() if count)
     left_out = sum(file.left_out for file in report.files)
-    more = f"; {fmt.number(left_out)} of bypassed nodes left out" if left_out else ""
+    more = f"; {fmt.number(left_out)} of bypassed nodes omitted" if left_out else ""
     output.note(f"{fmt.plural(sum(counts.values()), 'model')}: {told or 'none needed'}{more}")
 
 
 def _print_sources(report: CheckReport) -> None:
-    """The addresses of what is missing, whole, so that they can be copied."""
+    """Print the URLs of missing models in full, so that they can be copied."""
     from mlib.cli.layout import heading
     from mlib.core.text import visible
 
     missing = (each for each in report.answers if each.match.state in {"missing", "unknown"})
     urls = dict.fromkeys(each.need.url for each in missing if each.need.url)
     if urls:
-        output.write_safe([heading("where to get what is missing"), *(f"  {visible(url)}" for url in urls)])
+        output.write_safe([heading("download missing models from"), *(f"  {visible(url)}" for url in urls)])
 
 
 def _answers(report: CheckReport) -> Iterator[tuple[str, NeedAnswer]]:
@@ -218,7 +217,7 @@ def _answers(report: CheckReport) -> Iterator[tuple[str, NeedAnswer]]:
 
 
 def _cells(answer: NeedAnswer) -> tuple[str, str, str, str]:
-    """A line for a person: where it is or what may stand in for it, where that says more than its name."""
+    """State, type, name, and where it is or what is suggested, if that adds to the name."""
     need, places = answer.need, answer.match.places
     if places:
         where = places[0].loader_name or places[0].path
@@ -228,9 +227,9 @@ def _cells(answer: NeedAnswer) -> tuple[str, str, str, str]:
         if not places[0].sha256:
             where = "not scanned yet"
         if answer.is_as_meant is False:
-            where = "another file than the workflow means"
+            where = "not the file the workflow means"
     elif not need.listed:
-        where = f"its node lists no {os.path.splitext(need.name)[1]} files"
+        where = f"its node does not list {os.path.splitext(need.name)[1]} files"
     elif answer.suggestions:
         first = answer.suggestions[0]
         where = f"{_WHY[first.why]}: {_short(first, need.type)}"
