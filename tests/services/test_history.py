@@ -226,7 +226,7 @@ def test_an_entry_that_left_nothing_to_take_back_is_undone_once_too(library: Lib
     assert tags.of_model(library, SHA) == ("style",)
     with pytest.raises(Refused) as raised:
         undo(library, 1)
-    assert (raised.value.code, raised.value.hint) == ("already_undone", "`mlib undo 3` does it again")
+    assert (raised.value.code, hint_of(raised.value)) == ("already_undone", "`mlib undo 3` does it again")
 
 
 def test_an_unknown_entry_is_not_found(library: Library) -> None:
