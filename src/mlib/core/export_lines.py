@@ -101,7 +101,7 @@ def header_of(text: str, *, path: str) -> ExportHeader:
     except jsontext.NotJson:
         document = None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise MlibError("unknown_export", f"this is no export of mlib: {path}")
+        raise MlibError("unknown_export", f"not an export of mlib: {path}")
     try:
         header = _header(document)
     except BadLineError as error:
@@ -119,7 +119,7 @@ def header_of(text: str, *, path: str) -> ExportHeader:
 def _header(document: Mapping[str, jsontext.Json]) -> ExportHeader:
     version = _whole(document, "version")
     if not version:
-        raise BadLineError("it has no version")
+        raise BadLineError("no version")
     if version > VERSION:  # what it calls roots is not for this one to judge
         return ExportHeader(version)
     return ExportHeader(version, tuple(map(_root, _list(document, "roots"))), _whole(document, "records"))
@@ -130,9 +130,9 @@ def exported_of(text: str) -> Exported:
     try:
         document = jsontext.parse(text)
     except jsontext.NotJson as error:
-        raise BadLineError(f"it is no JSON: {error}") from error
+        raise BadLineError(f"not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise BadLineError("it is no JSON object")
+        raise BadLineError("not a JSON object")
     sha256 = _digest(document, "sha256", 64)
     common: dict[str, Any] = {
         "sha256": sha256,
@@ -153,14 +153,14 @@ def exported_of(text: str) -> Exported:
         if claimed is not None:
             claimed = _digest(document, "claimed_hash", None)
         if not path and sha256 is None:
-            raise BadLineError("neither a path nor a hash leads to its file")
+            raise BadLineError("neither a path nor a hash")
         pending = Pending(
             path=path, source=_text(document, "source"), claimed_hash=claimed, tags=tags, meta_json=meta_json,
             **common,
         )  # fmt: skip
         return Exported(pending, tags, meta_json, _facts_of(document, sha256))
     if sha256 is None:
-        raise BadLineError("it has no sha256")
+        raise BadLineError("no sha256")
     model = Model(updated_at=_whole(document, "updated_at") or 0, **common)
     places = tuple(_place_of(each) for each in _list(document, "files"))
     return Exported(model, tags, meta_json, _facts_of(document, sha256), places)
@@ -168,22 +168,22 @@ def exported_of(text: str) -> Exported:
 
 def _meta_text(value: jsontext.Json) -> str | None:
     if value is not None and not isinstance(value, dict):
-        raise BadLineError("its meta is no object")
+        raise BadLineError("meta is not an object")
     return strip_images(jsontext.dump(value)).text if value else None
 
 
 def _root(value: jsontext.Json) -> Root:
     if not isinstance(value, dict):
-        raise BadLineError("a root is no object")
+        raise BadLineError("a root is not an object")
     kind, path = canonical_type(_text(value, "type")), _path(value.get("path"))
     if not kind or not path.startswith("/") or path.strip("/") == "":
-        raise BadLineError("a root has no type, or no path from the top")
+        raise BadLineError("a root has no type or no absolute path")
     return Root(kind, path, _text(value, "origin") or "import", value.get("any_file") is True)
 
 
 def _place_of(value: jsontext.Json) -> ExportedPlace:
     if not isinstance(value, dict):
-        raise BadLineError("a file is no object")
+        raise BadLineError("a file is not an object")
     path, root = _path(value.get("path")), value.get("root")
     if not path.rpartition("/")[2]:
         raise BadLineError("a file has no name")
@@ -202,7 +202,7 @@ def _facts_of(document: Mapping[str, jsontext.Json], sha256: str | None) -> Expo
         return ExportedFacts()
     listed = document.get("hashes") or {}
     if not isinstance(listed, dict):
-        raise BadLineError("its hashes are no object")
+        raise BadLineError("hashes is not an object")
     known = {name: _digest(listed, name, length) for name, length in _HASH_LENGTHS.items()}
     findings = []
     for each in _list(document, "findings"):
@@ -221,10 +221,10 @@ def _content_of(value: jsontext.Json, sha256: str) -> Content | None:
         return None
     usage = checked_usage(value.get("usage")) if isinstance(value, dict) else None
     if not isinstance(value, dict) or usage is None:
-        raise BadLineError("its content or usage is not what mlib writes")
+        raise BadLineError("content or usage has the wrong form")
     evidence = [each for each in _list(value, "evidence") if isinstance(each, str)]
     if any("\n" in each or not _is_storable(each) for each in evidence):
-        raise BadLineError("its evidence is no list of lines")
+        raise BadLineError("evidence is not a list of lines")
     format_, kind, base_model = (_text(value, name) for name in ("format", "kind", "base_model"))
     return Content(sha256, format_, kind, base_model, tuple(evidence), usage)
 
@@ -234,7 +234,7 @@ def _text(document: Mapping[str, jsontext.Json], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or isinstance(value, jsontext.Number) or not _is_storable(value):
-        raise BadLineError(f"its {name} is no text")
+        raise BadLineError(f"{name} is not text")
     return value
 
 
@@ -249,9 +249,9 @@ def _whole(document: Mapping[str, jsontext.Json], name: str) -> int | None:
     if not isinstance(value, jsontext.Number) or not (
         value.isascii() and value.isdigit() and len(value) < 20
     ):
-        raise BadLineError(f"its {name} is no whole number")
+        raise BadLineError(f"{name} is not a whole number")
     if int(str(value)) > _MOST:
-        raise BadLineError(f"its {name} is too large")
+        raise BadLineError(f"{name} is too large")
     return int(str(value))
 
 
@@ -260,7 +260,7 @@ def _digest(document: Mapping[str, jsontext.Json], name: str, length: int | None
     if not value:
         return None
     if not _HEX.issuperset(value) or (len(value) != length if length else not 8 <= len(value) <= 64):
-        raise BadLineError(f"its {name} is no such hash")
+        raise BadLineError(f"{name} is not such a hash")
     return value
 
 
@@ -268,20 +268,20 @@ def _path(value: jsontext.Json) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or isinstance(value, jsontext.Number) or "\0" in value:
-        raise BadLineError("a path is no text")
+        raise BadLineError("a path is not text")
     if len(value) > _LONGEST_PATH:
         raise BadLineError(f"a path is {len(value)} characters long")
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise BadLineError("a path holds half a character") from None
+        raise BadLineError("a path has an unpaired surrogate") from None
     return value
 
 
 def _list(document: Mapping[str, jsontext.Json], name: str) -> list[jsontext.Json]:
     value = document.get(name)
     if value is not None and not isinstance(value, list):
-        raise BadLineError(f"its {name} are no list")
+        raise BadLineError(f"{name} is not a list")
     return value or []
 
 
@@ -292,7 +292,7 @@ def _fields(value: jsontext.Json) -> frozenset[str]:
 
 def _tag(value: jsontext.Json) -> str:
     if not isinstance(value, str) or isinstance(value, jsontext.Number):
-        raise BadLineError("a tag is no text")
+        raise BadLineError("a tag is not text")
     try:
         return checked_tag(value)
     except WrongUsage as error:

@@ -9,7 +9,7 @@ from mlib.core.disk.compare import stat_of
 from mlib.core.disk.storage import expect_file, open_for_reading
 from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.reader import name_findings, read_header
-from mlib.core.kinds.bases import UNKNOWN, belongs_in, is_misplaced
+from mlib.core.kinds.bases import UNKNOWN, belongs_in, is_misplaced, nouns
 from mlib.core.kinds.claims import read_claims, reconcile
 from mlib.core.kinds.rules import outline, remembered
 from mlib.core.kinds.usage import Usage, WeightFigures, figures, how_to_use
@@ -93,7 +93,8 @@ def place_findings(format_: str, kind: str, *, name: str, folder_type: str | Non
         types = sorted(belongs_in(kind))
         if format_ != "gguf":  # what is for those alone helps nobody else
             types = [each for each in types if not each.endswith("_gguf")]
-        where = " or ".join(types)
-        message = f"a file of the kind {kind} lies in {folder_type}, its loaders look in {where}"
+        where = " or ".join(f"{each}/" for each in types)
+        one, many = nouns(kind)
+        message = f"this is {one}, but it is in {folder_type}/; ComfyUI loads {many} from {where}"
         findings.append(Finding("misplaced", message))
     return tuple(findings)

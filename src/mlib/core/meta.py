@@ -40,7 +40,7 @@ def put(meta: Meta, dotted: str, value: Json) -> Meta:
     for a result so deep that it could not be read back.
     """
     if not all(part.strip() for part in dotted.split(".")):
-        raise WrongUsage("bad_key", f"{dotted!r} is no metadata key: it is empty, or a part of it is")
+        raise WrongUsage("bad_key", f"{dotted!r} is not a metadata key: it has an empty part")
     keys = _locate(meta, dotted) or _place(meta, dotted)
     if len(keys) + depth(value) > MAX_DEPTH:
         raise WrongUsage("bad_key", f"metadata may be nested at most {MAX_DEPTH} levels deep")
@@ -188,7 +188,7 @@ def _place(meta: Meta, dotted: str) -> list[str]:
             name = ".".join(keys)
             raise WrongUsage(
                 "bad_key",
-                f"{dotted!r} cannot be set: {name!r} is no object",
+                f"{dotted!r} cannot be set: {name!r} is not an object",
                 hint=Hint("{} first", ("--unset", name)),
             )
         node, rest = child, rest[len(found[0]) + 1 :]

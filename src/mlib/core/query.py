@@ -82,7 +82,7 @@ def interval(field: str, value: Value, now: int) -> Interval:
     if value.how == "..":
         if low is not None and high is not None and low > high:
             raise WrongUsage(
-                "bad_query", f"{value.text} is more than {value.until}", hint="say the smaller first"
+                "bad_query", f"{value.text} is more than {value.until}", hint="put the smaller value first"
             )
         return Interval(low, None if high is None else high + 1)
     assert low is not None
@@ -94,7 +94,7 @@ def size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     unit = match[3].lower().removesuffix("b") if match else ""
     if match is None or unit == "i":
-        raise WrongUsage("bad_query", f"'{text}' is no size", hint=SIZES)
+        raise WrongUsage("bad_query", f"'{text}' is not a size", hint=SIZES)
     base = 1024 if unit.endswith("i") else 1000
     factor = base ** (_POWERS.index(unit[0]) + 1) if unit else 1
     fraction = match[2] or ""
@@ -105,7 +105,7 @@ def size(text: str) -> int:
 def _count(text: str) -> int:
     if _COUNT.fullmatch(text) is None:
         raise WrongUsage(
-            "bad_query", f"'{text}' is no count", hint="a count is a whole number, such as files:>1"
+            "bad_query", f"'{text}' is not a count", hint="a count is a whole number, such as files:>1"
         )
     return int(text)
 
@@ -159,7 +159,7 @@ def _period(text: str, now: int) -> _Period:
             return _Period(_milliseconds(start), _milliseconds(after) if after else _MOST)
         except ValueError:
             pass
-    raise WrongUsage("bad_query", f"'{text}' is no date and no age", hint=MOMENTS)
+    raise WrongUsage("bad_query", f"'{text}' is not a date or an age", hint=MOMENTS)
 
 
 def _milliseconds(moment: object) -> int:
@@ -247,7 +247,7 @@ def _marked(text: str) -> Iterator[tuple[str, str]]:
     if quote:
         raise WrongUsage(
             "bad_query",
-            f"a quote is not closed in the query: {visible(text)}",
+            f"unclosed quote in the query: {visible(text)}",
             hint=f"close it with {quote}, or write \\{quote} for the character itself",
         )
     if escaped:  # there is nothing behind it that it could protect
@@ -353,7 +353,7 @@ def parse(texts: str | Iterable[str]) -> Query:
     if len(groups) == 1 and not groups[0]:
         return Query()
     if not all(groups):
-        raise WrongUsage("bad_query", "there is nothing on one side of a ','", hint="a , b finds a or b")
+        raise WrongUsage("bad_query", "a ',' needs a term on both sides", hint="a , b finds a or b")
     if sum(len(term.values) for group in groups for term in group) > _MOST_TERMS:
         raise WrongUsage(
             "bad_query",
@@ -401,18 +401,20 @@ def _field(name: str, word: Word) -> str:
     advice = f"did you mean {near[0]}:? " if near else ""
     raise _wrong(
         word,
-        f"there is no field '{name}'",
-        hint=f"{advice}fields: {', '.join(FIELDS)}; in quotes it is a word",
+        f"unknown field '{name}'",
+        hint=f"{advice}fields: {', '.join(FIELDS)}; in quotes it is searched for as text",
     )
 
 
 def _value(field: str, part: Word, word: Word) -> Value:
     if not part.text.strip():
         if not field:
-            raise _wrong(word, "an empty text finds nothing", hint=_HINT)
+            raise _wrong(word, "empty search text", hint=_HINT)
         wants = "yes or no" if FIELDS[field] == "flag" else "a value"
-        advice = _HINT if FIELDS[field] == "flag" else Hint("{}:none finds what has none; {}", field, _HINT)
-        raise _wrong(word, f"{field}: wants {wants}", hint=advice)
+        advice = (
+            _HINT if FIELDS[field] == "flag" else Hint("{}:none finds models without one; {}", field, _HINT)
+        )
+        raise _wrong(word, f"{field}: needs {wants}", hint=advice)
     kind = FIELDS[field] if field else "part"
     if not field:
         return Value("has", part.text)
@@ -440,14 +442,14 @@ def _text(field: str, part: Word, word: Word) -> Value:
     if field == "kind" and text.lower() == _UNKNOWN_KIND:
         return Value("none")
     if not text.strip():
-        raise _wrong(word, f"{field}: wants a value behind the '='", hint=f"{field}:none finds what has none")
+        raise _wrong(word, f"{field}: needs a value after '='", hint=f"{field}:none finds models without one")
     return Value(how, text)
 
 
 def _flag(field: str, part: Word, word: Word) -> Value:
     how = _FLAGS.get(part.text.lower())
     if how is None:
-        raise _wrong(word, f"{field}: wants yes or no", hint=f"{field}:yes or {field}:no")
+        raise _wrong(word, f"{field}: needs yes or no", hint=f"{field}:yes or {field}:no")
     return Value(how)
 
 
@@ -455,7 +457,7 @@ def _digits(part: Word, word: Word) -> Value:
     digits = part.text.lower()
     if not _HEX.fullmatch(digits):
         raise _wrong(
-            word, "sha: wants the first digits of a sha256", hint="digits are 0 to 9 and a to f, at most 64"
+            word, "sha: needs the first digits of a SHA-256", hint="digits are 0 to 9 and a to f, at most 64"
         )
     return Value("has", digits)
 
@@ -473,7 +475,7 @@ def _amount(field: str, part: Word, word: Word) -> Value:
         value = Value(_COMPARISONS[match[1] or "="], _canonical(match[2]))
     if not (value.text or value.until):
         example = "size:1GB.." if FIELDS[field] == "size" else "added:30d.."
-        raise _wrong(word, "a range wants at least one end", hint=Hint("such as {}; {}", example, _HINT))
+        raise _wrong(word, "a range needs at least one end", hint=Hint("such as {}; {}", example, _HINT))
     try:
         interval(field, value, 0)
     except WrongUsage as error:

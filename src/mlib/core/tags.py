@@ -22,7 +22,7 @@ def checked_tag(tag: str) -> str:
     if len(text) > MAX_LENGTH:
         raise WrongUsage("bad_tag", f"a tag cannot be longer than {MAX_LENGTH} characters")
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise WrongUsage("bad_tag", "a tag must be text")
+        raise WrongUsage("bad_tag", "a tag must be valid text")
     return text
 
 

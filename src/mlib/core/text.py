@@ -58,7 +58,7 @@ def typed(text: str, *, what: str, lines: bool = False) -> str:
     Raises WrongUsage where it is no text, or where one line is wanted (`lines` False) and several are given.
     """
     if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
-        raise WrongUsage("bad_text", f"the {what} is not text in UTF-8")
+        raise WrongUsage("bad_text", f"the {what} is not valid text")
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
     if not lines and ("\n" in text or "\r" in text):
         raise WrongUsage("bad_text", f"the {what} must be one line")

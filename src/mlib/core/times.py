@@ -28,7 +28,7 @@ def duration(text: str) -> int:
     if milliseconds > _LONGEST:
         raise WrongUsage(
             "bad_span",
-            f"'{visible(text)}' is no span of time",
+            f"'{visible(text)}' is not a duration",
             hint="a number and h, d, w, m (30 days) or y (365 days), such as 90d",
         )
     return milliseconds

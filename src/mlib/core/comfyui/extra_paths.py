@@ -59,17 +59,17 @@ def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
         value = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = " ".join(str(error.problem or "this is not YAML").split())[:200]
+        what = " ".join(str(error.problem or "not YAML").split())[:200]
         raise _bad(path, (mark or loader).line + 1, what) from error
     except RecursionError as error:
-        raise _bad(path, reached or loader.line + 1, "it is nested too deeply") from error
+        raise _bad(path, reached or loader.line + 1, "nested too deeply") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # PyYAML lets out whatever its constructors raise, for instance on the date 2001-99-99.
-        raise _bad(path, reached or loader.line + 1, "a value cannot be understood") from error
+        raise _bad(path, reached or loader.line + 1, "invalid value") from error
     if node is None or value is None:
         return {}, {}
     if not isinstance(value, dict):
-        raise _bad(path, node.start_mark.line + 1, "this is no mapping of names to settings")
+        raise _bad(path, node.start_mark.line + 1, "not a mapping of names to settings")
     return value, dict(_lines(node, 2))
 
 
@@ -105,7 +105,7 @@ def _read_text(path: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _bad(path, data.count(b"\n", 0, error.start) + 1, "this is not UTF-8 text") from error
+        raise _bad(path, data.count(b"\n", 0, error.start) + 1, "not UTF-8 text") from error
 
 
 def _bad(path: str, line: int | None, what: str) -> MlibError:
@@ -165,12 +165,12 @@ def extra_entries(yaml_path: str) -> Iterator[YamlEntry | Problem]:
             try:
                 given = path_text(block.pop("base_path"))
             except ValueError as error:
-                message = f"base_path {error}; the block is left out"
+                message = f"base_path {error}; ignoring the block"
                 yield where.problem("bad_value", message, key="base_path", shown="")
                 continue
             base = os.path.join(folder, os.path.expandvars(os.path.expanduser(given)))
             if _is_foreign(given, base):
-                message = f"base_path '{given[:80]}' is a path of Windows; the block is left out"
+                message = f"base_path '{given[:80]}' is a Windows path; ignoring the block"
                 yield where.problem("foreign_path", message, key="base_path", shown="")
                 continue
         first = bool(block.pop("is_default", False))
@@ -178,7 +178,7 @@ def extra_entries(yaml_path: str) -> Iterator[YamlEntry | Problem]:
             lines += 1 + (value.count("\n") if isinstance(value, str) else 0)
             if lines > MAX_LINES:
                 raise MlibError(
-                    "bad_yaml", f"{yaml_path}: block {_shown(name)}: more than {MAX_LINES} folders are listed"
+                    "bad_yaml", f"{yaml_path}: block {_shown(name)}: lists more than {MAX_LINES} folders"
                 )
             yield from _value_entries(key, value, base, first, where)
 
@@ -210,11 +210,11 @@ def _value_entries(
 ) -> Iterator[YamlEntry | Problem]:
     """The folders one key lists, a line each."""
     if not isinstance(key, str) or not is_type_name(key):
-        yield where.problem("bad_key", "cannot be a type of models", key=key)
+        yield where.problem("bad_key", "is not a possible model type", key=key)
     elif key in SKIPPED_TYPES:
         return
     elif not isinstance(value, str):
-        yield where.problem("bad_value", f"is {_kind(value)}, where folders are wanted, a line each", key=key)
+        yield where.problem("bad_value", f"is {_kind(value)}, expected folders, one per line", key=key)
     else:
         kind = _type_of(key)
         for number, line in enumerate(value.split("\n")):
@@ -226,7 +226,7 @@ def _value_entries(
                 yield where.problem("bad_value", str(error), key=key, below=number)
                 continue
             if _is_foreign(line, path):
-                message = f"'{line[:80]}' is a path of Windows; it is left out"
+                message = f"'{line[:80]}' is a Windows path; ignored"
                 yield where.problem("foreign_path", message, key=key, below=number)
                 continue
             origin = f"extra:{where.yaml_path}"
@@ -267,7 +267,7 @@ def judge(yaml_path: str, entries: Sequence[YamlEntry]) -> JudgedLines:
         )
         meant = canonical_type(entry.root.type)
         if meant != entry.root.type:
-            message = f"line {entry.line}: ComfyUI's loaders look for {meant}, not for {entry.root.type}"
+            message = f"line {entry.line}: ComfyUI's loaders use {meant}, not {entry.root.type}"
             problems.append(Problem(path, UNSEEN, message))
     absent = {
         entry.root.path: any(os.path.isdir(other.root.path) for other in group)
@@ -281,7 +281,7 @@ def judge(yaml_path: str, entries: Sequence[YamlEntry]) -> JudgedLines:
         slip = _slip(entry.root.path, listed)
         if slip is not None and slip[0] not in said:
             said.add(slip[0])
-            message = f"line {entry.line}: there is no {slip[0]}; is {slip[1]} meant?"
+            message = f"line {entry.line}: {slip[0]} does not exist; did you mean {slip[1]}?"
             problems.append(Problem(yaml_path, "no_such_directory", message))
     return JudgedLines(
         frozenset(path for path, has_neighbours in absent.items() if not has_neighbours), tuple(problems)
@@ -312,22 +312,22 @@ def _slip(path: str, listed: Collection[str]) -> tuple[str, str] | None:
 def path_text(value: object) -> str:
     """`value` if a path can be made of it; a ValueError says why not."""
     if not isinstance(value, str):
-        raise ValueError(f"is {_kind(value)}, where a path is wanted")
+        raise ValueError(f"is {_kind(value)}, expected a path")
     if len(value) > _LONGEST_PATH:
-        raise ValueError("is longer than any path can be")
+        raise ValueError("is too long for a path")
     try:
         encoded = os.fsencode(value)
     except UnicodeEncodeError as error:
-        raise ValueError("holds a character that no path can hold") from error
+        raise ValueError("contains a character that no path can have") from error
     if b"\0" in encoded:
-        raise ValueError("holds a character that no path can hold")
+        raise ValueError("contains a character that no path can have")
     return value
 
 
 def _kind(value: object) -> str:
     if value is None:
         return "empty"
-    return next((words for kind, words in _KINDS if isinstance(value, kind)), "no text")
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), "not text")
 
 
 def _shown(name: object) -> str:

@@ -74,10 +74,10 @@ def comfyui_roots(directory: str) -> RootsFound:
             meant = canonical_type(name)
             if meant != name:
                 folder = os.path.join(models, TYPE_FOLDERS[meant][0])
-                problems.append(Problem(path, UNSEEN, f"ComfyUI does not look here, but in {folder}"))
+                problems.append(Problem(path, UNSEEN, f"ComfyUI does not look here but in {folder}"))
             _add(by_type, Root(type=name, path=path, origin=origin))
         else:
-            problems.append(Problem(path, "bad_type", "a folder of this name cannot be a type of models"))
+            problems.append(Problem(path, "bad_type", "the folder's name is not a possible model type"))
     return RootsFound(_in_order(by_type), tuple(problems), found.awaited)
 
 
@@ -112,7 +112,7 @@ def root_option(text: str) -> Root:
     kind, equals, directory = text.partition("=")
     kind = canonical_type(kind)
     if not equals or not directory or not is_type_name(kind) or "/" in kind or "\\" in kind:
-        raise WrongUsage("bad_root", f"{text!r} is no root", hint="write TYPE=DIR, as loras=/mnt/loras")
+        raise WrongUsage("bad_root", f"{text!r} is not a root", hint="use TYPE=DIR, such as loras=/mnt/loras")
     path = _absolute(directory)
     _folder_names(path)
     return Root(type=kind, path=path, origin="user")
@@ -155,8 +155,8 @@ def _checkout_and_models(directory: str) -> tuple[str, str]:
         return parent, directory
     raise MlibError(
         "no_comfyui",
-        f"{directory}: no ComfyUI here",
-        hint="Give the directory that holds models/, or the models folder itself.",
+        f"{directory}: no ComfyUI found",
+        hint="name the directory that contains models/, or the models folder itself",
     )
 
 

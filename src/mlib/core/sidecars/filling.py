@@ -121,7 +121,7 @@ def _right(sha256: str, hashes: OtherHashes) -> Iterator[tuple[str, tuple[str, .
 
 
 def _finding(name: str, claim: str, ours: str) -> Finding:
-    message = f"{visible(name)} is about another file: it says {claim}, this one is {ours[:_SHOWN]}"
+    message = f"{visible(name)} describes another file: it claims {claim}, this one is {ours[:_SHOWN]}"
     return Finding(MISMATCH, message)
 
 

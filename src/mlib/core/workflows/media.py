@@ -62,7 +62,7 @@ def texts_of(kind: str, file: BinaryIO, size: int) -> list[str]:
     for text in _READERS[kind](file, size):
         left -= len(text)
         if left < 0:
-            raise WorkflowError("too_large", f"the {kind} file holds more text than any workflow has")
+            raise WorkflowError("too_large", f"the {kind} file contains too much text for a workflow")
         if text:
             found.append(text)
     return found
@@ -118,7 +118,7 @@ def _png(file: BinaryIO, size: int) -> list[str]:
                 found[name] = _text(kind, rest)
         at += length + 12
     if not found:
-        raise WorkflowError("bad_image", "the image is cut short or damaged")
+        raise WorkflowError("bad_image", "the image is truncated or damaged")
     return list(found.values())
 
 
@@ -141,9 +141,9 @@ def _unpacked(data: bytes) -> bytes:
     try:
         text = unpacker.decompress(data, LONGEST)
     except zlib.error:
-        raise WorkflowError("bad_image", "a packed text in the image is damaged") from None
+        raise WorkflowError("bad_image", "a compressed text in the image is damaged") from None
     if unpacker.unconsumed_tail:
-        raise WorkflowError("too_large", "the workflow in the image is too large when unpacked")
+        raise WorkflowError("too_large", "the workflow in the image is too large when decompressed")
     return text
 
 
@@ -158,7 +158,7 @@ def _webp(file: BinaryIO, size: int) -> list[str]:
             return []
         kind, length = head[:4], struct.unpack("<I", head[4:])[0]
         if length > size - at - 8:
-            raise WorkflowError("bad_image", "the image is cut short or damaged")
+            raise WorkflowError("bad_image", "the image is truncated or damaged")
         if kind == b"EXIF":
             if length > LONGEST:
                 raise WorkflowError("too_large", "the workflow in the image is too large")
@@ -185,7 +185,7 @@ def _jpeg(file: BinaryIO, size: int) -> Iterator[str]:
         elif marker == 0xFE:
             yield from _said(_utf8(data))
         at += 2 + length
-    raise WorkflowError("bad_image", "the image is cut short or damaged")
+    raise WorkflowError("bad_image", "the image is truncated or damaged")
 
 
 def _avif(file: BinaryIO, size: int) -> Iterator[str]:
@@ -299,7 +299,7 @@ def _mp4(file: BinaryIO, size: int) -> Iterator[str]:
                 yield from _json_in(_at(file, inner + skipped, length - lead - skipped))
             at += length
     if is_cut and not found:
-        raise WorkflowError("bad_media", "the video is cut short or damaged")
+        raise WorkflowError("bad_media", "the video is truncated or damaged")
 
 
 def _json_in(data: bytes) -> Iterator[str]:

@@ -225,15 +225,13 @@ def _workflows(file: BinaryIO, size: int) -> list[Any]:
     """The workflows in a file, those for editing first: they know where to get a model and what is off."""
     head = file.read(12)
     if head.startswith(_APPLE_DOUBLE):
-        raise WorkflowError(
-            "apple_double", "it is what macOS keeps beside a file (AppleDouble), not a workflow"
-        )
+        raise WorkflowError("apple_double", "a macOS AppleDouble file, not a workflow")
     kind = kind_of(head)
     if kind is not None:
         documents = _of_texts(kind, texts_of(kind, file, size))
     else:
         if size > LONGEST:
-            raise WorkflowError("too_large", f"a workflow of more than {LONGEST >> 20} MB is not read")
+            raise WorkflowError("too_large", f"larger than {LONGEST >> 20} MB")
         file.seek(0)
         text = _decoded(file.read(LONGEST + 1))
         if text.lstrip().startswith("<"):
@@ -243,7 +241,7 @@ def _workflows(file: BinaryIO, size: int) -> list[Any]:
             documents = [_parsed(text)]
     found = [each for document in documents for each in _within(document)]
     if not found:
-        raise WorkflowError("not_a_workflow", "it holds no workflow", kind or "json")
+        raise WorkflowError("not_a_workflow", "not a workflow", kind or "json")
     return sorted(found, key=is_canvas, reverse=True)
 
 
@@ -256,7 +254,7 @@ def _of_texts(kind: str, texts: list[str]) -> list[Any]:
         except WorkflowError as error:
             failure = error if text.lstrip()[:1] == "{" else failure
     if not documents:
-        raise failure or WorkflowError("not_a_workflow", f"there is no workflow in the {kind} file", kind)
+        raise failure or WorkflowError("not_a_workflow", f"no workflow in the {kind} file", kind)
     return documents
 
 
@@ -286,9 +284,9 @@ def _within(document: Any) -> Iterator[Any]:
 
 def _decoded(data: bytes) -> str:
     if not data:
-        raise WorkflowError("empty_file", "it is empty")
+        raise WorkflowError("empty_file", "the file is empty")
     if data.startswith(_LFS_POINTER):
-        raise WorkflowError("lfs_pointer", "Git LFS has not fetched it: it is only a pointer (git lfs pull)")
+        raise WorkflowError("lfs_pointer", "only a Git LFS pointer: run git lfs pull")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes
         return data.decode("utf-16", "replace")
     try:
@@ -301,7 +299,7 @@ def _decoded(data: bytes) -> str:
             return data.decode("latin-1")
         raise WorkflowError(
             "not_a_workflow",
-            "it is neither JSON nor an image, video or sound that can hold a workflow",
+            "neither JSON nor an image, video or audio file that can hold a workflow",
             "binary",
         ) from None
 
@@ -310,11 +308,11 @@ def _parsed(text: str) -> Any:
     try:
         document = _loaded(text)
     except RecursionError:
-        raise WorkflowError("bad_json", "its JSON is nested too deeply") from None
+        raise WorkflowError("bad_json", "the JSON is nested too deeply") from None
     except ValueError as error:
-        raise WorkflowError("bad_json", f"it is not JSON: {str(error)[:200]}") from None
+        raise WorkflowError("bad_json", f"not JSON: {str(error)[:200]}") from None
     if text.count("[") + text.count("{") > MAX_DEPTH and depth(document) > MAX_DEPTH:
-        raise WorkflowError("bad_json", "its JSON is nested too deeply")
+        raise WorkflowError("bad_json", "the JSON is nested too deeply")
     return document
 
 
