@@ -1,8 +1,8 @@
-"""The lines of an export: JSON objects, a line each, that say all that a library holds about its models.
+"""Read and write the lines of an export: one JSON object per line, with all that a library has on its models.
 
 The first line is the header: `format`, `version`, the `schema` of the library it comes from, and its `roots`.
-Then a line a model in the order of their SHA-256, then a line a pending import (`"pending": true`).
-Times are milliseconds since the epoch. A path may hold lone surrogates: bytes that are no UTF-8.
+Then come the models, one per line sorted by SHA-256, then the pending imports (`"pending": true`). Times are
+milliseconds since the epoch. A path may contain lone surrogates, which stand for bytes that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-# --- What the lines of an export say, as records.
+# --- Records
 
 FORMAT = "mlib-export"
 VERSION = 1
 
 
 class BadLineError(Exception):
-    """A line says something that cannot be taken over."""
+    """A line cannot be imported; the message says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -36,11 +36,11 @@ class BadLineError(Exception):
 
 
 class ExportedPlace(NamedTuple):
-    """A path at which the model lies or lay, as the library that was exported had it.
+    """A path at which the model is or was, according to the exported library.
 
-    `since` and `hashed_at` are set if that library had seen it there, and then seen it gone. `root` is the
-    path of the root it belongs to, `given` the fields that sidecars filled there. `present` is only known
-    where the rows themselves are read: it is true of one machine, and no line tells it.
+    `since` and `hashed_at` are set if that library had seen the file there and then missing. `root` is the
+    path of its root, `given` the fields that sidecars filled there. `present` is known only when reading rows
+    directly: it holds for one machine, so lines do not contain it.
     """
 
     path: str
@@ -52,7 +52,7 @@ class ExportedPlace(NamedTuple):
 
 
 class ExportedFacts(NamedTuple):
-    """What the content says of itself; each finding is a code, a message and whether it is serious."""
+    """The facts about the content; each finding is (code, message, serious)."""
 
     content: Content | None = None
     hashes: OtherHashes | None = None
@@ -60,9 +60,9 @@ class ExportedFacts(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """One line: a model, or a pending import, with all that belongs to it.
+    """One line: a model or a pending import with everything that belongs to it.
 
-    `meta_json` is the text of an object, or None.
+    `meta_json` is a JSON object as text, or None.
     """
 
     record: Model | Pending
@@ -73,21 +73,21 @@ class Exported(NamedTuple):
 
     @property
     def present(self) -> list[str]:
-        """The paths at which the model lies now."""
+        """The paths at which the model is present."""
         return [place.path for place in self.places if place.present]
 
 
 class ExportHeader(NamedTuple):
-    """The first line. `records` is how many others there are; what was made by hand need not say."""
+    """The first line. `records` is the number of other lines; optional for exports made by hand."""
 
     version: int
     roots: tuple[Root, ...] = ()
     records: int | None = None
 
 
-# --- Lines of an export, from anywhere, as records: what a line says is checked before it is taken over.
+# --- Reading lines, which may come from anywhere, so every value is checked
 
-_LONGEST_PATH = 32_767  # what any system takes
+_LONGEST_PATH = 32_767  # no system accepts more
 _MOST = 2**63 - 1
 _HEX = frozenset("0123456789abcdef")
 _HASH_LENGTHS = {"autov1": 8, "autov3": 64, "crc32": 8, "blake3": 64}
@@ -95,7 +95,7 @@ _FIELDS = frozenset({*TEXT_FIELDS, TAGS})
 
 
 def header_of(text: str, *, path: str) -> ExportHeader:
-    """The header that a first line is. Raises MlibError (`unknown_export`), Refused (`export_too_new`)."""
+    """Read the header from a first line. Raises MlibError (`unknown_export`), Refused (`export_too_new`)."""
     try:
         document = jsontext.parse(text)
     except jsontext.NotJson:
@@ -120,13 +120,13 @@ def _header(document: Mapping[str, jsontext.Json]) -> ExportHeader:
     version = _whole(document, "version")
     if not version:
         raise BadLineError("no version")
-    if version > VERSION:  # what it calls roots is not for this one to judge
+    if version > VERSION:  # its roots may have another form
         return ExportHeader(version)
     return ExportHeader(version, tuple(map(_root, _list(document, "roots"))), _whole(document, "records"))
 
 
 def exported_of(text: str) -> Exported:
-    """What a line says. Raises BadLineError."""
+    """Read a line. Raises BadLineError."""
     try:
         document = jsontext.parse(text)
     except jsontext.NotJson as error:
@@ -299,11 +299,11 @@ def _tag(value: jsontext.Json) -> str:
         raise BadLineError(error.message) from error
 
 
-# --- Records as the lines of an export.
+# --- Writing lines
 
 
 def header_line(schema: str, roots: Iterator[Root] | list[Root], *, records: int) -> str:
-    """The first line of an export that so many records follow."""
+    """The first line of an export of `records` lines."""
     listed: list[jsontext.Json] = [
         {"type": root.type, "path": root.path, "origin": root.origin, "any_file": root.any_file}
         for root in roots
@@ -369,7 +369,7 @@ def _facts(facts: ExportedFacts) -> dict[str, Any]:
 
 
 def _meta(meta_json: str | None) -> jsontext.Json:
-    """Free metadata as an object; a text that is none, which no command of ours writes, under a name."""
+    """Free metadata as an object; other values, which mlib never writes, are wrapped under a key."""
     try:
         value = jsontext.parse(meta_json or "{}")
     except jsontext.NotJson:

@@ -1,4 +1,4 @@
-"""The lines of an extra_model_paths.yaml, read as ComfyUI reads them (its utils/extra_config.py)."""
+"""Read extra_model_paths.yaml as ComfyUI does (its utils/extra_config.py), and find mistakes in it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     import yaml
 
 
-# --- Reading a YAML file that somebody wrote by hand: within bounds, and with errors that name the line.
+# --- Reading hand-written YAML, within limits and with errors that name the line
 #
-# PyYAML is imported only where a YAML file is there to be read.
+# PyYAML is imported only when there is a YAML file to read.
 
-#: Lines, counted from 1, by the keys that lead there: (block,) and (block, key).
+#: Line numbers from 1 by path of keys: (block,) and (block, key).
 Lines: TypeAlias = "dict[tuple[str, ...], int]"
 
 MAX_BYTES = 1_000_000
 
 
 def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
-    """The mapping at the top of a YAML file as plain values, and where its keys stand; empty for no document.
+    """Read the top-level mapping of a YAML file as plain values, and the lines of its keys; empty if blank.
 
     Raises NotFound `no_such_file`, or MlibError `bad_yaml` for a file that cannot be read, is larger than
     MAX_BYTES, not UTF-8, not YAML or not a mapping.
@@ -40,7 +40,7 @@ def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
     reached: int | None = None
 
     class Loader(yaml.SafeLoader):
-        """Knows the line of the value that it builds: what PyYAML's constructors raise does not say it."""
+        """Keeps the line of the value being built, which the errors of PyYAML's constructors do not have."""
 
         def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
             nonlocal reached
@@ -64,7 +64,7 @@ def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
     except RecursionError as error:
         raise _bad(path, reached or loader.line + 1, "nested too deeply") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # PyYAML lets out whatever its constructors raise, for instance on the date 2001-99-99.
+        # PyYAML passes on whatever its constructors raise, such as for the date 2001-99-99.
         raise _bad(path, reached or loader.line + 1, "invalid value") from error
     if node is None or value is None:
         return {}, {}
@@ -74,9 +74,9 @@ def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
 
 
 def _lines(node: yaml.Node, depth: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    """The path of keys to every value down to this depth, and the line of the value, counted from 1.
+    """The path of keys to every value down to this depth, and the value's line, counted from 1.
 
-    Text that begins with `|` or `>` has its first line below that mark.
+    The first line of a block scalar is the one below its `|` or `>`.
     """
     import yaml
 
@@ -113,10 +113,10 @@ def _bad(path: str, line: int | None, what: str) -> MlibError:
     return MlibError("bad_yaml", f"{where}: {what}")
 
 
-#: Blocks, keys and lines a file may have, counted as often as aliases repeat them.
+#: The most blocks, keys and lines of a file, counting repetitions by aliases.
 MAX_LINES = 5_000
 _LONGEST_PATH = 4096
-#: The code of what is said of a folder that no loader of ComfyUI looks into.
+#: The problem code of a folder that no ComfyUI loader reads.
 UNSEEN = "unseen_folder"
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _DIGITS = re.compile(r"[0-9]+")
@@ -130,7 +130,7 @@ _KINDS = (
 
 
 class YamlEntry(NamedTuple):
-    """A folder that the file lists, where it does so, and whether it goes to the front of its type.
+    """A folder listed in the file, its line, and whether it goes to the front of its type.
 
     `base` is the directory that the line is relative to.
     """
@@ -142,15 +142,15 @@ class YamlEntry(NamedTuple):
 
 
 def extra_entries(yaml_path: str) -> Iterator[YamlEntry | Problem]:
-    """Each folder that the file lists, or what is wrong with a line.
+    """Yield each folder listed in the file, or the problem with a line.
 
-    Raises NotFound `no_such_file` or MlibError `bad_yaml` for a fault of the whole file.
+    Raises NotFound `no_such_file` or MlibError `bad_yaml` if the file as a whole is bad.
     """
 
     folder = os.path.dirname(yaml_path)
     lines = 0
     mapping, at = read_mapping(yaml_path)
-    # A list, because a block may be an alias of the whole and is changed below.
+    # A list, because a block may be an alias of the whole mapping and is changed below.
     for name, block in list(mapping.items()):
         lines += 1
         if block is None:
@@ -160,7 +160,7 @@ def extra_entries(yaml_path: str) -> Iterator[YamlEntry | Problem]:
             yield where.problem("bad_block", f"is {_kind(block)}, not a mapping of types to folders")
             continue
         base = folder
-        # Removed, not just read: ComfyUI does so, and a second block that is an alias of this one shows it.
+        # Remove it, as ComfyUI does: this affects a second block that is an alias of this one.
         if "base_path" in block:
             try:
                 given = path_text(block.pop("base_path"))
@@ -184,21 +184,21 @@ def extra_entries(yaml_path: str) -> Iterator[YamlEntry | Problem]:
 
 
 class _Place(NamedTuple):
-    """A block of the file, for saying where something is wrong."""
+    """A block of the file, to locate problems."""
 
     yaml_path: str
     name: object
     lines: Mapping[tuple[str, ...], int]
 
     def line(self, key: object = None) -> int:
-        """The line of a key of the block, or of the block; 1 where that cannot be told."""
+        """The line of a key of the block, or of the block itself; 1 if unknown."""
         keys = [part for part in (self.name, key) if isinstance(part, str)]
         return self.lines.get(tuple(keys)) or self.lines.get((str(self.name),)) or 1
 
     def problem(
         self, code: str, message: str, *, key: object = None, shown: str | None = None, below: int = 0
     ) -> Problem:
-        """What is wrong with the block, or with a key of it that is `shown` so."""
+        """A problem with the block, or with one of its keys, displayed as `shown`."""
         named = "" if key is None else f" {_shown(key)}" if shown is None else shown
         colon = ":" if key is not None else ""
         where = f"line {self.line(key) + below}: block {_shown(self.name)}{colon}"
@@ -208,7 +208,7 @@ class _Place(NamedTuple):
 def _value_entries(
     key: object, value: object, base: str, first: bool, where: _Place
 ) -> Iterator[YamlEntry | Problem]:
-    """The folders one key lists, a line each."""
+    """Yield the folders listed under one key, one per line."""
     if not isinstance(key, str) or not is_type_name(key):
         yield where.problem("bad_key", "is not a possible model type", key=key)
     elif key in SKIPPED_TYPES:
@@ -235,28 +235,28 @@ def _value_entries(
 
 
 def _type_of(key: str) -> str:
-    """The type that ComfyUI knows a key of the file by: exactly as written, but for two old names."""
+    """ComfyUI's type for a key of the file: the key as written, except for two old names."""
     return LEGACY_TYPES.get(key, key)
 
 
 def _is_foreign(text: str, path: str) -> bool:
-    """Whether this is a Windows path that does not exist here, on a system that has none."""
+    """Whether this is a Windows path on another system, and does not exist here."""
     return os.name != "nt" and _WINDOWS_PATH.match(text) is not None and not os.path.lexists(path)
 
 
 class JudgedLines(NamedTuple):
-    """The paths of folders that have to be waited for, and what should be said of lines of the file."""
+    """The paths of folders that may be on an offline drive, and the problems with lines of the file."""
 
     awaited: frozenset[str]
     problems: tuple[Problem, ...]
 
 
 def judge(yaml_path: str, entries: Sequence[YamlEntry]) -> JudgedLines:
-    """Tell folders whose disk may be off from those of a type that nobody uses, and from slips.
+    """Distinguish missing folders that may be on an offline drive from unused types and from typing errors.
 
-    Where some folders below a base are there, the others are of types that nobody uses. Where none is, all
-    are waited for: the base may lie on a drive that is off. A folder beside a missing one, called almost the
-    same, is a slip; so is a key that ComfyUI takes for a type of its own, as LORAS for loras.
+    If some folders below a base exist, the missing ones are unused types. If none exists, all are awaited:
+    the base may be on an offline drive. A missing folder whose name almost matches one beside it is a typing
+    error; so is a key that ComfyUI treats as a type of its own, such as LORAS for loras.
     """
     problems: list[Problem] = []
     groups: dict[str, list[YamlEntry]] = {}
@@ -289,7 +289,7 @@ def judge(yaml_path: str, entries: Sequence[YamlEntry]) -> JudgedLines:
 
 
 def _slip(path: str, listed: Collection[str]) -> tuple[str, str] | None:
-    """The missing part of a path and a close match that exists; names that differ by numbers do not count."""
+    """The missing part of a path and an existing close match; not if only numbers differ."""
     missing = topmost_missing(path)
     if missing is None:
         return None
@@ -310,7 +310,7 @@ def _slip(path: str, listed: Collection[str]) -> tuple[str, str] | None:
 
 
 def path_text(value: object) -> str:
-    """`value` if a path can be made of it; a ValueError says why not."""
+    """`value` if it can be a path; else raises ValueError with the reason."""
     if not isinstance(value, str):
         raise ValueError(f"is {_kind(value)}, expected a path")
     if len(value) > _LONGEST_PATH:
@@ -331,5 +331,5 @@ def _kind(value: object) -> str:
 
 
 def _shown(name: object) -> str:
-    """A key for a message: short, and never the digits of a number too long to print."""
+    """A key for a message: shortened, and safe for numbers too long to print."""
     return repr(name[:60]) if isinstance(name, str) else f"({_kind(name)})"

@@ -1,4 +1,4 @@
-"""Fill a model's fields from its sidecars: only fields that nobody typed, only from sidecars about this model.
+"""Fill a model's fields from its sidecars: only those nobody typed, and only from sidecars about this model.
 
 Pure functions: nothing here reads a disk or a library.
 """
@@ -74,7 +74,7 @@ def digests(sha256: str, hashes: OtherHashes) -> frozenset[str]:
 
 
 def of_one(sidecar: Sidecar, sha256: str, hashes: OtherHashes) -> Sidecar:
-    """A sidecar shared by several models as it applies to this one: only with the claims that are true of it."""
+    """A sidecar shared by several models, reduced to the claims that are true of this one."""
     if not sidecar.other_hashes:
         return sidecar
     claims = (sidecar.hashes, *sidecar.other_hashes)
@@ -164,7 +164,7 @@ def filled(
     """The model with its empty fields filled, and the fields that changed.
 
     A field counts as empty if nobody typed it and it holds what sidecars said before; or, if they have not
-    filled it yet, if it holds nothing or one of its `facts` (the names of its files, the header's base model).
+    filled it yet, if it is blank or one of its `facts` (the names of its files, the header's base model).
     A field that they filled and that is now empty was cleared by a person and stays empty.
     """
     changed: dict[str, Any] = {}

@@ -366,7 +366,7 @@ def names_in(text: str) -> list[str]:
 
 
 def plain_name(value: str) -> str:
-    """Replace only what a file name cannot contain."""
+    """The value, escaped if it cannot be encoded as a file name."""
     try:
         os.fsencode(value)
     except UnicodeEncodeError:
