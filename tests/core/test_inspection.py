@@ -223,3 +223,8 @@ class TestPlace:
 def test_a_misplaced_file_is_sent_where_its_format_is_loaded(format_: str, where: str) -> None:
     (finding,) = place_findings(format_, "text_encoder", name=f"x.{format_}", folder_type="loras")
     assert finding.message.endswith(f"from {where}")
+
+
+def test_a_misplaced_file_is_named_as_people_name_it() -> None:
+    (finding,) = place_findings("safetensors", "lora", name="x.safetensors", folder_type="checkpoints")
+    assert finding.message == "this is a LoRA, but it is in checkpoints/; ComfyUI loads LoRAs from loras/"
