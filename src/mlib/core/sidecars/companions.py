@@ -25,7 +25,7 @@ _PICTURES = (".webp", ".png", ".jpeg", ".jpg", ".mp4", ".gif", ".webm", ".avif",
 
 
 class Writing(NamedTuple):
-    """Endings of one kind, and who writes such files: a program with the place in its source, or a custom.
+    """Endings of one kind, and who writes such files: a program with its source file, or a convention.
 
     An ending follows the model's stem or its whole file name; `#` stands for a number.
     """
@@ -69,9 +69,9 @@ TABLE = (
     Writing(
         "checksum",
         (".sha256", ".sha512", ".sha1", ".md5", ".blake3"),
-        "ComfyUI-Custom-Scripts: py/model_info.py; sha256sum and its like, by habit",
+        "ComfyUI-Custom-Scripts: py/model_info.py; sha256sum and similar tools, by convention",
     ),
-    Writing("signature", (".asc", ".sig"), "gpg --armor --detach-sign and gpg --detach-sign, by habit"),
+    Writing("signature", (".asc", ".sig"), "gpg --armor --detach-sign and gpg --detach-sign, by convention"),
     Writing("backup", (".metadata.json.bak",), "LoRA Manager: py/services/model_lifecycle_service.py"),
     Writing(
         "preview",
