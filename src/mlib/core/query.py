@@ -499,6 +499,9 @@ def _wrong(word: Word, message: str, *, hint: str | Hint) -> WrongUsage:
     return WrongUsage("bad_query", said, hint=visible(hint) if isinstance(hint, str) else hint)
 
 
+# --- Comparing text
+
+
 def fold_text(text: str) -> str:
     """Normalise text for case-insensitive comparison (Unicode's caseless matching, D145)."""
     if text.isascii():

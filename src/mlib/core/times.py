@@ -34,6 +34,9 @@ def duration(text: str) -> int:
     return milliseconds
 
 
+# --- Times
+
+
 def now() -> int:
     """The current time in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000

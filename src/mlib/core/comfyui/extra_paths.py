@@ -113,6 +113,8 @@ def _bad(path: str, line: int | None, what: str) -> MlibError:
     return MlibError("bad_yaml", f"{where}: {what}")
 
 
+# --- Entries of the file, and its mistakes
+
 #: The most blocks, keys and lines of a file, counting repetitions by aliases.
 MAX_LINES = 5_000
 _LONGEST_PATH = 4096

@@ -58,6 +58,9 @@ TENSOR_TYPES = {
     for kind, (name, size) in kinds.items()
 }
 
+
+# --- Reading the header
+
 MAGIC = b"GGUF"
 
 _DEFAULT_ALIGNMENT = 32

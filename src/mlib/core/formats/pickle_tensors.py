@@ -131,6 +131,8 @@ def _shape(value: object) -> tuple[int, ...] | None:
     return shape if len(shape) == len(value) and math.prod(shape) <= _MOST_ELEMENTS else None
 
 
+# --- Finding the weights
+
 #: Keys under which training programs store the weights, most specific first; after spandrel's
 #: canonicalize.py and the checkpoints of BasicSR, KAIR, neosr, GFPGAN and GPEN.
 _WRAPPERS = (

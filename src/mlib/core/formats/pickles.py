@@ -184,6 +184,8 @@ def _cut(name: str) -> str:
     return name if len(name) <= _LONGEST_NAMED else f"{name[:_LONGEST_NAMED]}…"
 
 
+# --- Reading the files
+
 TORCH_ZIP = "torch_zip"
 TORCHSCRIPT = "torchscript"
 TORCH_LEGACY = "torch_legacy"

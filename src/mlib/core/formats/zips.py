@@ -184,6 +184,9 @@ _LOCAL_HEADER = Struct("<4s22xH2x")
 _MAX_NAME = 1024
 
 
+# --- The kind of model in an archive
+
+
 def zip_format(file: BinaryIO, size: int) -> str:
     """`torchscript`, `torch_zip` or `zip`, by what the archive's only folder contains. Raises OSError.
 

@@ -75,6 +75,8 @@ def parse_air(text: str) -> Air:
     return Air(base_model, kind, *(ids.groups(default="") if ids else ()))
 
 
+# --- Claims and their reconciliation with the tensors
+
 if TYPE_CHECKING:
     #: A kind and its base models.
     _Said = tuple[str, tuple[str, ...]]

@@ -239,6 +239,8 @@ def _united(all_blocks: Iterable[Mapping[str, frozenset[int]]]) -> dict[str, fro
     return united
 
 
+# --- Classification
+
 #: Types that pack several numbers, so that their shape is not the layer's: bitsandbytes 4-bit, NVFP4.
 _PACKED = frozenset({"U8", "I32"})
 _MAX_SHOWN = 120

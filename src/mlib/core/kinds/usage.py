@@ -193,7 +193,10 @@ def _word(text: str, *, longest: int = _MAX_WORD) -> str:
     return word if len(word) <= longest else ""
 
 
+# --- Usage
+
 _MAX_TEXT = 500
+
 #: Larger counts mean a false header; SQLite and JSON cannot hold them.
 _MAX_COUNT = 2**63 - 1
 

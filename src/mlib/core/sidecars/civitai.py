@@ -95,7 +95,10 @@ def _is_called(name: str, model_name: str) -> bool:
     return ours != "" and (theirs == ours or (not _extension(ours) and os.path.splitext(theirs)[0] == ours))
 
 
+# --- Parsers
+
 _LONGEST_TIPS = 64 * 1024
+
 #: Sources of Stability Matrix' models other than Civitai.
 _OTHER_SITES = frozenset(("openmodeldb", "other"))
 

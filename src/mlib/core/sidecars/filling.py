@@ -48,6 +48,9 @@ _TEXT = ("name", "base_model", "description", "notes")
 _SHOWN = 12
 
 
+# --- Sidecars about another file
+
+
 class Named(NamedTuple):
     """A sidecar with its file name."""
 
@@ -126,6 +129,9 @@ def _right(sha256: str, hashes: OtherHashes) -> Iterator[tuple[str, tuple[str, .
 def _finding(name: str, claim: str, ours: str) -> Finding:
     message = f"{visible(name)} describes another file: it claims {claim}, this one is {ours[:_SHOWN]}"
     return Finding(MISMATCH, message)
+
+
+# --- Filling fields and tags
 
 
 class Filling(NamedTuple):

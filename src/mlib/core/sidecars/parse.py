@@ -306,6 +306,8 @@ def _document(text: str) -> Mapping[str, Json]:
     return document
 
 
+# --- JSON files of A1111, SwarmUI and others
+
 _A1111_KEYS = frozenset(("sd version", "activation text", "preferred weight", "negative text"))
 #: Keys that A1111 writes for checkpoints and embeddings; other programs seldom write both.
 _COMMON_KEYS = ("description", "notes")

@@ -416,6 +416,8 @@ def _joined(needs: Sequence[Need]) -> Need:
     )
 
 
+# --- Models named in prompts
+
 #: `embedding:NAME` up to a space, comma, weight or bracket, as ComfyUI's tokenizer takes it (sd1_clip.py).
 #: It is case-sensitive.
 _EMBEDDING = re.compile(r"(?<![\w-])embedding:([^\s,:()\[\]{}<>|\"]{1,1024})")
