@@ -166,7 +166,7 @@ def test_a_broken_one_is_3_and_told(library_path: Path, loras: Path) -> None:
         ("not_json", str(loras / "blank.json"))
     ]
     told = mlib_here("import", "--sidecars", "--on-conflict", "merge", library=library_path, code=3)
-    assert f"failed: {loras / 'blank.json'}: this is not JSON" in told.err
+    assert f"failed: {loras / 'blank.json'}: not JSON" in told.err
 
 
 class TestScanAndShow:

@@ -218,8 +218,13 @@ class TestPlace:
 
 
 @pytest.mark.parametrize(
-    ("format_", "where"), [("safetensors", "text_encoders"), ("gguf", "clip_gguf or text_encoders")]
+    ("format_", "where"), [("safetensors", "text_encoders/"), ("gguf", "clip_gguf/ or text_encoders/")]
 )
 def test_a_misplaced_file_is_sent_where_its_format_is_loaded(format_: str, where: str) -> None:
     (finding,) = place_findings(format_, "text_encoder", name=f"x.{format_}", folder_type="loras")
-    assert finding.message.endswith(f"its loaders look in {where}")
+    assert finding.message.endswith(f"from {where}")
+
+
+def test_a_misplaced_file_is_named_as_people_name_it() -> None:
+    (finding,) = place_findings("safetensors", "lora", name="x.safetensors", folder_type="checkpoints")
+    assert finding.message == "this is a LoRA, but it is in checkpoints/; ComfyUI loads LoRAs from loras/"

@@ -89,7 +89,7 @@ def test_a_line_is_wanted_where_only_one_fits(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["nul\0", "\ud800", os.fsdecode(b"\xff")], ids=ascii)
 def test_what_is_no_text_is_refused(text: str) -> None:
-    with pytest.raises(WrongUsage, match="the notes is not text") as caught:
+    with pytest.raises(WrongUsage, match="the notes is not valid text") as caught:
         typed(text, what="notes", lines=True)
     assert caught.value.code == "bad_text"
 

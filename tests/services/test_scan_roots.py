@@ -371,7 +371,7 @@ def test_a_slip_in_a_path_is_a_problem_with_its_line(bare: Shelf, tmp_path: Path
     report = bare.scan(extra_paths=[str(yaml)])
     assert codes(report) == [("mine.yaml", "no_such_directory")]
     assert report.problems[0].message == (
-        f"line 4: there is no {tmp_path}/ai/{written}; is {tmp_path}/ai/models meant?"
+        f"line 4: {tmp_path}/ai/{written} does not exist; did you mean {tmp_path}/ai/models?"
     )
 
 
@@ -390,7 +390,7 @@ def test_a_key_that_comfyui_does_not_know_is_told_once_with_the_one_it_knows(
     yaml = write_yaml(tmp_path / "mine.yaml", LORAS=bare.loras, unet=bare.vae)
     report = bare.scan(extra_paths=[str(yaml)])
     assert codes(report) == [("loras", "unseen_folder")]
-    assert report.problems[0].message == "line 2: ComfyUI's loaders look for loras, not for LORAS"
+    assert report.problems[0].message == "line 2: ComfyUI's loaders use loras, not LORAS"
     assert remembered(bare) == {str(bare.loras): "LORAS", str(bare.vae): "diffusion_models"}
     assert bare.told() == {"unchanged": 2}
 

@@ -1,4 +1,4 @@
-"""An inspection in the form in which a library keeps it, and back."""
+"""Convert an inspection to the form stored in the library, and back."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class About(NamedTuple):
-    """What one content is and how it is used; `findings` with the path they are about, or None.
+    """What content is and how to use it; `findings` with the path that each is about, or None.
 
-    A header that `is_kept` in a library holds no images any more. `trained_on` names a model of this library.
+    A header that `is_kept` in a library has no images. `trained_on` names a model of this library.
     """
 
     format: str
@@ -39,7 +39,7 @@ class About(NamedTuple):
 
 
 def content_of(sha256: str, inspection: Inspection) -> Content:
-    """What is kept of an inspection, beside its header and its findings: text that can be kept and shown."""
+    """The storable part of an inspection apart from header and findings, as text that is safe to show."""
     return Content(
         sha256=sha256,
         format=inspection.header.format,
@@ -53,7 +53,7 @@ def content_of(sha256: str, inspection: Inspection) -> Content:
 
 
 def usage_of(usage_json: str) -> Usage:
-    """The Usage that was kept; what another version kept beside it is passed over."""
+    """Read a stored Usage; fields of other versions are ignored."""
     kept: dict[str, Any] = json.loads(usage_json)
     known = {name: kept[name] for name in Usage._fields if name in kept}
     for name in ("trigger_words", "frequent_tags"):
@@ -62,7 +62,7 @@ def usage_of(usage_json: str) -> Usage:
 
 
 def checked_usage(value: jsontext.Json) -> str | None:
-    """The JSON text of a usage that comes from elsewhere; None if it is not what `usage_of` can read."""
+    """The JSON text of a usage from elsewhere; None if `usage_of` could not read it."""
     if not isinstance(value, dict):
         return None
     for name, member in value.items():

@@ -1,4 +1,4 @@
-"""Errors a person can act on: a line, a stable code, a hint where one exists, and what each face answers."""
+"""Errors for people: one line, a stable code, a hint if there is one, and the exit code and HTTP status."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ if TYPE_CHECKING:
 
 
 class Kind(NamedTuple):
-    """A kind of error, as a shell and a web client are told of it."""
+    """A kind of error: its exit code and HTTP status."""
 
     name: str
     exit_code: int
     http_status: int
 
 
-#: Something did not work.
+#: Something failed.
 FAILED = Kind("failed", 1, 500)
-#: What was asked for is wrong in itself.
+#: The request itself is invalid.
 USAGE = Kind("usage", 2, 400)
-#: Going on could cost the user data, so nothing was done.
+#: Continuing could lose user data, so nothing was done.
 REFUSED = Kind("refused", 4, 409)
-#: A name leads to nothing, or to more than one thing.
+#: A name matches nothing, or more than one thing.
 NOT_FOUND = Kind("not_found", 5, 404)
-#: Another process held the library for longer than the time allowed.
+#: Another process held the library longer than the time limit.
 BUSY = Kind("busy", 6, 503)
 
-#: Exit codes that no error has. Finished, but some items failed, conflict or are corrupt; they were listed.
+#: Exit codes without an error. Finished, but some items failed, conflict or are corrupt; they were listed.
 FINISHED_WITH_PROBLEMS = 3
-#: Ended by Ctrl-C or SIGTERM; what was finished is kept.
+#: Stopped by Ctrl-C or SIGTERM; finished work is kept.
 INTERRUPTED, TERMINATED = 130, 143
 
-#: Every code by the kinds of errors that have it; scripts rely on both.
+#: The codes of each kind of error; scripts rely on both.
 CODES: Mapping[Kind, frozenset[str]] = {
     FAILED: frozenset({
         "backup_failed", "bad_backup", "bad_yaml", "busy", "cannot_link", "cannot_move", "cannot_trash",
@@ -69,7 +69,7 @@ CODES: Mapping[Kind, frozenset[str]] = {
     }),
 }  # fmt: skip
 
-#: Arguments of the program; what begins with a dash are options to add to the command that failed.
+#: Arguments of the program; if they begin with a dash, options to add to the command that failed.
 Command = tuple[str, ...]
 
 
@@ -79,10 +79,10 @@ class _Hint(NamedTuple):
 
 
 class Hint(_Hint):
-    """What may help: `Hint("{} lists them", ("pending",))`. Each face has its own words for the commands.
+    """A suggestion, such as `Hint("{} lists them", ("pending",))`; each face words the commands itself.
 
-    Every `{}` of the text stands for one of the values: a command, a text as it is, or another hint. Without
-    values the text is meant as it stands.
+    Every `{}` in the text stands for one of the values: a command, a literal text, or another hint. Without
+    values the text is literal.
     """
 
     __slots__ = ()
@@ -92,10 +92,10 @@ class Hint(_Hint):
 
 
 class MlibError(Exception):
-    """Something stopped the command; `code` is stable and meant for scripts.
+    """The command failed; `code` is stable and meant for scripts.
 
-    `damaged` is the path of a library that a backup may bring back. Which one could is found out, by reading
-    them, where the error is shown: `services.backing_up.hint_of`.
+    `damaged` is the path of a library that a backup may restore. Which backup is good is determined only when
+    the error is shown, by reading them: `services.backing_up.hint_of`.
     """
 
     kind = FAILED
@@ -115,28 +115,28 @@ class MlibError(Exception):
 
 
 class WrongUsage(MlibError):
-    """The command line itself is wrong."""
+    """The request itself is invalid."""
 
     kind = USAGE
 
 
 class Refused(MlibError):
-    """Going on could cost the user data, so nothing was done."""
+    """Continuing could lose user data, so nothing was done."""
 
     kind = REFUSED
 
 
 class NotFound(MlibError):
-    """A name leads to no model, or to more than one."""
+    """A name matches nothing, or more than one thing."""
 
     kind = NOT_FOUND
 
 
 class LibraryBusy(MlibError):
-    """Another process held the library for longer than the time allowed."""
+    """Another process held the library longer than the time limit."""
 
     kind = BUSY
 
 
 class Terminated(BaseException):
-    """SIGTERM, raised where KeyboardInterrupt would be for Ctrl-C."""
+    """SIGTERM, raised as KeyboardInterrupt is for Ctrl-C."""

@@ -1,4 +1,4 @@
-"""What a long service tells while it works; its report is complete without them."""
+"""Progress events of long-running services; their reports are complete without them."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import NamedTuple
 
 
 class Walking(NamedTuple):
-    """So many candidate files have been seen so far."""
+    """Candidate files seen so far."""
 
     files: int
 
 
 class HashingStarted(NamedTuple):
-    """So much is to be read; bytes."""
+    """Bytes to read in total."""
 
     files: int
     size_bytes: int
 
 
 class HashingAdvanced(NamedTuple):
-    """So much has been read so far; `slow` names a file that has given nothing for a while."""
+    """Bytes read so far; `slow` names a file from which no data has arrived for a while."""
 
     size_bytes: int
     slow: str | None = None
 
 
 class Judging(NamedTuple):
-    """So many contents of all that are known were judged anew."""
+    """Known contents classified again so far, of the total."""
 
     done: int
     total: int
 
 
 class FileStored(NamedTuple):
-    """A file's content is in the library: from here on a crash cannot lose it."""
+    """A file's content is stored in the library: from now on a crash cannot lose it."""
 
     path: str
     sha256: str
@@ -43,9 +43,9 @@ class FileStored(NamedTuple):
 
 Event = Walking | HashingStarted | HashingAdvanced | Judging | FileStored
 
-#: Called on the thread that called the service, and only there. Returns nothing, raises nothing.
+#: Called only on the thread that called the service. Returns nothing, raises nothing.
 Emit = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """The Emit of those who only want the report."""
+    """An Emit that ignores all events."""

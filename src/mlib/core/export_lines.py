@@ -1,8 +1,8 @@
-"""The lines of an export: JSON objects, a line each, that say all that a library holds about its models.
+"""Read and write the lines of an export: one JSON object per line, with all that a library has on its models.
 
 The first line is the header: `format`, `version`, the `schema` of the library it comes from, and its `roots`.
-Then a line a model in the order of their SHA-256, then a line a pending import (`"pending": true`).
-Times are milliseconds since the epoch. A path may hold lone surrogates: bytes that are no UTF-8.
+Then come the models, one per line sorted by SHA-256, then the pending imports (`"pending": true`). Times are
+milliseconds since the epoch. A path may contain lone surrogates, which stand for bytes that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-# --- What the lines of an export say, as records.
+# --- Records
 
 FORMAT = "mlib-export"
 VERSION = 1
 
 
 class BadLineError(Exception):
-    """A line says something that cannot be taken over."""
+    """A line cannot be imported; the message says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -36,11 +36,11 @@ class BadLineError(Exception):
 
 
 class ExportedPlace(NamedTuple):
-    """A path at which the model lies or lay, as the library that was exported had it.
+    """A path at which the model is or was, according to the exported library.
 
-    `since` and `hashed_at` are set if that library had seen it there, and then seen it gone. `root` is the
-    path of the root it belongs to, `given` the fields that sidecars filled there. `present` is only known
-    where the rows themselves are read: it is true of one machine, and no line tells it.
+    `since` and `hashed_at` are set if that library had seen the file there and then missing. `root` is the
+    path of its root, `given` the fields that sidecars filled there. `present` is known only when reading rows
+    directly: it holds for one machine, so lines do not contain it.
     """
 
     path: str
@@ -52,7 +52,7 @@ class ExportedPlace(NamedTuple):
 
 
 class ExportedFacts(NamedTuple):
-    """What the content says of itself; each finding is a code, a message and whether it is serious."""
+    """The facts about the content; each finding is (code, message, serious)."""
 
     content: Content | None = None
     hashes: OtherHashes | None = None
@@ -60,9 +60,9 @@ class ExportedFacts(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """One line: a model, or a pending import, with all that belongs to it.
+    """One line: a model or a pending import with everything that belongs to it.
 
-    `meta_json` is the text of an object, or None.
+    `meta_json` is a JSON object as text, or None.
     """
 
     record: Model | Pending
@@ -73,21 +73,21 @@ class Exported(NamedTuple):
 
     @property
     def present(self) -> list[str]:
-        """The paths at which the model lies now."""
+        """The paths at which the model is present."""
         return [place.path for place in self.places if place.present]
 
 
 class ExportHeader(NamedTuple):
-    """The first line. `records` is how many others there are; what was made by hand need not say."""
+    """The first line. `records` is the number of other lines; optional for exports made by hand."""
 
     version: int
     roots: tuple[Root, ...] = ()
     records: int | None = None
 
 
-# --- Lines of an export, from anywhere, as records: what a line says is checked before it is taken over.
+# --- Reading lines, which may come from anywhere, so every value is checked
 
-_LONGEST_PATH = 32_767  # what any system takes
+_LONGEST_PATH = 32_767  # no system accepts more
 _MOST = 2**63 - 1
 _HEX = frozenset("0123456789abcdef")
 _HASH_LENGTHS = {"autov1": 8, "autov3": 64, "crc32": 8, "blake3": 64}
@@ -95,13 +95,13 @@ _FIELDS = frozenset({*TEXT_FIELDS, TAGS})
 
 
 def header_of(text: str, *, path: str) -> ExportHeader:
-    """The header that a first line is. Raises MlibError (`unknown_export`), Refused (`export_too_new`)."""
+    """Read the header from a first line. Raises MlibError (`unknown_export`), Refused (`export_too_new`)."""
     try:
         document = jsontext.parse(text)
     except jsontext.NotJson:
         document = None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise MlibError("unknown_export", f"this is no export of mlib: {path}")
+        raise MlibError("unknown_export", f"not an export of mlib: {path}")
     try:
         header = _header(document)
     except BadLineError as error:
@@ -119,20 +119,20 @@ def header_of(text: str, *, path: str) -> ExportHeader:
 def _header(document: Mapping[str, jsontext.Json]) -> ExportHeader:
     version = _whole(document, "version")
     if not version:
-        raise BadLineError("it has no version")
-    if version > VERSION:  # what it calls roots is not for this one to judge
+        raise BadLineError("no version")
+    if version > VERSION:  # its roots may have another form
         return ExportHeader(version)
     return ExportHeader(version, tuple(map(_root, _list(document, "roots"))), _whole(document, "records"))
 
 
 def exported_of(text: str) -> Exported:
-    """What a line says. Raises BadLineError."""
+    """Read a line. Raises BadLineError."""
     try:
         document = jsontext.parse(text)
     except jsontext.NotJson as error:
-        raise BadLineError(f"it is no JSON: {error}") from error
+        raise BadLineError(f"not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise BadLineError("it is no JSON object")
+        raise BadLineError("not a JSON object")
     sha256 = _digest(document, "sha256", 64)
     common: dict[str, Any] = {
         "sha256": sha256,
@@ -153,14 +153,14 @@ def exported_of(text: str) -> Exported:
         if claimed is not None:
             claimed = _digest(document, "claimed_hash", None)
         if not path and sha256 is None:
-            raise BadLineError("neither a path nor a hash leads to its file")
+            raise BadLineError("neither a path nor a hash")
         pending = Pending(
             path=path, source=_text(document, "source"), claimed_hash=claimed, tags=tags, meta_json=meta_json,
             **common,
         )  # fmt: skip
         return Exported(pending, tags, meta_json, _facts_of(document, sha256))
     if sha256 is None:
-        raise BadLineError("it has no sha256")
+        raise BadLineError("no sha256")
     model = Model(updated_at=_whole(document, "updated_at") or 0, **common)
     places = tuple(_place_of(each) for each in _list(document, "files"))
     return Exported(model, tags, meta_json, _facts_of(document, sha256), places)
@@ -168,22 +168,22 @@ def exported_of(text: str) -> Exported:
 
 def _meta_text(value: jsontext.Json) -> str | None:
     if value is not None and not isinstance(value, dict):
-        raise BadLineError("its meta is no object")
+        raise BadLineError("meta is not an object")
     return strip_images(jsontext.dump(value)).text if value else None
 
 
 def _root(value: jsontext.Json) -> Root:
     if not isinstance(value, dict):
-        raise BadLineError("a root is no object")
+        raise BadLineError("a root is not an object")
     kind, path = canonical_type(_text(value, "type")), _path(value.get("path"))
     if not kind or not path.startswith("/") or path.strip("/") == "":
-        raise BadLineError("a root has no type, or no path from the top")
+        raise BadLineError("a root has no type or no absolute path")
     return Root(kind, path, _text(value, "origin") or "import", value.get("any_file") is True)
 
 
 def _place_of(value: jsontext.Json) -> ExportedPlace:
     if not isinstance(value, dict):
-        raise BadLineError("a file is no object")
+        raise BadLineError("a file is not an object")
     path, root = _path(value.get("path")), value.get("root")
     if not path.rpartition("/")[2]:
         raise BadLineError("a file has no name")
@@ -202,7 +202,7 @@ def _facts_of(document: Mapping[str, jsontext.Json], sha256: str | None) -> Expo
         return ExportedFacts()
     listed = document.get("hashes") or {}
     if not isinstance(listed, dict):
-        raise BadLineError("its hashes are no object")
+        raise BadLineError("hashes is not an object")
     known = {name: _digest(listed, name, length) for name, length in _HASH_LENGTHS.items()}
     findings = []
     for each in _list(document, "findings"):
@@ -221,10 +221,10 @@ def _content_of(value: jsontext.Json, sha256: str) -> Content | None:
         return None
     usage = checked_usage(value.get("usage")) if isinstance(value, dict) else None
     if not isinstance(value, dict) or usage is None:
-        raise BadLineError("its content or usage is not what mlib writes")
+        raise BadLineError("content or usage has the wrong form")
     evidence = [each for each in _list(value, "evidence") if isinstance(each, str)]
     if any("\n" in each or not _is_storable(each) for each in evidence):
-        raise BadLineError("its evidence is no list of lines")
+        raise BadLineError("evidence is not a list of lines")
     format_, kind, base_model = (_text(value, name) for name in ("format", "kind", "base_model"))
     return Content(sha256, format_, kind, base_model, tuple(evidence), usage)
 
@@ -234,7 +234,7 @@ def _text(document: Mapping[str, jsontext.Json], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or isinstance(value, jsontext.Number) or not _is_storable(value):
-        raise BadLineError(f"its {name} is no text")
+        raise BadLineError(f"{name} is not text")
     return value
 
 
@@ -249,9 +249,9 @@ def _whole(document: Mapping[str, jsontext.Json], name: str) -> int | None:
     if not isinstance(value, jsontext.Number) or not (
         value.isascii() and value.isdigit() and len(value) < 20
     ):
-        raise BadLineError(f"its {name} is no whole number")
+        raise BadLineError(f"{name} is not a whole number")
     if int(str(value)) > _MOST:
-        raise BadLineError(f"its {name} is too large")
+        raise BadLineError(f"{name} is too large")
     return int(str(value))
 
 
@@ -260,7 +260,7 @@ def _digest(document: Mapping[str, jsontext.Json], name: str, length: int | None
     if not value:
         return None
     if not _HEX.issuperset(value) or (len(value) != length if length else not 8 <= len(value) <= 64):
-        raise BadLineError(f"its {name} is no such hash")
+        raise BadLineError(f"{name} is not such a hash")
     return value
 
 
@@ -268,20 +268,20 @@ def _path(value: jsontext.Json) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or isinstance(value, jsontext.Number) or "\0" in value:
-        raise BadLineError("a path is no text")
+        raise BadLineError("a path is not text")
     if len(value) > _LONGEST_PATH:
         raise BadLineError(f"a path is {len(value)} characters long")
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise BadLineError("a path holds half a character") from None
+        raise BadLineError("a path has an unpaired surrogate") from None
     return value
 
 
 def _list(document: Mapping[str, jsontext.Json], name: str) -> list[jsontext.Json]:
     value = document.get(name)
     if value is not None and not isinstance(value, list):
-        raise BadLineError(f"its {name} are no list")
+        raise BadLineError(f"{name} is not a list")
     return value or []
 
 
@@ -292,18 +292,18 @@ def _fields(value: jsontext.Json) -> frozenset[str]:
 
 def _tag(value: jsontext.Json) -> str:
     if not isinstance(value, str) or isinstance(value, jsontext.Number):
-        raise BadLineError("a tag is no text")
+        raise BadLineError("a tag is not text")
     try:
         return checked_tag(value)
     except WrongUsage as error:
         raise BadLineError(error.message) from error
 
 
-# --- Records as the lines of an export.
+# --- Writing lines
 
 
 def header_line(schema: str, roots: Iterator[Root] | list[Root], *, records: int) -> str:
-    """The first line of an export that so many records follow."""
+    """The first line of an export of `records` lines."""
     listed: list[jsontext.Json] = [
         {"type": root.type, "path": root.path, "origin": root.origin, "any_file": root.any_file}
         for root in roots
@@ -369,7 +369,7 @@ def _facts(facts: ExportedFacts) -> dict[str, Any]:
 
 
 def _meta(meta_json: str | None) -> jsontext.Json:
-    """Free metadata as an object; a text that is none, which no command of ours writes, under a name."""
+    """Free metadata as an object; other values, which mlib never writes, are wrapped under a key."""
     try:
         value = jsontext.parse(meta_json or "{}")
     except jsontext.NotJson:

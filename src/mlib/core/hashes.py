@@ -1,4 +1,4 @@
-"""Every hash the world calls a model by: computed from a file, and understood where a person typed one.
+"""Every hash a model is known by: compute them from a file, and interpret one that a person typed.
 
 Definitions after Civitai's scanner, AUTOMATIC1111's web UI and kohya's trainer.
 """
@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mlib.core.disk.storage import expect_file, open_for_reading, read_unchanged
 
-# What only `compute` needs is imported there: understanding a hash must not cost a command its start-up time.
+# Modules that only `compute` needs are imported there, so that interpreting a hash does not slow start-up.
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
 
 
-#: The hashes by name, in the order in which they are shown.
+#: The names of the hashes, in display order.
 NAMES = ("sha256", "autov1", "autov2", "autov3", "sha256_12", "crc32", "blake3", "xxh3")
-#: How much of an AutoV3 is shown and compared; elsewhere it is also seen whole.
+#: Digits of an AutoV3 that are shown and compared; elsewhere the whole hash is also used.
 AUTOV3_DIGITS = 12
 
-#: AutoV1 looks at 64 KiB behind the first MiB, and at no file under 2 MiB.
+#: AutoV1 hashes 64 KiB after the first MiB, and is undefined for files under 2 MiB.
 _AUTOV1_START = 0x100000
 _AUTOV1_END = 0x110000
 _AUTOV1_MIN_SIZE = 0x200000
 
-#: SHA-256 of no bytes: the AutoV1 or AutoV3 that careless tools give to every file that has none.
+#: SHA-256 of no bytes: the AutoV1 or AutoV3 that careless tools give to files without one.
 _OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 _TYPED = re.compile(rf"(?:(?:{'|'.join(NAMES)})\s*:\s*)?(?:0x)?([0-9a-f]{{4,64}})", re.ASCII | re.IGNORECASE)
-#: What a number of digits may stand for, the SHA-256 or its beginning first; any other number is such a one.
+#: The hashes with a given number of digits, SHA-256 or its prefix first; other lengths are such a prefix.
 _MEANINGS = {
     8: ("sha256", "autov1", "crc32"),
     10: ("autov2",),
@@ -43,12 +43,12 @@ _MEANINGS = {
 
 
 class Hashes(NamedTuple):
-    """The hashes of one file in lower-case hex; None where a hash is not defined for it.
+    """The hashes of one file in lower-case hex; None if a hash is not defined for it.
 
-    `autov1` has 8 digits and is None under 2 MiB. `autov3` is kept with all its 64 digits, of which the
-    first AUTOV3_DIGITS are shown and compared; it is None unless the file is a safetensors with tensors.
-    `crc32` has 8 digits, its bytes in Civitai's order, the lowest first. `blake3` has 64 and is None where
-    it was not computed. `xxh3` is the 128-bit one, 32 digits.
+    `autov1` has 8 digits and is None under 2 MiB. `autov3` has all 64 digits, of which the first
+    AUTOV3_DIGITS are shown and compared; it is None unless the file is safetensors with tensors. `crc32` has
+    8 digits in Civitai's byte order, lowest first. `blake3` has 64 and is None if it was not computed. `xxh3`
+    is the 128-bit variant, 32 digits.
     """
 
     sha256: str
@@ -70,11 +70,10 @@ class Hashes(NamedTuple):
 
 
 def meanings(text: str) -> tuple[tuple[str, str], ...]:
-    """What a hash that a person typed may stand for: (name, lower-case hex), the likeliest first.
+    """The hashes that typed text may be, (name, lower-case hex), most likely first; empty if it is none.
 
-    A `sha256` of fewer than 64 digits is the beginning of one, an `autov3` of 12 the beginning of that.
-    White space, `0x` and the name of a hash with a colon may stand before it; the number of digits alone
-    decides, for many a list gives a hash the wrong name. Nothing for what is no hash.
+    A `sha256` of fewer than 64 digits is a prefix of one, an `autov3` of 12 likewise. White space, `0x` and a
+    hash name with a colon may precede it; only the number of digits counts, since many lists misname hashes.
     """
     match = _TYPED.fullmatch(text.strip())
     if match is None:
@@ -86,7 +85,7 @@ def meanings(text: str) -> tuple[tuple[str, str], ...]:
 
 
 class _Digest(Protocol):
-    """What hashlib, xxhash and blake3 have in common."""
+    """The common interface of hashlib, xxhash and blake3."""
 
     def update(self, data: memoryview, /) -> object: ...
 
@@ -94,7 +93,7 @@ class _Digest(Protocol):
 
 
 class _Crc32:
-    """CRC-32 as such a digest, in Civitai's order of its bytes: the lowest first."""
+    """CRC-32 as a digest in Civitai's byte order, lowest first."""
 
     def __init__(self) -> None:
         from zlib import crc32
@@ -110,7 +109,7 @@ class _Crc32:
 
 
 class _Part(NamedTuple):
-    """The bytes from `start` up to `end` of a file, and the digest they go to."""
+    """The bytes from `start` to `end` of a file, and the digest that they feed."""
 
     digest: _Digest
     start: int
@@ -124,13 +123,13 @@ def compute(
     with_blake3: bool | None = None,
     view: memoryview | None = None,
 ) -> Hashes | None:
-    """All hashes of a regular file in one pass; None if it changed meanwhile.
+    """Compute all hashes of a regular file in one pass; None if it changed meanwhile.
 
-    `advance` is told the bytes of each chunk read; what it raises ends the reading. BLAKE3 is computed where
-    its package is installed, with `with_blake3` False never; with True it must be, or ImportError is raised.
-    `view` is the buffer to read into. Raises OSError, also for what is no regular file.
+    `advance` is called with the size of each chunk; an exception from it stops the reading. BLAKE3 is
+    computed if its package is installed; with `with_blake3` False never, with True always, or ImportError is
+    raised. `view` is the buffer to read into. Raises OSError, also if it is not a regular file.
 
-    Works on the caller's thread: several files at once keep several cores busy, each with a `view`.
+    Runs on the caller's thread: to use several cores, hash several files at once, each with its own `view`.
     """
     if view is None:
         view = _new_buffer()
@@ -164,18 +163,18 @@ def _new_buffer() -> memoryview:
 
     from mlib.core.disk.readers import BUFFER_BYTES
 
-    return memoryview(mmap.mmap(-1, BUFFER_BYTES))  # whole pages: `readers` says why
+    return memoryview(mmap.mmap(-1, BUFFER_BYTES))  # whole pages: see `readers`
 
 
 def _status(path: str) -> os.stat_result:
     try:
         return os.stat(path)
-    except ValueError as error:  # a zero byte, or half a surrogate pair: no file can have such a name
+    except ValueError as error:  # a null byte or unpaired surrogate: not a possible file name
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
 
 
 def _parts(file: BinaryIO, size: int, *, with_blake3: bool | None) -> dict[str, _Part]:
-    """The digests of a file of `size` bytes by name, each with what it is taken of."""
+    """The digests for a file of `size` bytes by name, each with the part that it covers."""
     from hashlib import sha256
 
     from xxhash import xxh3_128
@@ -204,7 +203,7 @@ def _blake3(*, wanted: bool | None) -> _Digest | None:
 
 
 def _tensors_start(file: BinaryIO, size: int) -> int | None:
-    """Where the tensors' bytes begin in a safetensors file; None if it is none or has no such bytes."""
+    """The offset of the tensor bytes in a safetensors file; None if it is another format or has none."""
     from mlib.core.formats.cursor import read_at
     from mlib.core.formats.sniff import MAX_SAFETENSORS_HEADER, sniff
 

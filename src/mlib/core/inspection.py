@@ -1,4 +1,4 @@
-"""What a model file is, from its header alone: format, kind, base model, use, and what is wrong with it."""
+"""Inspect a model file by its header alone: format, kind, base model, usage, and findings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlib.core.disk.compare import stat_of
 from mlib.core.disk.storage import expect_file, open_for_reading
 from mlib.core.formats.header import Finding, Header
 from mlib.core.formats.reader import name_findings, read_header
-from mlib.core.kinds.bases import UNKNOWN, belongs_in, is_misplaced
+from mlib.core.kinds.bases import UNKNOWN, belongs_in, is_misplaced, nouns
 from mlib.core.kinds.claims import read_claims, reconcile
 from mlib.core.kinds.usage import Usage, WeightFigures, figures, how_to_use
 
@@ -28,9 +28,9 @@ PLACE_CODES = frozenset({"wrong_extension", "misplaced"})
 
 
 class Inspection(NamedTuple):
-    """What content is, whatever it is called. `base_model` is empty and `kind` unknown where nothing tells.
+    """What content is, independent of its name. If undetermined, `base_model` is "" and `kind` unknown.
 
-    `evidence` says why, a line each: what decided first, then what contradicts it.
+    `evidence` gives the reasons, one per line: what decided, then what contradicts it.
     """
 
     header: Header
@@ -41,12 +41,12 @@ class Inspection(NamedTuple):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong with the content, wherever it lies."""
+        """The findings about the content, wherever the file is."""
         return tuple(finding for finding in self.header.findings if finding.code not in PLACE_CODES)
 
 
 def inspect_file(path: str) -> tuple[Inspection, Stat]:
-    """Inspect the file at `path`, and its stat as it was meanwhile. Reads headers only. Raises OSError."""
+    """Inspect the file at `path`; also return its stat at that time. Reads headers only. Raises OSError."""
     expect_file(os.stat(path), path)
     with open_for_reading(path) as file:
         status = os.fstat(file.fileno())
@@ -56,12 +56,12 @@ def inspect_file(path: str) -> tuple[Inspection, Stat]:
 
 
 def inspect(file: BinaryIO, size: int, *, name: str) -> Inspection:
-    """Inspect an open file of `size` bytes called `name`. Leaves the position anywhere. Raises OSError."""
+    """Inspect an open file of `size` bytes called `name`. Leaves the position undefined. Raises OSError."""
     return conclude(read_header(file, size, name=name))
 
 
 def conclude(header: Header) -> Inspection:
-    """What a header, read now or kept from before, means. Never raises."""
+    """Classify a header, read now or stored earlier. Never raises."""
     verdict, known = _shown(header.tensors)
     testimony = read_claims(header.metadata)
     conclusion = reconcile(verdict, testimony)
@@ -99,22 +99,22 @@ def remembered(judge: Callable[[Sequence[Tensor]], Result]) -> Callable[[Sequenc
 
 @remembered
 def _shown(tensors: Sequence[Tensor]) -> tuple[Verdict, WeightFigures]:
-    """What the tensors alone tell."""
-    # With all the rules, which what inspects nothing does without.
-    from mlib.core.kinds.rules import classify, outline
+    """Classify by the tensors alone."""
+    from mlib.core.kinds.rules import classify, outline  # deferred: loads all the rules
 
     outlined = outline(tensors)
     return classify(outlined), figures(outlined)
 
 
 def place_findings(format_: str, kind: str, *, name: str, folder_type: str | None) -> tuple[Finding, ...]:
-    """What is wrong with the place of a file: its name, and the folder of this type that it lies in."""
+    """The findings about a file's place: its name, and the type of the folder it is in."""
     findings = list(name_findings(format_, name))
     if folder_type is not None and is_misplaced(kind, folder_type):
         types = sorted(belongs_in(kind))
-        if format_ != "gguf":  # what is for those alone helps nobody else
+        if format_ != "gguf":  # these folders only load GGUF
             types = [each for each in types if not each.endswith("_gguf")]
-        where = " or ".join(types)
-        message = f"a file of the kind {kind} lies in {folder_type}, its loaders look in {where}"
+        where = " or ".join(f"{each}/" for each in types)
+        one, many = nouns(kind)
+        message = f"this is {one}, but it is in {folder_type}/; ComfyUI loads {many} from {where}"
         findings.append(Finding("misplaced", message))
     return tuple(findings)

@@ -1,4 +1,4 @@
-"""JSON that keeps what it does not understand: numbers as written, text that can always be stored."""
+"""Parse and write JSON without loss: numbers stay as written, and the result can always be stored."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-#: How deeply objects and lists may be nested. Real metadata stays under 20; code that walks a parsed value
-#: may recurse two frames a level without meeting Python's own limit.
+#: The deepest nesting of objects and lists. Real metadata stays under 20; code that walks a parsed value may
+#: use two stack frames per level without reaching Python's own limit.
 MAX_DEPTH = 200
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 
 
 class NotJson(ValueError):
-    """The text is no JSON this program accepts; the message says where it stops being one."""
+    """The text is not JSON that this program accepts; the message says where."""
 
 
 class Number(str):
-    """A number as its literal (`1.10`, `-0`, `1E5`, any length, also `NaN`), never equal to that text."""
+    """A number by its literal (`1.10`, `-0`, `1E5`, any length, also `NaN`); never equal to the same text."""
 
     __slots__ = ()
 
@@ -37,20 +37,20 @@ class Number(str):
 
 
 class Raw(str):
-    """Valid JSON text that `dump` embeds as it is."""
+    """Valid JSON text that `dump` embeds unchanged."""
 
     __slots__ = ()
 
 
 class Members(list[tuple[str, Json]]):
-    """An object as its (key, value) pairs: order and duplicate keys are kept."""
+    """An object as (key, value) pairs, keeping order and duplicate keys."""
 
     __slots__ = ()
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-#: Characters that JSON allows as they are and a terminal may obey; they can only stand inside of texts.
-#: Those that show nothing are among them, as in `text.visible`: words could be hidden in them.
+#: Characters that JSON does not require to be escaped but that can control a terminal, or are invisible and
+#: could hide text, as in `text.visible`; they only occur inside strings.
 _STEERING = re.compile(
     "[\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
@@ -59,20 +59,20 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def parse(text: str) -> Json:
-    """The value of a JSON text: objects are dicts (of equal keys the last wins), numbers are `Number`.
+    """Parse JSON: objects become dicts (of equal keys the last wins), numbers become `Number`.
 
-    NaN, Infinity and -Infinity are accepted as numbers, as Python writes them. Raises NotJson for anything
-    else that is no JSON, and for more than MAX_DEPTH levels.
+    NaN, Infinity and -Infinity are accepted as numbers, as Python writes them. Raises NotJson for any other
+    invalid JSON, and for more than MAX_DEPTH levels.
     """
     value = _load(text, None)
-    # No value is deeper than its text has brackets, and counting those costs next to nothing.
+    # A value is at most as deep as it has opening brackets, and counting those is cheap.
     if text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
         raise NotJson("nested too deeply")
     return value
 
 
 def parse_pairs(text: str) -> Json:
-    """Like `parse`, with objects as `Members`, and no limit on levels but Python's own. Raises NotJson."""
+    """Like `parse`, with objects as `Members` and only Python's own limit on depth. Raises NotJson."""
     return _load(text, Members)
 
 
@@ -89,7 +89,7 @@ def _load(text: str, pairs: Callable[[list[tuple[str, Json]]], Json] | None) -> 
 
 
 def depth(value: Json) -> int:
-    """How many objects and lists enclose the innermost place of a value; 0 for a text or a number."""
+    """The nesting depth of a value in objects and lists; 0 for a text or a number."""
     levels = 0
     level = _containers([value])
     while level:
@@ -111,10 +111,10 @@ def _children(node: Json) -> Iterable[Json]:
 
 
 def dump(value: Json) -> str:
-    """The JSON text of dicts, `Members`, lists, tuples, texts, numbers, bools and None; no optional spaces.
+    """Write dicts, `Members`, lists, tuples, texts, numbers, bools and None as JSON without optional spaces.
 
-    `Number` and `Raw` are written as they are; other text stays readable, but lone surrogates are escaped, so
-    that the result can always be encoded. Raises TypeError for other types and for keys that are no text.
+    `Number` and `Raw` are written unchanged; other text stays readable, but lone surrogates are escaped, so
+    that the result can always be encoded. Raises TypeError for other types and for keys that are not text.
     """
     out: list[str] = []
     _write(value, out)
@@ -122,8 +122,8 @@ def dump(value: Json) -> str:
 
 
 def dump_safe(value: Json) -> str:
-    """Like `dump`, with every character that could steer a terminal escaped: one line, whatever is in it."""
-    # Beyond the first 65,536 characters JSON has two escapes for one (RFC 8259, section 7).
+    """Like `dump`, with every character that could control a terminal escaped; always one line."""
+    # Beyond U+FFFF JSON needs two escapes for one character (RFC 8259, section 7).
     return _STEERING.sub(lambda match: json.dumps(match[0])[1:-1], dump(value))
 
 

@@ -1,10 +1,10 @@
-"""Free metadata as a tree of dicts: read, change and merge it by dotted keys.
+"""Read, change and merge free metadata, a tree of dicts, by dotted keys.
 
-The rule for keys that hold dots themselves (`modelspec.title` in one piece): at every object the longest of
-its own keys that begins the dotted key is tried first, then shorter ones; what exists is found that way. A
-new key is placed below the longest of them, each further part becoming an object.
+Keys may themselves contain dots (`modelspec.title` as one key): at every object its longest key that is a
+prefix of the dotted key is tried first, then shorter ones. A new key is placed below the longest of them, and
+each further part becomes an object.
 
-New trees share what did not change with the old ones, so nobody may change a tree in place.
+New trees share unchanged parts with the old ones, so never change a tree in place.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def read(meta: Meta, dotted: str) -> Json:
 
 
 def put(meta: Meta, dotted: str, value: Json) -> Meta:
-    """The tree with `value` at a dotted key, the objects on the way made where they are missing.
+    """The tree with `value` at a dotted key; missing objects on the way are created.
 
-    Raises WrongUsage (`bad_key`) for an empty key or part, for a key below something that is no object, and
-    for a result so deep that it could not be read back.
+    Raises WrongUsage (`bad_key`) for an empty key or part, for a key below something that is not an object,
+    and for a result too deep to be read back.
     """
     if not all(part.strip() for part in dotted.split(".")):
-        raise WrongUsage("bad_key", f"{dotted!r} is no metadata key: it is empty, or a part of it is")
+        raise WrongUsage("bad_key", f"{dotted!r} is not a metadata key: it has an empty part")
     keys = _locate(meta, dotted) or _place(meta, dotted)
     if len(keys) + depth(value) > MAX_DEPTH:
         raise WrongUsage("bad_key", f"metadata may be nested at most {MAX_DEPTH} levels deep")
@@ -55,7 +55,7 @@ def put(meta: Meta, dotted: str, value: Json) -> Meta:
 
 
 def drop(meta: Meta, dotted: str) -> Meta:
-    """The tree without a dotted key and the objects this leaves empty; an absent key changes nothing."""
+    """The tree without a dotted key and any objects that this leaves empty; a missing key changes nothing."""
     keys = _locate(meta, dotted)
     if keys is None:
         return meta
@@ -76,9 +76,9 @@ def drop(meta: Meta, dotted: str) -> Meta:
 
 
 def value_of(text: str) -> Json:
-    """What `--set KEY=TEXT` means: the JSON value where the text is JSON, else the text itself.
+    """The value of `--set KEY=TEXT`: the text parsed as JSON if possible, else the text itself.
 
-    A bare NaN or Infinity is text: no JSON standard knows them.
+    A bare NaN or Infinity is text, since JSON does not have them.
     """
     if text.strip() in _NO_JSON:
         return text
@@ -89,7 +89,7 @@ def value_of(text: str) -> Json:
 
 
 def is_empty(value: Json) -> bool:
-    """Nothing typed: "", None, and lists and objects of nothing but these. Zero and false are something."""
+    """Whether a value is "", None, or a list or object of only such values. Zero and false are not empty."""
     if isinstance(value, dict):
         return all(is_empty(member) for member in value.values())
     if isinstance(value, (list, tuple)):
@@ -98,7 +98,7 @@ def is_empty(value: Json) -> bool:
 
 
 def fill(existing: Meta, incoming: Meta) -> Meta:
-    """`existing`, with what is absent or empty there taken from `incoming`; a list is one piece."""
+    """`existing`, with missing or empty values taken from `incoming`; lists are not merged."""
     merged = dict(existing)
     for key, new in incoming.items():
         old = existing.get(key)
@@ -110,7 +110,7 @@ def fill(existing: Meta, incoming: Meta) -> Meta:
 
 
 def override(existing: Meta, incoming: Meta) -> Meta:
-    """`existing`, with the non-empty leaves of `incoming` in place of its own; a list is one piece."""
+    """`existing`, with its values replaced by the non-empty ones of `incoming`; lists are not merged."""
     merged = dict(existing)
     for key, new in incoming.items():
         old = existing.get(key)
@@ -122,7 +122,7 @@ def override(existing: Meta, incoming: Meta) -> Meta:
 
 
 def differing(existing: Meta, incoming: Meta) -> list[str]:
-    """The dotted keys of `incoming`'s non-empty leaves that `existing` lacks or holds otherwise.
+    """The dotted keys of `incoming`'s non-empty leaves that `existing` lacks or has a different value for.
 
     Numbers are equal if their literals or their values are.
     """
@@ -150,7 +150,7 @@ def _same(one: Json, other: Json) -> bool:
 
 
 def _literal(value: Json) -> str | None:
-    """The digits of a number, as text; None for what is no number."""
+    """The literal of a number; None if the value is not a number."""
     if isinstance(value, Number):
         return str(value)
     return repr(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
@@ -161,7 +161,7 @@ def _equal_numbers(one: str, other: str) -> bool:
 
     try:
         return Decimal(one) == Decimal(other)
-    except InvalidOperation:  # an exponent beyond what decimal can hold
+    except InvalidOperation:  # an exponent beyond decimal's range
         return False
 
 
@@ -178,7 +178,7 @@ def _locate(meta: Meta, dotted: str) -> list[str] | None:
 
 
 def _place(meta: Meta, dotted: str) -> list[str]:
-    """The keys under which a value that does not exist yet belongs."""
+    """The keys at which to put a value that does not exist yet."""
     keys: list[str] = []
     node, rest = meta, dotted
     while found := _leading(node, rest):
@@ -188,7 +188,7 @@ def _place(meta: Meta, dotted: str) -> list[str]:
             name = ".".join(keys)
             raise WrongUsage(
                 "bad_key",
-                f"{dotted!r} cannot be set: {name!r} is no object",
+                f"{dotted!r} cannot be set: {name!r} is not an object",
                 hint=Hint("{} first", ("--unset", name)),
             )
         node, rest = child, rest[len(found[0]) + 1 :]
@@ -196,6 +196,6 @@ def _place(meta: Meta, dotted: str) -> list[str]:
 
 
 def _leading(meta: Meta, dotted: str) -> list[str]:
-    """The keys of an object that are the dotted key or its beginning, longest first."""
+    """The keys of an object that equal the dotted key or are a prefix of it, longest first."""
     keys = [key for key in meta if dotted == key or dotted.startswith(f"{key}.")]
     return sorted(keys, key=len, reverse=True)

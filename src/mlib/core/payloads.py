@@ -1,8 +1,8 @@
-"""Take the images out of stored metadata and leave everything else as it was typed.
+"""Remove images from stored metadata and leave everything else unchanged.
 
-Where images hide, by key: older managers' own rows (`images`, `image`, `preview`), Civitai and LoRA Manager
-files (`images`, `customImages`, `videos`, `preview_url`), Stability Matrix (`ThumbnailImageUrl`), headers of
-models (`modelspec.thumbnail`, `ssmd_cover_images`). By value: data URIs and bare base64 anywhere.
+Images are found by key, in older managers' own rows (`images`, `image`, `preview`), Civitai and LoRA Manager
+files (`images`, `customImages`, `videos`, `preview_url`), Stability Matrix (`ThumbnailImageUrl`) and model
+headers (`modelspec.thumbnail`, `ssmd_cover_images`); and by value: data URIs and bare base64 anywhere.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Final, Literal, TypeAlias
 
 from mlib.core.jsontext import MAX_DEPTH, Json, Members, NotJson, Number, dump, parse_pairs
 
-#: Keys that hold images, in lower case and without underscores: writers disagree on both.
+#: Keys that hold images, in lower case without underscores, since writers differ in both.
 _CARRIERS = frozenset({
     "image", "images", "preview", "previews", "previewurl", "thumbnail", "thumbnailimageurl", "coverimages",
     "customimages", "videos", "modelspec.thumbnail", "ssmdcoverimages",
 })  # fmt: skip
 _LEAST_BASE64 = 128  # characters: shorter text is more likely a hash or a token than an image
 _SHORTEST_URI = len("data:image/x,")
-_LINE = 16  # what base64 is broken into is longer than words are
+_LINE = 16  # lines of base64 are longer than words
 _LONGEST_LINE = 256
 
 _URI_HEAD = re.compile(r"""\s*data:image/[^,\s"'<>()]{0,100}+,""", re.IGNORECASE | re.ASCII)
 _URI_BODY = re.compile(r"""[^\s"'<>()]*+""")
 _SVG_BODY = re.compile(r"<(?:svg|\?xml)\b.*(?:</svg>|/>)", re.IGNORECASE | re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]*+={0,2}")
-# Every quantifier is bounded or possessive, so the cost is linear. A slash may be escaped (`\/`) and a line
-# break be spelled `\n`, since cut-off JSON is searched as it stands. A following line belongs to the base64
-# if it is longer than a SHA-256 in hex. No match holds a space: see _cut.
+# Every quantifier is bounded or possessive, so the cost is linear. Slashes may be escaped (`\/`) and line
+# breaks written `\n`, since truncated JSON is searched as raw text. A following line belongs to the base64 if
+# it is longer than a SHA-256 in hex. No match contains a space: see _cut.
 _URI = re.compile(
     r"""data:image\\?/[^,\s"'<>()]{0,100}+,
         (?: (?<=;base64,) (?=[A-Za-z0-9+/_%\\\r\n-]{64})
@@ -56,20 +56,20 @@ _Cleaned: TypeAlias = "tuple[Json | Literal[_Mark.GONE], int]"
 
 @dataclass(frozen=True, slots=True)
 class Stripped:
-    """A text without its images, and how many there were; the very same object if nothing had to change."""
+    """A text without its images, and how many were removed; the same object if nothing changed."""
 
     text: str
     removed: int
 
 
 def strip_images(meta_json: str) -> Stripped:
-    """A JSON text without image payloads: every other leaf keeps its value, literal and place.
+    """Remove image payloads from a JSON text; every other leaf keeps its value, literal and place.
 
-    A carrier by key goes whatever it holds, except a bool or a number; each text or object in it counts as a
-    payload. An empty one goes too but is no payload, so `removed` can be 0 for a text that changed. In place
-    of `images` an `images_count` is left, unless the object has one. What a ComfyUI node (an object with
-    `class_type`) holds as `inputs` are links and settings by whatever name: only their values are looked at.
-    Text that is no JSON only loses its data:image URIs. A second call changes nothing.
+    A carrier key is removed whatever its value, except a bool or a number; each text or object in it counts
+    as a payload. Empty carriers are removed too but do not count, so `removed` can be 0 for a text that
+    changed. `images` is replaced by an `images_count`, unless the object has one. The `inputs` of a ComfyUI
+    node (an object with `class_type`) are links and settings under any name, so only their values are
+    examined. Text that is not JSON only loses its data:image URIs. A second call changes nothing.
     """
     try:
         document = parse_pairs(meta_json)
@@ -78,7 +78,7 @@ def strip_images(meta_json: str) -> Stripped:
         text, removed = _cut(meta_json)
         if not removed:
             return Stripped(meta_json, 0)
-        again = strip_images(text)  # what is left may be JSON now
+        again = strip_images(text)  # the rest may be JSON now
         return Stripped(again.text, removed + again.removed)
     if cleaned is document:
         return Stripped(meta_json, 0)
@@ -86,7 +86,7 @@ def strip_images(meta_json: str) -> Stripped:
 
 
 def _clean(value: Json, *, by_key: bool, room: int) -> _Cleaned:
-    """A value without payloads: the same object if it has none, _GONE if it is one.
+    """Remove the payloads from a value; return the same object if it has none, _GONE if it is one.
 
     `room` is the number of levels that may follow; raises NotJson for more.
     """
@@ -141,12 +141,12 @@ def _clean_members(members: Members, *, by_key: bool, room: int) -> _Cleaned:
 
 
 def _is_plain(value: Json) -> bool:
-    """Most leaves: nothing to look into."""
+    """Whether a leaf cannot contain an image, as most cannot."""
     return isinstance(value, Number) or (isinstance(value, str) and len(value) < _SHORTEST_URI)
 
 
 def _is_node(members: dict[str, Json], *, room: int) -> bool:
-    """A node of a ComfyUI prompt: its `inputs` name links by what they carry (`"images": ["8", 0]`)."""
+    """Whether this is a node of a ComfyUI prompt: its `inputs` name links by type (`"images": ["8", 0]`)."""
     kind = members.get("class_type")
     return isinstance(kind, str) and _clean(kind, by_key=False, room=room)[0] is not _GONE
 
@@ -160,7 +160,7 @@ def _payloads(carrier: Json) -> int:
 
 
 def _images(carrier: Json) -> int:
-    """How many images a carrier shows: its non-empty texts and objects, or itself if it is one."""
+    """Count a carrier's images: its non-empty texts and objects, or itself if it is one."""
     if isinstance(carrier, list) and not isinstance(carrier, Members):
         return sum(1 for item in carrier if isinstance(item, (str, Members)) and item and _can_carry(item))
     return 1 if carrier else 0
@@ -182,12 +182,12 @@ def _clean_text(text: str, *, room: int) -> _Cleaned:
     rest, removed = _cut(text)
     if not removed:
         return text, 0
-    cleaned, more = _clean_text(rest, room=room)  # what is left may be an image, or JSON, now
+    cleaned, more = _clean_text(rest, room=room)  # the rest may be an image or JSON now
     return cleaned, removed + more
 
 
 def _is_image(text: str) -> bool:
-    """Whether a text is a data:image URI or base64 of an image, and nothing besides."""
+    """Whether a text is exactly a data:image URI or the base64 of an image."""
     head = _URI_HEAD.match(text)
     if head is None:
         return len(text) >= _LEAST_BASE64 and _begins_image(text) and _is_base64(text, least=_LEAST_BASE64)
@@ -200,7 +200,7 @@ def _is_image(text: str) -> bool:
 
 
 def _is_base64(text: str, *, least: int) -> bool:
-    """Base64 on one line or broken into lines; words typed behind it make it a text."""
+    """Whether a text is base64, on one or several lines; words after it make it ordinary text."""
     lines = text.split()
     if any(len(line) < _LINE for line in lines[:-1]):
         return False
@@ -211,7 +211,7 @@ def _is_base64(text: str, *, least: int) -> bool:
 
 
 def _begins_image(text: str) -> bool:
-    """Whether base64 decodes to the first bytes of a PNG, JPEG, GIF, WebP or AVIF file."""
+    """Whether base64 decodes to the magic number of a PNG, JPEG, GIF, WebP or AVIF file."""
     letters = "".join(text[:96].split())[:64].replace("-", "+").replace("_", "/")
     try:
         start = binascii.a2b_base64(letters[: len(letters) // 4 * 4])
@@ -225,11 +225,11 @@ def _begins_image(text: str) -> bool:
 
 
 def _cut(text: str) -> tuple[str, int]:
-    """A text without the data:image URIs in it that carry 64 characters or more, and their number."""
+    """Remove the data:image URIs of 64 characters or more from a text; return it and their number."""
     if "data:image" not in text.lower():
         return text, 0
     rest, removed = _URI.subn("", text)
     if removed and _URI.search(rest):
-        # Two halves of a text met and look like a URI now: a space keeps them apart.
+        # The two sides of a removed URI look like a URI together: keep a space between them.
         rest = _URI.sub(" ", text)
     return rest, removed

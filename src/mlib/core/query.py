@@ -1,4 +1,8 @@
-"""When a text is in another: the one definition, which the library's statements follow."""
+"""The query language of `list` and `--query`: fields, amounts, splitting into terms, parsing and printing.
+
+A query is any of its groups; a group is all of its terms; a term is any of its values. `db.search` turns a
+Query into SQL, and matches text as `common` and `fold_text` define.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 
-# --- The fields a query can ask for, and how each compares.
+# --- Fields, and how each compares
 
-#: `part`: a piece of the text will do; `whole`: all of it; `digits`: its beginning; the rest are amounts
-#: and yes or no.
+#: `part` matches part of the text, `whole` all of it, `digits` its beginning; the rest are yes or no and
+#: amounts.
 Kind: TypeAlias = Literal["part", "whole", "digits", "flag", "size", "moment", "count"]
 
 FIELDS: Mapping[str, Kind] = MappingProxyType({
@@ -29,14 +33,14 @@ FIELDS: Mapping[str, Kind] = MappingProxyType({
     "updated": "moment",
 })  # fmt: skip
 
-#: As `show --json` and its options spell them.
+#: Fields by the names of `show --json` and of its options.
 ALIASES: Mapping[str, str] = MappingProxyType({
     "base_model": "base", "base-model": "base", "tags": "tag", "sha256": "sha", "findings": "finding",
     "size_bytes": "size", "created_at": "added", "updated_at": "updated", "trigger_words": "trigger",
 })  # fmt: skip
 
 
-# --- What the amounts of a query mean: sizes, counts and moments as intervals of integers.
+# --- Amounts: sizes, counts and moments as intervals of integers
 
 _SIZE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,9}))?([kmgtp]?i?b?)", re.ASCII | re.IGNORECASE)
 _COUNT = re.compile(r"[0-9]{1,15}", re.ASCII)
@@ -46,7 +50,7 @@ _DATE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _POWERS = "kmgtp"
-#: SQLite's integers end here, and so do all sizes.
+#: The largest integer of SQLite, and so the largest size.
 _MOST = 2**62
 _SECOND, _MINUTE, _AMOUNT_DAY = 1000, 60_000, 86_400_000
 
@@ -55,14 +59,14 @@ MOMENTS = "a moment is a date (2026, 2026-01, 2026-01-31) or an age (12h, 30d, 2
 
 
 class Interval(NamedTuple):
-    """Integers from `low` on and below `high`; None where it is open."""
+    """The integers from `low` up to but excluding `high`; None is unbounded."""
 
     low: int | None
     high: int | None
 
 
 class _Period(NamedTuple):
-    """The first millisecond, and the first one after; an age has no length."""
+    """The first millisecond, and the first one after the period; an age has no length."""
 
     start: int
     end: int
@@ -70,9 +74,9 @@ class _Period(NamedTuple):
 
 
 def interval(field: str, value: Value, now: int) -> Interval:
-    """The bytes, files or milliseconds since the epoch that a value takes in; ages count back from `now`.
+    """The bytes, files or milliseconds since the epoch that a value covers; ages count back from `now`.
 
-    Raises WrongUsage (`bad_query`) where it is no amount of this field.
+    Raises WrongUsage (`bad_query`) if it is not an amount of this field.
     """
     if FIELDS[field] == "moment":
         return _moments(value, now)
@@ -82,7 +86,7 @@ def interval(field: str, value: Value, now: int) -> Interval:
     if value.how == "..":
         if low is not None and high is not None and low > high:
             raise WrongUsage(
-                "bad_query", f"{value.text} is more than {value.until}", hint="say the smaller first"
+                "bad_query", f"{value.text} is more than {value.until}", hint="put the smaller value first"
             )
         return Interval(low, None if high is None else high + 1)
     assert low is not None
@@ -90,11 +94,11 @@ def interval(field: str, value: Value, now: int) -> Interval:
 
 
 def size(text: str) -> int:
-    """Bytes of `1.5GB`, `700MiB`, `1000`; what is more than any disk holds counts as that."""
+    """The bytes of `1.5GB`, `700MiB`, `1000`; capped at the largest integer."""
     match = _SIZE.fullmatch(text)
     unit = match[3].lower().removesuffix("b") if match else ""
     if match is None or unit == "i":
-        raise WrongUsage("bad_query", f"'{text}' is no size", hint=SIZES)
+        raise WrongUsage("bad_query", f"'{text}' is not a size", hint=SIZES)
     base = 1024 if unit.endswith("i") else 1000
     factor = base ** (_POWERS.index(unit[0]) + 1) if unit else 1
     fraction = match[2] or ""
@@ -105,7 +109,7 @@ def size(text: str) -> int:
 def _count(text: str) -> int:
     if _COUNT.fullmatch(text) is None:
         raise WrongUsage(
-            "bad_query", f"'{text}' is no count", hint="a count is a whole number, such as files:>1"
+            "bad_query", f"'{text}' is not a count", hint="a count is a whole number, such as files:>1"
         )
     return int(text)
 
@@ -125,14 +129,14 @@ def _moments(value: Value, now: int) -> Interval:
     last = _period(value.until, now) if value.until else None
     if value.how == "..":
         if first and last and first.is_age and last.is_age and first.start > last.start:
-            first, last = last, first  # 7d..30d: people say the younger one first
+            first, last = last, first  # 7d..30d: people write the younger age first
         return Interval(None if first is None else first.start, None if last is None else last.end)
     assert first is not None
     if not first.is_age:
         return _compared(value.how, first.start, first.end)
-    if value.how == "=":  # of the last seven days, not seven days ago to the millisecond
+    if value.how == "=":  # within the last seven days, not exactly seven days ago
         return Interval(first.start, None)
-    # More than 30 days is longer ago.
+    # More than 30 days means earlier.
     turned = value.how.translate(str.maketrans("<>", "><"))
     return _compared(turned, first.start, first.end)
 
@@ -159,7 +163,7 @@ def _period(text: str, now: int) -> _Period:
             return _Period(_milliseconds(start), _milliseconds(after) if after else _MOST)
         except ValueError:
             pass
-    raise WrongUsage("bad_query", f"'{text}' is no date and no age", hint=MOMENTS)
+    raise WrongUsage("bad_query", f"'{text}' is not a date or an age", hint=MOMENTS)
 
 
 def _milliseconds(moment: object) -> int:
@@ -169,18 +173,18 @@ def _milliseconds(moment: object) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
-# --- A query cut into its terms: white space parts them, quotes and backslashes keep it.
+# --- Splitting into terms at white space, except in quotes or after a backslash
 
 PLAIN, QUOTED, ESCAPED = "p", "q", "e"
 _QUOTES = "\"'"
-#: Behind these a value begins, and so may a quote; elsewhere it is an apostrophe, or inches.
+#: A quote may open only after these, where a value begins; elsewhere it is an apostrophe, or inches.
 _BEFORE_VALUE = ":,=<>"
-#: What a backslash makes plain characters of, and at its beginning a whole word with a meaning.
+#: Characters that a backslash makes literal; at the beginning of a word it makes a keyword literal.
 _ESCAPABLE = frozenset("\\\"'*,:=<>-.")
 
 
 class Word(NamedTuple):
-    """A term as it was typed: its characters, and how each of them was (PLAIN, QUOTED or ESCAPED)."""
+    """A term as typed: its characters, and a mark for each (PLAIN, QUOTED or ESCAPED)."""
 
     text: str
     marks: str
@@ -189,11 +193,11 @@ class Word(NamedTuple):
         return Word(self.text[start:end], self.marks[start:end])
 
     def is_plain(self, at: int, character: str) -> bool:
-        """Whether this character stands there and means what it means to the grammar."""
+        """Whether this character is at `at` and has its meaning in the grammar."""
         return self.text[at : at + 1] == character and self.marks[at] == PLAIN
 
     def parts(self, separator: str) -> list[Word]:
-        """What stands between the plain separators."""
+        """Split at the plain separators."""
         places = [
             at
             for at, character in enumerate(self.text)
@@ -204,7 +208,7 @@ class Word(NamedTuple):
 
 
 def split(text: str) -> list[Word]:
-    """The terms of one string. Raises WrongUsage (`bad_query`) where a quote is not closed."""
+    """Split a string into terms. Raises WrongUsage (`bad_query`) if a quote is not closed."""
     words: list[Word] = []
     open_word: list[tuple[str, str]] = []
     for character, mark in [*_marked(text), (" ", PLAIN)]:
@@ -218,13 +222,13 @@ def split(text: str) -> list[Word]:
 
 
 def _marked(text: str) -> Iterator[tuple[str, str]]:
-    """Every character with its mark; an opening quote is an empty one, for there may be nothing within."""
+    """Every character with its mark; an opening quote gives "", so that an empty quoted text is kept."""
     quote = ""
     escaped = starts = False
-    typed = ""  # the plain beginning of the term; behind anything else a space
+    typed = ""  # the plain beginning of the term; a space after anything else
     for character in text:
         if escaped:
-            # In the midst of a word, as in a path of Windows, it is a character itself.
+            # Within a word, as in a Windows path, it is an ordinary character.
             if not (starts or character in _ESCAPABLE or character.isspace()):
                 yield "\\", ESCAPED
             escaped, typed = False, " "
@@ -247,26 +251,26 @@ def _marked(text: str) -> Iterator[tuple[str, str]]:
     if quote:
         raise WrongUsage(
             "bad_query",
-            f"a quote is not closed in the query: {visible(text)}",
+            f"unclosed quote in the query: {visible(text)}",
             hint=f"close it with {quote}, or write \\{quote} for the character itself",
         )
-    if escaped:  # there is nothing behind it that it could protect
+    if escaped:  # a trailing backslash escapes nothing
         yield "\\", ESCAPED
 
 
-# --- A query as it was understood, and as it is written.
+# --- The parsed query, and printing it
 
 #: How a value is compared. `has`: a part of the text (of a sha: its beginning); `is`: the whole of it;
 #: `none`, `any`: empty or not; `yes`, `no`; `=` to `..`: an amount, or from `text` to `until`.
 How: TypeAlias = Literal["has", "is", "none", "any", "yes", "no", "=", "<", "<=", ">", ">=", ".."]
 
-#: What needs no quotes: nothing in it could be taken for more than its letters.
+#: Text that needs no quotes: none of its characters has a meaning.
 _BARE = re.compile(r"\w[\w.+-]*")
 _WORDS_WITH_A_MEANING = frozenset({"none", "yes", "no"})
 
 
 class Value(NamedTuple):
-    """One alternative of a term; an end of a `..` that is open is empty."""
+    """One alternative of a term; an open end of a `..` range is ""."""
 
     how: How
     text: str = ""
@@ -274,7 +278,7 @@ class Value(NamedTuple):
 
 
 class Term(NamedTuple):
-    """One condition: any of the values, in this field or, where that is "", wherever words are looked for."""
+    """One condition: any of the values in this field, or if that is "" in every field that words search."""
 
     field: str
     values: tuple[Value, ...]
@@ -282,18 +286,18 @@ class Term(NamedTuple):
 
 
 class Query(NamedTuple):
-    """Any of the groups, each all of its terms. Without a group everything is meant."""
+    """Any of the groups, each of which is all of its terms. Without groups everything matches."""
 
     groups: tuple[tuple[Term, ...], ...] = ()
 
 
 def printed(query: Query) -> str:
-    """The query as a person would type it; it parses to itself."""
+    """Print a query as a person would type it; parsing that gives the same query."""
     return " , ".join(" ".join(map(_printed_term, group)) for group in query.groups)
 
 
 def mentions(query: Query, field: str) -> bool:
-    """Whether any term asks for this field."""
+    """Whether any term uses this field."""
     return any(term.field == field for group in query.groups for term in group)
 
 
@@ -323,24 +327,24 @@ def _quoted(text: str) -> str:
     return '"' + ("\\" if escaped.startswith("=") else "") + escaped + '"'
 
 
-# --- Reading a query.
+# --- Parsing
 
 _FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):")
 _AMOUNT = re.compile(r"(<=|>=|<|>|=)?(.+)", re.DOTALL)
 _HEX = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _FLAGS: dict[str, How] = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
 _COMPARISONS: dict[str, How] = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-#: What is shown of a kind that no rule knows. (Spelled here: the rules take long to import.)
+#: The name shown for an unrecognised kind, repeated here because importing the rules is slow.
 _UNKNOWN_KIND = "unknown"
-#: Parts of a query: SQLite takes no statement of any length.
+#: The most parts of a query: SQLite limits the length of a statement.
 _MOST_TERMS = 1_000
 _HINT = Hint("see {}", ("help", "query"))
 
 
 def parse(texts: str | Iterable[str]) -> Query:
-    """A query from one string, or from the words of a command line, each of which may hold several terms.
+    """Parse a string, or the words of a command line, each of which may contain several terms.
 
-    Raises WrongUsage (`bad_query`) and nothing else, and names the term that is wrong.
+    Raises only WrongUsage (`bad_query`), naming the term that is wrong.
     """
     groups: list[list[Term]] = [[]]
     for text in [texts] if isinstance(texts, str) else texts:
@@ -353,7 +357,7 @@ def parse(texts: str | Iterable[str]) -> Query:
     if len(groups) == 1 and not groups[0]:
         return Query()
     if not all(groups):
-        raise WrongUsage("bad_query", "there is nothing on one side of a ','", hint="a , b finds a or b")
+        raise WrongUsage("bad_query", "a ',' needs a term on both sides", hint="a , b finds a or b")
     if sum(len(term.values) for group in groups for term in group) > _MOST_TERMS:
         raise WrongUsage(
             "bad_query",
@@ -364,7 +368,7 @@ def parse(texts: str | Iterable[str]) -> Query:
 
 
 def _without_commas(word: Word) -> tuple[bool, Word | None, bool]:
-    """The word without a comma at its ends: between terms it parts groups."""
+    """Strip plain commas from both ends of a word: between terms they separate groups."""
     if word.text == "," and word.marks == PLAIN:
         return True, None, False
     before = word.is_plain(0, ",")
@@ -401,18 +405,20 @@ def _field(name: str, word: Word) -> str:
     advice = f"did you mean {near[0]}:? " if near else ""
     raise _wrong(
         word,
-        f"there is no field '{name}'",
-        hint=f"{advice}fields: {', '.join(FIELDS)}; in quotes it is a word",
+        f"unknown field '{name}'",
+        hint=f"{advice}fields: {', '.join(FIELDS)}; in quotes it is searched for as text",
     )
 
 
 def _value(field: str, part: Word, word: Word) -> Value:
     if not part.text.strip():
         if not field:
-            raise _wrong(word, "an empty text finds nothing", hint=_HINT)
+            raise _wrong(word, "empty search text", hint=_HINT)
         wants = "yes or no" if FIELDS[field] == "flag" else "a value"
-        advice = _HINT if FIELDS[field] == "flag" else Hint("{}:none finds what has none; {}", field, _HINT)
-        raise _wrong(word, f"{field}: wants {wants}", hint=advice)
+        advice = (
+            _HINT if FIELDS[field] == "flag" else Hint("{}:none finds models without one; {}", field, _HINT)
+        )
+        raise _wrong(word, f"{field}: needs {wants}", hint=advice)
     kind = FIELDS[field] if field else "part"
     if not field:
         return Value("has", part.text)
@@ -440,14 +446,14 @@ def _text(field: str, part: Word, word: Word) -> Value:
     if field == "kind" and text.lower() == _UNKNOWN_KIND:
         return Value("none")
     if not text.strip():
-        raise _wrong(word, f"{field}: wants a value behind the '='", hint=f"{field}:none finds what has none")
+        raise _wrong(word, f"{field}: needs a value after '='", hint=f"{field}:none finds models without one")
     return Value(how, text)
 
 
 def _flag(field: str, part: Word, word: Word) -> Value:
     how = _FLAGS.get(part.text.lower())
     if how is None:
-        raise _wrong(word, f"{field}: wants yes or no", hint=f"{field}:yes or {field}:no")
+        raise _wrong(word, f"{field}: needs yes or no", hint=f"{field}:yes or {field}:no")
     return Value(how)
 
 
@@ -455,7 +461,7 @@ def _digits(part: Word, word: Word) -> Value:
     digits = part.text.lower()
     if not _HEX.fullmatch(digits):
         raise _wrong(
-            word, "sha: wants the first digits of a sha256", hint="digits are 0 to 9 and a to f, at most 64"
+            word, "sha: needs the first digits of a SHA-256", hint="digits are 0 to 9 and a to f, at most 64"
         )
     return Value("has", digits)
 
@@ -473,7 +479,7 @@ def _amount(field: str, part: Word, word: Word) -> Value:
         value = Value(_COMPARISONS[match[1] or "="], _canonical(match[2]))
     if not (value.text or value.until):
         example = "size:1GB.." if FIELDS[field] == "size" else "added:30d.."
-        raise _wrong(word, "a range wants at least one end", hint=Hint("such as {}; {}", example, _HINT))
+        raise _wrong(word, "a range needs at least one end", hint=Hint("such as {}; {}", example, _HINT))
     try:
         interval(field, value, 0)
     except WrongUsage as error:
@@ -484,7 +490,7 @@ def _amount(field: str, part: Word, word: Word) -> Value:
 
 
 def _canonical(amount: str) -> str:
-    """Without the minus that beets puts before an age."""
+    """Drop the minus that beets writes before an age."""
     return amount.strip().removeprefix("-") if amount[-1:] in "hdwmy" else amount.strip()
 
 
@@ -493,8 +499,11 @@ def _wrong(word: Word, message: str, *, hint: str | Hint) -> WrongUsage:
     return WrongUsage("bad_query", said, hint=visible(hint) if isinstance(hint, str) else hint)
 
 
+# --- Comparing text
+
+
 def fold_text(text: str) -> str:
-    """What two spellings have in common whatever their case (Unicode's caseless matching, D145)."""
+    """Normalise text for case-insensitive comparison (Unicode's caseless matching, D145)."""
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFD", text).casefold()
@@ -502,9 +511,9 @@ def fold_text(text: str) -> str:
 
 
 def common(text: str, wanted: str) -> str:
-    """`text` as it is compared with the folded `wanted`: where that is ASCII, only ASCII letters fold.
+    """`text` as compared with the folded `wanted`: if that is ASCII, only ASCII letters are folded.
 
-    SQLite can do that by itself, ten times as fast.
+    SQLite can do that itself, ten times as fast.
     """
     if not wanted.isascii():
         return fold_text(text)

@@ -1,8 +1,8 @@
-"""The records that travel between the layers: frozen, typed, free of behaviour.
+"""The records passed between the layers: immutable, typed, without behaviour.
 
-A path is a `str` as `os.fsdecode` gives it: bytes that are no UTF-8 are lone surrogates in it.
-Times are milliseconds since the epoch unless the name ends in `_ns`. They are named tuples because every
-command loads them: to make a frozen dataclass takes a millisecond, one of these a fifth of it.
+Paths are `str` as returned by `os.fsdecode`: bytes that are not UTF-8 become lone surrogates. Times are
+milliseconds since the epoch unless the name ends in `_ns`. The records are named tuples because every command
+loads them: defining a frozen dataclass takes a millisecond, a named tuple a fifth of that.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-#: What a person may type about a model, besides tags and free metadata.
+#: The text fields of user data; tags and free metadata come on top.
 TEXT_FIELDS = ("name", "type", "base_model", "description", "notes")
-#: How the tags are called among the fields that a person edited, or a sidecar gave.
+#: The name of the tags among the fields that a person edited or a sidecar filled.
 TAGS = "tags"
 
 
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """What the filesystem says of a file; size in bytes."""
+    """A file's stat; size in bytes."""
 
     size_bytes: int
     mtime_ns: int
@@ -34,10 +34,10 @@ class Stat(NamedTuple):
 
 
 class Root(NamedTuple):
-    """A directory that holds models of one ComfyUI type.
+    """A directory with models of one ComfyUI type.
 
-    `origin` tells how it became known (`user`, `comfyui:DIR`, `extra:YAML`); `any_file` is ComfyUI's rule
-    for types it has no extension list for; `id` is set once the library remembers the root.
+    `origin` says where it comes from (`user`, `comfyui:DIR`, `extra:YAML`); `any_file` is ComfyUI's rule for
+    types without an extension list; `id` is set once the root is stored in the library.
     """
 
     type: str
@@ -61,7 +61,7 @@ class FoundFile(NamedTuple):
 
 
 class KnownFile(NamedTuple):
-    """A path at which a model lies, or lay. `stat` is None where only somebody's word says so.
+    """A path at which a model is or was. `stat` is None if no scan has seen the file there.
 
     A `racy` row was hashed so soon after the file's last change that an equal stat proves nothing.
     """
@@ -82,7 +82,7 @@ class KnownFile(NamedTuple):
 
 
 class Model(NamedTuple):
-    """Content, identified by its SHA-256, with what is known and what was typed about it."""
+    """Content, identified by its SHA-256, with its facts and user data."""
 
     sha256: str
     name: str
@@ -96,16 +96,16 @@ class Model(NamedTuple):
     edited: frozenset[str] = frozenset()
 
 
-#: The version of all that is read off headers and sidecars: raised whenever the same bytes tell more, or
-#: something else, than before. The next scan then judges anew what an older one has kept, and hashes nothing.
+#: The version of everything derived from headers and sidecars: raise it whenever the same bytes give a
+#: different result. The next scan then judges the stored headers again, without hashing.
 RULES_VERSION = 3
 
 
 class Content(NamedTuple):
-    """What a file says of itself, whatever it is called and wherever it lies.
+    """Facts from a file's header, independent of its name and place.
 
-    `kind` and `base_model` are what its header shows, `evidence` says why, a line each. `usage_json` is a
-    JSON object of what it takes to use it.
+    `evidence` gives the reasons for `kind` and `base_model`, one per line. `usage_json` is a Usage as a JSON
+    object.
     """
 
     sha256: str
@@ -117,7 +117,7 @@ class Content(NamedTuple):
 
 
 class OtherHashes(NamedTuple):
-    """Hashes of content beside its SHA-256, in lower-case hex; None where not known (see `core.hashes`)."""
+    """Hashes of content besides its SHA-256, in lower-case hex; None if not known (see `core.hashes`)."""
 
     autov1: str | None = None
     autov3: str | None = None
@@ -125,15 +125,15 @@ class OtherHashes(NamedTuple):
     blake3: str | None = None
 
 
-#: The source of what a scan has staged: its path is one of this machine.
+#: The source of rows staged by a scan: their paths are on this machine.
 SCANNED = "scan"
 
 
 class Pending(NamedTuple):
-    """Something found that is not a model yet.
+    """A pending import: something found that is not a model yet.
 
-    `sha256` is 64 lower-case hex or None; `claimed_hash` is any other hash an older manager gave (8 or more
-    lower-case hex digits). `observed` is set when this program has hashed the file at `path` itself.
+    `sha256` is 64 lower-case hex digits or None; `claimed_hash` is any other hash from an older manager (8 or
+    more lower-case hex digits). `observed` is set if this program has hashed the file at `path` itself.
     """
 
     path: str

@@ -1,8 +1,8 @@
-"""Models that are more than one file: which files belong together, and which of them are not there.
+"""Models in several files: which files belong together, and which of them are missing.
 
-Two kinds. `parts`: files of one folder that are numbered (`wan-00001-of-00002.safetensors`), listed by an
-index (`*.safetensors.index.json`) or tell so in their header (the `split.*` keys of GGUF). `folder`: all that
-lies in a folder which a loader takes as a whole, as diffusers and transformers do.
+There are two kinds. `parts`: files of one folder that are numbered (`wan-00001-of-00002.safetensors`), listed
+by an index (`*.safetensors.index.json`) or marked as parts in their header (GGUF's `split.*` keys). `folder`:
+everything in a folder that is loaded as a whole, as by diffusers and transformers.
 Sources: huggingface_hub's split_torch_state_dict_into_shards (names and index of shards), llama.cpp's
 gguf-split (`%s-%05d-of-%05d.gguf`, `split.no`, `split.count`), diffusers' DiffusionPipeline
 (`model_index.json`), transformers' and diffusers' `config.json`, nunchaku's folders.
@@ -29,38 +29,38 @@ _NUMBERED = re.compile(
     r"(?P<stem>.*?)(?P<dash>[-_.]?)(?P<number>\d{2,6})-of-(?P<total>\d{2,6})(?P<tail>(?:\.[^.]+)+)"
 )
 _INDEX = re.compile(r".+\.index(?:\.[^.]+)?\.json", re.IGNORECASE)
-#: Of a whole pipeline, each of whose components lies in a folder of its own.
+#: The index of a pipeline, whose components each have their own folder.
 _PIPELINE = "model_index.json"
-#: Of one model.
+#: The configuration of one model.
 _CONFIG = "config.json"
-#: What such a config says at its top level, of which a settings file of another program has none.
+#: Top-level keys of such a configuration, none of which other programs' settings have.
 _CONFIG_KEYS = frozenset(
     {"_class_name", "_diffusers_version", "architectures", "auto_map", "model_type", "torch_dtype"}
     | {"transformers_version", "quantization_config", "_name_or_path"}
 )
-#: What nunchaku splits a model into; it loads the folder with both.
+#: The files into which nunchaku splits a model; it loads the folder with both.
 _HALVES = frozenset({"transformer_blocks.safetensors", "unquantized_layers.safetensors"})
-#: Names under which transformers, diffusers and PEFT look for the weights in a folder.
+#: Names of the weights that transformers, diffusers and PEFT look for in a folder.
 _FIXED = re.compile(
     r"(?:model|pytorch_model|diffusion_pytorch_model|flax_model|tf_model|adapter_model|consolidated)"
     r"(?:[.-][\w.-]+)?\.(?:safetensors|bin|pt|pth|onnx)"
 )
-#: Types whose loaders take a folder as a whole, of those that ComfyUI itself knows.
+#: ComfyUI's own types whose loaders take whole folders.
 _FOLDER_TYPES = frozenset({"diffusers"})
 
 _MOST_PARTS = 10_000
 _MOST_FILES = 20_000
 _DEEPEST = 12
-#: An index has a line a tensor: those of the largest language models are 10 MB.
+#: An index has one line per tensor; those of the largest language models take 10 MB.
 _LONGEST_JSON = 32 << 20
 
 
 class FileSet(NamedTuple):
-    """A model in several files. All paths are absolute, in order.
+    """A model in several files. All paths are absolute and sorted.
 
-    `name` is the folder, or what the parts are called with `*` for their number. `parts` are the model files
-    that are there; `missing` names what is not, as far as that can be told. `listed_by` are the indexes that
-    loaders read to find the parts: they go where those go.
+    `name` is the folder, or the parts' name with `*` for the number. `parts` are the model files present;
+    `missing` names those that are not, as far as known. `listed_by` are the indexes by which loaders find the
+    parts: they move with them.
     """
 
     kind: Literal["parts", "folder"]
@@ -71,14 +71,14 @@ class FileSet(NamedTuple):
 
 
 class Split(NamedTuple):
-    """What the header of a GGUF file says: it is the part `number` (from 1) of so many."""
+    """A GGUF header's statement that the file is part `number` (from 1) of `of`."""
 
     number: int
     of: int
 
 
 class _Group(NamedTuple):
-    """Parts by the names they should have, relative to their folder, and the indexes that list them."""
+    """The expected names of a set's parts, relative to their folder, and the indexes that list them."""
 
     title: str
     names: frozenset[str]
@@ -86,16 +86,16 @@ class _Group(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """The names in a directory, links followed; both empty where it cannot be listed."""
+    """The names in a directory, following links; both empty if it cannot be listed."""
 
     files: frozenset[str] = frozenset()
     directories: frozenset[str] = frozenset()
 
 
 class Sets:
-    """The sets among the files of a disk as they were when first asked about: each folder is read once.
+    """Finds sets among the files on disk, reading each folder only once.
 
-    `split_of` gives what the header of a GGUF file at a path says, if that is known.
+    `split_of` returns the Split in the header of the GGUF file at a path, if known.
     """
 
     def __init__(self, split_of: Callable[[str], Split | None] = lambda _path: None) -> None:
@@ -108,7 +108,7 @@ class Sets:
     def of(self, path: str, root: Root | None) -> FileSet | None:
         """The set that the file at `path` belongs to; None for a model in one file.
 
-        `root` is the one that it lies in. A root itself is never one model, whatever lies in it.
+        `root` is the root that it is in. A root itself is never one model, whatever it contains.
         """
         directory = os.path.dirname(path)
         whole = self._folder_model(directory, root)
@@ -120,11 +120,11 @@ class Sets:
             whole = self._by_part[directory].get(path)
             if root is None or not _lies_below(directory, root.path):
                 break
-            directory = os.path.dirname(directory)  # whose index may list parts in folders below it
+            directory = os.path.dirname(directory)  # its index may list parts in subfolders
         return whole
 
     def parted(self, directory: str) -> tuple[FileSet, ...]:
-        """The sets of numbered or indexed parts whose index, or whose parts, lie in `directory`."""
+        """The sets of numbered or indexed parts whose index or parts are in `directory`."""
         if directory not in self._parted:
             self._parted[directory] = tuple(self._parts_in(directory))
         return self._parted[directory]
@@ -153,7 +153,7 @@ class Sets:
         return name in here if os.sep not in name else os.path.isfile(os.path.join(directory, name))
 
     def _split_by_header(self, directory: str, names: Sequence[str]) -> Iterator[FileSet]:
-        """GGUF parts that were given other names: their loader finds only the one that it is given."""
+        """GGUF parts that were renamed, so that their loader finds only the one it is given."""
         groups: dict[int, dict[str, int]] = {}
         for name in names:
             if name.lower().endswith(".gguf"):
@@ -167,7 +167,7 @@ class Sets:
             yield FileSet("parts", min(parts), tuple(sorted(parts)), missing)
 
     def _folder_model(self, directory: str, root: Root | None) -> FileSet | None:
-        """The outermost folder on the way to `directory` that is one model, with all components."""
+        """The outermost folder containing `directory` that is one model, with all components."""
         key = directory, root.path if root else None
         if key in self._whole:
             return self._whole[key]
@@ -190,7 +190,7 @@ class Sets:
             return False
         several = set(weights) >= _HALVES or bool(self.parted(directory))
         if root is not None and _takes_files(root.type):
-            # `vae/SDXL/diffusion_pytorch_model.safetensors` is a file like any other to a VAELoader.
+            # To a VAELoader `vae/SDXL/diffusion_pytorch_model.safetensors` is a file like any other.
             return several
         if not several and len(weights) > 1 and not any(map(_FIXED.fullmatch, weights)):
             return False
@@ -229,7 +229,7 @@ class Sets:
 
 
 def _numbered(names: Iterable[str]) -> list[_Group]:
-    """The sets that numbered parts among `names` speak of, with all parts that they should have."""
+    """The sets that numbered parts among `names` imply, with all the parts they should have."""
     numbers: dict[tuple[str, ...], set[int]] = {}
     for name in names:
         found = _NUMBERED.fullmatch(name)
@@ -247,7 +247,7 @@ def _numbered(names: Iterable[str]) -> list[_Group]:
 
 
 def _with_index(groups: Sequence[_Group], index: str, listed: frozenset[str]) -> list[_Group]:
-    """The groups, those of which the index lists a part made one."""
+    """Merge the groups of which the index lists a part."""
     apart = [group for group in groups if group.names.isdisjoint(listed)]
     same = [group for group in groups if not group.names.isdisjoint(listed)]
     title = same[0].title if same else index
@@ -256,7 +256,7 @@ def _with_index(groups: Sequence[_Group], index: str, listed: frozenset[str]) ->
 
 
 def _listed_in(path: str) -> frozenset[str]:
-    """The files that an index lists, relative to its folder; none where it is not an index, or leads out."""
+    """The files that an index lists, relative to its folder; none if it is not an index or points outside."""
     said = _json(path)
     weights = said.get("weight_map") if isinstance(said, dict) else None
     if not isinstance(weights, dict):
@@ -268,7 +268,7 @@ def _listed_in(path: str) -> frozenset[str]:
 
 
 def _is(asked: Callable[[], bool]) -> bool:
-    with suppress(OSError):  # a link that leads back to itself
+    with suppress(OSError):  # a link loop
         return asked()
     return False
 
@@ -278,7 +278,7 @@ def _is_inside(name: str) -> bool:
 
 
 def _json(path: str) -> jsontext.Json:
-    """The value of a JSON file; None where that cannot be read, or is too long to be what is looked for."""
+    """Parse a JSON file; None if it cannot be read or is too long."""
     try:
         with open_for_reading(path) as file:
             text = file.read(_LONGEST_JSON + 1) or b""
@@ -288,7 +288,7 @@ def _json(path: str) -> jsontext.Json:
 
 
 def _takes_files(kind: str) -> bool:
-    """Whether the loaders of a type take single files, whatever lies beside them."""
+    """Whether the loaders of a type take single files, whatever is beside them."""
     return (canonical := canonical_type(kind)) in TYPE_FOLDERS and canonical not in _FOLDER_TYPES
 
 

@@ -1,4 +1,4 @@
-"""Names as text: what may hold any bytes, made fit to be kept and shown."""
+"""Make names, which may contain any bytes, safe to store, to show, and to paste into a shell."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import unicodedata
 
 from mlib.core.errors import WrongUsage
 
-#: What steers or is not seen, by general category: controls, formats, surrogates, line and paragraph ends.
+#: Control and invisible characters by general category: controls, formats, surrogates, line and paragraph
+#: separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-#: Formats that words of some scripts and many emoji are written with.
+#: Format characters needed to write some scripts and many emoji.
 _JOINERS = frozenset("\u200c\u200d")
-#: Other characters that show nothing (Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt),
-#: but for the sixteen variation selectors that emoji end in.
+#: Other invisible characters (Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt), except
+#: the sixteen variation selectors that follow emoji.
 _INVISIBLE = (
     (0x034F, 0x034F),
     (0x115F, 0x1160),
@@ -23,12 +24,12 @@ _INVISIBLE = (
     (0x3164, 0x3164),
     (0xFFA0, 0xFFA0),
     (0xFFF0, 0xFFF8),
-    (0xE0000, 0xE0FFF),  # the tag block, and variation selectors that any text can be hidden in
+    (0xE0000, 0xE0FFF),  # the tag block, and variation selectors, in which any text can be hidden
 )
 
 
 def displayable(name: str) -> str:
-    """A file name as text that any UTF-8 can hold: bytes that are none become `\\xNN`."""
+    """A file name as valid UTF-8 text: undecodable bytes become `\\xNN`."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -37,7 +38,7 @@ def displayable(name: str) -> str:
 
 
 def exact(text: str) -> bytes:
-    """The bytes that a text stands for; half a surrogate pair, which JSON allows, becomes `\\uNNNN`."""
+    """The bytes that a text stands for; an unpaired surrogate, which JSON allows, becomes `\\uNNNN`."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -45,20 +46,20 @@ def exact(text: str) -> bytes:
 
 
 def visible(text: str) -> str:
-    """Text that can neither steer a terminal nor hide in it: control, format and invisible characters, and
-    what cannot be decoded, become escapes."""
+    """Escape control, format, invisible and undecodable characters, so that text can neither control a
+    terminal nor hide in it."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(c) if _is_unsafe(c) else c for c in text)
 
 
 def typed(text: str, *, what: str, lines: bool = False) -> str:
-    """What a person typed, as it is kept: NFC and trimmed, line ends plain.
+    """Normalise what a person typed for storage: NFC, trimmed, LF line ends.
 
-    Raises WrongUsage where it is no text, or where one line is wanted (`lines` False) and several are given.
+    Raises WrongUsage if it is not valid text, or has several lines and `lines` is False.
     """
     if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
-        raise WrongUsage("bad_text", f"the {what} is not text in UTF-8")
+        raise WrongUsage("bad_text", f"the {what} is not valid text")
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
     if not lines and ("\n" in text or "\r" in text):
         raise WrongUsage("bad_text", f"the {what} must be one line")
@@ -66,7 +67,7 @@ def typed(text: str, *, what: str, lines: bool = False) -> str:
 
 
 def forms(name: str) -> tuple[str, ...]:
-    """A name as it is written, and in the other forms of Unicode: macOS and archives decompose accents,
+    """A name as written and in Unicode's other normal forms: macOS and archives decompose accents,
     keyboards compose them."""
     if name.isascii():
         return (name,)
@@ -74,7 +75,7 @@ def forms(name: str) -> tuple[str, ...]:
 
 
 def composed(name: str) -> str:
-    """The form of Unicode in which names are compared where both forms name the same."""
+    """The Unicode form for comparing names where both forms mean the same file."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
@@ -94,15 +95,15 @@ def _escape(character: str) -> str:
     return named.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
-# --- Commands as a person pastes them into a shell.
+# --- Shell commands to paste
 
-#: What `printf` would not print as it stands, or the quotes around it would not hold.
+#: Characters that `printf` would not print literally, or that end the quotes around them.
 _NOT_PLAIN = frozenset(b"\\%'-")
 
 
 def quoted(word: str) -> str:
-    """A word as a shell takes it; `printf` writes one with characters that no terminal is shown."""
-    if visible(word) == word or word.endswith("\n"):  # at its end a shell would drop it
+    """Quote a word for a shell; use `printf` if it has characters that are not shown on a terminal."""
+    if visible(word) == word or word.endswith("\n"):  # the shell would drop it from the end of $(...)
         return shlex.quote(word)
     plain = (
         chr(byte) if 0x20 <= byte < 0x7F and byte not in _NOT_PLAIN else f"\\{byte:03o}"
@@ -117,7 +118,7 @@ def library_option(path: str) -> tuple[str, str]:
 
 
 def move_away(path: str) -> str:
-    """The command that gives something another name, one that nothing has."""
+    """The command that renames something to an unused name."""
     number = 1
     while os.path.lexists(aside := f"{path}.old{'' if number == 1 else number}"):
         number += 1

@@ -4,7 +4,7 @@ import pytest
 from tests.core.kinds.tensors import judged, minimal
 
 from mlib.core.comfyui.folders import TYPE_FOLDERS
-from mlib.core.kinds.bases import belongs_in, is_misplaced
+from mlib.core.kinds.bases import belongs_in, is_misplaced, nouns
 from mlib.core.kinds.rulebook import shipped_rules
 
 KINDS = sorted(
@@ -17,6 +17,13 @@ KINDS = sorted(
 def test_every_kind_that_is_told_apart_belongs_somewhere(kind: str) -> None:
     assert belongs_in(kind)
     assert not any(is_misplaced(kind, folder) for folder in belongs_in(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_name_for_people(kind: str) -> None:
+    one, many = nouns(kind)
+    assert one.split(" ", 1) == ["an" if many[0] in "aeiouI" else "a", many.removesuffix("s")]
+    assert "_" not in one
 
 
 @pytest.mark.parametrize(

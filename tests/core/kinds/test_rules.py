@@ -120,7 +120,7 @@ def test_a_diffusion_model_that_brings_its_company_is_a_checkpoint(beside: str) 
     assert judged(alone).kind == "diffusion_model"
     verdict = judged([*alone, *tensors(beside)])
     assert (verdict.kind, verdict.base) == ("checkpoint", "SDXL")
-    assert verdict.evidence.endswith(f"; {beside} beside it → checkpoint, SDXL")
+    assert verdict.evidence.endswith(f"; {beside} in the same file → checkpoint, SDXL")
 
 
 def test_a_checkpoint_of_an_unknown_model_is_not_taken_for_its_vae_or_its_text_encoder() -> None:

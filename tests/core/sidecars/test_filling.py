@@ -66,7 +66,7 @@ class TestMismatch:
         finding = mismatch(about({"sha256": OTHER}), SHA, KNOWN)
         assert finding is not None
         assert finding.message == (
-            f"ink.json is about another file: it says SHA-256 {OTHER[:12]}, this one is {SHA[:12]}"
+            f"ink.json describes another file: it claims SHA-256 {OTHER[:12]}, this one is {SHA[:12]}"
         )
         assert (finding.code, finding.serious) == ("sidecar_mismatch", False)
 
@@ -74,7 +74,7 @@ class TestMismatch:
         named = about({"sha256": OTHER})._replace(name="\x1b[2Jin\udcffk\u202e.json")
         finding = mismatch(named, SHA, KNOWN)
         assert finding is not None
-        assert finding.message.startswith("\\x1b[2Jin\\xffk\\u202e.json is about")
+        assert finding.message.startswith("\\x1b[2Jin\\xffk\\u202e.json describes")
 
 
 class TestOffered:

@@ -1,1 +1,1 @@
-"""ComfyUI: its model folders, extra_model_paths.yaml, and the roots they name."""
+"""ComfyUI's model folders and types, its extra_model_paths.yaml, and the roots that they name."""

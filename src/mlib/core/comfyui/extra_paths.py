@@ -1,4 +1,4 @@
-"""The lines of an extra_model_paths.yaml, read as ComfyUI reads them (its utils/extra_config.py)."""
+"""Read extra_model_paths.yaml as ComfyUI does (its utils/extra_config.py), and find mistakes in it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     import yaml
 
 
-# --- Reading a YAML file that somebody wrote by hand: within bounds, and with errors that name the line.
+# --- Reading hand-written YAML, within limits and with errors that name the line
 #
-# PyYAML is imported only where a YAML file is there to be read.
+# PyYAML is imported only when there is a YAML file to read.
 
-#: Lines, counted from 1, by the keys that lead there: (block,) and (block, key).
+#: Line numbers from 1 by path of keys: (block,) and (block, key).
 Lines: TypeAlias = "dict[tuple[str, ...], int]"
 
 MAX_BYTES = 1_000_000
 
 
 def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
-    """The mapping at the top of a YAML file as plain values, and where its keys stand; empty for no document.
+    """Read the top-level mapping of a YAML file as plain values, and the lines of its keys; empty if blank.
 
     Raises NotFound `no_such_file`, or MlibError `bad_yaml` for a file that cannot be read, is larger than
     MAX_BYTES, not UTF-8, not YAML or not a mapping.
@@ -40,7 +40,7 @@ def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
     reached: int | None = None
 
     class Loader(yaml.SafeLoader):
-        """Knows the line of the value that it builds: what PyYAML's constructors raise does not say it."""
+        """Keeps the line of the value being built, which the errors of PyYAML's constructors do not have."""
 
         def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
             nonlocal reached
@@ -59,24 +59,24 @@ def read_mapping(path: str) -> tuple[dict[object, object], Lines]:
         value = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = " ".join(str(error.problem or "this is not YAML").split())[:200]
+        what = " ".join(str(error.problem or "not YAML").split())[:200]
         raise _bad(path, (mark or loader).line + 1, what) from error
     except RecursionError as error:
-        raise _bad(path, reached or loader.line + 1, "it is nested too deeply") from error
+        raise _bad(path, reached or loader.line + 1, "nested too deeply") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # PyYAML lets out whatever its constructors raise, for instance on the date 2001-99-99.
-        raise _bad(path, reached or loader.line + 1, "a value cannot be understood") from error
+        # PyYAML passes on whatever its constructors raise, such as for the date 2001-99-99.
+        raise _bad(path, reached or loader.line + 1, "invalid value") from error
     if node is None or value is None:
         return {}, {}
     if not isinstance(value, dict):
-        raise _bad(path, node.start_mark.line + 1, "this is no mapping of names to settings")
+        raise _bad(path, node.start_mark.line + 1, "not a mapping of names to settings")
     return value, dict(_lines(node, 2))
 
 
 def _lines(node: yaml.Node, depth: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    """The path of keys to every value down to this depth, and the line of the value, counted from 1.
+    """The path of keys to every value down to this depth, and the value's line, counted from 1.
 
-    Text that begins with `|` or `>` has its first line below that mark.
+    The first line of a block scalar is the one below its `|` or `>`.
     """
     import yaml
 
@@ -105,7 +105,7 @@ def _read_text(path: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _bad(path, data.count(b"\n", 0, error.start) + 1, "this is not UTF-8 text") from error
+        raise _bad(path, data.count(b"\n", 0, error.start) + 1, "not UTF-8 text") from error
 
 
 def _bad(path: str, line: int | None, what: str) -> MlibError:
@@ -113,10 +113,12 @@ def _bad(path: str, line: int | None, what: str) -> MlibError:
     return MlibError("bad_yaml", f"{where}: {what}")
 
 
-#: Blocks, keys and lines a file may have, counted as often as aliases repeat them.
+# --- Entries of the file, and its mistakes
+
+#: The most blocks, keys and lines of a file, counting repetitions by aliases.
 MAX_LINES = 5_000
 _LONGEST_PATH = 4096
-#: The code of what is said of a folder that no loader of ComfyUI looks into.
+#: The problem code of a folder that no ComfyUI loader reads.
 UNSEEN = "unseen_folder"
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _DIGITS = re.compile(r"[0-9]+")
@@ -130,7 +132,7 @@ _KINDS = (
 
 
 class YamlEntry(NamedTuple):
-    """A folder that the file lists, where it does so, and whether it goes to the front of its type.
+    """A folder listed in the file, its line, and whether it goes to the front of its type.
 
     `base` is the directory that the line is relative to.
     """
@@ -142,15 +144,15 @@ class YamlEntry(NamedTuple):
 
 
 def extra_entries(yaml_path: str) -> Iterator[YamlEntry | Problem]:
-    """Each folder that the file lists, or what is wrong with a line.
+    """Yield each folder listed in the file, or the problem with a line.
 
-    Raises NotFound `no_such_file` or MlibError `bad_yaml` for a fault of the whole file.
+    Raises NotFound `no_such_file` or MlibError `bad_yaml` if the file as a whole is bad.
     """
 
     folder = os.path.dirname(yaml_path)
     lines = 0
     mapping, at = read_mapping(yaml_path)
-    # A list, because a block may be an alias of the whole and is changed below.
+    # A list, because a block may be an alias of the whole mapping and is changed below.
     for name, block in list(mapping.items()):
         lines += 1
         if block is None:
@@ -160,17 +162,17 @@ def extra_entries(yaml_path: str) -> Iterator[YamlEntry | Problem]:
             yield where.problem("bad_block", f"is {_kind(block)}, not a mapping of types to folders")
             continue
         base = folder
-        # Removed, not just read: ComfyUI does so, and a second block that is an alias of this one shows it.
+        # Remove it, as ComfyUI does: this affects a second block that is an alias of this one.
         if "base_path" in block:
             try:
                 given = path_text(block.pop("base_path"))
             except ValueError as error:
-                message = f"base_path {error}; the block is left out"
+                message = f"base_path {error}; ignoring the block"
                 yield where.problem("bad_value", message, key="base_path", shown="")
                 continue
             base = os.path.join(folder, os.path.expandvars(os.path.expanduser(given)))
             if _is_foreign(given, base):
-                message = f"base_path '{given[:80]}' is a path of Windows; the block is left out"
+                message = f"base_path '{given[:80]}' is a Windows path; ignoring the block"
                 yield where.problem("foreign_path", message, key="base_path", shown="")
                 continue
         first = bool(block.pop("is_default", False))
@@ -178,27 +180,27 @@ def extra_entries(yaml_path: str) -> Iterator[YamlEntry | Problem]:
             lines += 1 + (value.count("\n") if isinstance(value, str) else 0)
             if lines > MAX_LINES:
                 raise MlibError(
-                    "bad_yaml", f"{yaml_path}: block {_shown(name)}: more than {MAX_LINES} folders are listed"
+                    "bad_yaml", f"{yaml_path}: block {_shown(name)}: lists more than {MAX_LINES} folders"
                 )
             yield from _value_entries(key, value, base, first, where)
 
 
 class _Place(NamedTuple):
-    """A block of the file, for saying where something is wrong."""
+    """A block of the file, to locate problems."""
 
     yaml_path: str
     name: object
     lines: Mapping[tuple[str, ...], int]
 
     def line(self, key: object = None) -> int:
-        """The line of a key of the block, or of the block; 1 where that cannot be told."""
+        """The line of a key of the block, or of the block itself; 1 if unknown."""
         keys = [part for part in (self.name, key) if isinstance(part, str)]
         return self.lines.get(tuple(keys)) or self.lines.get((str(self.name),)) or 1
 
     def problem(
         self, code: str, message: str, *, key: object = None, shown: str | None = None, below: int = 0
     ) -> Problem:
-        """What is wrong with the block, or with a key of it that is `shown` so."""
+        """A problem with the block, or with one of its keys, displayed as `shown`."""
         named = "" if key is None else f" {_shown(key)}" if shown is None else shown
         colon = ":" if key is not None else ""
         where = f"line {self.line(key) + below}: block {_shown(self.name)}{colon}"
@@ -208,13 +210,13 @@ class _Place(NamedTuple):
 def _value_entries(
     key: object, value: object, base: str, first: bool, where: _Place
 ) -> Iterator[YamlEntry | Problem]:
-    """The folders one key lists, a line each."""
+    """Yield the folders listed under one key, one per line."""
     if not isinstance(key, str) or not is_type_name(key):
-        yield where.problem("bad_key", "cannot be a type of models", key=key)
+        yield where.problem("bad_key", "is not a possible model type", key=key)
     elif key in SKIPPED_TYPES:
         return
     elif not isinstance(value, str):
-        yield where.problem("bad_value", f"is {_kind(value)}, where folders are wanted, a line each", key=key)
+        yield where.problem("bad_value", f"is {_kind(value)}, expected folders, one per line", key=key)
     else:
         kind = _type_of(key)
         for number, line in enumerate(value.split("\n")):
@@ -226,7 +228,7 @@ def _value_entries(
                 yield where.problem("bad_value", str(error), key=key, below=number)
                 continue
             if _is_foreign(line, path):
-                message = f"'{line[:80]}' is a path of Windows; it is left out"
+                message = f"'{line[:80]}' is a Windows path; ignored"
                 yield where.problem("foreign_path", message, key=key, below=number)
                 continue
             origin = f"extra:{where.yaml_path}"
@@ -235,28 +237,28 @@ def _value_entries(
 
 
 def _type_of(key: str) -> str:
-    """The type that ComfyUI knows a key of the file by: exactly as written, but for two old names."""
+    """ComfyUI's type for a key of the file: the key as written, except for two old names."""
     return LEGACY_TYPES.get(key, key)
 
 
 def _is_foreign(text: str, path: str) -> bool:
-    """Whether this is a Windows path that does not exist here, on a system that has none."""
+    """Whether this is a Windows path on another system, and does not exist here."""
     return os.name != "nt" and _WINDOWS_PATH.match(text) is not None and not os.path.lexists(path)
 
 
 class JudgedLines(NamedTuple):
-    """The paths of folders that have to be waited for, and what should be said of lines of the file."""
+    """The paths of folders that may be on an offline drive, and the problems with lines of the file."""
 
     awaited: frozenset[str]
     problems: tuple[Problem, ...]
 
 
 def judge(yaml_path: str, entries: Sequence[YamlEntry]) -> JudgedLines:
-    """Tell folders whose disk may be off from those of a type that nobody uses, and from slips.
+    """Distinguish missing folders that may be on an offline drive from unused types and from typing errors.
 
-    Where some folders below a base are there, the others are of types that nobody uses. Where none is, all
-    are waited for: the base may lie on a drive that is off. A folder beside a missing one, called almost the
-    same, is a slip; so is a key that ComfyUI takes for a type of its own, as LORAS for loras.
+    If some folders below a base exist, the missing ones are unused types. If none exists, all are awaited:
+    the base may be on an offline drive. A missing folder whose name almost matches one beside it is a typing
+    error; so is a key that ComfyUI treats as a type of its own, such as LORAS for loras.
     """
     problems: list[Problem] = []
     groups: dict[str, list[YamlEntry]] = {}
@@ -267,7 +269,7 @@ def judge(yaml_path: str, entries: Sequence[YamlEntry]) -> JudgedLines:
         )
         meant = canonical_type(entry.root.type)
         if meant != entry.root.type:
-            message = f"line {entry.line}: ComfyUI's loaders look for {meant}, not for {entry.root.type}"
+            message = f"line {entry.line}: ComfyUI's loaders use {meant}, not {entry.root.type}"
             problems.append(Problem(path, UNSEEN, message))
     absent = {
         entry.root.path: any(os.path.isdir(other.root.path) for other in group)
@@ -281,7 +283,7 @@ def judge(yaml_path: str, entries: Sequence[YamlEntry]) -> JudgedLines:
         slip = _slip(entry.root.path, listed)
         if slip is not None and slip[0] not in said:
             said.add(slip[0])
-            message = f"line {entry.line}: there is no {slip[0]}; is {slip[1]} meant?"
+            message = f"line {entry.line}: {slip[0]} does not exist; did you mean {slip[1]}?"
             problems.append(Problem(yaml_path, "no_such_directory", message))
     return JudgedLines(
         frozenset(path for path, has_neighbours in absent.items() if not has_neighbours), tuple(problems)
@@ -289,7 +291,7 @@ def judge(yaml_path: str, entries: Sequence[YamlEntry]) -> JudgedLines:
 
 
 def _slip(path: str, listed: Collection[str]) -> tuple[str, str] | None:
-    """The missing part of a path and a close match that exists; names that differ by numbers do not count."""
+    """The missing part of a path and an existing close match; not if only numbers differ."""
     missing = topmost_missing(path)
     if missing is None:
         return None
@@ -310,26 +312,26 @@ def _slip(path: str, listed: Collection[str]) -> tuple[str, str] | None:
 
 
 def path_text(value: object) -> str:
-    """`value` if a path can be made of it; a ValueError says why not."""
+    """`value` if it can be a path; else raises ValueError with the reason."""
     if not isinstance(value, str):
-        raise ValueError(f"is {_kind(value)}, where a path is wanted")
+        raise ValueError(f"is {_kind(value)}, expected a path")
     if len(value) > _LONGEST_PATH:
-        raise ValueError("is longer than any path can be")
+        raise ValueError("is too long for a path")
     try:
         encoded = os.fsencode(value)
     except UnicodeEncodeError as error:
-        raise ValueError("holds a character that no path can hold") from error
+        raise ValueError("contains a character that no path can have") from error
     if b"\0" in encoded:
-        raise ValueError("holds a character that no path can hold")
+        raise ValueError("contains a character that no path can have")
     return value
 
 
 def _kind(value: object) -> str:
     if value is None:
         return "empty"
-    return next((words for kind, words in _KINDS if isinstance(value, kind)), "no text")
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), "not text")
 
 
 def _shown(name: object) -> str:
-    """A key for a message: short, and never the digits of a number too long to print."""
+    """A key for a message: shortened, and safe for numbers too long to print."""
     return repr(name[:60]) if isinstance(name, str) else f"({_kind(name)})"

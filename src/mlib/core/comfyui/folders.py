@@ -1,13 +1,13 @@
-"""Which folders ComfyUI keeps models in, and which file names can be models."""
+"""ComfyUI's model folders and types, and the file names that can be models."""
 
 from __future__ import annotations
 
 import os
 from types import MappingProxyType
 
-#: What ComfyUI's own loaders list (`supported_pt_extensions` in its folder_paths.py).
+#: Extensions that ComfyUI's own loaders list (`supported_pt_extensions` in its folder_paths.py).
 LISTED_EXTENSIONS = frozenset({".bin", ".ckpt", ".pkl", ".pt", ".pt2", ".pth", ".safetensors", ".sft"})
-#: The same, and the two formats that custom nodes add.
+#: The same plus the two formats added by custom nodes.
 MODEL_EXTENSIONS = LISTED_EXTENSIONS | {".gguf", ".onnx"}
 
 _SINGLE_FOLDER_TYPES = (
@@ -16,7 +16,7 @@ _SINGLE_FOLDER_TYPES = (
     "background_removal", "frame_interpolation", "geometry_estimation", "optical_flow", "detection",
 )  # fmt: skip
 
-#: The built-in types, each with its folders under models/ in the order ComfyUI searches them.
+#: The built-in types with their folders under models/, in ComfyUI's search order.
 TYPE_FOLDERS = MappingProxyType(
     {
         "checkpoints": ("checkpoints",),
@@ -32,19 +32,19 @@ TYPE_FOLDERS = MappingProxyType(
 #: Every folder under models/ that belongs to a built-in type.
 BUILT_IN_FOLDERS = frozenset(folder for folders in TYPE_FOLDERS.values() for folder in folders)
 
-#: The folders under output/ that ComfyUI's saving nodes write models to, searched last.
+#: Folders under output/ that ComfyUI's save nodes write models to; searched last.
 OUTPUT_FOLDERS = ("checkpoints", "clip", "vae", "diffusion_models", "loras")
 
-#: Keys of an extra_model_paths.yaml that ComfyUI takes for another type (`map_legacy` in its
-#: folder_paths.py); all others are types of their own exactly as they are written.
+#: Keys of extra_model_paths.yaml that ComfyUI maps to another type (`map_legacy` in its folder_paths.py);
+#: all others are types exactly as written.
 LEGACY_TYPES = MappingProxyType({"unet": "diffusion_models", "clip": "text_encoders"})
 
-#: Folder names that are not types of their own.
+#: Folder names that belong to another type.
 TYPE_ALIASES = MappingProxyType(
     {"unet": "diffusion_models", "clip": "text_encoders", "t2i_adapter": "controlnet"}
 )
 
-#: Keys of ComfyUI's path tables under which no models lie.
+#: Keys of ComfyUI's path tables that are not for models.
 SKIPPED_TYPES = frozenset({"configs", "custom_nodes", "datasets", "download_model_base", "fonts"})
 
 _OTHER_SPELLINGS = MappingProxyType({
@@ -54,7 +54,8 @@ _OTHER_SPELLINGS = MappingProxyType({
     "upscaler": "upscale_models",
 })  # fmt: skip
 
-#: What lies beside models where any file may be one: companions, documents, archives, downloads under way.
+#: Extensions that are never models, even where any file may be one: companions, documents, archives,
+#: unfinished downloads.
 NO_MODEL_EXTENSIONS = frozenset({
     ".",
     ".avif", ".bmp", ".gif", ".heic", ".ico", ".jfif", ".jpeg", ".jpg", ".jxl", ".png", ".psd", ".svg",
@@ -74,9 +75,9 @@ NO_MODEL_EXTENSIONS = frozenset({
 
 
 def canonical_type(name: str) -> str:
-    """The folder key of a type named by a person or an older manager, in either case.
+    """The folder key of a type named by a person or an older manager, ignoring case.
 
-    A name that is known under no key comes back stripped and otherwise as it was given.
+    An unknown name is returned stripped but otherwise unchanged.
     """
     name = name.strip()
     key = name.lower()
@@ -86,15 +87,15 @@ def canonical_type(name: str) -> str:
 
 
 def is_type_name(name: str) -> bool:
-    """Whether a type may be called `name`: something to see, and no control characters or stray bytes."""
+    """Whether `name` can be a type: visible, without control characters or undecodable bytes."""
     return name.isprintable() and not name.isspace() and name != ""
 
 
 def is_model_name(name: str, *, any_file: bool) -> bool:
     """Whether a file called `name` can be a model.
 
-    Where `any_file` holds, ComfyUI knows no extensions, so all count but those that are never models.
-    A leading dot marks temporaries of downloads and the shadow files of macOS.
+    With `any_file`, ComfyUI has no extension list, so all count except those that are never models. A leading
+    dot marks temporary files of downloads and macOS's AppleDouble files.
     """
     dot = name.rfind(".")
     if dot < 1 or name[0] == ".":
@@ -104,10 +105,9 @@ def is_model_name(name: str, *, any_file: bool) -> bool:
 
 
 def name_below(path: str, root: str) -> str:
-    """The name by which loaders, and so workflows, know the file at `path` of a root: its path from there.
+    """The loader name of the file at `path`: its path relative to the root, as workflows name it.
 
-    As ComfyUI's folder_paths.py lists a folder (`recursive_search`). `db.search` has the same in SQL, to
-    search in.
+    As listed by ComfyUI's folder_paths.py (`recursive_search`). `db.search` has the same in SQL.
     """
     above = root if root.endswith(os.sep) else root + os.sep
     return path[len(above) :] if path.startswith(above) else os.path.relpath(path, root)

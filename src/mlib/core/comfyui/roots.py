@@ -1,6 +1,6 @@
-"""From options and ComfyUI's own settings to the directories that hold models.
+"""Find the directories that contain models, from options and ComfyUI's own settings.
 
-Within a type the roots stand in the order in which ComfyUI searches them.
+Within a type the roots are in ComfyUI's search order.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 
-#: What ComfyUI reads beside itself without being told.
+#: The file that ComfyUI reads from its own directory by default.
 EXTRA_PATHS = "extra_model_paths.yaml"
 
 
 class RootsFound(NamedTuple):
-    """Roots in search order, what kept others from being found, and the paths that a drive may bring back."""
+    """Roots in search order, problems that hid other roots, and paths that may be on an offline drive."""
 
     roots: tuple[Root, ...]
     problems: tuple[Problem, ...] = ()
@@ -40,12 +40,12 @@ class RootsFound(NamedTuple):
 
 
 def comfyui_roots(directory: str) -> RootsFound:
-    """Every folder in which the ComfyUI at `directory` keeps models.
+    """Find every folder in which the ComfyUI at `directory` keeps models.
 
-    `directory` is a checkout or its models folder. The `extra_model_paths.yaml` of the checkout is read too;
-    one that is broken as a whole is a problem. Other folders under models/ are types of their own name.
-    Raises NotFound `no_such_directory`, MlibError `not_a_directory`, `unreadable_root` or `no_comfyui`.
-    Order as in ComfyUI's main.py: built-in folders, the YAML's, those under output/, those of custom nodes.
+    `directory` is a checkout or its models folder. The checkout's `extra_model_paths.yaml` is read too; if it
+    is bad as a whole, that is a problem. Other folders under models/ are types named after the folder. Raises
+    NotFound `no_such_directory`, MlibError `not_a_directory`, `unreadable_root` or `no_comfyui`. The order is
+    that of ComfyUI's main.py: built-in folders, the YAML's, those under output/, those of custom nodes.
     """
     base, models = _checkout_and_models(_absolute(directory))
     names = _folder_names(models)
@@ -74,20 +74,19 @@ def comfyui_roots(directory: str) -> RootsFound:
             meant = canonical_type(name)
             if meant != name:
                 folder = os.path.join(models, TYPE_FOLDERS[meant][0])
-                problems.append(Problem(path, UNSEEN, f"ComfyUI does not look here, but in {folder}"))
+                problems.append(Problem(path, UNSEEN, f"ComfyUI does not look here but in {folder}"))
             _add(by_type, Root(type=name, path=path, origin=origin))
         else:
-            problems.append(Problem(path, "bad_type", "a folder of this name cannot be a type of models"))
+            problems.append(Problem(path, "bad_type", "the folder's name is not a possible model type"))
     return RootsFound(_in_order(by_type), tuple(problems), found.awaited)
 
 
 def extra_paths_roots(yaml_path: str, *, after: Sequence[Root] = ()) -> RootsFound:
-    """The roots `after`, with those of an `extra_model_paths.yaml` added as ComfyUI adds them.
+    """Add the roots of an `extra_model_paths.yaml` to the roots `after`, as ComfyUI does.
 
-    Paths need not exist. What would stop ComfyUI in one block or value is one problem here (`bad_block`,
-    `bad_key`, `bad_value`). Raises NotFound `no_such_file` or MlibError `bad_yaml` for a fault of the whole
-    file.
-    Format: utils/extra_config.py of ComfyUI.
+    Paths need not exist. An error in one block or value that would stop ComfyUI is one problem here
+    (`bad_block`, `bad_key`, `bad_value`). Raises NotFound `no_such_file` or MlibError `bad_yaml` if the file
+    as a whole is bad. Format: utils/extra_config.py of ComfyUI.
     """
     yaml_path = _absolute(yaml_path, code="no_such_file")
     by_type = _by_type(after)
@@ -104,7 +103,7 @@ def extra_paths_roots(yaml_path: str, *, after: Sequence[Root] = ()) -> RootsFou
 
 
 def root_option(text: str) -> Root:
-    """The root that `--root TYPE=DIR` names.
+    """Parse `--root TYPE=DIR`.
 
     Raises WrongUsage `bad_root`, NotFound `no_such_directory`, or MlibError `not_a_directory`,
     `unreadable_root`.
@@ -112,14 +111,14 @@ def root_option(text: str) -> Root:
     kind, equals, directory = text.partition("=")
     kind = canonical_type(kind)
     if not equals or not directory or not is_type_name(kind) or "/" in kind or "\\" in kind:
-        raise WrongUsage("bad_root", f"{text!r} is no root", hint="write TYPE=DIR, as loras=/mnt/loras")
+        raise WrongUsage("bad_root", f"{text!r} is not a root", hint="use TYPE=DIR, such as loras=/mnt/loras")
     path = _absolute(directory)
     _folder_names(path)
     return Root(type=kind, path=path, origin="user")
 
 
 def distinct(roots: Iterable[Root]) -> tuple[Root, ...]:
-    """`roots` without those that lead to a directory which an earlier one leads to."""
+    """`roots` without those that resolve to the same directory as an earlier one."""
     seen: dict[str, Root] = {}
     for root in roots:
         seen.setdefault(os.path.realpath(root.path), root)
@@ -127,7 +126,7 @@ def distinct(roots: Iterable[Root]) -> tuple[Root, ...]:
 
 
 def find_comfyui(*, start: str, environ: Mapping[str, str]) -> str | None:
-    """A ComfyUI nobody named: MLIB_COMFYUI, one at or around `start`, or comfy-cli's workspace."""
+    """Find ComfyUI if none was named: MLIB_COMFYUI, one at or above `start`, or comfy-cli's workspace."""
     told = environ.get("MLIB_COMFYUI")
     if told:
         return told
@@ -145,7 +144,7 @@ def _checkout_and_models(directory: str) -> tuple[str, str]:
     ):
         return parent, directory
     models = os.path.join(directory, "models")
-    # A link counts even if it leads nowhere now: that error is worth more than "no ComfyUI".
+    # A broken link counts too: its error is more useful than "no ComfyUI".
     if os.path.isdir(models) or os.path.islink(models):
         return directory, models
     names = _folder_names(directory)
@@ -155,8 +154,8 @@ def _checkout_and_models(directory: str) -> tuple[str, str]:
         return parent, directory
     raise MlibError(
         "no_comfyui",
-        f"{directory}: no ComfyUI here",
-        hint="Give the directory that holds models/, or the models folder itself.",
+        f"{directory}: no ComfyUI found",
+        hint="name the directory that contains models/, or the models folder itself",
     )
 
 
@@ -174,9 +173,9 @@ def _folder_names(directory: str) -> frozenset[str]:
 
 
 def _in_other_letters(models: str, names: Collection[str]) -> dict[str, str]:
-    """Built-in folders that a disk without regard to case shows in other letters, by the name shown.
+    """Built-in folders that a case-insensitive disk lists in another case, by the name listed.
 
-    ComfyUI asks for them by their own names, and such a disk answers.
+    ComfyUI opens them by their own names, which such a disk accepts.
     """
     lowered = {name: name.lower() for name in names if name.lower() in BUILT_IN_FOLDERS}
     return {
@@ -190,7 +189,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     with contextlib.suppress(OSError):
         if entry.is_dir():
             return True
-    # A link that leads nowhere now may lead to a drive that is off; saying so is the scan's business.
+    # A broken link may point to an offline drive; reporting that is up to the scan.
     return entry.name in BUILT_IN_FOLDERS and entry.is_symlink() and not os.path.exists(entry.path)
 
 
@@ -215,7 +214,7 @@ def _in_order(by_type: Mapping[str, Sequence[Root]]) -> tuple[Root, ...]:
 
 
 def _add(by_type: dict[str, list[Root]], root: Root, *, first: bool = False) -> None:
-    """ComfyUI's `add_model_folder_path`: a path listed before keeps its entry and only moves to the front."""
+    """Like ComfyUI's `add_model_folder_path`: a known path keeps its entry and can only move to the front."""
     roots = by_type.setdefault(root.type, [])
     at = next((index for index, other in enumerate(roots) if other.path == root.path), None)
     if at is None:
@@ -225,7 +224,7 @@ def _add(by_type: dict[str, list[Root]], root: Root, *, first: bool = False) -> 
 
 
 def _absolute(path: str, *, code: str = "no_such_directory") -> str:
-    """`path` with its `~` resolved, absolute and normalised, never followed through links."""
+    """`path` with `~` expanded, absolute and normalised, without resolving links."""
     if not path:
         raise NotFound(code, "the path is empty")
     try:
@@ -260,7 +259,7 @@ def _comfy_cli_workspace() -> str | None:
 
     path = os.path.join(platformdirs.user_config_dir("comfy-cli", appauthor=False), "config.ini")
     settings = configparser.ConfigParser(interpolation=None, strict=False)
-    # What was read before a fault still counts.
+    # Settings before a syntax error still count.
     with contextlib.suppress(configparser.Error, OSError, ValueError):
         settings.read(path, encoding="utf-8-sig")
     for key in ("default_workspace", "recent_workspace"):

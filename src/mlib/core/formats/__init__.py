@@ -1,1 +1,1 @@
-"""Reading what model files say of themselves: headers only, bounded in time and memory, nothing executed."""
+"""Readers of model files: headers only, bounded in time and memory, nothing executed."""

@@ -1,4 +1,7 @@
-"""A place in a binary header that only moves forward, every length checked against the bytes left."""
+"""A forward-only cursor over a binary header that checks every length against the bytes left.
+
+Also helpers of all readers: bytes at an offset, and text from a file shortened for a message.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _U32 = Struct("<I")
 _U64 = Struct("<Q")
 
 MAX_OFFSET = 2**63 - 1  # no file is longer
-#: The largest vocabularies come to under a million strings and 30 MB.
+#: The largest vocabularies have under a million strings and 30 MB.
 _MAX_ITEMS = 2_500_000
 _MAX_READ = 256 * 2**20
 _MAX_KEPT = 16 * 2**20
@@ -21,17 +24,17 @@ _MAX_VARINT = 10  # bytes
 
 
 class HeaderError(ValueError):
-    """The header is damaged or of an unknown kind: the file's length cannot be told."""
+    """The header is damaged or of an unknown kind, so the file's length is unknown."""
 
 
 class CutShortError(ValueError):
-    """The file ends, or has a hole, before what its header promises; the message says so in one line."""
+    """The file ends, or has a hole, before the end its header promises; the message is one line."""
 
 
 class Cursor:
-    """Reads a file of `size` bytes whose header is named `what` in messages, little endian, in chunks.
+    """Reads a file of `size` bytes in chunks, little endian; messages call its header `what`.
 
-    A skip costs nothing. `clipped` is set once a text was longer than was asked for, or than all texts may be
+    Skipping reads nothing. `clipped` is set once a text exceeded its limit or the limit for all texts
     together. Every method may raise CutShortError, HeaderError and OSError.
     """
 
@@ -62,7 +65,7 @@ class Cursor:
         end = self.position + count
         if end > self._size:
             if end > MAX_OFFSET:
-                raise HeaderError("more bytes than any file has")
+                raise HeaderError("sizes exceed any possible file")
             self._cut(f"promises at least {end:,} bytes, the file has {self._size:,}")
 
     def count_items(self, count: int) -> None:
@@ -83,7 +86,7 @@ class Cursor:
         return self._chunk[start : self._at]
 
     def text(self, length: int, longest: int) -> str:
-        """`length` bytes as UTF-8, of which at most `longest` are kept."""
+        """Read `length` bytes as UTF-8 and keep at most `longest` of them."""
         self.need(length)
         kept = min(length, longest, self._kept_left)
         self._kept_left -= kept
@@ -108,10 +111,10 @@ class Cursor:
         return value
 
     def varint(self) -> int:
-        """A number of protobuf: 7 bits a byte, least first, at most 64."""
+        """Read a protobuf varint: 7 bits per byte, least significant first, at most 64."""
         octets = self._chunk[self._at : self._at + _MAX_VARINT]
         if len(octets) < _MAX_VARINT or self.position + _MAX_VARINT > self._size:
-            octets = b""  # near an end each byte is asked for
+            octets = b""  # near an end, read byte by byte
         value = 0
         for place in range(_MAX_VARINT):
             byte = octets[place] if octets else self.take(1)[0]
@@ -120,10 +123,10 @@ class Cursor:
                 if octets:
                     self._at += place + 1
                 return value & 2**64 - 1
-        raise HeaderError("a number too long")
+        raise HeaderError("number too long")
 
     def skip_strings(self, count: int) -> None:
-        """Skip `count` strings, each with its length in front: hundreds of thousands in a vocabulary."""
+        """Skip `count` length-prefixed strings: a vocabulary has hundreds of thousands."""
         width = self.length_format.size
         unpack = self.length_format.unpack_from
         self.need(count * width)
@@ -141,13 +144,13 @@ class Cursor:
             self.need(0)
 
     def hole(self) -> NoReturn:
-        self._cut("has not all been written yet: there are zeros in it")
+        self._cut("is incomplete: it contains zeros")
 
     def _cut(self, message: str) -> NoReturn:
         raise CutShortError(f"{self._what} {message}")
 
     def _fill(self, count: int) -> None:
-        """Load a chunk that starts here and holds at least `count` bytes."""
+        """Load a chunk of at least `count` bytes from here."""
         self._base += self._at
         self._at = 0
         self._read_left -= max(count, self._chunk_size)
@@ -158,18 +161,18 @@ class Cursor:
         while len(chunk) < count:
             more = self._file.read(max(self._chunk_size, count - len(chunk)))
             if not more:
-                self._cut(f"goes on after byte {self._base + len(chunk):,}, where the file now ends")
+                self._cut(f"continues past byte {self._base + len(chunk):,}, the end of the file")
             chunk += more
         self._chunk = chunk
 
 
-# --- Small helpers of every reader: bytes at a place, and text from a file made short enough for a message.
+# --- Helpers of all readers
 
 _SHOWN = 80
 
 
 def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
-    """`count` bytes from `offset` on, fewer only at the end of the file. Raises OSError."""
+    """Read `count` bytes from `offset`, fewer only at the end of the file. Raises OSError."""
     file.seek(offset)
     parts = []
     while count > 0 and (part := file.read(count)):
@@ -179,5 +182,5 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
 
 
 def shown(text: str) -> str:
-    """`text` in quotes, cut if it is long."""
+    """Quote `text` for a message, shortened if it is long."""
     return f"'{text}'" if len(text) <= _SHOWN else f"'{text[:_SHOWN]}…'"

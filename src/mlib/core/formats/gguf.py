@@ -1,7 +1,7 @@
-"""GGUF, the format of quantised models: what the header says of the file, read without loading any of it.
+"""Read the header of GGUF, the format of quantised models: key-values, tensors, size of the complete file.
 
 Layout after ggml's docs/gguf.md: magic, version, tensor count, key-value count, key-values, tensor infos,
-padding, data. Version 1 has 32-bit lengths and dimensions, later ones 64-bit; all of it little endian here.
+padding, data. Version 1 has 32-bit lengths and dimensions, later ones 64-bit; only little endian is read.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from mlib.core.jsontext import Json
 
 
-# --- The numbers GGUF has for the types of values and of tensors. From ggml's docs/gguf.md and type traits.
+# --- Type numbers of values and tensors, from ggml's docs/gguf.md and type traits
 
-#: Types of key-values: what they are called, and how `struct` reads the scalars.
+#: Types of key-values: name and `struct` format of the scalars.
 VALUE_TYPES = {
     0: ("uint8", "<B"), 1: ("int8", "<b"), 2: ("uint16", "<H"), 3: ("int16", "<h"), 4: ("uint32", "<I"),
     5: ("int32", "<i"), 6: ("float32", "<f"), 7: ("bool", "<?"), 10: ("uint64", "<Q"), 11: ("int64", "<q"),
@@ -30,7 +30,7 @@ VALUE_TYPES = {
 }  # fmt: skip
 UINT32, INT32, FLOAT32, STRING, ARRAY = 4, 5, 6, 8, 9
 
-#: Names and bytes of a block by tensor type number, for each length of a block in elements.
+#: Name and bytes per block by tensor type number, grouped by elements per block.
 _BLOCKS = {
     1: {
         0: ("F32", 4), 1: ("F16", 2), 24: ("I8", 1), 25: ("I16", 2), 26: ("I32", 4), 27: ("I64", 8),
@@ -39,7 +39,7 @@ _BLOCKS = {
     32: {
         2: ("Q4_0", 18), 3: ("Q4_1", 20), 6: ("Q5_0", 22), 7: ("Q5_1", 24), 8: ("Q8_0", 34), 9: ("Q8_1", 36),
         20: ("IQ4_NL", 18),
-        31: ("Q4_0_4_4", 18), 32: ("Q4_0_4_8", 18), 33: ("Q4_0_8_8", 18),  # three withdrawn orders of Q4_0
+        31: ("Q4_0_4_4", 18), 32: ("Q4_0_4_8", 18), 33: ("Q4_0_8_8", 18),  # withdrawn layouts of Q4_0
         39: ("MXFP4", 17),
     },
     64: {40: ("NVFP4", 36)},
@@ -51,31 +51,34 @@ _BLOCKS = {
         35: ("TQ2_0", 66),
     },
 }  # fmt: skip
-#: Tensor types: name, elements of a block, bytes of a block.
+#: Tensor types: name, elements per block, bytes per block.
 TENSOR_TYPES = {
     kind: (name, elements, size)
     for elements, kinds in _BLOCKS.items()
     for kind, (name, size) in kinds.items()
 }
 
+
+# --- Reading the header
+
 MAGIC = b"GGUF"
 
 _DEFAULT_ALIGNMENT = 32
 _ALIGNMENT_KEY = "general.alignment"
-#: ComfyUI-GGUF writes the shape a tensor had before it was made to fit the blocks of its type.
+#: ComfyUI-GGUF writes the shape a tensor had before it was reshaped to fit the blocks of its type.
 _ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
 _SPLIT_NUMBER, _SPLIT_COUNT = "split.no", "split.count"
 
 _MAX_DIMENSIONS = 8  # ggml allows 4
-_MAX_TENSORS = 50_000  # models have hundreds: experts of a layer share one tensor
+_MAX_TENSORS = 50_000  # models have hundreds: the experts of a layer share one tensor
 _MAX_PAIRS = 100_000
 _MAX_NAME = 1024  # ggml allows 64 for a tensor, less than 65,536 for a key
-_MAX_TEXT = 2**18  # a licence or a chat template comes to a tenth of that
+_MAX_TEXT = 2**18  # a licence or a chat template takes a tenth of that
 
 
 @dataclass(slots=True)
 class _Found:
-    """What was read so far, also where the header then turns out to be damaged."""
+    """Everything read so far; kept even if the header turns out to be damaged."""
 
     version: int = 0
     alignment: int = _DEFAULT_ALIGNMENT
@@ -87,26 +90,26 @@ class _Found:
     repeated: dict[str, None] = field(default_factory=dict)
     data_start: int | None = None
     whole_size: int | None = None
-    #: Whether no tensor needs more than `whole_size` counts for it.
+    #: Whether `whole_size` is exact: it counts the full size of every tensor.
     is_certain: bool = True
 
 
 def whole_size(file: BinaryIO, size: int) -> int:
-    """Least size in bytes of a whole file with this header; padding after the last tensor is not counted.
+    """The least size in bytes of a complete file with this header, without padding after the last tensor.
 
-    `size` is the file's own. Raises CutShortError if the header itself is not all there, HeaderError,
+    `size` is the actual file size. Raises CutShortError if the header itself is incomplete, HeaderError,
     OSError.
     """
     return _walk(file, size, _Found())
 
 
 def read(file: BinaryIO, size: int) -> Header:
-    """The key-values and tensors of a GGUF file of `size` bytes. Raises OSError.
+    """Read the key-values and tensors of a GGUF file of `size` bytes. Raises OSError.
 
-    Findings: `bad_header`, `truncated` (both with what was read before), `trailing_data` (more than the
-    padding that ggml puts behind the last tensor, too), `duplicate_keys`. Details:
-    `version`, `alignment`, `arrays` (type and length by key), `split` (`number` from 1, `of`), `clipped`
-    (keys whose text was too long to keep whole) and `promised_size`.
+    Findings: `bad_header` and `truncated` (both keep what was read before), `trailing_data` (more than the
+    padding that ggml writes after the last tensor), `duplicate_keys`. Details: `version`, `alignment`,
+    `arrays` (type and length by key), `split` (`number` from 1, `of`), `clipped` (keys whose text was too
+    long to keep whole) and `promised_size`.
     """
     found = _Found()
     findings: list[Finding] = []
@@ -115,16 +118,16 @@ def read(file: BinaryIO, size: int) -> Header:
     except CutShortError as cut:
         findings.append(Finding("truncated", str(cut), serious=True))
     except HeaderError as error:
-        findings.append(Finding("bad_header", f"its header cannot be read: {error}", serious=True))
+        findings.append(Finding("bad_header", f"cannot read the header: {error}", serious=True))
     else:
         if promised > size:
-            message = f"its header promises {promised:,} bytes, the file has {size:,}"
+            message = f"the header promises {promised:,} bytes, the file has {size:,}"
             findings.append(Finding("truncated", message, serious=True))
         elif found.is_certain and size > promised + -promised % found.alignment:
             findings.append(trailing_data(size - promised))
     if found.repeated:
         keys = ", ".join(map(shown, list(found.repeated)[:5]))
-        findings.append(Finding("duplicate_keys", f"more than once in the header: {keys}"))
+        findings.append(Finding("duplicate_keys", f"duplicate keys in the header: {keys}"))
     return Header(
         "gguf",
         tensors=tuple(_as_it_was(tensor, found.original_shapes) for tensor in found.tensors),
@@ -157,14 +160,14 @@ def _details(found: _Found) -> dict[str, Json]:
 
 
 def _walk(file: BinaryIO, size: int, found: _Found) -> int:
-    """Fill `found` and return the least size of the whole file. Raises as `whole_size` does."""
+    """Fill `found` and return the least size of the complete file. Raises as `whole_size` does."""
     cursor = Cursor(file, size, what="GGUF header")
     if cursor.take(len(MAGIC)) != MAGIC:
-        raise HeaderError("it does not begin with GGUF")
+        raise HeaderError("no GGUF magic number")
     found.version = cursor.u32()
     if found.version not in (1, 2, 3):
-        kind = " (of a big-endian machine)" if found.version >= 2**24 else ""
-        raise HeaderError(f"GGUF version {found.version}{kind}")
+        kind = " (big-endian)" if found.version >= 2**24 else ""
+        raise HeaderError(f"unsupported GGUF version {found.version}{kind}")
     if found.version == 1:
         cursor.use_lengths_of_32_bits()
     tensors, pairs = cursor.length(), cursor.length()
@@ -187,7 +190,7 @@ def _pair(cursor: Cursor, found: _Found) -> None:
     key_length = cursor.length()
     if not key_length:
         if any(cursor.take(5)):
-            raise HeaderError("a key without a name")
+            raise HeaderError("empty key")
         cursor.hole()
     key = cursor.text(key_length, _MAX_NAME)
     kind = cursor.u32()
@@ -203,7 +206,7 @@ def _pair(cursor: Cursor, found: _Found) -> None:
     if key == _ALIGNMENT_KEY and kind == UINT32:
         found.alignment = int(found.metadata[key])
         if found.alignment.bit_count() != 1:
-            raise HeaderError("an alignment that is no power of two")
+            raise HeaderError("alignment is not a power of two")
 
 
 def _scalar(cursor: Cursor, kind: int) -> str:
@@ -212,7 +215,7 @@ def _scalar(cursor: Cursor, kind: int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if kind == FLOAT32:
-        # The shortest text that stands for the same 32 bits: 1e-06, not 9.999999974752427e-07.
+        # The shortest text with the same 32-bit value: 1e-06, not 9.999999974752427e-07.
         texts = (f"{value:.{digits}g}" for digits in range(6, 10))
         return next((text for text in texts if _as_float32(text) == value), str(value))
     return str(value)
@@ -230,7 +233,7 @@ def _scalar_layout(kind: int) -> str:
     try:
         return VALUE_TYPES[kind][1]
     except KeyError:
-        raise HeaderError(f"value type {kind}") from None
+        raise HeaderError(f"unknown value type {kind}") from None
 
 
 def _array(cursor: Cursor, key: str, found: _Found) -> None:
@@ -239,7 +242,7 @@ def _array(cursor: Cursor, key: str, found: _Found) -> None:
         found.arrays[key] = {"type": "string", "length": count}
         cursor.skip_strings(count)
         return
-    # ggml refuses arrays of arrays, and so does this.
+    # Like ggml, refuse arrays of arrays.
     layout = _scalar_layout(kind)
     found.arrays[key] = {"type": VALUE_TYPES[kind][0], "length": count}
     if key.startswith(_ORIGINAL_SHAPE) and kind == INT32 and count <= _MAX_DIMENSIONS:
@@ -251,7 +254,7 @@ def _array(cursor: Cursor, key: str, found: _Found) -> None:
 
 
 def _tensors(cursor: Cursor, count: int, found: _Found) -> int:
-    """Read `count` tensor infos and return how many bytes of data they need."""
+    """Read `count` tensor infos and return the bytes of data they need."""
     end = last_start = 0
     in_order = True
     names = set()
@@ -275,8 +278,8 @@ def _tensors(cursor: Cursor, count: int, found: _Found) -> int:
         last_start = max(last_start, start)
         end = max(end, start + math.prod(lengths) // block * block_bytes)
         if end > MAX_OFFSET:
-            raise HeaderError("more bytes than any file has")
-    # Tensors lie one after another. Where they seem to overlap, a fork of ggml gave a type's number another
-    # meaning, and only the offsets can be believed.
+            raise HeaderError("sizes exceed any possible file")
+    # Tensors follow one another. If they seem to overlap, a fork of ggml has given a type number another
+    # meaning, and only the offsets can be trusted.
     found.is_certain = found.is_certain and in_order
     return end if in_order else last_start

@@ -1,4 +1,4 @@
-"""What a reader of any format finds in a file."""
+"""The records that every format's reader returns (Header, Tensor, Finding), and their packed form."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 class Tensor(NamedTuple):
-    """One tensor: its name, its type in the format's own spelling (`F16`, `BF16`, `Q4_K`), its shape as torch
-    has it. A tuple, because a file may have thousands and a dataclass takes twice as long to make."""
+    """One tensor: name, type as the format spells it (`F16`, `BF16`, `Q4_K`), and shape in torch's order.
+
+    A tuple, since a file may have thousands and a dataclass takes twice as long to create.
+    """
 
     name: str
     dtype: str
@@ -24,7 +26,7 @@ class Tensor(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something about a file that its owner should know. `code` is stable; `serious` ones fail a check."""
+    """A problem that a file's owner should know of. `code` is stable; `serious` findings fail a check."""
 
     code: str
     message: str
@@ -32,19 +34,19 @@ class Finding(NamedTuple):
 
 
 def trailing_data(size: int) -> Finding:
-    """What is found where `size` bytes more lie in a file than its header speaks of."""
+    """The finding for `size` bytes that the header does not account for."""
     what = "1 byte" if size == 1 else f"{size:,} bytes"
-    return Finding("trailing_data", f"{what} after the last tensor, which belong to none")
+    return Finding("trailing_data", f"{what} of extra data after the last tensor")
 
 
 class Header(NamedTuple):
-    """What a file says of itself.
+    """Everything read from a file's header.
 
-    `format` is one of safetensors, gguf, torch_zip, torch_legacy, pickle, torchscript, onnx, ncnn, zip (which
-    holds no model), lfs_pointer, html, empty, unknown. `metadata` are its own key-value pairs as text
-    (safetensors `__metadata__`, GGUF key-values that are no arrays, ONNX metadata_props). `details` are facts
-    of the format (version, globals a load would run, promised size in bytes, ...). `data_start` is where
-    tensor bytes begin, for hashing them.
+    `format` is one of safetensors, gguf, torch_zip, torch_legacy, pickle, torchscript, onnx, ncnn, zip (not a
+    model), lfs_pointer, html, empty, unknown. `metadata` is the file's own key-value pairs as text
+    (safetensors `__metadata__`, GGUF key-values except arrays, ONNX metadata_props). `details` are facts of
+    the format (version, globals that loading would import, promised size in bytes, ...). `data_start` is the
+    offset of the tensor bytes, for hashing them.
     """
 
     format: str
@@ -55,20 +57,20 @@ class Header(NamedTuple):
     data_start: int | None = None
 
 
-# --- A header in the form it is kept in, so that better rules need no second look at the file.
+# --- Packed headers, stored so that newer rules can be applied without reading the file again
 
-#: Headers of real models come to less than 1 MB; a longer one is read from the file again when it is needed.
+#: Headers of real models take less than 1 MB; a longer one is read from the file again when needed.
 MAX_KEPT = 4 * 2**20
 
 
 def pack(header: Header) -> bytes | None:
-    """The header as compressed JSON without images; None if it is too long to keep."""
+    """Pack a header as compressed JSON without images; None if it is too long to store."""
     if sum(len(each.name) for each in header.tensors) > MAX_KEPT:
         return None
-    from mlib.core.payloads import strip_images  # reading a kept header needs none of it
+    from mlib.core.payloads import strip_images  # not needed to unpack
 
     said: dict[str, jsontext.Json] = {"metadata": dict(header.metadata), "details": dict(header.details)}
-    # Tensors, of which there are thousands, hold no images and come in few kinds: by column it takes a third.
+    # There are thousands of tensors of few kinds, without images: by column they take a third of the space.
     kinds: dict[tuple[str, tuple[int, ...]], int] = {}
     rest = {
         "format": header.format,
@@ -83,18 +85,18 @@ def pack(header: Header) -> bytes | None:
 
 
 def unpack(packed: bytes) -> Header:
-    """The header that `pack` made this of. Raises ValueError for anything else."""
+    """Undo `pack`. Raises ValueError for anything else."""
     try:
         return _header(json.loads(_unzipped(packed)))
     except (zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"no kept header: {error}") from error
+        raise ValueError(f"not a packed header: {error}") from error
 
 
 def _unzipped(packed: bytes) -> bytes:
     unzip = zlib.decompressobj()
-    text = unzip.decompress(packed, MAX_KEPT + 1)  # one more than allowed: the end is seen only by going on
+    text = unzip.decompress(packed, MAX_KEPT + 1)  # one byte past the limit, to notice the end
     if not unzip.eof:
-        raise ValueError("no kept header: it is cut short, or too long")
+        raise ValueError("not a packed header: truncated or too long")
     return text
 
 

@@ -1,4 +1,4 @@
-"""ONNX, a protobuf message: what it says of its model. The graph is passed over, but for external data.
+"""Read the metadata of ONNX models, which are protobuf messages; of the graph only its external data.
 
 Field numbers after onnx.proto3 (ModelProto, GraphProto, TensorProto).
 """
@@ -32,7 +32,7 @@ _MAX_NAME = 1024
 _MAX_PAIRS = 10_000
 _MAX_LOCATIONS = 100
 _MAX_FIELDS = 200_000
-#: Initialisers lie far apart, and little is read of each.
+#: Initialisers are far apart, and little is read of each.
 _CHUNK = 2**12
 
 
@@ -47,12 +47,12 @@ class _Found:
 
 
 def read(file: BinaryIO, size: int) -> Header:
-    """The metadata of an ONNX file of `size` bytes. Raises OSError.
+    """Read the metadata of an ONNX file of `size` bytes. Raises OSError.
 
-    Findings: `bad_header`, `truncated` (both with what was read before), `duplicate_keys`. Details:
-    `ir_version`, `producer_name`, `producer_version`, `domain`, `model_version`, `doc_string` as far as they
-    are set, `opset` (version by domain, the default one is ""), `external_data` (files beside it that hold
-    weights) and `graph` (whether there is one).
+    Findings: `bad_header` and `truncated` (both keep what was read before), `duplicate_keys`. Details:
+    `ir_version`, `producer_name`, `producer_version`, `domain`, `model_version`, `doc_string` if set,
+    `opset` (version by domain, the default one is ""), `external_data` (files beside it with weights) and
+    `graph` (whether there is one).
     """
     found = _Found()
     findings: list[Finding] = []
@@ -62,9 +62,9 @@ def read(file: BinaryIO, size: int) -> Header:
     except CutShortError as cut:
         findings.append(Finding("truncated", str(cut), serious=True))
     except HeaderError as error:
-        findings.append(Finding("bad_header", f"it cannot be read: {error}", serious=True))
+        findings.append(Finding("bad_header", f"cannot read the model: {error}", serious=True))
     if found.repeated:
-        findings.append(Finding("duplicate_keys", "a key of its metadata comes more than once"))
+        findings.append(Finding("duplicate_keys", "duplicate key in the metadata"))
     details = found.details
     if found.opset:
         details["opset"] = found.opset
@@ -127,9 +127,9 @@ def _pair(cursor: Cursor, end: int, found: _Found) -> tuple[str, str]:
 
 
 def _fields(cursor: Cursor, end: int, found: _Found) -> Iterator[tuple[int, int, int | None]]:
-    """The fields up to byte `end`: number, value, None; or number, length, end of its bytes.
+    """Yield the fields up to byte `end`: (number, value, None) or (number, length, end of its bytes).
 
-    What the caller does not take of the bytes is skipped.
+    Bytes that the caller does not read are skipped.
     """
     while cursor.position < end:
         found.fields_left -= 1
@@ -138,13 +138,13 @@ def _fields(cursor: Cursor, end: int, found: _Found) -> Iterator[tuple[int, int,
         tag = cursor.varint()
         number, wire = tag >> 3, tag & 7
         if not number:
-            raise HeaderError("a field without a number")
+            raise HeaderError("field number 0")
         if wire == _BYTES:
             length = cursor.varint()
             stop = cursor.position + length
             cursor.need(length)
             if stop > end:
-                raise HeaderError("a field longer than the message it is in")
+                raise HeaderError("field longer than its message")
             yield number, length, stop
             cursor.skip(stop - cursor.position)
         elif wire == _VARINT:
@@ -152,6 +152,6 @@ def _fields(cursor: Cursor, end: int, found: _Found) -> Iterator[tuple[int, int,
         elif wire in (_EIGHT_BYTES, _FOUR_BYTES):
             cursor.skip(8 if wire == _EIGHT_BYTES else 4)
         else:
-            raise HeaderError(f"a field of the unknown kind {wire}")
+            raise HeaderError(f"unknown wire type {wire}")
     if cursor.position > end:
-        raise HeaderError("a field longer than the message it is in")
+        raise HeaderError("field longer than its message")

@@ -1,8 +1,8 @@
-"""Follow a pickle's instructions without doing what they say: nothing is imported, called or looked up.
+"""Trace a pickle's opcodes without executing them: nothing is imported, called or looked up.
 
-A pickle is a program for a stack machine. This one keeps the stack and the memo, and where a load would
-import or call, it puts down a record. Instructions after CPython's Lib/pickletools.py, protocols 0 to 5.
-What Python's own readers refuse may pass here; what this refuses is reported, whatever they think of it.
+A pickle is a program for a stack machine. This one keeps the stack and the memo; where loading would import
+or call, it records that instead. Opcodes after CPython's Lib/pickletools.py, protocols 0 to 5. It may accept
+what Python's own readers refuse; whatever it refuses is reported, even if they accept it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
     from mlib.core.formats.pickle_source import Budget, Source
 
 
-# --- What a pickle builds, as inert values: records of what a load would have made, and nothing that can
-# act.
+# --- Inert values: records of the objects that loading would build
 #
-# Numbers, None and booleans are themselves. A text is its UTF-8 bytes, undecoded. Lists and sets are lists,
-# tuples are tuples. No container is ever hashed or compared: a file could make that recurse without end.
+# Numbers, None and booleans stand for themselves, text for its undecoded UTF-8 bytes, lists and sets are
+# lists, tuples are tuples. No container is ever hashed or compared: a file could make that recurse forever.
 
 
 class Opaque:
-    """A value nobody asks about: bytes, an enormous text or number."""
+    """A value that is not needed: bytes, or a huge text or number."""
 
     __slots__ = ()
 
@@ -37,13 +36,13 @@ OPAQUE: Final = Opaque()
 
 
 class Pairs(list[object]):
-    """A dict as key, value, key, value, in the order in which they were set."""
+    """A dict as a flat list (key, value, key, value, ...) in the order of assignment."""
 
     __slots__ = ()
 
 
 class Global:
-    """A name that a load would import, as `module` and `name`."""
+    """A name that loading would import, as `module` and `name`."""
 
     __slots__ = ("module", "name")
 
@@ -57,7 +56,7 @@ class Global:
 
 
 class Call:
-    """An object that a load would make by calling `function`; then what is set on it."""
+    """An object that loading would create by calling `function`, and the items and state set on it."""
 
     __slots__ = ("args", "function", "pairs", "state")
 
@@ -69,12 +68,12 @@ class Call:
 
     @property
     def path(self) -> str:
-        """Dotted name of what is called, or nothing where that is itself a result."""
+        """The dotted name of the function, or "" if it is itself the result of a call."""
         return self.function.path if isinstance(self.function, Global) else ""
 
 
 class Persistent:
-    """Something that lies outside the pickle, by the key that the pickle has for it."""
+    """An object outside the pickle, by its persistent id."""
 
     __slots__ = ("key",)
 
@@ -82,16 +81,16 @@ class Persistent:
         self.key = key
 
 
-# --- The instructions of a pickle that import, call or reach outside: each leaves a record, and no more.
+# --- Opcodes that import, call or refer outside: each is only recorded
 
 _LONGEST_NAME = 500
 _MOST_GLOBALS = 10_000
-#: Stands for a name that the program puts together only while it runs.
+#: Stands for a name that the pickle computes at run time.
 COMPUTED = "<computed>"
 
 
 def extension(width: int) -> Callable[[Machine], None]:
-    """A name from a table that only the loading program has."""
+    """Push a name from copyreg's extension registry, which only the loading program has."""
     return lambda machine: _note(machine, b"copyreg extension", b"%d" % machine.source.unsigned(width))
 
 
@@ -99,7 +98,7 @@ def _note(machine: Machine, module: bytes, name: bytes) -> None:
     found = machine.globals.get((module, name))
     if found is None:
         if len(machine.globals) >= _MOST_GLOBALS:
-            raise LimitError("too many names to import")
+            raise LimitError("too many imported names")
         found = machine.globals[module, name] = Global(_name(module), _name(name))
     machine.push(found)
 
@@ -143,7 +142,7 @@ def call_named(machine: Machine) -> None:
 def call_marked(machine: Machine) -> None:
     function, *args = machine.pop_mark() or [None]
     if function is None:
-        raise NonsenseError("an object of no class")
+        raise NonsenseError("OBJ opcode without a class")
     machine.push(Call(function, tuple(args)))
 
 
@@ -153,7 +152,7 @@ def set_state(machine: Machine) -> None:
     if isinstance(target, Call):
         target.state = state
     elif isinstance(target, Global):
-        raise NonsenseError(f"it changes {target.path} itself")
+        raise NonsenseError(f"sets the state of {target.path} itself")
 
 
 def _persistent(machine: Machine, key: object) -> None:
@@ -170,8 +169,7 @@ def outside_object(machine: Machine) -> None:
     _persistent(machine, machine.stack.pop())
 
 
-# --- The instructions of a pickle that put a plain value on the stack: a number, a text, an empty
-# container.
+# --- Opcodes that push a plain value: a number, text or an empty container
 
 _LONGEST_TEXT = 2**16
 _LONGEST_LITERAL = 40
@@ -190,7 +188,7 @@ def _number(width: int, *, signed: bool = False) -> Callable[[Source], object]:
 
 
 def _text(width: int) -> Callable[[Source], object]:
-    """A text with its length in front, in a number so many bytes wide."""
+    """Read text with a length prefix of `width` bytes."""
 
     def literal(source: Source) -> object:
         count = source.unsigned(width)
@@ -203,7 +201,7 @@ def _text(width: int) -> Callable[[Source], object]:
 
 
 def _blob(width: int) -> Callable[[Source], object]:
-    """Bytes, or a long number, with the length in front."""
+    """Skip bytes or a long integer with a length prefix of `width` bytes."""
 
     def literal(source: Source) -> object:
         source.skip(source.unsigned(width))
@@ -213,7 +211,7 @@ def _blob(width: int) -> Callable[[Source], object]:
 
 
 def _decimal(source: Source) -> object:
-    """A number in digits; `00` and `01` are the booleans of protocol 0."""
+    """Read a decimal number; `00` and `01` are the booleans of protocol 0."""
     digits = source.line()
     if digits in (b"00", b"01"):
         return digits == b"01"
@@ -222,7 +220,7 @@ def _decimal(source: Source) -> object:
     try:
         return int(digits.rstrip(b"L"))
     except ValueError:
-        return OPAQUE  # Python reads other notations too, hexadecimal for one
+        return OPAQUE  # Python also reads other notations, such as hexadecimal
 
 
 def _float(source: Source) -> object:
@@ -263,7 +261,7 @@ def _raw_unicode(source: Source) -> object:
     return text.decode("raw_unicode_escape", "replace").encode("utf-8", "replace")
 
 
-#: What to read for each, by the number of the instruction.
+#: Readers of literals, by opcode.
 LITERALS: dict[int, Callable[[Source], object]] = {
     ord("N"): _constant(None), 0x88: _constant(True), 0x89: _constant(False),
     ord("I"): _decimal, ord("L"): _decimal, ord("J"): _number(4, signed=True), ord("K"): _number(1),
@@ -275,11 +273,11 @@ LITERALS: dict[int, Callable[[Source], object]] = {
 }  # fmt: skip
 
 
-# --- What a machine that follows a pickle has before it, between two instructions.
+# --- The machine
 
 
 class Machine:
-    """Where a pickle has got to: its stack and memo, and what has been seen of the world outside."""
+    """The state between two opcodes: stack, memo, and the outside references seen so far."""
 
     __slots__ = (
         "frame_end", "globals", "memo", "persistent", "protocol", "running", "source", "stack",
@@ -289,7 +287,7 @@ class Machine:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.stack: list[object] = []
-        self.stacks: list[list[object]] = []  # one for each open mark
+        self.stacks: list[list[object]] = []  # one per open mark
         self.memo: dict[int, object] = {}
         self.globals: dict[tuple[bytes, bytes], Global] = {}
         self.persistent: list[Persistent] = []
@@ -301,7 +299,7 @@ class Machine:
         self.stack.append(value)
 
     def pop_mark(self) -> list[object]:
-        """What was pushed since the last mark."""
+        """Pop everything pushed since the last mark."""
         items = self.stack
         self.stack = self.stacks.pop()
         return items
@@ -313,10 +311,10 @@ _LONGEST_DIGITS = 40
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One pickle: the value it builds, the names it imports in order, the keys of things outside it.
+    """One traced pickle: the value it builds, the names it imports in order, its persistent ids.
 
-    `fault` is None if it was followed to its end at byte `end` of the file, else the reason it was not; then
-    `value` is None and the rest is what was found up to there.
+    `fault` is None if it was traced to its end at byte `end` of the file, else the reason it was not; then
+    `value` is None and the rest is what was found up to that point.
     """
 
     value: object
@@ -328,7 +326,7 @@ class Stream:
 
 
 def follow(source: Source, budget: Budget) -> Stream:
-    """Follow one pickle from where `source` stands. Raises OSError; whatever else is wrong is the `fault`."""
+    """Trace one pickle from the position of `source`. Raises OSError; any other error becomes the `fault`."""
     machine = Machine(source)
     fault: EarlyEndError | LimitError | NonsenseError | None = None
     value = None
@@ -338,7 +336,7 @@ def follow(source: Source, budget: Budget) -> Stream:
     except (EarlyEndError, LimitError, NonsenseError) as error:
         fault = error
     except IndexError:
-        fault = NonsenseError("an instruction finds nothing on the stack")
+        fault = NonsenseError("stack underflow")
     return Stream(
         value=value,
         protocol=machine.protocol,
@@ -357,7 +355,7 @@ def _run(machine: Machine, budget: Budget) -> None:
     try:
         while machine.running:
             if left <= 0:
-                raise LimitError("too many instructions")
+                raise LimitError("too many opcodes")
             left -= 1
             code = byte()
             if literal := literals(code):
@@ -365,7 +363,7 @@ def _run(machine: Machine, budget: Budget) -> None:
             elif instruction := others(code):
                 instruction(machine)
             else:
-                raise NonsenseError(f"no instruction has the number {code}")
+                raise NonsenseError(f"unknown opcode {code}")
     finally:
         budget.instructions = left
 
@@ -391,30 +389,30 @@ def _recall(machine: Machine, index: int) -> None:
     try:
         machine.push(machine.memo[index])
     except KeyError:
-        raise NonsenseError("an instruction recalls what was never kept") from None
+        raise NonsenseError("reads a memo entry that was never set") from None
 
 
 def _index(machine: Machine) -> int:
     digits = machine.source.line()
     if len(digits) > _LONGEST_DIGITS:
-        raise NonsenseError("an index with too many digits")
+        raise NonsenseError("memo index has too many digits")
     try:
         return int(digits)
     except ValueError:
-        raise NonsenseError("an index that is no number") from None
+        raise NonsenseError("memo index is not a number") from None
 
 
 def _stop(machine: Machine) -> None:
-    # Readers of Python differ in where they go on after a frame that is longer than what it holds.
+    # Python's readers differ in where they continue after a frame that is longer than its content.
     if machine.frame_end > machine.source.position:
-        raise NonsenseError("a frame goes on after the last instruction")
+        raise NonsenseError("frame extends past the STOP opcode")
     machine.running = False
 
 
 def _proto(machine: Machine) -> None:
     machine.protocol = machine.source.byte()
     if machine.protocol > _HIGHEST_PROTOCOL:
-        raise NonsenseError(f"no pickle has protocol {machine.protocol}")
+        raise NonsenseError(f"unknown protocol {machine.protocol}")
 
 
 def _frame(machine: Machine) -> None:
@@ -459,7 +457,7 @@ def _dict(machine: Machine) -> None:
 
 def _whole_pairs(items: list[object]) -> list[object]:
     if len(items) % 2:
-        raise NonsenseError("a key without a value")
+        raise NonsenseError("dict key without a value")
     return items
 
 

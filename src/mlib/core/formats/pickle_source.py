@@ -1,4 +1,4 @@
-"""The bytes of a pickle, taken one after another from a part of a file; what is skipped is never read."""
+"""Read the bytes of a pickle in order from part of a file, within a budget; skipped bytes are never read."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _LONGEST_LINE = 2**20
 
 
 class EarlyEndError(ValueError):
-    """The bytes end inside an instruction, or before the last one."""
+    """The bytes end inside an opcode, or before STOP."""
 
 
 class LimitError(ValueError):
-    """Going on would cost more than any model file is worth; the message says what there is too much of."""
+    """A limit that no real model reaches was exceeded; the message says which."""
 
 
 class NonsenseError(ValueError):
-    """The instructions make no sense; the message says why in one line."""
+    """The opcodes are invalid; the message says why in one line."""
 
 
 class Budget:
-    """What is left to spend on one file: instructions to follow and bytes to read."""
+    """What is left to spend on one file: opcodes to trace and bytes to read."""
 
     __slots__ = ("instructions", "octets")
 
@@ -36,7 +36,7 @@ class Budget:
 
 
 class Source:
-    """A place between `start` and `end` of a file that only moves forward.
+    """A forward-only reader of a file from `start` to `end`.
 
     Every length is checked against the bytes left before anything is read or allocated.
     """
@@ -79,17 +79,17 @@ class Source:
         self._at += count
 
     def line(self) -> bytes:
-        """The bytes up to the next newline, which is passed over."""
+        """Read the bytes up to the next newline and skip that."""
         end = self._chunk.find(b"\n", self._at)
         wanted = _CHUNK
         while end < 0:
             left = self._end - self.position
             if wanted > _LONGEST_LINE:
-                raise LimitError("a line too long")
+                raise LimitError("line too long")
             self._fill(min(wanted, left))
             end = self._chunk.find(b"\n")
             if end < 0 and wanted >= left:
-                raise EarlyEndError("it ends inside a line")
+                raise EarlyEndError("no newline after an argument")
             wanted *= 8
         line = self._chunk[self._at : end]
         self._at = end + 1
@@ -97,19 +97,19 @@ class Source:
 
     def _need(self, count: int) -> None:
         if count > self._end - self.position:
-            raise EarlyEndError("it ends inside an instruction")
+            raise EarlyEndError("cut off inside an opcode")
 
     def _fill(self, count: int) -> None:
-        """Load a chunk that starts here and holds at least `count` bytes."""
+        """Load a chunk of at least `count` bytes from here."""
         self._base += self._at
         self._at = 0
         left = self._end - self._base
         if left <= 0:
-            raise EarlyEndError("it ends before its last instruction")
+            raise EarlyEndError("no STOP opcode")
         wanted = min(max(count, _CHUNK), left)
         self._budget.octets -= wanted
         if self._budget.octets < 0:
             raise LimitError("too many bytes")
         self._chunk = read_at(self._file, self._base, wanted)
         if len(self._chunk) < count:
-            raise EarlyEndError("the file ends before it")
+            raise EarlyEndError("end of file")

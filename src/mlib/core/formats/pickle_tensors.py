@@ -1,4 +1,7 @@
-"""Find the tensors in what a pickle would have built, with the names a state dict has for them."""
+"""Find the tensors, with their state dict names, in the objects that a pickle would build.
+
+The values come from `pickle_machine`; torch's names after torch/serialization.py and torch/_utils.py.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 
-# --- What torch calls its tensors, their types and their storages in a pickle.
+# --- torch's names for tensors, types and storages
 
-#: Storage classes of torch: their type as safetensors spells it (where it has one), bytes of an element.
+#: torch's storage classes: the type as safetensors spells it (if it has one), bytes per element.
 _TYPES = {
     "Double": ("F64", 8), "Float": ("F32", 4), "Half": ("F16", 2), "BFloat16": ("BF16", 2),
     "Long": ("I64", 8), "Int": ("I32", 4), "Short": ("I16", 2), "Char": ("I8", 1), "Byte": ("U8", 1),
@@ -46,7 +49,7 @@ _MOST_ELEMENTS = 2**60
 
 @dataclass(frozen=True, slots=True)
 class TensorStorage:
-    """The elements of one or more tensors, which lie outside the pickle; `size` in bytes."""
+    """The data of one or more tensors, stored outside the pickle; `size` in bytes."""
 
     key: str
     dtype: str
@@ -54,7 +57,7 @@ class TensorStorage:
 
 
 def storages(keys: Iterable[Persistent]) -> Mapping[str, TensorStorage]:
-    """The storages that torch's persistent ids speak of, by key; anything else is passed over."""
+    """The storages that torch's persistent ids name, by key; other ids are skipped."""
     found = (_storage(key) for key in keys)
     return {storage.key: storage for storage in found if storage}
 
@@ -80,7 +83,7 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 
 def tensor_of(value: object) -> tuple[str, tuple[int, ...]] | None:
-    """Type and shape of a tensor, if a call makes one."""
+    """The type and shape of a tensor, if `value` is a call that creates one."""
     for _ in range(4):
         if not isinstance(value, Call) or not isinstance(value.args, tuple) or not value.args:
             return None
@@ -100,7 +103,7 @@ def tensor_of(value: object) -> tuple[str, tuple[int, ...]] | None:
 
 
 def _rebuilt(args: tuple[object, ...]) -> tuple[str, tuple[int, ...]] | None:
-    """From storage, offset, size, stride, ...; the third version has the type after three more."""
+    """Read (storage, offset, size, stride, ...); version 3 has the type as its seventh argument."""
     storage, shape = _storage(args[0]), _shape(args[2])
     if storage is None or shape is None:
         return None
@@ -128,28 +131,30 @@ def _shape(value: object) -> tuple[int, ...] | None:
     return shape if len(shape) == len(value) and math.prod(shape) <= _MOST_ELEMENTS else None
 
 
-#: Keys under which training programs put the weights, most telling first; after spandrel's canonicalize.py
-#: and the checkpoints of BasicSR, KAIR, neosr, GFPGAN and GPEN.
+# --- Finding the weights
+
+#: Keys under which training programs store the weights, most specific first; after spandrel's
+#: canonicalize.py and the checkpoints of BasicSR, KAIR, neosr, GFPGAN and GPEN.
 _WRAPPERS = (
     *(b"model_state_dict", b"state_dict"),
     *(b"params_ema", b"params-ema", b"params"),
     *(b"g_ema", b"generator", b"netG", b"net_g", b"model", b"net", b"module"),
 )
-#: Levels of a torch module that are no part of a tensor's name.
+#: Levels of a torch module that are not part of a tensor's name.
 _UNNAMED = (b"_parameters", b"_buffers", b"_modules")
 _MOST_STEPS = 500_000
 _MOST_TENSORS = 50_000
 _MOST_NAME_BYTES = 16 * 2**20
 _MOST_LEVELS = 40
 _LARGEST_INDEX = 2**60
-_LOOKED_AT = 16  # members of a dict, to see whether it is a state dict
+_LOOKED_AT = 16  # members of a dict to examine, to see whether it is a state dict
 _MOST_METADATA = 64
 _LONGEST_METADATA = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Tensors in the order of the file; the keys passed on the way to them; whether some were left out."""
+    """Tensors in file order; the keys that lead to them, joined; whether some were left out."""
 
     tensors: tuple[Tensor, ...]
     wrapper: str
@@ -157,7 +162,7 @@ class Weights:
 
 
 def weights(root: object) -> Weights:
-    """The tensors under the innermost wrapper that has any, else all there are; one alone has no name."""
+    """The tensors under the innermost wrapper that has any, else all tensors; a single tensor has no name."""
     if alone := tensor_of(root):
         return Weights((Tensor("", *alone),), "", incomplete=False)
     inner, wrapper = root, []
@@ -178,7 +183,7 @@ def weights(root: object) -> Weights:
 
 
 def _only_member(root: object) -> tuple[bytes, object] | None:
-    """The key and value of a dict that has no other, if that is a state dict: spandrel looks into it, too."""
+    """The only key and value of a dict, if the value is a state dict; spandrel unwraps that too."""
     members = list(islice(_items(root), 2))
     if len(members) != 1:
         return None
@@ -193,7 +198,7 @@ def _only_member(root: object) -> tuple[bytes, object] | None:
 
 
 def metadata(root: object) -> Mapping[str, str]:
-    """Texts and numbers beside the weights: the step, the name of an embedding; the first few, if short."""
+    """Short texts and numbers beside the weights, such as the step or an embedding's name; the first few."""
     found: dict[str, str] = {}
     for key, value in _items(root):
         if len(found) >= _MOST_METADATA:
@@ -220,7 +225,7 @@ def _is_container(value: object) -> bool:
 
 
 def _lookup(value: object, wanted: bytes) -> object:
-    """The last value that a dict has for a key, or None."""
+    """The last value of a key in a dict, or None."""
     result = None
     for key, member in _items(value):
         if isinstance(key, bytes) and key == wanted:
@@ -229,9 +234,9 @@ def _lookup(value: object, wanted: bytes) -> object:
 
 
 def _items(value: object) -> Iterator[tuple[object, object]]:
-    """The keys and values of a dict, of an OrderedDict too."""
+    """The keys and values of a dict or OrderedDict."""
     if isinstance(value, Call):
-        # Python 2 gave an OrderedDict its content as a list of pairs.
+        # Python 2 pickled an OrderedDict's content as a list of pairs.
         if isinstance(value.args, tuple) and len(value.args) == 1 and type(value.args[0]) is list:
             for pair in value.args[0]:
                 if isinstance(pair, (list, tuple)) and len(pair) == 2:
@@ -242,7 +247,7 @@ def _items(value: object) -> Iterator[tuple[object, object]]:
 
 
 def _children(value: object) -> Iterator[tuple[object, object]]:
-    """What a container holds, with its keys; the attributes of an object, too."""
+    """A container's members with their keys; also the attributes of an object."""
     if isinstance(value, Pairs):
         yield from _items(value)
     elif isinstance(value, (list, tuple)):
@@ -256,7 +261,7 @@ def _children(value: object) -> Iterator[tuple[object, object]]:
 
 
 def _walk(root: object) -> Weights:
-    """Every tensor under `root`, each container once; names are the keys on the way, joined by dots."""
+    """Collect every tensor under `root`, visiting each container once; names are the keys joined by dots."""
     tensors: list[Tensor] = []
     seen = {id(root)}
     way: list[tuple[str, Iterator[tuple[object, object]]]] = [("", _children(root))]

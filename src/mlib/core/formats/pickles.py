@@ -1,8 +1,8 @@
-"""Checkpoints that are pickles: what they hold and what a load would run, without loading them.
+"""Read checkpoints that are pickles, and judge what loading them would run, without loading them.
 
-torch's zip files have a root directory (named as they were first saved), in it `data.pkl` and a file for each
-storage; TorchScript archives have `code/` as well. Its older files are five pickles, then the storages. After
-torch/serialization.py.
+torch's zip files have a root directory (named after the file they were first saved to) with `data.pkl` and
+one file per storage; TorchScript archives also have `code/`. Older torch files are five pickles followed by
+the storages. After torch/serialization.py.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from mlib.core.jsontext import Json
 
 
-# --- What the names that a pickle imports mean for whoever loads it.
+# --- Judging imported names
 
-#: Names that only make a value: tensors, arrays, containers, dates, paths. Both spellings of Python 2 and 3.
+#: Names that only create values: tensors, arrays, containers, dates, paths; as Python 2 and 3 spell them.
 _ALLOWED = tuple(
     re.compile(pattern)
     for pattern in (
@@ -49,14 +49,14 @@ _ALLOWED = tuple(
         r"numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)",
     )
 )
-#: Classes of a TorchScript archive: they lie in the archive and are no Python.
+#: Classes of a TorchScript archive: they are in the archive and are not Python.
 _ARCHIVED = re.compile(r"__torch__\..*")
-#: torch's own layers and optimizers: code runs in making them, but torch's.
+#: torch's own layers and optimizers: creating them runs code, but only torch's.
 _TORCH_CLASSES = re.compile(
     r"torch\.(nn\.modules\.\w+|nn\.parallel\.\w+|nn\.parameter|optim\.\w+)\.[A-Z]\w*|torch\.nn\.[A-Z]\w*"
 )
 
-#: Packages that get at the system, at other code or at the network.
+#: Packages that can reach the system, other code or the network.
 _DANGEROUS_PACKAGE = re.compile(
     r"""
     os|nt|posix|sys|subprocess|pty|commands|popen2|shutil|signal|tempfile|fileinput|_?io|platform|site|sqlite3
@@ -93,7 +93,7 @@ _LONGEST_NAMED = 120
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Dotted names by what is known of them; `classes` are those of `unknown` that torch itself defines."""
+    """Dotted names grouped by risk; `classes` are those of `unknown` that torch itself defines."""
 
     allowed: tuple[str, ...]
     unknown: tuple[str, ...]
@@ -101,24 +101,29 @@ class Judgement:
     classes: frozenset[str]
 
     def as_details(self) -> Mapping[str, list[str]]:
-        """The names by group, sorted; of a group with very many the first."""
+        """The names by group, sorted; only the first of a very large group."""
         groups = {"allowed": self.allowed, "unknown": self.unknown, "dangerous": self.dangerous}
         return {group: list(names[:_MOST_SHOWN]) for group, names in groups.items()}
 
     def findings(self) -> list[Finding]:
-        """What loading the file could do, the worst only."""
+        """The worst thing that loading the file could do."""
         if self.dangerous:
             names = self.dangerous
             return [
-                Finding("may_run_code", f"loading it runs what can do harm: {_listed(names)}", serious=True)
+                Finding(
+                    "may_run_code", f"loading it would run dangerous code: {_listed(names)}", serious=True
+                )
             ]
         strange = tuple(name for name in self.unknown if name not in self.classes)
         if strange:
-            message = f"loading it imports code that is not known here: {_listed(strange)}"
+            message = f"loading it would import modules mlib does not recognise: {_listed(strange)}"
             return [Finding("may_run_code", message, serious=True)]
         if self.unknown:
             return [
-                Finding("may_run_code", f"loading it builds whole objects of torch: {_listed(self.unknown)}")
+                Finding(
+                    "may_run_code",
+                    f"loading it would build whole torch objects, not just tensors: {_listed(self.unknown)}",
+                )
             ]
         return []
 
@@ -128,7 +133,7 @@ def judge(names: Iterable[Global], *, archived_classes: bool) -> Judgement:
     allowed, unknown, dangerous, classes = set(), set(), set(), set()
     for found in names:
         path = found.path
-        # A dotted name is looked up step by step, so it leads from any module to what that has imported.
+        # A dotted name is resolved attribute by attribute, so it can reach whatever the module imports.
         plain = "." not in found.name
         if _is_dangerous(found):
             dangerous.add(path)
@@ -175,9 +180,11 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _cut(name: str) -> str:
-    """A name as long as a real one may be: five untrue ones would be no message any more."""
+    """Shorten a name, so that five made-up ones still make a readable message."""
     return name if len(name) <= _LONGEST_NAMED else f"{name[:_LONGEST_NAMED]}…"
 
+
+# --- Reading the files
 
 TORCH_ZIP = "torch_zip"
 TORCHSCRIPT = "torchscript"
@@ -194,7 +201,7 @@ _LEGACY_VERSION = 1001
 
 @dataclass(slots=True)
 class _Found:
-    """What has been found so far; `main` is the pickle that holds the weights."""
+    """What has been found so far; `main` is the pickle with the weights."""
 
     streams: list[Stream] = field(default_factory=list)
     main: Stream | None = None
@@ -205,7 +212,7 @@ class _Found:
         self.findings.append(Finding("bad_header", message, serious=True))
 
     def unseen(self, what: str) -> None:
-        message = f"too much to look through: {what}; what loading it runs is not all known"
+        message = f"too much to check: {what}; loading it may run code that was not examined"
         self.findings.append(Finding("may_run_code", message, serious=True))
 
     def truncated(self, message: str) -> None:
@@ -213,12 +220,12 @@ class _Found:
 
 
 def read(file: BinaryIO, size: int, kind: str) -> Header:
-    """What a file of this kind (`torch_zip`, `torchscript`, `torch_legacy`, `pickle`) says of itself.
+    """Read the header of a file of this kind (`torch_zip`, `torchscript`, `torch_legacy`, `pickle`).
 
-    `size` is the file's own, in bytes. Nothing in the file is imported or run. `details` has `globals`
-    (`allowed`, `unknown`, `dangerous`: the names a load would import), `protocol`, `storages` (how many), and
-    where known `root`, `byteorder`, `wrapper` (keys around the weights), `code` (how many files of a
-    TorchScript program) and `promised_size`. Raises OSError.
+    `size` is the file's size in bytes. Nothing in the file is imported or run. `details` has `globals`
+    (`allowed`, `unknown`, `dangerous`: the names that loading would import), `protocol`, `storages` (their
+    number), and if known `root`, `byteorder`, `wrapper` (the keys around the weights), `code` (the number of
+    files of a TorchScript program) and `promised_size`. Raises OSError.
     """
     found = _Found()
     budget = Budget(instructions=_MAX_INSTRUCTIONS, octets=_MAX_PICKLE)
@@ -227,12 +234,12 @@ def read(file: BinaryIO, size: int, kind: str) -> Header:
     elif kind == TORCH_LEGACY:
         _read_legacy(file, size, found, budget)
     else:
-        found.main = _follow(Source(file, 0, size, budget), budget, found, "the pickle")
+        found.main = _follow(Source(file, 0, size, budget), budget, found, "the file")
     return _header(kind, found)
 
 
 def is_whole_pickle(file: BinaryIO, size: int) -> bool:
-    """Whether the file's first pickle can be followed to its end, or for too long to say. Raises OSError."""
+    """Whether the file's first pickle can be traced to its end, or until a limit. Raises OSError."""
     budget = Budget(instructions=_MAX_INSTRUCTIONS, octets=_MAX_PICKLE)
     fault = follow(Source(file, 0, size, budget), budget).fault
     return fault is None or isinstance(fault, LimitError)
@@ -243,11 +250,11 @@ def _follow(source: Source, budget: Budget, found: _Found, what: str) -> Stream:
     found.streams.append(stream)
     if isinstance(stream.fault, LimitError):
         message = (
-            f"{what} is too long to look through ({stream.fault}): what a load would run is not all known"
+            f"{what} is too long to check ({stream.fault}): loading it may run code that was not examined"
         )
         found.findings.append(Finding("may_run_code", message, serious=True))
     elif stream.fault is not None:
-        how = "ends early" if isinstance(stream.fault, EarlyEndError) else "makes no sense"
+        how = "ends early" if isinstance(stream.fault, EarlyEndError) else "is not a valid pickle"
         found.bad(f"{what} {how}: {stream.fault}")
     return stream
 
@@ -257,14 +264,16 @@ def _header(kind: str, found: _Found) -> Header:
     judgement = judge(names, archived_classes=kind == TORCHSCRIPT)
     findings = judgement.findings() + found.findings
     if kind == TORCHSCRIPT and not any(finding.code == "may_run_code" for finding in findings):
-        findings.append(Finding("may_run_code", "a TorchScript archive brings its own program"))
+        findings.append(
+            Finding("may_run_code", "a TorchScript archive contains its own program, which loading runs")
+        )
     details: dict[str, Json] = {"globals": judgement.as_details(), **found.details}
     if found.main is None:
         return Header(format=kind, details=details, findings=tuple(findings))
     main = found.main
     inside = weights(main.value)
     if inside.incomplete:
-        findings.append(Finding("bad_header", "too many tensors, or too deeply nested, to list all of them"))
+        findings.append(Finding("bad_header", "too many tensors, or nested too deeply, to list them all"))
     if inside.wrapper:
         details["wrapper"] = inside.wrapper
     details["protocol"] = main.protocol
@@ -302,11 +311,11 @@ def _read_zip(file: BinaryIO, size: int, found: _Found, budget: Budget) -> None:
 def _follow_entries(
     file: BinaryIO, entries: list[ZipEntry], main: str, found: _Found, budget: Budget
 ) -> None:
-    """Follow every pickle of an archive: a loader may take any, and have its own idea of equal names."""
+    """Trace every pickle of an archive: loaders may pick any, and resolve equal names their own way."""
     pickles = [entry for entry in entries if entry.name.lower().endswith(".pkl")]
     pickles.sort(key=lambda entry: entry.name != main)
     if len({entry.name.lower() for entry in pickles}) < len(pickles):
-        found.bad("zip archive: two pickles of one name")
+        found.bad("zip archive: two pickles have the same name")
     if not pickles or pickles[0].name != main:
         found.bad(f"zip archive: no {main[:80]}")
     if len(pickles) > _MAX_PICKLES:
@@ -318,7 +327,7 @@ def _follow_entries(
             found.bad(f"zip archive: {error}")
             return
         if content is not file:
-            # Unpacking costs, whether the bytes are then read or skipped: many entries may share a small one.
+            # Charge for decompression even if the bytes are skipped: many entries may share the same data.
             budget.octets -= end - start
         what = entry.name.rpartition("/")[2][:80]
         stream = _follow(Source(content, start, end, budget), budget, found, what)
@@ -346,17 +355,17 @@ def _check_storages(
 ) -> None:
     short = sum(sizes.get(directory + key, -1) < storage.size for key, storage in wanted.items())
     if short:
-        found.truncated(f"{short} of its {len(wanted)} storages are missing or shorter than promised")
+        found.truncated(f"{short} of {len(wanted)} storages are missing or too short")
 
 
 def _read_legacy(file: BinaryIO, size: int, found: _Found, budget: Budget) -> None:
-    """Magic number, version, what machine it was, the object, the keys of the storages; then these."""
+    """Read magic number, version, system info, the object and the storage keys; the storages follow."""
     position = 0
     streams = []
     for what in (
         "the magic number",
         "the version",
-        "the system's description",
+        "the system info",
         "the object",
         "the list of storages",
     ):
@@ -369,20 +378,20 @@ def _read_legacy(file: BinaryIO, size: int, found: _Found, budget: Budget) -> No
             found.main = stream
     magic, version, system, main, listed = streams
     if magic.value != _LEGACY_MAGIC or version.value != _LEGACY_VERSION:
-        found.bad("not the numbers that torch puts first")
+        found.bad("no torch magic number")
     if order := _little_endian(system.value):
         found.details["byteorder"] = order
     wanted = storages(main.persistent)
     keys = listed.value if type(listed.value) is list else []
     names = {key.decode("utf-8", "replace") for key in keys if isinstance(key, bytes)}
     if names != set(wanted):
-        found.bad("the list of storages does not fit the object")
+        found.bad("the list of storages does not match the object")
         return
-    # Each has its number of elements in front.
+    # Each storage begins with its number of elements.
     promised = position + sum(8 + storage.size for storage in wanted.values())
     found.details["promised_size"] = promised
     if promised > size:
-        found.truncated(f"promises {promised:,} bytes, the file has {size:,}")
+        found.truncated(f"the storages end at byte {promised:,}, the file has {size:,}")
 
 
 def _little_endian(system: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Files that say little: Git-LFS pointers, web pages saved as models, ncnn networks."""
+"""Read formats with little to say: Git LFS pointers, web pages saved as models, ncnn networks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlib.core.jsontext import Json
 
 _PAGE = 16_384
-_POINTER = 1024  # git-lfs writes no longer one
+_POINTER = 1024  # the longest that git-lfs writes
 _OID = re.compile(r"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
 _SIZE = re.compile(r"^size ([0-9]{1,19})$", re.MULTILINE)
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,1000})", re.IGNORECASE)
@@ -24,7 +24,7 @@ _MAX_TITLE = 200
 
 
 def read_lfs_pointer(file: BinaryIO, size: int) -> Header:
-    """The `oid` (a SHA-256 in hex) and `size` of the file a Git-LFS pointer stands for. Raises OSError."""
+    """Read the `oid` (SHA-256 in hex) and `size` of the file a Git LFS pointer names. Raises OSError."""
     text = read_at(file, 0, min(size, _POINTER)).decode("utf-8", "replace").replace("\r\n", "\n")
     details: dict[str, Json] = {}
     if oid := _OID.search(text):
@@ -35,7 +35,7 @@ def read_lfs_pointer(file: BinaryIO, size: int) -> Header:
 
 
 def read_html(file: BinaryIO, size: int) -> Header:
-    """The `title` of a web page, if it has one. Raises OSError."""
+    """Read the `title` of a web page, if it has one. Raises OSError."""
     text = read_at(file, 0, min(size, _PAGE)).decode("utf-8", "replace")
     title = _TITLE.search(text)
     words = " ".join(html.unescape(title[1]).split())[:_MAX_TITLE] if title else ""
@@ -43,7 +43,7 @@ def read_html(file: BinaryIO, size: int) -> Header:
 
 
 def read_ncnn(file: BinaryIO, size: int) -> Header:
-    """The `part` of an ncnn network a file is: its param text or its weights, and of which kind.
+    """Read which `part` of an ncnn network a file is: its param text, or its weights and their type.
 
     Raises OSError.
     """

@@ -1,4 +1,4 @@
-"""Read whatever a model file says of itself: sniff its format, ask that format's reader, judge its name."""
+"""Read a model file's header: detect the format, call its reader, and check the file name against it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _PICKLES = ("torch_zip", "torchscript", "torch_legacy", "pickle")
-#: Formats that content alone may not show: what their readers miss in a file of such a name is a finding.
+#: Formats that content alone may not reveal: files named like this get the findings of that reader.
 _BY_NAME = {".safetensors": "safetensors", ".sft": "safetensors", ".gguf": "gguf", ".onnx": "onnx"}
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.[^.]+$)")
 
 
 def read_header(file: BinaryIO, size: int, *, name: str) -> Header:
-    """What the open file of `size` bytes called `name` says of itself, with every finding. Raises OSError.
+    """Read the header of an open file of `size` bytes called `name`, with all findings. Raises OSError.
 
-    Besides the readers' own: `wrong_extension`, and the serious `lfs_pointer`, `html_page`, `empty_file`.
-    Details may hold `split` (`number` from 1, `of`) where the name is that of one part of a model.
+    Adds to the readers' own findings `wrong_extension` and the serious `lfs_pointer`, `html_page` and
+    `empty_file`. `details` has `split` (`number` from 1, `of`) if the name is that of one part of a model.
     """
     format_ = sniff(file, size)
     if format_ == "unknown":
@@ -47,7 +47,7 @@ def _read(file: BinaryIO, size: int, format_: str) -> Header:
 
 
 def _reader(format_: str) -> Callable[[BinaryIO, int], Header] | None:
-    """The reader of a format, loaded when first needed."""
+    """The reader of a format, imported when first needed."""
     if format_ == "safetensors":
         from mlib.core.formats.safetensors import read
     elif format_ == "gguf":
@@ -68,10 +68,10 @@ def _reader(format_: str) -> Callable[[BinaryIO, int], Header] | None:
 
 
 def _by_name(file: BinaryIO, size: int, extension: str) -> Header:
-    """Say what is wrong with a file that does not look like what its extension promises."""
+    """Find out what is wrong with a file whose content does not match its extension."""
     claimed = _BY_NAME.get(extension)
     if extension in expected_extensions("pickle"):
-        # Pickles of protocols 0 and 1 begin like any text; torch loads one all the same, and what it names.
+        # Pickles of protocols 0 and 1 begin like any text, but torch loads them and imports what they name.
         header = _read(file, size, "pickle")
         names = header.details.get("globals")
         return header if isinstance(names, dict) and any(names.values()) else Header("unknown")
@@ -90,19 +90,23 @@ def _about_the_file(header: Header) -> list[Finding]:
     elif header.format == "lfs_pointer":
         size = header.details.get("size")
         promised = f" of {size:,} bytes" if isinstance(size, int) else ""
-        message = f"a Git-LFS pointer stands in for the model{promised}: it was not downloaded"
+        message = f"only a Git LFS pointer: the model{promised} was not downloaded"
         findings.append(Finding("lfs_pointer", message, serious=True))
     elif header.format == "html":
         title = header.details.get("title")
         titled = f" ('{title}')" if title else ""
-        findings.append(Finding("html_page", f"a web page{titled} was saved as a model", serious=True))
+        findings.append(Finding("html_page", f"this is a web page{titled}, not a model", serious=True))
     return findings
 
 
 def name_findings(format_: str, name: str) -> list[Finding]:
-    """Whether the extension says another format than the content."""
+    """The finding that the extension does not match the format, if so."""
     if not is_wrong_extension(name, format_):
         return []
     extension = os.path.splitext(name)[1].lower()
     usual = expected_extensions(format_)[0]
-    return [Finding("wrong_extension", f"it is {format_} (usually {usual}), its name ends in {extension}")]
+    return [
+        Finding(
+            "wrong_extension", f"the content is {format_} (usually {usual}), but the name ends in {extension}"
+        )
+    ]

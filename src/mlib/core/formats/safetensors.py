@@ -1,4 +1,4 @@
-"""safetensors: a length in 8 bytes, that much JSON, then the tensors' bytes without a gap.
+"""Read the header of safetensors files: an 8-byte length, JSON of that length, then the tensors without gaps.
 
 After the format's own description and the behaviour of its library 0.8, which refuses a file unless the
 offsets cover the data exactly.
@@ -25,32 +25,32 @@ _LISTED = 5
 
 
 def read(file: BinaryIO, size: int) -> Header:
-    """The tensors and metadata of a safetensors file of `size` bytes. Raises OSError.
+    """Read the tensors and metadata of a safetensors file of `size` bytes. Raises OSError.
 
     Findings: `bad_header`, `truncated`, `trailing_data`, `overlapping_tensors`: the library refuses the file;
-    `metadata_not_text`: so does it, but what was meant is kept as JSON text; `duplicate_keys`: the last one
+    `metadata_not_text`: it refuses it too, but the value is kept as JSON text; `duplicate_keys`: the last one
     counts. Details: `header_size`, `promised_size` (of the whole file) and `metadata_dropped` (keys of values
     too long to keep, with their length in bytes).
     """
     head = read_at(file, 0, 8)
     if len(head) < 8:
-        return _unread("bad_header", f"a file of {len(head)} bytes is no safetensors file", {})
+        return _unread("bad_header", f"not a safetensors file: only {len(head)} bytes long", {})
     header_size = int.from_bytes(head, "little")
     details: dict[str, Json] = {"header_size": header_size}
     if header_size > MAX_SAFETENSORS_HEADER:
-        reason = f"it claims a header of {header_size:,} bytes, {MAX_SAFETENSORS_HEADER:,} are allowed"
+        reason = f"header length is {header_size:,} bytes, the limit is {MAX_SAFETENSORS_HEADER:,}"
         return _unread("bad_header", reason, details)
     data_start = 8 + header_size
     header = read_at(file, 8, header_size) if data_start <= size else b""
     if len(header) < header_size:
         details["promised_size"] = data_start
         return _unread(
-            "truncated", f"its header alone ends at byte {data_start:,}, the file has {size:,}", details
+            "truncated", f"the header alone takes {data_start:,} bytes, the file has {size:,}", details
         )
     try:
         contents = parse(header)
     except BadHeader as error:
-        return _unread("bad_header", f"its header cannot be read: {error}", details)
+        return _unread("bad_header", f"cannot read the header: {error}", details)
     details["promised_size"] = data_start + max(contents.ends, default=0)
     if contents.dropped:
         details["metadata_dropped"] = contents.dropped
@@ -75,18 +75,18 @@ def _findings(contents: Contents, data_start: int, size: int) -> Iterator[Findin
         yield from _faults(contents)
     promised = data_start + end
     if promised > size:
-        message = f"its header promises {promised:,} bytes, the file has {size:,}"
+        message = f"the header promises {promised:,} bytes, the file has {size:,}"
         yield Finding("truncated", message, serious=True)
     elif promised < size:
         yield trailing_data(size - promised)
     if contents.coerced:
-        yield Finding("metadata_not_text", f"metadata that is no text: {_listed(contents.coerced)}")
+        yield Finding("metadata_not_text", f"metadata values that are not text: {_listed(contents.coerced)}")
     if contents.repeated:
-        yield Finding("duplicate_keys", f"more than once in the header: {_listed(contents.repeated)}")
+        yield Finding("duplicate_keys", f"duplicate keys in the header: {_listed(contents.repeated)}")
 
 
 def _faults(contents: Contents) -> Iterator[Finding]:
-    """The first tensor that contradicts itself, the first hole, the first overlap."""
+    """Report the first inconsistent tensor, the first gap and the first overlap."""
     if reason := _contradiction(contents):
         yield Finding("bad_header", reason, serious=True)
     spans = sorted(zip(contents.begins, contents.ends, range(len(contents.ends)), strict=True))
@@ -98,13 +98,13 @@ def _faults(contents: Contents) -> Iterator[Finding]:
             before = shown(contents.tensors[place].name)
             yield Finding(
                 "bad_header",
-                f"the {begin - covered:,} bytes before {before} belong to no tensor",
+                f"{begin - covered:,} bytes before {before} belong to no tensor",
                 serious=True,
             )
         elif begin < covered and not overlap:
             overlap = True
             name = shown(contents.tensors[place].name)
-            yield Finding("overlapping_tensors", f"{name} begins within the tensor before it", serious=True)
+            yield Finding("overlapping_tensors", f"{name} overlaps the tensor before it", serious=True)
         covered = max(covered, end)
 
 
@@ -112,11 +112,11 @@ def _contradiction(contents: Contents) -> str | None:
     columns = zip(contents.tensors, contents.begins, contents.ends, contents.sizes, strict=True)
     for tensor, begin, end, needed in columns:
         if tensor.dtype not in BITS:
-            return f"{shown(tensor.name)} is of the unknown type {shown(tensor.dtype)}"
+            return f"{shown(tensor.name)} has the unknown dtype {shown(tensor.dtype)}"
         if needed is None:
-            return f"the shape of {shown(tensor.name)} makes no number of bytes a file can have"
+            return f"the shape of {shown(tensor.name)} does not give a possible size"
         if needed != end - begin:
-            return f"{shown(tensor.name)} needs {needed:,} bytes, its offsets give it {end - begin:,}"
+            return f"{shown(tensor.name)} needs {needed:,} bytes, its offsets span {end - begin:,}"
     return None
 
 

@@ -1,7 +1,8 @@
-"""The JSON of a safetensors header, taken apart member by member: it may be 100 MB long.
+"""Parse the JSON of a safetensors header, which may be 100 MB long, member by member.
 
-Accepts exactly what the safetensors library (0.8, serde_json underneath) accepts, except that values in
-`__metadata__` may be other than text, and that the limits below hold. Of equal keys the last one counts.
+Tensors written as every known writer does are read many at once with a regular expression, all other members
+one by one. Accepts exactly what the safetensors library (0.8, on serde_json) accepts, except that values in
+`__metadata__` need not be text, and that the limits below apply. Of equal keys the last one counts.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from mlib.core.jsontext import Json
 
 
-# --- How the JSON of a safetensors header is written, as patterns over its bytes that never step back.
+# --- Patterns over the header's bytes, none of which backtracks
 
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """`tight` and `loose` are a tensor as writers put it, without and with white space, up to what follows;
-    `entry` is one of metadata that has a text for its value; `surrogate` has a group for half a pair.
+    """`tight` and `loose` match a tensor without and with white space, up to the next separator; `entry`
+    matches a metadata entry with a text value; `surrogate` has a group for an unpaired surrogate.
     """
 
     tight: re.Pattern[bytes]
@@ -47,7 +48,7 @@ class Patterns:
 def patterns() -> Patterns:
     """The patterns, compiled when first needed. Grammar after RFC 8259."""
     space = rb"[ \t\n\r]*+"
-    # As serde_json has it: half a surrogate pair is no text.
+    # Like serde_json, refuse unpaired surrogates.
     escape = (
         rb'\\(?:["\\/bfnrt]|u(?:[0-9A-CEFa-cef][0-9A-Fa-f]{3}|[dD][0-7][0-9A-Fa-f]{2}'
         rb"|[dD][89ABab][0-9A-Fa-f]{2}\\u[dD][C-Fc-f][0-9A-Fa-f]{2}))"
@@ -74,7 +75,7 @@ def patterns() -> Patterns:
     )
 
 
-# --- One tensor in a safetensors header: what it is described by, and how many bytes that makes.
+# --- One tensor: its description and its size in bytes
 
 _BITS_OF = {
     4: ("F4",),
@@ -84,7 +85,7 @@ _BITS_OF = {
     32: ("I32", "U32", "F32"),
     64: ("C64", "F64", "I64", "U64"),
 }
-#: Bits of one element, for every dtype the safetensors library 0.8 knows.
+#: Bits per element of every dtype that the safetensors library 0.8 knows.
 BITS = {dtype: bits for bits, dtypes in _BITS_OF.items() for dtype in dtypes}
 _MAX_U64 = 2**64 - 1
 _FIELDS = ("dtype", "shape", "data_offsets")
@@ -92,13 +93,13 @@ _NATURAL = re.compile(r"0|[1-9][0-9]{0,19}")
 
 
 class BadHeader(ValueError):
-    """The header is no JSON of the kind it should be; the message says why in one line."""
+    """The header is not valid; the message says why in one line."""
 
 
 def byte_size(dtype: str, shape: tuple[int, ...]) -> int | None:
-    """The bytes of a tensor, or None if its dtype is unknown or they are no whole number of 64 bits.
+    """The size of a tensor in bytes; None if its dtype is unknown or the size is not a whole 64-bit number.
 
-    The lengths are multiplied in order: an overflow stays one even if a zero follows.
+    The lengths are multiplied in order: an overflow counts even if a zero follows.
     """
     bits = BITS.get(dtype)
     elements = 1
@@ -112,12 +113,12 @@ def byte_size(dtype: str, shape: tuple[int, ...]) -> int | None:
 
 
 def makes_sense(tensor: Tensor, begin: int, end: int) -> bool:
-    """Whether the dtype is known and every number one of 64 bits."""
+    """Whether the dtype is known and every number fits in 64 bits."""
     return tensor.dtype in BITS and max(begin, end, *tensor.shape) <= _MAX_U64
 
 
 def described(name: str, value: Json) -> tuple[Tensor, int, int]:
-    """The tensor and where its bytes begin and end, with the freedom that serde's derived readers give.
+    """Read a tensor and the start and end of its bytes, as leniently as serde's derived readers do.
 
     Raises BadHeader.
     """
@@ -128,15 +129,15 @@ def described(name: str, value: Json) -> tuple[Tensor, int, int]:
     else:
         parts = list(value) if isinstance(value, list) else []
     if len(parts) != len(_FIELDS):
-        raise BadHeader(f"{shown(name)} is not described by dtype, shape and data_offsets")
+        raise BadHeader(f"{shown(name)} does not have exactly dtype, shape and data_offsets")
     dtype, lengths, offsets = _variant(parts[0]), _naturals(parts[1]), _naturals(parts[2])
     if dtype is None or lengths is None or offsets is None or len(offsets) != 2:
-        raise BadHeader(f"{shown(name)} has no sound dtype, shape and data_offsets")
+        raise BadHeader(f"{shown(name)} has an invalid dtype, shape or data_offsets")
     return Tensor(name, dtype, lengths), offsets[0], offsets[1]
 
 
 def _variant(value: Json) -> str | None:
-    """A name, which serde also takes as `{name: null}`."""
+    """An enum variant's name, which serde also accepts as `{name: null}`."""
     if isinstance(value, Members) and len(value) == 1 and value[0][1] is None:
         return value[0][0]
     return value if isinstance(value, str) and not isinstance(value, Number) else None
@@ -151,21 +152,21 @@ def _naturals(value: Json) -> tuple[int, ...] | None:
     return None if any(number > _MAX_U64 for number in numbers) else numbers
 
 
-# --- Tensors of a safetensors header as every known writer puts them: many at once, by column.
+# --- Plain tensors, as every known writer writes them: many at once, by column
 
-# What no real header comes near, so that a hostile one costs neither a second nor 256 MB.
+# Far beyond any real header, so that a hostile one takes less than a second and 256 MB.
 _MAX_TENSORS = 100_000
 _MAX_NAMES = 16 * 2**20
 
-#: How much is searched for tensors at once.
+#: Bytes searched for tensors at once.
 _NARROW, _WIDE = 2**10, 2**16
-#: Files of one trainer have the same tensors: so many layouts are remembered, each of so many bytes at most.
+#: Layouts cached, and the most bytes of one: files of one trainer have the same tensors.
 _LAYOUTS = 16
 _MAX_LAYOUT = 2**20
 
 _RAW_METADATA = b"__metadata__"
 
-#: dtype, shape, and how many bytes the two make.
+#: dtype, shape and size in bytes.
 _Kind: TypeAlias = tuple[str, tuple[int, ...], int | None]
 #: Whole members, names, dtypes, shapes, begins, ends, separators.
 _Columns: TypeAlias = tuple[tuple[bytes, ...], ...]
@@ -173,10 +174,10 @@ _Columns: TypeAlias = tuple[tuple[bytes, ...], ...]
 
 @dataclass(slots=True)
 class Layout:
-    """Tensors that lie in a row. Tensor by tensor: where its bytes begin and end, and how many its dtype and
-    shape make (None: the dtype is unknown, or they make no number of whole bytes that 64 bits can tell).
+    """Consecutive tensors, with the start and end of the bytes of each, and the size by its dtype and shape
+    (None if the dtype is unknown or the size is not a whole 64-bit number).
 
-    `names_size` is what their names take, in bytes.
+    `names_size` is the size of their names in bytes.
     """
 
     tensors: list[Tensor] = field(default_factory=list)
@@ -186,7 +187,7 @@ class Layout:
     names_size: int = 0
 
     def add(self, other: Layout) -> None:
-        """Put the other's tensors behind these. Raises BadHeader where they become too many."""
+        """Append another layout's tensors. Raises BadHeader if there are too many."""
         self.tensors += other.tensors
         self.begins += other.begins
         self.ends += other.ends
@@ -195,15 +196,15 @@ class Layout:
         self.check()
 
     def check(self) -> None:
-        """Raise BadHeader for more than any model has."""
+        """Raise BadHeader if a limit is exceeded."""
         if self.names_size > _MAX_NAMES:
-            raise BadHeader("its names are too long")
+            raise BadHeader("tensor names are too long")
         if len(self.tensors) > _MAX_TENSORS:
             raise BadHeader(f"more than {_MAX_TENSORS:,} tensors")
 
 
 def remembered(header: bytes, at: int) -> tuple[Layout, int, bool]:
-    """As `PlainTensors.take`, from memory if what follows `at` is as it was in another file."""
+    """Like `PlainTensors.take`, but cached by the bytes from `at` on."""
     if len(header) - at > _MAX_LAYOUT:
         return PlainTensors(header).take(at)
     layout, length, more = _take_all(header[at:])
@@ -225,18 +226,19 @@ class PlainTensors:
         self._window = _WIDE
 
     def take(self, at: int) -> tuple[Layout, int, bool]:
-        """The tensors from `at` on, up to a member that is none, where that begins, and whether there is one.
+        """Read the tensors from `at` up to the first other member; return them, its offset, and whether there
+        is one.
 
         Raises BadHeader.
         """
         layout = Layout()
         while columns := self._run(at):
             whole, names, dtypes, shapes, begins, ends, separators = columns
-            # No name of these holds a control character: all are decoded at once.
+            # None of these names has a control character, so all can be decoded at once.
             texts = b"\n".join(names).decode().split("\n")
             known = map(self._kinds.__getitem__, zip(dtypes, shapes, strict=True))
             types, lengths, sizes = zip(*known, strict=True)
-            # What Tensor() does, without a call in Python for each.
+            # Like Tensor(...), without a Python call for each.
             parts = zip(texts, types, lengths, strict=True)
             layout.tensors += map(tuple.__new__, repeat(Tensor), parts)
             layout.begins += map(int, begins)
@@ -250,10 +252,10 @@ class PlainTensors:
         return layout, at, True
 
     def _run(self, at: int) -> _Columns | None:
-        """Plain tensors that follow one another from `at` on, within a window of the header, by column.
+        """Find consecutive plain tensors from `at`, within a window of the header, by column.
 
-        One search for all of them takes half the time of a match for each, but may pass over members that are
-        none: only what joins without a gap is believed, else just the first is taken and the window narrowed.
+        One search for all takes half the time of a match for each, but may skip other members: accept only
+        matches that join without a gap, else take just the first and narrow the window.
         """
         for pattern in (self._patterns.tight, self._patterns.loose):
             if first := pattern.match(self._header, at):
@@ -268,7 +270,7 @@ class PlainTensors:
         return None
 
     def _joins(self, at: int, columns: _Columns) -> bool:
-        """Whether all of them are tensors of this header, without a gap or a closing bracket between them."""
+        """Whether the matches are adjacent, without a gap or a closing brace between them."""
         whole, names, dtypes, shapes, _, _, separators = columns
         return (
             _RAW_METADATA not in names
@@ -289,9 +291,9 @@ class PlainTensors:
 
 
 _METADATA = "__metadata__"
-_MAX_LEVELS = 127  # of serde_json, the header itself included
+_MAX_LEVELS = 127  # serde_json's limit, including the header itself
 
-# What no real header comes near, so that a hostile one costs neither a second nor 256 MB.
+# Far beyond any real header, so that a hostile one takes less than a second and 256 MB.
 _MAX_ENTRIES = 100_000
 _MAX_BACKSLASHES = 5_000_000
 _MAX_METADATA = 12 * 2**20
@@ -299,14 +301,14 @@ _MAX_TEXT = 6 * 2**20
 _MAX_ODD = 2 * 2**20
 _ODD_COST = 100
 
-#: How much is decoded to find one unusual value's end: most are short.
+#: Bytes decoded to find the end of an unusual value: most are short.
 _WINDOWS = (2**8, 2**12, 2**17)
 
 
 @dataclass(slots=True)
 class Contents(Layout):
-    """What a header holds. Metadata keys: `coerced` had a value that was no text, `dropped` one too long to
-    keep (with its length in bytes); `repeated` keys, of metadata or tensors, came twice.
+    """A header's content. `coerced` are metadata keys whose value was not text, `dropped` those whose value
+    was too long to keep (with its length in bytes), `repeated` duplicate keys of metadata or tensors.
     """
 
     metadata: dict[str, str] = field(default_factory=dict)
@@ -316,7 +318,7 @@ class Contents(Layout):
 
 
 def parse(header: bytes) -> Contents:
-    """The contents of a header's JSON. Raises BadHeader."""
+    """Parse a header's JSON. Raises BadHeader."""
     _check_text(header)
     reading = _Reading(header)
     reading.members()
@@ -328,7 +330,7 @@ def parse(header: bytes) -> Contents:
 
 def _check_text(header: bytes) -> None:
     if b"\0" in header:
-        raise BadHeader("there are zeros in it: it has not been written completely")
+        raise BadHeader("contains null bytes: the file was not written completely")
     if header.count(b"\\") > _MAX_BACKSLASHES:
         raise BadHeader("too many escapes")
     if header.isascii():
@@ -339,17 +341,17 @@ def _check_text(header: bytes) -> None:
             decoder.decode(header[start : start + 2**20])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        raise BadHeader("it is not UTF-8") from None
+        raise BadHeader("not UTF-8") from None
 
 
 def _keep_last(contents: Contents) -> None:
-    """Of tensors with one name keep the last. The others need not fit the data, but must make sense."""
+    """Keep the last of tensors with the same name; the others must be valid but need not match the data."""
     last = {tensor.name: place for place, tensor in enumerate(contents.tensors)}
     for place, tensor in enumerate(contents.tensors):
         if last[tensor.name] != place:
             contents.repeated.append(tensor.name)
             if not makes_sense(tensor, contents.begins[place], contents.ends[place]):
-                raise BadHeader(f"{shown(tensor.name)} has no sound dtype, shape and data_offsets")
+                raise BadHeader(f"{shown(tensor.name)} has an invalid dtype, shape or data_offsets")
     places = sorted(last.values())
     contents.tensors = [contents.tensors[place] for place in places]
     contents.begins = [contents.begins[place] for place in places]
@@ -375,7 +377,7 @@ class _Reading:
     def members(self) -> None:
         opening = self._patterns.opening.match(self.header)
         if opening is None:
-            raise BadHeader("it is no JSON object")
+            raise BadHeader("not a JSON object")
         at, more = opening.end(), not opening[1]
         while more:
             layout, at, more = self._tensors(self._skip(at))
@@ -383,20 +385,20 @@ class _Reading:
             if more:
                 at, more = self._odd_member(at)
         if self._skip(at) < len(self.header):
-            raise BadHeader(f"there is more after the JSON, at byte {at:,}")
+            raise BadHeader(f"extra data after the JSON at byte {at:,}")
 
     def _tensors(self, at: int) -> tuple[Layout, int, bool]:
-        """Plain tensors; what follows the metadata is often as it was in another file."""
+        """Read plain tensors, cached because what follows the metadata is often equal in other files."""
         if self._has_metadata and not self.contents.tensors:
             return remembered(self.header, at)
         return self._plain.take(at)
 
     def _odd_member(self, at: int) -> tuple[int, bool]:
-        """Take any other member: metadata, or a tensor written in an unusual way."""
+        """Read any other member: metadata, or a tensor in unusual form."""
         key, at = self._key(at)
         if key == _METADATA:
             if self._has_metadata:
-                raise BadHeader("it has two __metadata__")
+                raise BadHeader("duplicate __metadata__")
             self._has_metadata = True
             return self._more(self._metadata(at))
         value, end = self._value(at, levels=1)
@@ -435,7 +437,7 @@ class _Reading:
             return at + 4
         opening = self._patterns.opening.match(self.header, at)
         if opening is None:
-            raise BadHeader("its __metadata__ is no JSON object")
+            raise BadHeader("__metadata__ is not a JSON object")
         at, more = opening.end(), not opening[1]
         for _ in range(_MAX_ENTRIES):
             if not more:
@@ -456,7 +458,7 @@ class _Reading:
         return self._more(end)
 
     def _enter(self, key: str, start: int, end: int, text: str | None = None) -> None:
-        """Keep an entry of metadata whose value lies between `start` and `end`, if there is room for it."""
+        """Keep a metadata entry whose value is at `start` to `end`, if there is room for it."""
         metadata, dropped = self.contents.metadata, self.contents.dropped
         if key in metadata or key in dropped:
             self.contents.repeated.append(key)
@@ -469,9 +471,9 @@ class _Reading:
         metadata[key] = _text(self.header[start:end]) if text is None else text
 
     def _value(self, at: int, *, levels: int) -> tuple[Json, int]:
-        """Any JSON value, `levels` deep already, and where it ends."""
+        """Parse any JSON value at nesting level `levels`; return it and its end."""
         for window in _WINDOWS:
-            # The header is UTF-8, so only a character cut in two at the end is ignored.
+            # The header is valid UTF-8, so this ignores only a character cut in two at the end.
             text = self.header[at : at + window].decode("utf-8", "ignore")
             all_there = at + window >= len(self.header)
             try:
@@ -489,17 +491,17 @@ class _Reading:
         end = at + len(text[:length].encode())
         self._odd_left -= _ODD_COST + end - at
         if self._odd_left < 0:
-            raise BadHeader("too much of it is written in an unusual way")
-        # No value is deeper than its text has brackets, and counting those costs next to nothing.
+            raise BadHeader("too much unusual JSON")
+        # A value is at most as deep as it has opening brackets, and counting those is cheap.
         brackets = text.count("[") + text.count("{")
         if brackets > _MAX_LEVELS - levels and depth(value) > _MAX_LEVELS - levels:
             raise BadHeader("nested too deeply")
         if any(match[1] for match in self._patterns.surrogate.finditer(self.header, at, end)):
-            raise BadHeader(f"half a character at byte {at:,}")
+            raise BadHeader(f"unpaired surrogate at byte {at:,}")
         return value, end
 
     def _bad(self, at: int) -> NoReturn:
-        raise BadHeader(f"it is no valid JSON, or too long a value, at byte {at:,}")
+        raise BadHeader(f"invalid JSON or too long a value at byte {at:,}")
 
 
 def _text(quoted: bytes) -> str:
@@ -516,4 +518,4 @@ def _number(literal: str) -> Number:
 
 
 def _no_number(literal: str) -> NoReturn:
-    raise ValueError(f"{literal} is no number in JSON")
+    raise ValueError(f"{literal} is not a JSON number")

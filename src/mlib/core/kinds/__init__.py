@@ -1,1 +1,1 @@
-"""What a model file is, for which base model, and how to use it: told from its header alone."""
+"""Determine what a model file is, for which base model, and how to use it, from its header alone."""

@@ -1,4 +1,4 @@
-"""LoRA and its kin: which tensors belong to an adapter, and which layer each of them adapts.
+"""LoRA and similar adapters: find the adapter tensors and the layer that each one changes.
 
 Names and shapes: ComfyUI's comfy/lora.py and comfy/weight_adapter, sd-scripts, musubi-tuner, diffusers, PEFT,
 LyCORIS.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Shape = tuple[int, ...]
 
-#: Endings of the matrix that meets the layer's input; its shape is (rank, inputs, ...).
+#: Suffixes of the matrix on the layer's input side; its shape is (rank, inputs, ...).
 #: Written by kohya and most trainers, PEFT, diffusers (three spellings), LyCORIS (LoHa), XLabs.
 _INPUT_SIDE = (
     ".lora_down.weight",
@@ -26,7 +26,7 @@ _INPUT_SIDE = (
     *(".hada_w1_b", ".hada_w2_b"),
     *("_lora1.down.weight", "_lora2.down.weight", ".weight.lora_a"),
 )
-#: Endings of the matrix that gives the layer's output; its shape is (outputs, rank, ...).
+#: Suffixes of the matrix on the layer's output side; its shape is (outputs, rank, ...).
 _OUTPUT_SIDE = (
     ".lora_up.weight",
     *(".lora_B.weight", ".lora_B.default.weight", ".lora_B", ".lora_B.default"),
@@ -34,12 +34,12 @@ _OUTPUT_SIDE = (
     *(".hada_w1_a", ".hada_w2_a"),
     *("_lora1.up.weight", "_lora2.up.weight", ".weight.lora_b"),
 )
-#: LoKr: the layer's shape is that of a Kronecker product, whose factors may be products themselves.
+#: LoKr: the layer's shape is a Kronecker product, whose factors may be products themselves.
 _FACTORS = (
     *(".lokr_w1", ".lokr_w1_a", ".lokr_w1_b", ".lokr_w2", ".lokr_w2_a", ".lokr_w2_b"),
     *(".lokr_t1", ".lokr_t2"),
 )
-#: GLoRA: four matrices, whose names alone say nothing.
+#: GLoRA: four matrices whose names alone prove nothing.
 _FOUR = (".a1.weight", ".a2.weight", ".b1.weight", ".b2.weight")
 _OTHER_PARTS = (
     *(".lora_mid.weight", ".hada_t1", ".hada_t2"),
@@ -48,26 +48,26 @@ _OTHER_PARTS = (
     *(".diff", ".diff_b", ".set_weight", ".w_norm", ".b_norm"),
     *(".ia3_l", ".ia3_l.default", ".vera_lambda_b", ".vera_lambda_d"),
 )
-#: LyCORIS writes the input side of these as a matrix, also for convolutions.
+#: LyCORIS flattens the input side of these to a matrix, even for convolutions.
 _FLAT = frozenset({".hada_w1_b", ".hada_w2_b", ".lokr_w1_b", ".lokr_w2_b"})
 _FOUR_ALONE = frozenset(_FOUR)
 _FACTORS_ALONE = frozenset(_FACTORS)
 _PARTS = _INPUT_SIDE + _OUTPUT_SIDE + _FACTORS + _FOUR + _OTHER_PARTS
 
-#: The largest adapters have some ten thousand.
+#: The largest adapters have about ten thousand.
 _MAX_TENSORS = 50_000
-#: Without numbers, the adapters of all trainers have some thousands of names, none as long as that.
+#: Without numbers, the adapters of all trainers have a few thousand names, all shorter than this.
 _LINES = 8_192
 _LONG = 300
-#: Prefixes stand one before another, but not for ever.
+#: The most prefixes removed from one name.
 _MAX_PREFIXES = 4
 
 
 class Layer(NamedTuple):
-    """How many inputs and outputs were seen of an adapted layer, or of several that are called alike.
+    """The inputs and outputs seen of an adapted layer, or of several with the same pattern.
 
-    Each is a set of numbers of which one is right: more than one where the shapes leave a choice. If the
-    layer `may_be_flat`, they count inputs times the size of a convolution's kernel, if it is a convolution.
+    Each is a set of candidates of which one is right: more than one if the shapes are ambiguous. If the layer
+    `may_be_flat` and is a convolution, inputs are multiplied by its kernel size.
     """
 
     inputs: frozenset[frozenset[int]] = frozenset()
@@ -76,7 +76,7 @@ class Layer(NamedTuple):
 
 
 def ranks(alike: Mapping[tuple[str, str, Shape], int]) -> Iterator[tuple[int, int]]:
-    """The rank of adapted layers, where its shape tells (LoKr's does not), and of how many tensors alike."""
+    """The ranks of adapted layers where the shape shows it (not for LoKr), each with its tensor count."""
     for (line, _, shape), count in alike.items():
         if len(shape) > 1 and line.endswith(_INPUT_SIDE):
             yield shape[0], count
@@ -87,9 +87,9 @@ def adapted_layers(
 ) -> dict[str, Layer]:
     """The layers that adapter tensors change; empty if there are none.
 
-    `alike` is that of an Outline. A layer is named alike whoever trained it: all of `prefixes` that fit are
-    taken off in turn, and dots become underscores. Of more adapter tensors than anyone trains only one is
-    looked at, and its name is left as it is.
+    `alike` comes from an Outline. Layer names are normalised across trainers: matching `prefixes` are removed
+    in turn and dots become underscores. If there are more adapter tensors than anyone trains, only one is
+    examined and its name is left unchanged.
     """
     found = {part: count for part, count in alike.items() if part[0].endswith(_PARTS) and "\n" not in part[0]}
     if sum(found.values()) > _MAX_TENSORS:
@@ -106,7 +106,7 @@ def adapted_layers(
 
 
 def adapted_name(name: str, prefixes: Sequence[str]) -> str:
-    """What stands before a number in a tensor's name, written as the names of layers are."""
+    """The text before a number in a tensor's name, normalised like a layer name."""
     return _bare(name, prefixes).replace(".", "_")
 
 
@@ -145,7 +145,7 @@ def _layer(parts: Mapping[str, Iterable[Shape]]) -> Layer:
 
 @functools.lru_cache(maxsize=_LINES)
 def _sizes(part: str, shape: Shape) -> tuple[frozenset[frozenset[int]], frozenset[frozenset[int]]]:
-    """The inputs and outputs that one tensor shows, as a Layer has them."""
+    """The inputs and outputs that one tensor implies, as in Layer."""
     seen = (0, 0)
     if part in _INPUT_SIDE:
         seen = (shape[1], 0) if len(shape) > 1 else seen
@@ -160,9 +160,9 @@ def _sizes(part: str, shape: Shape) -> tuple[frozenset[frozenset[int]], frozense
 def _products(
     parts: Mapping[str, Iterable[Shape]], first: Sequence[str], second: Sequence[str], *, axis: int
 ) -> set[frozenset[int]]:
-    """What the lengths of two factors along an axis multiply to: one choice of all of them."""
+    """The possible products of two factors' lengths along an axis, as one set of candidates."""
     if ".lokr_t2" in parts:
-        return set()  # Tucker's form has its axes elsewhere, and is for convolutions only
+        return set()  # the Tucker form has other axes and is used for convolutions only
     lengths = [
         {shape[axis] for part in names for shape in parts.get(part, ()) if len(shape) > axis}
         for names in (first, second)
@@ -176,12 +176,12 @@ def _of_difference(shape: Shape) -> tuple[int, int]:
 
 
 def _of_oft_blocks(shape: Shape) -> tuple[int, int]:
-    """LyCORIS, kohya: (blocks, size, size), BOFT: (factors, blocks, size, size); they turn the output."""
+    """LyCORIS, kohya: (blocks, size, size); BOFT: (factors, blocks, size, size). They rotate the output."""
     return (0, shape[-3] * shape[-2]) if len(shape) > 2 and shape[-1] == shape[-2] else (0, 0)
 
 
 def _of_oft_rotation(shape: Shape) -> tuple[int, int]:
-    """OneTrainer, PEFT: (blocks, size * (size - 1) / 2), what is above the diagonal; of the input."""
+    """OneTrainer, PEFT: (blocks, size * (size - 1) / 2), the upper triangle; they rotate the input."""
     if len(shape) != 2 or not 0 < shape[1] < 2**40:
         return (0, 0)
     size = (1 + math.isqrt(1 + 8 * shape[1])) // 2
@@ -189,7 +189,7 @@ def _of_oft_rotation(shape: Shape) -> tuple[int, int]:
 
 
 def _of_glora(shape: Shape) -> tuple[int, int]:
-    """(inputs, rank) or (rank, inputs), the first by ComfyUI and newer LyCORIS; the rank is never larger."""
+    """(inputs, rank) in ComfyUI and newer LyCORIS, else (rank, inputs); the rank is never the larger."""
     return (max(shape[:2]), 0) if len(shape) > 1 else (0, 0)
 
 

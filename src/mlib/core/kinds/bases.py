@@ -1,4 +1,4 @@
-"""Names of base models, some more exact than others: Flux.1 takes in Flux.1 dev, Wan takes in Wan 2.2 S2V."""
+"""Names of base models (Flux.1 includes Flux.1 dev, Wan includes Wan 2.2 S2V), and folders by kind."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _WORD = re.compile(r"[0-9]+|[^\W\d_]+")
 
 
 def takes_in(wide: str, narrow: str) -> bool:
-    """Whether the base model `narrow` is one of those that `wide` names: its words go on where those end."""
+    """Whether `wide` includes the base model `narrow`: its words are the first words of `narrow`."""
     words = _words(wide)
     return bool(words) and _words(narrow)[: len(words)] == words
 
 
 def agreeing(ours: Sequence[str], theirs: Iterable[str]) -> tuple[str, ...]:
-    """What both can mean, in the more exact words of the two; empty if they contradict each other."""
+    """The base models that both allow, each by the narrower name; empty if they contradict each other."""
     others = tuple(theirs)
     both = [
         other if takes_in(base, other) else base
@@ -37,13 +37,13 @@ def _words(name: str) -> list[str]:
     return _WORD.findall(name.casefold())
 
 
-# --- Which of ComfyUI's folders a file of some kind belongs in.
+# --- Folders of each kind
 
-#: The kind of what no rule knows: it belongs nowhere.
+#: The kind of files that no rule recognises; they belong nowhere in particular.
 UNKNOWN = "unknown"
 
-#: By kind, the types whose loaders take it. The types that ComfyUI itself does not know come from the custom
-#: nodes that load such files: ComfyUI-GGUF, IPAdapter Plus, AnimateDiff-Evolved, face restoration.
+#: By kind, the types whose loaders accept it. Types unknown to ComfyUI itself come from custom nodes:
+#: ComfyUI-GGUF, IPAdapter Plus, AnimateDiff-Evolved, face restoration.
 _TYPES = MappingProxyType(
     {
         "audio_encoder": frozenset({"audio_encoders"}),
@@ -73,19 +73,40 @@ _TYPES = MappingProxyType(
     }
 )
 
-#: Holds whole pipelines, a folder each, with files of every kind in them.
+#: Each kind in words, with its article.
+_NOUNS = MappingProxyType({
+    "audio_encoder": "an audio encoder", "background_removal": "a background removal model",
+    "checkpoint": "a checkpoint", "clip": "a CLIP model", "clip_vision": "a CLIP vision model",
+    "controlnet": "a ControlNet", "diffusion_model": "a diffusion model", "embedding": "an embedding",
+    "frame_interpolation": "a frame interpolation model",
+    "geometry_estimation": "a geometry estimation model", "gligen": "a GLIGEN model",
+    "hypernetwork": "a hypernetwork", "ip_adapter": "an IP-Adapter",
+    "latent_upscaler": "a latent upscaler", "lora": "a LoRA", "model_patch": "a model patch",
+    "motion_module": "a motion module", "optical_flow": "an optical flow model",
+    "photomaker": "a PhotoMaker model", "style_model": "a style model",
+    "text_encoder": "a text encoder", "upscaler": "an upscaler", "vae": "a VAE",
+    "vae_approx": "an approximate VAE",
+})  # fmt: skip
+
+#: Contains whole pipelines, one per folder, with files of every kind.
 _ANY_KIND = "diffusers"
 
 
 def belongs_in(kind: str) -> frozenset[str]:
-    """The types in whose folders a file of this kind can be loaded; none where the kind is not known."""
+    """The folder types that can load this kind; empty if the kind is unknown."""
     return _TYPES.get(kind, frozenset())
 
 
-def is_misplaced(kind: str, folder_type: str) -> bool:
-    """Whether no loader of this type takes a file of this kind.
+def nouns(kind: str) -> tuple[str, str]:
+    """A kind in words, singular and plural: `a LoRA`, `LoRAs`."""
+    one = _NOUNS.get(kind, f"a {kind}")
+    return one, f"{one.partition(' ')[2]}s"
 
-    Nothing is held against kinds and types that are not known: custom nodes bring their own of both.
+
+def is_misplaced(kind: str, folder_type: str) -> bool:
+    """Whether no loader of this type accepts a file of this kind.
+
+    Unknown kinds and types are never misplaced: custom nodes add their own.
     """
     types = belongs_in(kind)
     folder = canonical_type(folder_type)

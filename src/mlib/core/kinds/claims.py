@@ -1,5 +1,6 @@
-"""The second witness: what a file's own metadata says it is, and whether the tensors agree.
+"""Read what a file's metadata claims it is, and reconcile that with its tensors.
 
+The tensors decide; metadata makes them more precise or fills a gap, and contradictions are reported.
 Keys and values: Stability AI's ModelSpec 1.0.1, Civitai's AIR, kohya's sd-scripts and its descendants
 (`ss_*`), ggml's docs/gguf.md, Nunchaku; what their values mean is in `rules/words.json`.
 """
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
     from mlib.core.kinds.rules import Verdict
 
 
-# --- AIR, the names that Civitai gives to resources of any site: `urn:air:sdxl:lora:civitai:9@71`.
+# --- AIR, Civitai's identifiers for resources of any site: `urn:air:sdxl:lora:civitai:9@71`
 #
-# Source: developer.civitai.com, "AIR identifiers" (`urn:` and `air:` may be left out, so may the ecosystem);
-# the ecosystems are those that Civitai's own web site writes.
+# Source: developer.civitai.com, "AIR identifiers" (`urn:`, `air:` and the ecosystem are optional); the
+# ecosystems are those that Civitai's web site writes.
 
 _LONGEST = 500
 _AIR = re.compile(r"(?:urn:)?+(?:air:)?+(?:([^:]{1,50}):)?([^:]{1,50}):([^:]{1,50}):(.+)", re.IGNORECASE)
 _CIVITAI = re.compile(r"([0-9]{1,18})(?:@([0-9]{1,18}))?(?:[+.:].*)?")
 _SEPARATORS = re.compile(r"[\s._-]+")
 
-#: Base models by ecosystem, which is in lower case and without separators, in the words of the kinds' rules.
+#: Base models, as the rules name them, by ecosystem in lower case without separators.
 _BASES = MappingProxyType({
     "sd1": "SD 1.5", "sd15": "SD 1.5", "sd2": "SD 2", "sd3": "SD 3", "sd35m": "SD 3.5 Medium",
     "sdxl": "SDXL", "sdxldistilled": "SDXL", "scascade": "Stable Cascade", "svd": "SVD",
@@ -52,9 +53,9 @@ _BASES = MappingProxyType({
 
 
 class Air(NamedTuple):
-    """What an AIR says; "" for what it does not, or not in words known here.
+    """A parsed AIR; fields are "" where it says nothing or nothing known.
 
-    `type` is as it is written; `model_id` and `version_id` are Civitai's, of its own resources only.
+    `type` is as written; `model_id` and `version_id` are set for Civitai's own resources only.
     """
 
     base_model: str = ""
@@ -64,7 +65,7 @@ class Air(NamedTuple):
 
 
 def parse_air(text: str) -> Air:
-    """What `text` says as an AIR; nothing where it is none. Never raises."""
+    """Parse `text` as an AIR; all fields are empty if it is not one. Never raises."""
     parts = _AIR.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if parts is None:
         return Air()
@@ -74,8 +75,10 @@ def parse_air(text: str) -> Air:
     return Air(base_model, kind, *(ids.groups(default="") if ids else ()))
 
 
+# --- Claims and their reconciliation with the tensors
+
 if TYPE_CHECKING:
-    #: A kind, and the base models of which it is one.
+    #: A kind and its base models.
     _Said = tuple[str, tuple[str, ...]]
 
 _MAX_VALUE = 100
@@ -85,18 +88,17 @@ _ROLES = MappingProxyType({
     "lora": "lora", "textual-inversion": "embedding", "control-net": "controlnet",
     "controlnet": "controlnet",
 })  # fmt: skip
-#: Ecosystems of AIR that are trained further: their tensors are those of another base model.
+#: AIR ecosystems derived from another base model: their tensors are that model's.
 _BUILT_LIKE = MappingProxyType({
     "Pony": "SDXL", "Illustrious": "SDXL", "NoobAI": "SDXL", "Kolors": "SDXL", "Playground v2": "SDXL",
     "Pony V7": "AuraFlow", "Flux.1 Krea": "Flux.1", "Flux.1 Kontext": "Flux.1",
 })  # fmt: skip
-#: A whole checkpoint calls itself by its diffusion model.
+#: A checkpoint often claims to be its diffusion model.
 _SAME_KIND = frozenset({"checkpoint", "diffusion_model"})
 
 
 class Claim(NamedTuple):
-    """One key of the metadata, what it holds, and what that means; `kind` is unknown and `bases` are none
-    if it says nothing of them."""
+    """A metadata key, its value and its meaning; `kind` is unknown and `bases` empty if it does not say."""
 
     key: str
     value: str
@@ -109,7 +111,7 @@ class Claim(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """All that the metadata says of kind and base model, the most trusted key first."""
+    """All claims about kind and base model, most trusted key first."""
 
     statements: tuple[Claim, ...] = ()
 
@@ -123,8 +125,8 @@ class Claims(NamedTuple):
 
 
 class Conclusion(NamedTuple):
-    """What both witnesses together say; `disagreements` are lines that name what contradicts the tensors,
-    or, where those say nothing, the key that comes first."""
+    """The result of tensors and metadata; `disagreements` are lines that name what contradicts the tensors,
+    or, where those say nothing, the first key."""
 
     kind: str
     bases: tuple[str, ...]
@@ -136,12 +138,12 @@ class Conclusion(NamedTuple):
 
 
 def read_claims(metadata: Mapping[str, str]) -> Claims:
-    """What `metadata` says the file is. Values that mean nothing known say nothing. Never raises."""
+    """Read the claims in `metadata`; unknown values are skipped. Never raises."""
     return Claims(tuple(_statements(metadata)))
 
 
 def reconcile(verdict: Verdict, testimony: Claims) -> Conclusion:
-    """Both witnesses together: tensors decide, metadata makes them more exact or fills a gap."""
+    """Combine tensors and metadata: tensors decide, metadata refines them or fills a gap."""
     kind, kind_from = verdict.kind, "tensors say"
     bases, base_from = verdict.bases, "tensors say"
     like = verdict.like
@@ -175,7 +177,7 @@ def _statements(metadata: Mapping[str, str]) -> Iterator[Claim]:
 
 
 class _Words(NamedTuple):
-    """Words of other programs, each with the base models it means."""
+    """Terms of other programs, each with the base models it means."""
 
     models: Mapping[str, tuple[str, ...]]
     network_modules: Mapping[str, tuple[str, ...]]
@@ -205,7 +207,7 @@ def _several(bases: str | list[str]) -> tuple[str, ...]:
 
 
 def _meant(value: str, words: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """What the longest word means that `value` begins with; of both only letters and digits count."""
+    """The meaning of the longest known word that `value` starts with; only letters and digits count."""
     bare = _NOT_WORD.sub("", value)
     return next((words[bare[:end]] for end in range(len(bare), 0, -1) if bare[:end] in words), ())
 
@@ -222,7 +224,7 @@ def _base_version(value: str) -> _Said:
 
 
 def _is_v2(value: str) -> _Said:
-    # False is said of everything that came later, too.
+    # False is also written for everything newer.
     return UNKNOWN, ("SD 2",) if value == "true" else ()
 
 

@@ -1,47 +1,47 @@
-"""The rules of `rules/*.json` as records.
+"""Load the rules of `rules/*.json` as records.
 
-Groups are tried in the order of `FILES` and from first to last, and so are the rules of a group; the first
-rule that holds decides. So a special case stands above the general one, and adapters above the models whose
-names they borrow.
+Groups are tried in the order of `FILES` and then of the file, rules in the order of their group; the first
+rule that matches decides. So special cases come before general ones, and adapters before the models whose
+tensor names they borrow.
 
-A file:   sources  where its facts come from          groups  as below
-A rule:   id       unique, never reused: it is stored beside the answer
-          base     the base model as people call it, or a list where the tensors fit several; none if unknown
-          like     other bases that look the same from here: not claimed, but no contradiction either
-          called   wider names that metadata gives it, which are no contradiction and add nothing
+A file:   sources  where its facts come from          groups  see below
+A rule:   id       unique, never reused: it is stored with the result
+          base     the base model's usual name, or a list if the tensors fit several; omitted if unknown
+          like     other base models with the same tensors: not claimed, but not a contradiction either
+          called   broader names for it in metadata: not a contradiction, and no new information
           kind     if it differs from the group's
-          and what must hold:
-          has      names that must all be there        lacks  names that must not be there
-          size     `name[axis]` and the length wanted there, or a list of lengths: one must be seen, and none
-                   that is not wanted; axes count as in torch, -1 is the last, `[axes]` is how many there are
-          fits     the same, but nothing need be seen
-          last     a name that numbered blocks have before their number, with the highest number, or with
-                   the least and the most that the highest may be: `"blocks": 29` or `"blocks": [30, 39]`
-          any      a list of such conditions, of which one must hold
-A name:   {a,b} is either, * is any text. The tensors may have one of the group's prefixes before it, the same
-          one for the whole rule; prefixes are tried in order. Sizes of tensors that hold packed
-          numbers (U8, I32) say nothing and are not seen.
-A group:  adapters   its rules see the layers that LoRA and its kin adapt, not tensors: name_of_layer, with
-                     prefix and ending taken off, dots as underscores, every whole number above 1 as N;
-                     name_of_layer[in] is how many inputs the layer has
-          yields_to  where a later group finds a model under this prefix, that one decides
-          bundle     the kind it is instead when one of these names is beside it
-          models     instead of rules: base models and the layers of theirs that can be adapted
-          undecided  the id that is stored where several of the models fit, or none
+          and conditions, all of which must hold:
+          has      names that must all be present       lacks  names that must be absent
+          size     `name[axis]` and its length, or a list of allowed lengths: one must occur, and no other;
+                   axes as in torch, -1 is the last, `[axes]` is the number of axes
+          fits     like size, but the name need not occur
+          last     the name before the number of numbered blocks, with the highest number, or the least and
+                   the greatest allowed for it: `"blocks": 29` or `"blocks": [30, 39]`
+          any      a list of such conditions, one of which must hold
+A name:   {a,b} means either, * any text. One of the group's prefixes may precede it, the same one for the
+          whole rule; prefixes are tried in order. Shapes of tensors with packed numbers (U8, I32) are
+          ignored.
+A group:  adapters   its rules see the layers that adapters (LoRA and similar) change, not tensors:
+                     name_of_layer, without prefix and suffix, dots as underscores, every whole number above 1
+                     as N; name_of_layer[in] is the layer's number of inputs
+          yields_to  if a later group finds a model under this prefix, that result is used
+          bundle     the kind to report instead if one of these names is also in the file
+          models     instead of rules: base models and their layers that can be adapted
+          undecided  the id to store if several of the models fit, or none
 
 A model:  id, base, like, called, source  as above
           layers   name_of_layer, with # for every number, and [inputs, outputs], or a list of such pairs;
-                   or the id of a model that has the same layers
+                   or the id of a model with the same layers
           last     the highest number of its blocks, by the name before the number
-          has      names of layers, written as those of rules are, without which it is not looked for
-          lacks    names of layers that it does not have
-          under    prefixes of which the tensors must have one, where the layers are also those of a model
-                   that no image is made with
-Of all models of a group those are left that fit every layer seen which any of them has. If the file has every
-block of some of these, it is those.
+          has      names of layers, in the syntax of rules, that must be present
+          lacks    names of layers that must be absent
+          under    prefixes, one of which the tensors must have, for layers that also occur in a model
+                   that does not make images
+The models of a group that fit every known layer in the file are kept. If the file has every block of some of
+them, only those are.
 
-To add an architecture: load a file, find a name (or a length) that no other model has, add a line above all
-rules that are more general, and add the smallest header that shows it to tests/data/headers.
+To add an architecture: load a file, find a name (or a length) that no other model has, add a rule above all
+more general rules, and add the smallest header that shows it to tests/data/headers.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-#: The files of rules, in the order they are tried.
+#: The rule files, in the order they are tried.
 FILES = ("controls", "adapters", "diffusion", "vae", "vision", "text_encoders", "upscalers")
 
 _INNERMOST = re.compile(r"\{([^{}]*)\}")
 
 
 class Name(NamedTuple):
-    """One way to write a tensor's name: `parts` are what its stars stand between; without stars, one part."""
+    """One spelling of a tensor's name: `parts` are the texts between its stars."""
 
     parts: tuple[str, ...]
 
@@ -71,7 +71,7 @@ class Name(NamedTuple):
         return len(self.parts) == 1
 
     def fits(self, name: str, prefix: str) -> bool:
-        """Whether `name` is `prefix` and then this. Linear in the name's length, whatever it is."""
+        """Whether `name` is `prefix` followed by this pattern. Takes linear time for any name."""
         head, *middle, tail = self.parts if len(self.parts) > 1 else (*self.parts, "")
         at, end = len(prefix) + len(head), len(name) - len(tail)
         if at > end or not (name.startswith(prefix) and name.startswith(head, len(prefix))):
@@ -87,8 +87,8 @@ class Name(NamedTuple):
 
 
 class Size(NamedTuple):
-    """Lengths that an axis of these names may have; `axis` is its number, `axes` for how many there are,
-    or `in` for the inputs of an adapted layer."""
+    """The lengths allowed for an axis of these names; `axis` is its number, `axes` for the number of axes, or
+    `in` for the inputs of an adapted layer."""
 
     names: tuple[Name, ...]
     axis: int | str
@@ -96,7 +96,7 @@ class Size(NamedTuple):
 
 
 class Last(NamedTuple):
-    """Between what the highest number of the blocks that are called one of `names` may lie."""
+    """The range of the highest block number under one of `names`."""
 
     names: tuple[str, ...]
     least: int
@@ -104,7 +104,7 @@ class Last(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What must hold of a file's names; each of `has` and `lacks` is one name in its several spellings."""
+    """Requirements on a file's names; each item of `has` and `lacks` is one name in all its spellings."""
 
     has: tuple[tuple[Name, ...], ...] = ()
     lacks: tuple[tuple[Name, ...], ...] = ()
@@ -115,7 +115,7 @@ class Condition(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a rule or a model stands for."""
+    """The result of a rule or a model."""
 
     id: str
     kind: str
@@ -125,10 +125,10 @@ class Answer(NamedTuple):
 
 
 class Rule:
-    """An answer, and when it is given. What it asks is read when it is first tried: most rules never are.
+    """An answer and its condition, which is parsed when the rule is first tried: most never are.
 
-    Some name must begin with one of `stems`, up to its first dot, or the rule cannot hold: who asks that
-    first is done with most rules. None if the rule does not say so much.
+    `stems` are the possible first components of a name that the rule requires, None if it requires none;
+    checking them first rules out most rules.
     """
 
     def __init__(self, written: Mapping[str, Any], kind: str) -> None:
@@ -147,8 +147,8 @@ class Rule:
 
 
 class Model(NamedTuple):
-    """A base model by the layers that adapters change: pairs of inputs and outputs by a layer's name, and the
-    highest number of its blocks by the name before it."""
+    """A base model described by its adaptable layers: (inputs, outputs) pairs by layer name, and the highest
+    block number by the name before it."""
 
     answer: Answer
     layers: Mapping[str, frozenset[tuple[int, int]]]
@@ -159,15 +159,15 @@ class Model(NamedTuple):
 
 
 class Known(NamedTuple):
-    """The models of a group, and how many of them have a layer of each name."""
+    """The models of a group, and for each layer name the number of models that have it."""
 
     models: tuple[Model, ...]
     layers: Mapping[str, int]
 
 
 class Group(NamedTuple):
-    """Rules that are tried one after another, on tensors or on adapted layers; or models to be told apart,
-    which are made only when an adapter asks for them."""
+    """Rules tried in order, on tensors or on adapted layers; or models to choose from, which are created only
+    when an adapter needs them."""
 
     kind: str
     rules: tuple[Rule, ...]
@@ -187,12 +187,12 @@ class Group(NamedTuple):
 
 @functools.cache
 def shipped_rules() -> tuple[Group, ...]:
-    """The rules that come with this program, in the order they are to be tried."""
+    """The rules shipped with this program, in the order to try them."""
     return read_groups(group for name in FILES for group in shipped(name)["groups"])
 
 
 def shipped(name: str) -> Any:
-    """What is written in `rules/NAME.json`. Its path is made here: importlib.resources loads 30 modules."""
+    """Load `rules/NAME.json`. Not with importlib.resources, which loads 30 modules."""
     import json
 
     path = os.path.join(os.path.dirname(__file__), "rules", f"{name}.json")
@@ -201,14 +201,14 @@ def shipped(name: str) -> Any:
 
 
 def read_groups(groups: Iterable[Mapping[str, Any]]) -> tuple[Group, ...]:
-    """Groups as they are written in the files."""
+    """Parse groups as written in the files."""
     written = tuple(groups)
     layers = {model["id"]: model["layers"] for group in written for model in group.get("models", ())}
     return tuple(_group(group, layers) for group in written)
 
 
 def spellings(text: str) -> Iterator[str]:
-    """What `{a,b}` stands for, as a shell would have it."""
+    """Expand `{a,b}` as a shell does."""
     braces = _INNERMOST.search(text)
     if braces is None:
         yield text
@@ -241,7 +241,7 @@ def _group(group: Mapping[str, Any], layers: Mapping[str, Any]) -> Group:
 
 
 def _stems(text: str) -> frozenset[str] | None:
-    """What a name must begin with to be `text`, however it is spelled; None if with anything."""
+    """The possible first components of names matching `text`; None if it can begin with anything."""
     stem = text.partition(".")[0]
     if "{" not in stem and "*" not in stem:
         return frozenset([stem])

@@ -1,4 +1,8 @@
-"""The first witness: what a file is, by the names and shapes of its tensors."""
+"""Classify a file by the names and shapes of its tensors: kind, base model, and the evidence.
+
+`outline` reduces the tensors to patterns, `classify` tries the shipped rules on them, and `fitting_models`
+narrows an adapter down to the base models whose layers have the sizes it changes.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,15 @@ if TYPE_CHECKING:
     from mlib.core.kinds.rulebook import Answer, Condition, Group, Model, Name, Size
 
 
-# --- Which base models an adapter fits: those whose layers have the sizes of all that it changes.
+# --- Base models that an adapter fits: those whose layers have the sizes it changes
 
 _NUMBER = re.compile(r"(?<![^_])(?:[01]|N)(?![^_])")
-#: As many names of layers are remembered as adapters of all trainers have.
+#: Layer names cached; the adapters of all trainers together have about as many.
 _NAMES = 8_192
 
 
 class Fitting(NamedTuple):
-    """The models that are left, and why: a phrase each."""
+    """The models that fit, and the reasons, a phrase each."""
 
     models: tuple[Model, ...]
     reasons: tuple[str, ...]
@@ -35,10 +39,10 @@ class Fitting(NamedTuple):
 def fitting_models(
     group: Group, layers: Mapping[str, Layer], blocks: Mapping[str, frozenset[int]], *, names: Collection[str]
 ) -> Fitting | None:
-    """The group's models that have these layers and blocks; None if no layer is one of any of them.
+    """The group's models that have these layers and blocks; None if none of the layers is known.
 
-    `layers` are those of adapted_layers, `blocks` the numbers seen by the names of layers before them, and
-    `names` what the tensors are called.
+    `layers` come from `adapted_layers`; `blocks` maps the name before a block number to the numbers seen;
+    `names` are the tensors' names.
     """
     models, counts = group.known()
     known: defaultdict[str, list[str]] = defaultdict(list)
@@ -66,13 +70,13 @@ def fitting_models(
 
 
 _NONE: frozenset[int] = frozenset()
-#: None, 2x2 or 1x2x2, 3x3: what the models of images and videos have.
+#: Kernel sizes in image and video models: none, 2x2 or 1x2x2, 3x3.
 _KERNELS = (1, 4, 9)
 
 
 @functools.lru_cache(maxsize=_NAMES)
 def _numberless(name: str) -> str:
-    """A layer's name as models have it; diffusers once put adapters into the processors of attention."""
+    """A layer's name as the rules spell it; older diffusers put adapters into attention processors."""
     return _NUMBER.sub("#", name.replace("_processor_", "_"))
 
 
@@ -96,14 +100,14 @@ def _united_layers(layers: Sequence[Layer]) -> Layer:
 
 
 def _fits(layer: Layer, pairs: frozenset[tuple[int, int]]) -> bool:
-    """Whether every size seen of the layer is one that it has."""
+    """Whether the model's layer allows every size seen."""
     if _agree(layer.inputs, layer.outputs, pairs):
         return True
     return layer.may_be_flat and _agree(frozenset(map(_unflat, layer.inputs)), layer.outputs, pairs)
 
 
 def _unflat(lengths: frozenset[int]) -> frozenset[int]:
-    """The inputs that these may stand for in a convolution."""
+    """The inputs that these lengths could mean in a convolution."""
     return frozenset(length // kernel for length in lengths for kernel in _KERNELS if length % kernel == 0)
 
 
@@ -128,7 +132,7 @@ def _sides(pairs: frozenset[tuple[int, int]]) -> tuple[frozenset[int], frozenset
 
 
 def _is_whole(model: Model, blocks: Mapping[str, frozenset[int]]) -> bool:
-    """Whether every block of the model is there, of each of its stacks that any block is there of."""
+    """Whether every stack of blocks that occurs is complete."""
     stacks = [(blocks[name], last) for name, last in model.last.items() if name in blocks]
     return bool(stacks) and all(numbers == _range(last) for numbers, last in stacks)
 
@@ -136,36 +140,35 @@ def _is_whole(model: Model, blocks: Mapping[str, frozenset[int]]) -> bool:
 def _fit_reasons(
     telling: str, layer: Layer, chosen: Sequence[Model], blocks: Mapping[str, frozenset[int]]
 ) -> Iterable[str]:
-    """Why it is those: by the layer that the fewest models have, and by how far the blocks go."""
+    """Give the reasons: the layer that the fewest models have, and the highest block numbers."""
     inputs = sorted({length for choice in layer.inputs for length in choice})
     what = f"{telling}[in] = {', '.join(map(str, inputs))}" if inputs else telling
     if not chosen:
-        yield f"{what}, but not as any model has it"
+        yield f"{what}, but in no size that a known model has"
         return
     yield what
     for name in sorted({name for model in chosen for name in model.last if name in blocks}):
         yield f"{name} up to {max(blocks[name])}"
 
 
-# --- What the tensors of a file come down to: of a layer's thousand brothers only their numbers differ.
+# --- Outline: tensor names with numbers collapsed, one pattern per repeated block
 
-#: It begins with the digit, of which there are few: looking behind from every character takes twice as long.
+#: Matches the digit first, then looks behind: digits are rare, so this is twice as fast as the reverse.
 _NUMBER_ABOVE_1 = re.compile(r"[1-9](?<=[_.].)(?:[0-9]++|(?<=[2-9]))(?=[_.\n])")
-#: The first whole number of a name, and what stands before it.
+#: The first whole number in a name, and the text before it.
 _BLOCK = re.compile(r"^([^\n]{1,100}?)[_.]([0-9]{1,4})[_.]", re.MULTILINE)
-#: So many names are changed at once: as one text, for a fifth of the time that changing every name takes.
+#: Names rewritten at once, joined into one text: takes a fifth of the time of one by one.
 _AT_ONCE = 200
-#: LoRAs of one trainer have the same names, whatever their rank: so many texts of them are remembered, of so
-#: many characters at most.
+#: Texts cached, and the most characters of one: LoRAs of one trainer have the same names at any rank.
 _TEXTS = 256
 _MAX_TEXT = 40_000
 
 
 class Outline(NamedTuple):
-    """All tensors, how many there are of each line, dtype and shape, and which blocks.
+    """All tensors, a count for each (line, dtype, shape), and the block numbers.
 
-    A line is a tensor's name with N for every whole number above 1 in it. `blocks` are the first whole
-    numbers in the names, by what stands before them.
+    A line is a tensor's name with every whole number above 1 replaced by N. `blocks` maps the text before the
+    first whole number of a name to the numbers seen there.
     """
 
     tensors: Sequence[Tensor]
@@ -179,7 +182,7 @@ class _Changed(NamedTuple):
 
 
 def outline(tensors: Sequence[Tensor]) -> Outline:
-    """The outline of a file with these tensors, in any order."""
+    """Outline these tensors; their order does not matter."""
     names, dtypes, shapes = zip(*tensors, strict=True) if tensors else ((), (), ())
     lines: list[str] = []
     blocks: list[Mapping[str, frozenset[int]]] = []
@@ -190,7 +193,7 @@ def outline(tensors: Sequence[Tensor]) -> Outline:
         if len(changed.lines) == len(some):
             lines += changed.lines
             blocks.append(changed.blocks)
-        else:  # no real tensor name has line breaks
+        else:  # a name with a line break; no real tensor has one
             alone = [_change(name) for name in some]
             lines += ["\n".join(each.lines) for each in alone]
             blocks += [each.blocks for each in alone if len(each.lines) == 1]
@@ -216,19 +219,21 @@ def _united(all_blocks: Iterable[Mapping[str, frozenset[int]]]) -> dict[str, fro
     return united
 
 
-#: Types whose shapes are those of packed numbers, not of the layer: 4-bit weights of bitsandbytes, NVFP4.
+# --- Classification
+
+#: Types that pack several numbers, so that their shape is not the layer's: bitsandbytes 4-bit, NVFP4.
 _PACKED = frozenset({"U8", "I32"})
 _MAX_SHOWN = 120
-#: Of more base models than these nobody learns anything.
+#: Naming more base models than this helps nobody.
 _MAX_ALTERNATIVES = 8
 
 
 class Verdict(NamedTuple):
-    """What the tensors say. `kind` is checkpoint, diffusion_model, lora, vae, ... or unknown.
+    """The classification by tensors. `kind` is checkpoint, diffusion_model, lora, vae, ... or unknown.
 
-    `bases` are the base models they fit, none if that is not known; `like` are others that cannot be told
-    from these, `called` wider names that are in use for them. `rule` is the id of the rule that held,
-    `evidence` one line on why it did.
+    `bases` are the base models that fit, empty if unknown; `like` are others that cannot be distinguished
+    from them, `called` broader names in use for them. `rule` is the id of the rule that matched, `evidence`
+    the reason in one line.
     """
 
     kind: str = UNKNOWN
@@ -244,9 +249,9 @@ class Verdict(NamedTuple):
 
 
 def classify(outlined: Outline) -> Verdict:
-    """The kind and base model of a file with such tensors, in any order; unknown where no rule holds.
+    """Find the kind and base model of a file with these tensors; unknown if no rule matches.
 
-    Milliseconds for real headers, and in proportion to their length for any other. Never raises.
+    Takes milliseconds for real headers and linear time for any other. Never raises.
     """
     groups = shipped_rules()
     names = _Names(_shapes(outlined), outlined.blocks)
@@ -291,7 +296,7 @@ def _verdict(answer: Answer, reasons: Sequence[str], group: Group, tensors: _Nam
         beside = tensors.first(group.bundle_names, "")
         if beside is not None:
             kind = group.bundle_kind
-            reasons = [*reasons, f"{_short(beside)} beside it"]
+            reasons = [*reasons, f"{_short(beside)} in the same file"]
     return _stated(kind, answer.bases, reasons, like=answer.like, called=answer.called, rule=answer.id)
 
 
@@ -311,7 +316,7 @@ def _stated(
 def _judge_models(
     group: Group, layers: Mapping[str, Layer], blocks: Mapping[str, frozenset[int]], names: Collection[str]
 ) -> Verdict | None:
-    """Which of the group's models an adapter of these layers fits; None if none of them has such layers."""
+    """Which of the group's models an adapter of these layers fits; None if none has such layers."""
     fitting = fitting_models(group, layers, blocks, names=names)
     if fitting is None:
         return None
@@ -344,7 +349,7 @@ def _adapted_blocks(
 
 
 def _inputs(layers: Mapping[str, Layer]) -> dict[str, tuple[int, ...]]:
-    """The lengths seen that leave no choice, for rules that ask for `[in]`."""
+    """The unambiguous input lengths, for rules that ask for `[in]`."""
     return {
         name: tuple(length for choice in layer.inputs if len(choice) == 1 for length in choice)
         for name, layer in layers.items()
@@ -352,7 +357,7 @@ def _inputs(layers: Mapping[str, Layer]) -> dict[str, tuple[int, ...]]:
 
 
 def _reasons(condition: Condition, names: _Names, prefix: str) -> list[str] | None:
-    """Why the condition holds, a phrase each; None if it does not."""
+    """Why the condition holds, as phrases; None if it does not."""
     reasons = []
     for phrase in _phrases(condition, names, prefix):
         if phrase is None:
@@ -363,7 +368,7 @@ def _reasons(condition: Condition, names: _Names, prefix: str) -> list[str] | No
 
 
 def _phrases(condition: Condition, names: _Names, prefix: str) -> Iterator[str | None]:
-    """Of each thing that is asked why it holds, nothing if that goes without saying, None if it does not."""
+    """For each requirement a reason, "" if it is not worth mentioning, or None if it fails."""
     for size in condition.sizes:
         yield names.measured(size, prefix) or None
     for spellings in condition.has:
@@ -385,7 +390,7 @@ def _phrases(condition: Condition, names: _Names, prefix: str) -> Iterator[str |
 
 
 class _Names:
-    """All names of a file, to be asked for one under a prefix; of several that fit, the least is answered."""
+    """A file's names, searched under a prefix; the smallest match is returned."""
 
     __slots__ = ("_blocks", "_sorted", "_stems", "_text", "shapes")
 
@@ -404,7 +409,7 @@ class _Names:
         return None
 
     def stems(self, prefix: str) -> frozenset[str]:
-        """The first parts, up to a dot, of the names under `prefix`; empty if there are none."""
+        """The first components of the names under `prefix`."""
         if prefix not in self._stems:
             under: Iterable[str] = self.shapes
             if "." in prefix and prefix.partition(".")[0] not in self.stems(""):
@@ -415,12 +420,12 @@ class _Names:
         return self._stems[prefix]
 
     def last(self, name: str) -> int:
-        """The highest number of the blocks called so, -1 if there is none."""
+        """The highest number of the blocks with this name, -1 if there are none."""
         return max(self._blocks.get(name, ()), default=-1)
 
     def measured(self, size: Size, prefix: str) -> str | None:
-        """A name and the length that meets `size`, as a phrase; empty if no length is seen, None if one does
-        not meet it."""
+        """A name and the length that satisfies `size`, as a phrase; "" if no length is seen, None if one does
+        not satisfy it."""
         found = ""
         for spelling in size.names:
             for name in self._fitting(spelling, prefix):
@@ -432,18 +437,18 @@ class _Names:
         return found
 
     def _fitting(self, spelling: Name, prefix: str) -> Iterator[str]:
-        """The names that fit, the least first: who asks for one need not look at the others."""
+        """The matching names in order, lazily: most callers need only the first."""
         if spelling.is_exact:
             name = prefix + spelling.parts[0]
             return iter((name,) if name in self.shapes else ())
         stem, dot, _ = spelling.parts[0].partition(".")
         if dot and stem not in self.stems(prefix):
             return iter(())
-        # Most names that are looked for are nowhere: a search in one text for each part tells.
+        # Most names searched for do not occur: a substring search for each part rules them out.
         text = self._all()
         if prefix not in text or any(part not in text for part in spelling.parts):
             return iter(())
-        # Counting in one text is far quicker than trying a name: the rarest part leaves the fewest to try.
+        # Counting in one text is far faster than matching names: the rarest part leaves the fewest to match.
         rarest = min(spelling.parts, key=text.count)
         return (name for name in self._sorted if rarest in name and spelling.fits(name, prefix))
 
@@ -455,13 +460,13 @@ class _Names:
 
 
 def _lengths(shape: tuple[int, ...], axis: int | str) -> tuple[int, ...]:
-    """The lengths that `axis` of a size means: of a scalar, and of packed numbers, there are none."""
+    """The lengths that a size's `axis` refers to; scalars and packed numbers have none."""
     if not shape or axis == "in":
         return shape
     if axis == "axes":
         return (len(shape),)
     assert isinstance(axis, int)
-    # An axis that a shape of another kind does not have is a length that fits nothing.
+    # An axis that the shape does not have gives a length that matches nothing.
     return (shape[axis],) if -len(shape) <= axis < len(shape) else (-1,)
 
 
@@ -472,7 +477,7 @@ def _shapes(outlined: Outline) -> dict[str, tuple[int, ...]]:
     else:
         shapes = {tensor.name: _shape(tensor) for tensor in tensors}
     if len(shapes) < len(tensors):
-        # Equal names are told apart by nothing but their shapes: take one that does not hang on the order.
+        # Equal names differ only in shape: choose one independently of their order.
         for tensor in tensors:
             shapes[tensor.name] = min(shapes[tensor.name], _shape(tensor))
     return shapes

@@ -1,5 +1,6 @@
-"""How to use a model: what to type into ComfyUI and what to expect, from the file's own metadata and tensors.
+"""How to use a model, from its own metadata and tensors: trigger words, training captions, precision, author.
 
+All values are cleaned to one printable line, since a file can hold anything.
 Keys: ModelSpec (`modelspec.*`), kohya's sd-scripts (`ss_*`, every value a Python `str()`), the metadata
 editor of A1111's web UI (`ssmd_*`), ggml's docs/gguf.md (`general.*`).
 """
@@ -20,22 +21,22 @@ if TYPE_CHECKING:
     from mlib.core.kinds.rules import Outline
 
 
-# --- Text out of a file's metadata, made fit to be one line of an answer.
+# --- One line of text
 
-#: Control characters, and halves of surrogate pairs, which no UTF-8 can hold.
+#: Control characters, and lone surrogates, which UTF-8 cannot encode.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 def one_line(text: str, *, longest: int) -> str:
-    """`text` with its white space made plain, cut to `longest` characters."""
+    """`text` with white space collapsed, cut to `longest` characters."""
     if len(text) <= longest and text.isprintable() and "  " not in text and text == text.strip(" "):
-        return text  # as most are: nothing printable is unfit, or white space but for the space
+        return text  # most texts: the only printable white space is the space
     return " ".join(_UNFIT.sub(" ", text[: 4 * longest]).split())[:longest]
 
 
-# --- In what precision a model is kept, as its users say it.
+# --- Precision
 
-#: `general.file_type` of GGUF; from llama.cpp's `llama_ftype`.
+#: GGUF's `general.file_type`, after llama.cpp's `llama_ftype`.
 _FILE_TYPES = MappingProxyType(
     {
         0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1",
@@ -47,7 +48,7 @@ _FILE_TYPES = MappingProxyType(
     }
 )  # fmt: skip
 
-#: What is called by another name than its own.
+#: Types that users know under another name.
 _SAID = MappingProxyType({
     "BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8_e4m3fn",
     "F8_E5M2": "fp8_e5m2", "I8": "int8",
@@ -55,37 +56,37 @@ _SAID = MappingProxyType({
 
 
 def file_type(number: str) -> str:
-    """The name of a GGUF file's type by its number, or nothing."""
+    """The name of a GGUF file type by its number, or ""."""
     return (
         _FILE_TYPES.get(int(number), "") if number.isascii() and number.isdigit() and len(number) < 6 else ""
     )
 
 
 def precision(metadata: Mapping[str, str], dtypes: Mapping[str, int]) -> str:
-    """A word for the precision of a file whose tensors hold so many numbers of each type.
+    """The precision of a file as one word; `dtypes` counts the numbers of each type.
 
-    What GGUF says of the whole goes first: its mixes have names. Otherwise the type of most numbers; norms
-    and biases are often kept finer than the rest.
+    GGUF's own file type wins, since its mixes have names. Otherwise the type that most numbers have: norms
+    and biases often have more bits than the rest.
     """
     named = file_type(metadata.get("general.file_type", ""))
     most = max(dtypes, key=lambda dtype: (dtypes[dtype], dtype), default="")
     return _SAID.get(named or most, named or most)
 
 
-# --- The words that call a trained subject or style forth, and the captions it was trained with.
+# --- Trigger words and training captions
 
-#: The captions of 100,000 images come to a few megabytes.
+#: The captions of 100,000 images take a few megabytes.
 _MAX_JSON = 8 * 2**20
 _MAX_WORD = 200
-#: What the author wrote to be typed as a whole may be a sentence or two.
+#: A prompt that the author gives as a whole may be a sentence or two.
 _MAX_PHRASE = 1_000
 _MAX_WORDS = 20
 _MAX_TAGS = 10
 _MAX_DIGITS = 12
-#: `10_abc`: how often a folder is repeated, and the words that its images are trained on
+#: `10_abc`: the number of repeats of a folder, and the words its images are trained on
 #: (sd-scripts, docs/train_README-ja.md: the DreamBooth way).
 _FOLDER = re.compile(r"[0-9]{1,6}_(.+)", re.ASCII | re.DOTALL)
-#: What people call a folder of training images when they mean no word by it.
+#: Names of training folders that are not trigger words.
 _PLAIN_FOLDERS = frozenset(
     ("img", "imgs", "image", "images", "image_dir", "data", "dataset", "train", "train_data", "training")
 )
@@ -98,9 +99,9 @@ def captions_by_folder(metadata: Mapping[str, str]) -> Mapping[str, Json]:
 
 
 def frequent_tags(folders: Mapping[str, Json]) -> tuple[tuple[str, int], ...]:
-    """The commonest captions of all training folders with their counts, the commonest first.
+    """The most frequent captions of all training folders with their counts, most frequent first.
 
-    What has another form than `captions_by_folder` says is passed over.
+    Entries of another form than `captions_by_folder` describes are skipped.
     """
     counts: Counter[str] = Counter()
     for captions in folders.values():
@@ -115,11 +116,11 @@ def frequent_tags(folders: Mapping[str, Json]) -> tuple[tuple[str, int], ...]:
 
 
 def trigger_words(metadata: Mapping[str, str], folders: Iterable[str]) -> tuple[str, ...]:
-    """What to write in the prompt, each phrase once; `folders` are those of the training images.
+    """The trigger words, each phrase once; `folders` are those of the training images.
 
-    What the author says goes first (ModelSpec, A1111's editor, SimpleTuner's `trained_words`), then the words
-    that the trainer put before every caption. Without either, those that the folders of the training images
-    are named after. A caption is none, however many images have it.
+    The author's words come first (ModelSpec, A1111's editor, SimpleTuner's `trained_words`), then the words
+    that the trainer put before every caption. Without either, the words in the training folders' names.
+    Captions never count as trigger words, however many images have them.
     """
     said = [
         _word(metadata.get("modelspec.trigger_phrase", ""), longest=_MAX_PHRASE),
@@ -132,12 +133,12 @@ def trigger_words(metadata: Mapping[str, str], folders: Iterable[str]) -> tuple[
 
 
 def _listed(text: str) -> Iterator[str]:
-    """Words that stand between commas."""
+    """The words between commas."""
     return map(_word, text[: _MAX_WORDS * _MAX_WORD].split(","))
 
 
 def _trained_words(metadata: Mapping[str, str]) -> Iterator[str]:
-    """`trained_words`: words between commas (SimpleTuner, helpers/training/save_hooks.py), or a JSON list."""
+    """`trained_words`: comma-separated (SimpleTuner, helpers/training/save_hooks.py) or a JSON list."""
     words = _json(metadata, "trained_words")
     if not isinstance(words, list):
         yield from _listed(metadata.get("trained_words", ""))
@@ -147,7 +148,7 @@ def _trained_words(metadata: Mapping[str, str]) -> Iterator[str]:
 
 
 def _folder_tokens(metadata: Mapping[str, str], folders: Iterable[str]) -> Iterator[str]:
-    """The words in the names of folders; those for regularisation (`ss_reg_dataset_dirs`) have none."""
+    """The words in the folders' names, regularisation folders (`ss_reg_dataset_dirs`) excluded."""
     listed = _json(metadata, "ss_reg_dataset_dirs")
     regular = listed if isinstance(listed, dict) else {}
     for folder in folders:
@@ -185,15 +186,18 @@ def _count(value: Json) -> int:
 
 
 def _word(text: str, *, longest: int = _MAX_WORD) -> str:
-    """One line of white space made plain; empty if it is too long to be typed."""
+    """`text` with white space collapsed; "" if it is too long to type."""
     if len(text) > 2 * longest:
         return ""
     word = one_line(text, longest=2 * longest)
     return word if len(word) <= longest else ""
 
 
+# --- Usage
+
 _MAX_TEXT = 500
-#: What is counted past this is an untrue header; SQLite and JSON hold no more.
+
+#: Larger counts mean a false header; SQLite and JSON cannot hold them.
 _MAX_COUNT = 2**63 - 1
 
 _SIZES = re.compile(r"[0-9]{1,6}", re.ASCII)
@@ -203,19 +207,19 @@ _SHORT_HASH = re.compile(r"[0-9a-f]{8,64}")
 
 
 class WeightFigures(NamedTuple):
-    """The rank that most adapted layers have, and how many numbers there are of each dtype."""
+    """The most common rank of the adapted layers, and the count of numbers by dtype."""
 
     rank: int | None = None
     dtypes: Mapping[str, int] = {}
 
 
 class Usage(NamedTuple):
-    """What a person wants to know before the first image; empty or None where the file does not say.
+    """How to use a model; fields are empty or None where the file does not say.
 
-    `frequent_tags` are the commonest captions of the training images with their counts. `rank` is the one
-    most layers have. `trained_on_sha256` is the base checkpoint's SHA-256, `trained_on_hash` a shorter and
-    older one, `trained_on` its file name. `parameters` counts numbers in all tensors, `dtypes` the same by
-    type. `precision` is a word for the whole: fp16, fp8_e4m3fn, Q4_K_M, ...
+    `frequent_tags` are the most frequent training captions with their counts. `rank` is the most common one.
+    `trained_on_sha256` is the base checkpoint's SHA-256, `trained_on_hash` a shorter, older hash of it,
+    `trained_on` its file name. `parameters` counts the numbers in all tensors, `dtypes` the same by type.
+    `precision` is one word for the whole file: fp16, fp8_e4m3fn, Q4_K_M, ...
     """
 
     trigger_words: tuple[str, ...] = ()
@@ -235,7 +239,7 @@ class Usage(NamedTuple):
 
 
 def how_to_use(metadata: Mapping[str, str], known: WeightFigures) -> Usage:
-    """What the header of a file says of its use, in text of one line each. Never raises."""
+    """Read a header's usage information, each text one line. Never raises."""
     dtypes = known.dtypes
     folders = captions_by_folder(metadata)
     return Usage(
@@ -257,7 +261,7 @@ def how_to_use(metadata: Mapping[str, str], known: WeightFigures) -> Usage:
 
 
 def _text(metadata: Mapping[str, str], *keys: str) -> str:
-    """The first of these that says anything; the trainer writes None for what it was not told."""
+    """The first of these keys with a value; the trainer writes None for unset options."""
     for key in keys:
         text = one_line(metadata.get(key, ""), longest=_MAX_TEXT)
         if text and text != "None":
@@ -266,7 +270,7 @@ def _text(metadata: Mapping[str, str], *keys: str) -> str:
 
 
 def _resolution(metadata: Mapping[str, str]) -> str:
-    """`512x768`: written so, as `512,768` or as a tuple, or one number for a square."""
+    """`512x768`, from `512x768`, `512,768`, a tuple, or one number for a square."""
     sizes = _SIZES.findall(_text(metadata, "modelspec.resolution", "ss_resolution"))
     if len(sizes) not in (1, 2):
         return ""
@@ -274,12 +278,12 @@ def _resolution(metadata: Mapping[str, str]) -> str:
 
 
 def figures(outlined: Outline) -> WeightFigures:
-    """The numbers that a file's tensors come to."""
+    """Count a file's numbers and ranks."""
     of_rank: Counter[int] = Counter()
     for rank, count in ranks(outlined.alike):
         if 0 < rank <= _MAX_COUNT:
             of_rank[rank] += count
-    # Of two that are as common, the larger, in whatever order the tensors lie.
+    # On a tie the larger rank, so that the order of tensors does not matter.
     common = max(of_rank, key=lambda rank: (of_rank[rank], rank), default=None)
     numbers: Counter[str] = Counter()
     for (_, dtype, shape), count in outlined.alike.items():

@@ -1,1 +1,1 @@
-"""The files that other managers lay beside a model: which they are, and what they say of it."""
+"""The files that other managers write beside a model: find, read and write them."""

@@ -1,4 +1,4 @@
-"""Sidecars that hold what Civitai's API says of a model or a version of one, as it says it or in other words.
+"""Parse sidecars that contain Civitai's data about a model or a version, verbatim or in another form.
 
 Sources: Civitai's REST API (`/model-versions`, `/models`), Civitai Helper's `.civitai.info`, LoRA Manager's
 schema of `.metadata.json`, Stability Matrix' ConnectedModelInfo, rgthree-comfy's RgthreeModelInfo
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 
-# --- The hashes that a sidecar claims for its model: only whole ones, and never those of another file.
+# --- Claimed hashes: only complete ones, and never those of another file
 #
 # Source of the names and lengths: Civitai's API; `sha256_12` is what Forge writes.
 
-#: Our names with their lengths in hex digits. AutoV2 is left out: it is how a SHA-256 begins.
+#: Our hash names with their lengths in hex digits. AutoV2 is left out: it is a prefix of the SHA-256.
 LENGTHS = {"sha256": 64, "autov1": 8, "autov3": 12, "sha256_12": 12, "crc32": 8, "blake3": 64}
-#: How the SHA-256 of nothing begins. Writers claim it where there was nothing to hash.
+#: The first digits of the SHA-256 of no bytes, which some programs claim when there was nothing to hash.
 _NOTHING = "e3b0c44298fc"
 _OF_SHA256 = frozenset(("sha256", "autov1", "autov3", "sha256_12"))
 _HEX = re.compile(r"[0-9a-f]+")
-#: Files of a version that are no model.
+#: File types of a version that are not models.
 _NO_MODELS = frozenset(("archive", "config", "training data", "workflow"))
 
 
 def claimed(hashes: Json) -> dict[str, str]:
-    """The hashes of an object whose keys name them in any case."""
+    """The hashes in an object, by case-insensitive key."""
     found: dict[str, str] = {}
     for key, value in hashes.items() if isinstance(hashes, dict) else ():
         name = key.lower() if len(key) <= len("sha256_12") else ""
@@ -47,7 +47,7 @@ def claimed(hashes: Json) -> dict[str, str]:
 
 
 def digest(value: Json, name: str) -> str:
-    """A hash in lower case, or "" if it is none of that name or the hash of nothing."""
+    """A hash in lower case; "" if it is not valid for that name or the hash of no bytes."""
     digits = text_of(value).strip().lower() if len(text_of(value)) <= 80 else ""
     if len(digits) != LENGTHS[name] or not _HEX.fullmatch(digits):
         return ""
@@ -55,10 +55,10 @@ def digest(value: Json, name: str) -> str:
 
 
 def of_files(files: Json, model_name: str) -> tuple[Mapping[str, Json] | None, tuple[str, ...]]:
-    """The entry of Civitai's `files` that is the model's file; else None, and the SHA-256 of all that may be.
+    """The entry of Civitai's `files` for the model's file; or None and the SHA-256 of all candidates.
 
-    That is the one of the model's name, or else the primary one of those that have its extension.
-    `model_name` may lack its extension, or be "".
+    It is the entry with the model's name, or else the primary one of those with its extension. `model_name`
+    may lack its extension, or be "".
     """
     models: list[Mapping[str, Json]] = [
         entry for entry in items(files) if isinstance(entry, dict) and is_model_file(entry)
@@ -77,7 +77,7 @@ def of_files(files: Json, model_name: str) -> tuple[Mapping[str, Json] | None, t
 
 
 def is_model_file(entry: Json) -> bool:
-    """Whether an entry of Civitai's `files` is about a model: an archive or a workflow is none."""
+    """Whether an entry of Civitai's `files` is a model, not an archive or a workflow."""
     return isinstance(entry, dict) and text_of(entry.get("type"))[:MAX_NAME].lower() not in _NO_MODELS
 
 
@@ -95,16 +95,19 @@ def _is_called(name: str, model_name: str) -> bool:
     return ours != "" and (theirs == ours or (not _extension(ours) and os.path.splitext(theirs)[0] == ours))
 
 
+# --- Parsers
+
 _LONGEST_TIPS = 64 * 1024
-#: Where Stability Matrix' models come from if not from Civitai.
+
+#: Sources of Stability Matrix' models other than Civitai.
 _OTHER_SITES = frozenset(("openmodeldb", "other"))
 
 
 def civitai_info(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
-    """Civitai Helper's file: the API's answer for a version, or a stub where Civitai knows none.
+    """Parse Civitai Helper's file: the API's answer for a version, or a stub if Civitai does not know it.
 
-    In a stub it says of the file's name, type and hashes what it found out itself. Only where a person has
-    filled in more does it say anything.
+    A stub has the name, type and hashes that Civitai Helper found itself; it counts only if a person has
+    filled in more.
     """
     said = _version("civitai_info", document, model_name)
     is_stub = member(document, "extensions", "sd_civitai_helper", "skeleton_file") is True
@@ -118,11 +121,11 @@ def civitai_info(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
 
 
 def civitai_model(document: Mapping[str, Json], *, model_name: str, digests: Collection[str]) -> Sidecar:
-    """The API's answer for a model with all its versions, of which one is the file's.
+    """Parse the API's answer for a model with all its versions, one of which is the file's.
 
-    That is the version with a file of one of these `digests`; where none is known, the one with a file of
-    this name, or the only one. Where that does not tell, only what holds for all versions is said, and
-    `other_sha256` are those of all files.
+    That is the version with a file of one of these `digests`, else with a file of this name, else the only
+    one. If it cannot be determined, the result has only what holds for all versions, and `other_sha256` has
+    the SHA-256 of all files.
     """
     model = {key: document.get(key) for key in ("name", "type", "description", "tags")}
     rest = {"model": model, "modelId": document.get("id"), "creator": document.get("creator")}
@@ -143,7 +146,7 @@ def civitai_model(document: Mapping[str, Json], *, model_name: str, digests: Col
 def _version_of(
     versions: Sequence[Mapping[str, Json]], model_name: str, digests: Collection[str]
 ) -> Mapping[str, Json] | None:
-    """The version that the file is, with no file but that where its hash tells."""
+    """The file's version; if its hash decides, with only that file."""
     hashed = False
     for version in versions:
         for each in values.items(version.get("files")):
@@ -151,7 +154,7 @@ def _version_of(
             hashed = hashed or bool(claims)
             if not set(claims).isdisjoint(digests):
                 entry = each if isinstance(each, dict) else {}
-                # Its name on Civitai may be another, which would cast doubt on what the hash has told.
+                # Its name on Civitai may differ, which must not override the hash.
                 return {**version, "files": [{**entry, "name": model_name, "primary": True}]}
     if hashed and digests:
         return None
@@ -169,7 +172,7 @@ def _version_of(
 
 
 def _version(kind: str, document: Mapping[str, Json], model_name: str) -> Sidecar:
-    """The API's answer for a version."""
+    """Parse the API's answer for a version."""
     cuts = Cuts()
     model = values.line(member(document, "model", "name"), "name", cuts)
     version = values.line(document.get("name"), "version", cuts)
@@ -194,7 +197,7 @@ def _version(kind: str, document: Mapping[str, Json], model_name: str) -> Sideca
 
 
 def metadata_json(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
-    """LoRA Manager's file: its own fields, which its user may have edited, around the API's answer."""
+    """Parse LoRA Manager's file: its own fields, which its user may have edited, around the API's answer."""
     cuts = Cuts()
     version_json = document.get("civitai")
     version = values.line(member(version_json, "name"), "version", cuts)
@@ -230,7 +233,7 @@ def metadata_json(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
 
 
 def cm_info(document: Mapping[str, Json]) -> Sidecar:
-    """Stability Matrix' file; the title that its user gave stands for all other names."""
+    """Parse Stability Matrix' file; a title set by the user replaces all other names."""
     cuts = Cuts()
     version = values.line(document.get("VersionName"), "version", cuts)
     name = values.line(document.get("UserTitle"), "name", cuts)
@@ -258,9 +261,9 @@ def cm_info(document: Mapping[str, Json]) -> Sidecar:
 
 
 def rgthree_info(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
-    """rgthree's file: what its user typed, beside the API's answer and the captions of the training.
+    """Parse rgthree's file: what its user typed, the API's answer and the training captions.
 
-    Its words carry a mark whence they are. Those that only the file's header tells are captions.
+    Its words are marked with their source. Those that come only from the file's header are captions.
     """
     cuts = Cuts()
     version_json = member(document, "raw", "civitai")
@@ -295,13 +298,13 @@ def rgthree_info(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
 
 
 def _is_said(word: Json) -> bool:
-    """Whether a word of rgthree's is one that a person or Civitai gave, and no caption."""
+    """Whether one of rgthree's words comes from a person or Civitai, and is not a caption."""
     given = member(word, "user") is True or member(word, "civitai") is True
     return given or (member(word, "metadata") is None and member(word, "count") is None)
 
 
 def _own_name(document: Mapping[str, Json], version: str, model_name: str, cuts: Cuts) -> str:
-    """LoRA Manager's name for a model: as Civitai has it, or edited; the file's own name is none."""
+    """LoRA Manager's name for a model, from Civitai or edited; "" if it is just the file's name."""
     public = values.line(member(document, "civitai", "model", "name"), "name", cuts)
     own = values.line(document.get("model_name"), "name", cuts)
     if own in (text_of(document.get("file_name")), model_name, os.path.splitext(model_name)[0]):
@@ -312,7 +315,7 @@ def _own_name(document: Mapping[str, Json], version: str, model_name: str, cuts:
 
 
 def _own_claims(document: Mapping[str, Json], model_name: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What LoRA Manager computed goes first; Civitai's hashes count if they are of the same file."""
+    """The hashes that LoRA Manager computed first, then Civitai's if they are of the same file."""
     own = claimed({name: document.get(name) for name in ("sha256", "autov3")})
     claims, others = _claims(document.get("civitai"), model_name or text_of(document.get("file_name")))
     if "sha256" not in own:
@@ -328,7 +331,7 @@ def _claims(version_json: Json, model_name: str) -> tuple[dict[str, str], tuple[
 
 
 def _type(version_json: Json, model_name: str) -> str:
-    """A version of a checkpoint may come with its VAE: what the file's own entry says goes first."""
+    """The type by the file's own entry first, since a checkpoint's version may include its VAE."""
     entry, _ = of_files(member(version_json, "files"), model_name)
     return values.model_type(
         entry.get("type") if entry else None,
@@ -356,7 +359,7 @@ def _words(*lists: Json, cuts: Cuts) -> tuple[str, ...]:
 
 
 def _each(lists: tuple[Json, ...], cuts: Cuts) -> Iterator[Json]:
-    """The members of lists; a text in place of a list has been joined at commas."""
+    """The members of lists; a text in place of a list is split at commas."""
     for listed in lists:
         yield from values.items(listed)
         if isinstance(listed, list) and len(listed) > values.MAX_ITEMS:
@@ -365,7 +368,7 @@ def _each(lists: tuple[Json, ...], cuts: Cuts) -> Iterator[Json]:
 
 
 def _description(*texts: Json, cuts: Cuts) -> str:
-    """What is said of the model, then of the version; what one says within the other only once."""
+    """The descriptions of model and version, without one that is contained in the other."""
     kept: list[str] = []
     for text in texts:
         part = values.paragraphs(text, "description", cuts, most=values.MAX_DESCRIPTION)
@@ -375,7 +378,7 @@ def _description(*texts: Json, cuts: Cuts) -> str:
 
 
 def _tipped_strength(tips: Json) -> float | None:
-    """`strength` of LoRA Manager's usage tips, which are JSON in a text."""
+    """The `strength` in LoRA Manager's usage tips, which are JSON in a string."""
     if text_of(tips) and len(text_of(tips)) <= _LONGEST_TIPS:
         try:
             tips = values.document(text_of(tips))

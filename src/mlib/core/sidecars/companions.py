@@ -1,7 +1,7 @@
-"""Which files of a directory belong to a model: told from their names alone.
+"""Find a model's companions, the files beside it that belong to it, by their names alone.
 
-One table for all who ask: what a scan reads, what goes along when a model moves or goes to the trash, what is
-shown beside it.
+One table of endings serves every caller: the scan that reads sidecars, moves and the trash that take
+companions along, and the commands that show them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _PICTURES = (".webp", ".png", ".jpeg", ".jpg", ".mp4", ".gif", ".webm", ".avif",
 
 
 class Writing(NamedTuple):
-    """Endings of one kind, and who writes such files: a program with the place in its source, or a habit.
+    """Endings of one kind, and who writes such files: a program with its source file, or a convention.
 
-    An ending stands behind the model's stem or behind its whole file name; `#` stands for a number.
+    An ending follows the model's stem or its whole file name; `#` stands for a number.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Writing(NamedTuple):
     source: str
 
 
-#: In the order in which the word of a kind is taken, and an ending of a kind is looked for.
+#: Kinds in order of trust; endings of a kind in order of search.
 TABLE = (
     Writing("metadata_json", (".metadata.json",), "LoRA Manager: docs/metadata-json-schema.md"),
     Writing(
@@ -69,9 +69,9 @@ TABLE = (
     Writing(
         "checksum",
         (".sha256", ".sha512", ".sha1", ".md5", ".blake3"),
-        "ComfyUI-Custom-Scripts: py/model_info.py; sha256sum and its like, by habit",
+        "ComfyUI-Custom-Scripts: py/model_info.py; sha256sum and similar tools, by convention",
     ),
-    Writing("signature", (".asc", ".sig"), "gpg --armor --detach-sign and gpg --detach-sign, by habit"),
+    Writing("signature", (".asc", ".sig"), "gpg --armor --detach-sign and gpg --detach-sign, by convention"),
     Writing("backup", (".metadata.json.bak",), "LoRA Manager: py/services/model_lifecycle_service.py"),
     Writing(
         "preview",
@@ -88,7 +88,7 @@ TABLE = (
     ),
 )
 
-#: What a folder of one model, beside it, is called; and who makes such folders.
+#: Names of folders that belong to one model beside them, and who creates them.
 FOLDERS: Mapping[str, str] = MappingProxyType(
     {
         "{stem}": "ComfyUI-Custom-Scripts: py/better_combos.py (get_examples), example prompts",
@@ -99,7 +99,7 @@ FOLDERS: Mapping[str, str] = MappingProxyType(
 #: The endings of every kind, in the same order.
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType({each.kind: each.endings for each in TABLE})
 
-#: The kinds that say something in words, which `read_sidecar` reads.
+#: The kinds with fields, which `read_sidecar` reads.
 SIDECAR_KINDS = (
     "metadata_json", "civitai_info", "cm_info", "rgthree_info", "swarm_json", "civitai_model", "a1111_json",
     "markdown", "text",
@@ -111,7 +111,7 @@ _RANKS = {
         (ending, kind) for kind, endings in KINDS.items() for ending in endings
     )
 }
-#: By the last extension: the endings that have it, the shortest first, for it leaves the longest stem.
+#: Endings by their last extension, shortest first, since that leaves the longest stem.
 _BY_EXTENSION = {
     extension: tuple(sorted((e for e in _RANKS if e[e.rindex(".") :] == extension), key=len))
     for extension in {ending[ending.rindex(".") :] for ending in _RANKS}
@@ -121,9 +121,9 @@ _NUMBERED = r"\.example\.[0-9]{1,4}(?=\.[^.]+$)"
 
 
 class Companion(NamedTuple):
-    """A file that belongs to a model of the same directory; `kind` is one of KINDS.
+    """A file that belongs to a model in the same directory; `kind` is one of KINDS.
 
-    One that is named after the whole file name of a model is that model's alone: then `of` is this name in
+    If it is named after a model's whole file name, it belongs to that model alone, and `of` is this name in
     lower case. Otherwise it belongs to all models of its stem, and `of` is "".
     """
 
@@ -132,31 +132,32 @@ class Companion(NamedTuple):
     of: str = ""
 
     def is_of(self, model_name: str) -> bool:
-        """Whether it belongs to the model file of this name, where that has the stem."""
+        """Whether it belongs to the model file of this name, which has its stem."""
         return self.of in ("", model_name.lower())
 
 
 def is_sidecar_name(name: str) -> bool:
-    """Whether a file called `name` may be one of SIDECAR_KINDS, of a model beside it or of none."""
+    """Whether a file called `name` may be one of SIDECAR_KINDS, with or without a model beside it."""
     return name.lower().endswith(_SIDECAR_ENDINGS)
 
 
 def stem_of(name: str) -> str:
-    """What a model file shares with its companions: its name without the extension, in lower case."""
+    """The name without the extension in lower case, which a model file shares with its companions."""
     return os.path.splitext(name.lower())[0]
 
 
 def is_folder_of(folder: str, model: str) -> bool:
-    """Whether a folder called so is one of FOLDERS, of the model file of this name beside it."""
+    """Whether a folder of this name is one of FOLDERS for the model file of this name beside it."""
     name, stem = model.lower(), stem_of(model)
     return any(folder.lower() == each.format(name=name, stem=stem) for each in FOLDERS)
 
 
 def companions(name: str, names: Collection[str]) -> tuple[Companion, ...]:
-    """Those of a directory's `names` that belong to the model file `name`, the most trusted kind first.
+    """Those of a directory's `names` that belong to the model file `name`, most trusted kind first.
 
-    One that fits two models belongs to the longer stem: `a.preview.png` to `a.preview.ckpt`, not to `a.ckpt`.
-    Models of one stem share what is named after it. For many models of one directory use `by_stem`.
+    A companion that matches two models belongs to the longer stem: `a.preview.png` to `a.preview.ckpt`, not
+    to `a.ckpt`. Models of one stem share companions named after it. For many models of one directory use
+    `by_stem`.
     """
     stem = stem_of(name)
     near = [other for other in names if other != name and other.lower().startswith(stem)]
@@ -167,9 +168,8 @@ def companions(name: str, names: Collection[str]) -> tuple[Companion, ...]:
 def by_stem(names: Iterable[str], *, models: Iterable[str] = ()) -> Mapping[str, tuple[Companion, ...]]:
     """The companions of all models of a directory in one pass, by `stem_of` their names.
 
-    Models are told by the extensions that ComfyUI loads; `models` are those of `names` that are models
-    whatever their extension. What belongs to one model of a stem alone says so (`Companion.is_of`). A stem
-    without companions has no entry.
+    Models are recognised by the extensions that ComfyUI loads; `models` are names that are models whatever
+    their extension. `Companion.is_of` tells models of one stem apart. A stem without companions has no entry.
     """
     whole = {name.lower() for name in models}
     return _by_stem(list(names), {os.path.splitext(name)[0] for name in whole}, whole)
@@ -205,7 +205,7 @@ def _rank(entry: tuple[int, str, Companion]) -> tuple[int, str]:
 
 
 def _readings(name: str) -> Iterator[tuple[str, int, str]]:
-    """What may stand before an ending in a name in lower case, the longest first, with rank and kind."""
+    """The possible parts before an ending of a lower-case name, longest first, with rank and kind."""
     endings = _BY_EXTENSION.get(name[name.rfind(".") :]) if "." in name else None
     for ending in endings or ():
         if "#" not in ending:
@@ -215,17 +215,17 @@ def _readings(name: str) -> Iterator[tuple[str, int, str]]:
             yield name[: numbered.start()], *_RANKS[ending]
 
 
-# --- Which files go where a model goes: its companions, unless a model that stays needs them.
+# --- Companions that move with a model, unless a model that stays needs them
 
-#: Files of a folder that are looked at before it is taken for one of pictures.
+#: Files of a folder to check before it counts as a folder of pictures.
 _MOST_LOOKED_AT = 10_000
 
 
 class Companions(NamedTuple):
-    """Paths of the companions that go along, and of those that stay with another model of the stem.
+    """Paths of the companions that move along, and of those that stay with another model of the stem.
 
-    `folders` are the model's too, of pictures or examples: they stay, for nobody else looks for them, and it
-    cannot be told who else writes into them.
+    `folders` also belong to the model, with pictures or examples. They stay: nothing else needs them to move,
+    and other programs may write into them.
     """
 
     own: tuple[str, ...] = ()
@@ -234,13 +234,13 @@ class Companions(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """The names in a directory, in the order of their lower case, which stands beside each."""
+    """The names in a directory, each with its lower-case form and sorted by it."""
 
     lowered: Sequence[str]
     names: Sequence[str]
 
     def beginning_with(self, stem: str) -> list[str]:
-        """The names that begin so, in any case; `stem` is in lower case."""
+        """The names that begin with `stem`, which is in lower case, ignoring case."""
         found = []
         for at in range(bisect_left(self.lowered, stem), len(self.names)):
             if not self.lowered[at].startswith(stem):
@@ -250,7 +250,7 @@ class Folder(NamedTuple):
 
 
 def listed(directory: str) -> Folder:
-    """A directory as it is now. Raises OSError where it cannot be listed."""
+    """List a directory. Raises OSError if it cannot be listed."""
     pairs = sorted((name.lower(), name) for name in os.listdir(directory))
     return Folder([lowered for lowered, _ in pairs], [name for _, name in pairs])
 
@@ -258,11 +258,11 @@ def listed(directory: str) -> Folder:
 def companions_of(
     path: str, *, leaving: Collection[str] = (), models: Collection[str] = (), folder: Folder | None = None
 ) -> Companions:
-    """What belongs to the model file at `path` as its directory is now; only files and links.
+    """Find the current companions of the model file at `path`; only files and links.
 
-    `leaving` are paths that go too, so that nothing stays for their sake. `models` are names of files of this
-    directory that are models whatever their extension. `folder` is the directory as it was listed before.
-    Raises OSError where it cannot be listed.
+    `leaving` are paths that also move, so nothing stays for their sake. `models` are names in this directory
+    that are models whatever their extension. `folder` is an earlier listing of the directory. Raises OSError
+    if it cannot be listed.
     """
     directory, name = os.path.split(path)
     stem = stem_of(name)
@@ -290,21 +290,21 @@ def companions_of(
 
 
 def renamed(companion: str, *, model: str, to: str) -> str:
-    """The name of a companion of the model file `model` when that is called `to` (names, not paths)."""
+    """The name of a companion after the model file `model` is renamed to `to` (names, not paths)."""
     before, after = model.lower(), to
-    if not companion.lower().startswith(f"{before}."):  # it is named after the stem alone
+    if not companion.lower().startswith(f"{before}."):  # named after the stem alone
         before, after = stem_of(model), os.path.splitext(to)[0]
         model = os.path.splitext(model)[0]
-    if after == model:  # it only moves, however its own letters are written
+    if after == model:  # the name stays; keep the companion's own case
         return companion
-    # By length: how a letter is lowered may depend on what follows it, how long it gets does not.
+    # Compare by length: how a letter is lowered may depend on what follows, but not the length of the result.
     wanted = len(before)
     length = next(at for at in range(len(companion) + 1) if len(companion[:at].lower()) >= wanted)
     return after + companion[length:]
 
 
 def _holds_no_model(folder: str) -> bool:
-    """Whether it is a folder with files of which no model is one: else it is a place for models."""
+    """Whether a folder has files but no model among them; otherwise it is a folder for models."""
     below = (name for _, _, names in os.walk(folder) for name in names)
     found = [is_model_name(name, any_file=False) for name in islice(below, _MOST_LOOKED_AT)]
     return bool(found) and not any(found)
@@ -318,21 +318,20 @@ def _is_regular(path: str) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
 
-# --- What lies beside a model file, as the disk is now.
+# --- Companions on disk
 
 
 class Neighbours(NamedTuple):
-    """The names of a directory's models and their companions, by stem."""
+    """The names of a directory's models, and their companions, by stem."""
 
     models: Mapping[str, tuple[str, ...]]
     companions: Mapping[str, tuple[Companion, ...]]
 
 
 def beside(path: str, *, listed: Callable[[str], Neighbours] | None = None) -> tuple[Companion, ...]:
-    """The companions of the model file at `path`; none where its directory cannot be listed.
+    """The companions of the model file at `path`; none if its directory cannot be listed.
 
-    What is called so and is no file (a directory, a pipe, a link that leads nowhere) is passed over. Who asks
-    for many files gives `listed`, which remembers what `neighbours` says of each directory.
+    Directories, pipes and broken links are skipped. For many files pass `listed`, a cached `neighbours`.
     """
     directory, name = os.path.split(path)
     if listed is not None and is_model_name(name, any_file=False):
@@ -344,7 +343,7 @@ def beside(path: str, *, listed: Callable[[str], Neighbours] | None = None) -> t
 
 
 def neighbours(directory: str) -> Neighbours:
-    """The same for all models of a directory at once, told by the extensions that ComfyUI loads."""
+    """The models and companions of a directory; models by the extensions that ComfyUI loads."""
     names = _names(directory)
     models: dict[str, tuple[str, ...]] = {}
     for name in names:
@@ -354,7 +353,7 @@ def neighbours(directory: str) -> Neighbours:
 
 
 def _is_file(path: str) -> bool:
-    """Whether it may be one: what cannot be looked at is left to whoever reads it, who says why."""
+    """Whether it may be a regular file; if stat fails, the reader will report why."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except FileNotFoundError:
@@ -366,5 +365,5 @@ def _is_file(path: str) -> bool:
 def _names(directory: str) -> list[str]:
     try:
         return os.listdir(directory)
-    except (OSError, ValueError):  # no directory can have a name with a zero byte
+    except (OSError, ValueError):  # ValueError: a null byte in the name
         return []

@@ -1,4 +1,7 @@
-"""What a model gets from its sidecars: only what nobody typed, and only from those that speak of it. Pure."""
+"""Fill a model's fields from its sidecars: only those nobody typed, and only from sidecars about this model.
+
+Pure functions: nothing here reads a disk or a library.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ if TYPE_CHECKING:
     from mlib.core.sidecars.record import Sidecar
 
 
-# --- How to use a model by what its sidecars say, beside what the file itself says.
+# --- Usage: the sidecars' words and author beside the file's own
 
 
 def with_sidecars(usage: Usage, sidecars: Sequence[Sidecar]) -> Usage:
-    """`usage` with trigger words of the sidecars first, and with an author where the file names none."""
+    """`usage` with the sidecars' trigger words first, and their author if the file names none."""
     authors = [sidecar.author for sidecar in sidecars if sidecar.author]
     return usage._replace(
         trigger_words=united([each.trigger_words for each in sidecars], usage.trigger_words),
@@ -32,7 +35,7 @@ def with_sidecars(usage: Usage, sidecars: Sequence[Sidecar]) -> Usage:
 
 
 def united(said: Iterable[Iterable[str]], own: Iterable[str]) -> tuple[str, ...]:
-    """The words of sidecars, the most trusted first, then those of the file itself; in any case each once."""
+    """The words of sidecars, most trusted first, then the file's own; each once, ignoring case."""
     seen: dict[str, str] = {}
     for words in (*said, own):
         for word in words:
@@ -45,18 +48,21 @@ _TEXT = ("name", "base_model", "description", "notes")
 _SHOWN = 12
 
 
+# --- Sidecars about another file
+
+
 class Named(NamedTuple):
-    """A sidecar with the name of its file."""
+    """A sidecar with its file name."""
 
     name: str
     sidecar: Sidecar
 
 
 def mismatch(named: Named, sha256: str, hashes: OtherHashes) -> Finding | None:
-    """The finding that a sidecar is about another file than this one, if its hashes say so.
+    """The finding that a sidecar describes another file, if its hashes say so.
 
-    The SHA-256 decides, unless the tensors are the same: then only the header was edited since. Of other
-    claims the strongest that can be checked does. Where it speaks of several files, this must be one of them.
+    The SHA-256 decides, unless the tensors are equal: then only the header has been edited since. Otherwise
+    the strongest claim that can be checked decides. If it lists several files, this must be one of them.
     """
     said = named.sidecar
     claims = (said.hashes, *said.other_hashes)
@@ -65,13 +71,13 @@ def mismatch(named: Named, sha256: str, hashes: OtherHashes) -> Finding | None:
 
 
 def digests(sha256: str, hashes: OtherHashes) -> frozenset[str]:
-    """What a sidecar may claim of this file that no other file shares: whole, and in lower case."""
+    """The complete hashes, in lower case, by which a sidecar may identify this file."""
     known = (sha256, hashes.blake3, hashes.autov3 and hashes.autov3[:12])
     return frozenset(filter(None, known))
 
 
 def of_one(sidecar: Sidecar, sha256: str, hashes: OtherHashes) -> Sidecar:
-    """What a sidecar that several models share says of this one: of the claims only those that are right."""
+    """A sidecar shared by several models, reduced to the claims that are true of this one."""
     if not sidecar.other_hashes:
         return sidecar
     claims = (sidecar.hashes, *sidecar.other_hashes)
@@ -80,9 +86,9 @@ def of_one(sidecar: Sidecar, sha256: str, hashes: OtherHashes) -> Sidecar:
 
 
 def is_about_others(named: Named, others: Collection[tuple[str, OtherHashes]]) -> bool:
-    """Whether a sidecar speaks of the `others` alone, which share it with a model that it is not about.
+    """Whether a shared sidecar is about the `others` only, not about this model.
 
-    So it is where one of them is what it claims, and it claims no more files than there are of them.
+    That is so if one of them is what it claims and it claims no more files than there are others.
     """
     said = named.sidecar
     files = sum(map(bool, (said.hashes, *said.other_hashes))) + len(said.other_sha256)
@@ -108,7 +114,7 @@ def _mismatch(
 
 
 def _right(sha256: str, hashes: OtherHashes) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What would be right to claim, the strongest first: a CRC32 goes about in two byte orders."""
+    """The true claims for each hash, strongest first; CRC32 is written in two byte orders."""
     if hashes.blake3:
         yield "blake3", (hashes.blake3,)
     yield "sha256_12", (sha256[:12],)
@@ -121,26 +127,29 @@ def _right(sha256: str, hashes: OtherHashes) -> Iterator[tuple[str, tuple[str, .
 
 
 def _finding(name: str, claim: str, ours: str) -> Finding:
-    message = f"{visible(name)} is about another file: it says {claim}, this one is {ours[:_SHOWN]}"
+    message = f"{visible(name)} describes another file: it claims {claim}, this one is {ours[:_SHOWN]}"
     return Finding(MISMATCH, message)
 
 
+# --- Filling fields and tags
+
+
 class Filling(NamedTuple):
-    """The text fields and tags that sidecars have to offer, the most trusted one first."""
+    """The text fields and tags that sidecars offer, by trust."""
 
     text: Mapping[str, str]
     tags: tuple[str, ...] = ()
 
 
 class History(NamedTuple):
-    """What sidecars `offered` a model before, and the names of the fields that they have `given` it."""
+    """What sidecars `offered` a model before, and the names of the fields that they have filled (`given`)."""
 
     offered: tuple[Filling, ...] = ()
     given: frozenset[str] = frozenset()
 
 
 def offered(sidecars: Sequence[Sidecar], *, file_name: str) -> Filling:
-    """What several sidecars of one file offer together. A name that is only the file's is none."""
+    """What all sidecars of one file offer together. A name that is just the file's name does not count."""
     stem = stem_of(file_name)
     text: dict[str, str] = {}
     tags: tuple[str, ...] = ()
@@ -160,16 +169,16 @@ def filled(
 ) -> tuple[Model, frozenset[str]]:
     """The model with its empty fields filled, and the fields that changed.
 
-    A field is empty if nobody typed it and it holds what sidecars said before; or, where they gave nothing
-    yet, nothing or one of its mere `facts` (the names of its files, the base model that the header shows).
-    What they gave and is there no more somebody has emptied: it stays so.
+    A field counts as empty if nobody typed it and it holds what sidecars said before; or, if they have not
+    filled it yet, if it is blank or one of its `facts` (the names of its files, the header's base model).
+    A field that they filled and that is now empty was cleared by a person and stays empty.
     """
     changed: dict[str, Any] = {}
     for field, value in filling.text.items():
         held = getattr(model, field)
         earlier = {each.text[field] for each in history.offered if field in each.text}
         is_vacant = field not in history.given and (not held or held in facts.get(field, ()))
-        # "SD1" beside a header that shows SD 1.5 adds nothing.
+        # "SD1" adds nothing to a header's SD 1.5.
         is_vague = field == "base_model" and any(takes_in(value, fact) for fact in facts.get(field, ()))
         if field not in model.edited and held != value and (is_vacant or held in earlier) and not is_vague:
             changed[field] = value
@@ -179,10 +188,10 @@ def filled(
 def filled_tags(
     model: Model, held: Collection[str], filling: Filling, *, history: History
 ) -> dict[str, str] | None:
-    """The tags (folded to shown) for a model that bears those `held`; None if they stay as they are.
+    """The new tags (folded to shown) of a model that has the tags `held`; None if they do not change.
 
-    Tags are filled where there are none and never were, and follow the sidecar as long as they are what it
-    gave: one that a person added or took away makes them that person's.
+    Tags are filled if there are none and never were, and follow the sidecar as long as they equal what it
+    gave: once a person adds or removes one, they are that person's.
     """
     ours, wanted = distinct(tuple(held)).keys(), distinct(filling.tags)
     if TAGS in model.edited or not wanted or ours == wanted.keys():

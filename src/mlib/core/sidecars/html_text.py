@@ -1,7 +1,7 @@
-"""HTML as plain text, in time that grows with its length whatever it holds.
+"""Convert HTML to plain text in linear time, whatever the input.
 
-Not by `html.parser`: 64 KiB of `<a ` keep it busy for a minute, and which inputs do differs between releases.
-What it would be needed for is one attribute of one tag.
+Not with `html.parser`: 64 KiB of `<a ` take it a minute, and which inputs do so differs between releases. All
+it would be needed for is one attribute of one tag.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 
-#: Characters that are read; what follows is dropped.
+#: Characters read; the rest is dropped.
 MAX_INPUT = 256 * 1024
 _MAX_URL = 2000
 
@@ -25,13 +25,13 @@ _INLINE = frozenset({
 })  # fmt: skip
 _LINES = frozenset(("br", "tr"))
 _KNOWN = _BLOCKS | _INLINE | _LINES | {"li"}
-#: Elements whose content is no text.
+#: Elements whose content is not text.
 _HIDDEN = {
     name: re.compile(rf"</{name}(?=[\s/>])[^<>]*+>", re.IGNORECASE)
     for name in ("script", "style", "iframe", "title")
 }
 
-# Possessive, and no part goes past the next "<": each character is looked at twice at most.
+# Possessive, and no part extends past the next "<": each character is read at most twice.
 _TAG = re.compile(
     r"""<(?P<end>/?)(?P<name>[A-Za-z][A-Za-z0-9]{0,15})(?=[\s/>])
         (?P<rest> (?:[^<>"']++ | "[^<"]*+" | '[^<']*+')*+ (?=>) | [^<>]*+ )>""",
@@ -41,7 +41,7 @@ _HREF = re.compile(r"""(?:^|[\s"'/])href\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"
 _ANY_TAG = re.compile(
     rf"</?(?:{'|'.join(sorted(_KNOWN, key=len, reverse=True))})(?=[\s/>])[^<>]*+>", re.IGNORECASE
 )
-#: html.unescape makes an int of any number of digits, which Python refuses to do beyond 4300.
+#: html.unescape converts any number of digits to an int, which Python refuses beyond 4300.
 _LONG_REFERENCE = re.compile(r"&#[0-9]{8,}+;?")
 
 _LINE_END = re.compile(r"\r\n?|[\x85\u2028\u2029\x0b\x0c]")
@@ -51,7 +51,7 @@ _EMPTY_LINES = re.compile(r"\n{3,}+")
 
 
 class _Page:
-    """Text being put together; breaks and spaces wait until something follows them."""
+    """Text under construction; breaks and spaces are held back until something follows them."""
 
     __slots__ = ("_break", "_bullet", "_href", "_items", "_link", "_parts", "_space", "preformatted")
 
@@ -94,7 +94,7 @@ class _Page:
             self._break = max(self._break, lines)
 
     def item(self) -> None:
-        """The next item of a list: on the line after the last one, whatever paragraphs are within them."""
+        """Begin a list item: on the line after the last one, even if items contain paragraphs."""
         self._break = 1 if self._items else max(self._break, 1)
         self._bullet = self._items = True
 
@@ -110,7 +110,7 @@ class _Page:
         self._href, self._link = href, len(self._parts)
 
     def link_end(self) -> None:
-        """Say where a link leads, unless its text does so."""
+        """Add a link's address, unless its text is the address."""
         href, self._href = self._href, ""
         if not href:
             return
@@ -124,11 +124,11 @@ class _Page:
 
 
 def html_to_text(text: str) -> str:
-    """A description as plain text: paragraphs, lines, `- ` for list items, links as `text (url)`.
+    """Convert a description to plain text: paragraphs, lines, `- ` for list items, links as `text (url)`.
 
-    Images, scripts, styles and comments are dropped; of links only those to http and https are shown. Text
-    without a tag of HTML stays as it is, but for control characters, empty lines and white space at the ends
-    of lines. At most MAX_INPUT characters are read.
+    Images, scripts, styles and comments are dropped; only http and https links are shown. Text without HTML
+    tags stays unchanged except for control characters, empty lines and trailing white space. At most
+    MAX_INPUT characters are read.
     """
     text = _LINE_END.sub("\n", text[:MAX_INPUT])
     plain = _from_html(text) if is_html(text) else text
@@ -136,12 +136,12 @@ def html_to_text(text: str) -> str:
 
 
 def is_html(text: str) -> bool:
-    """Whether a text has at least one tag that HTML knows."""
+    """Whether a text has at least one HTML tag."""
     return _ANY_TAG.search(text) is not None
 
 
 def tidied(text: str) -> str:
-    """Text with plain line ends and no control characters; no space ends a line, one empty line at a time."""
+    """Text with LF line ends, without control characters, trailing spaces and repeated empty lines."""
     text = _CONTROL.sub("", _LINE_END.sub("\n", text))
     return _EMPTY_LINES.sub("\n\n", _BEFORE_LINE_END.sub("\n", text)).strip()
 
@@ -166,14 +166,14 @@ def _from_html(text: str) -> str:
             else:
                 _apply(page, name, tag["rest"], ends=bool(tag["end"]))
         else:
-            # A "<" that begins no tag of HTML: a comparison, a heart, or a prompt's <lora:name:1>.
+            # A "<" that does not begin an HTML tag: a comparison, a heart, or a prompt's <lora:name:1>.
             page.text("<")
             place = start + 1
     return page.finished()
 
 
 def _after_declaration(text: str, start: int) -> int:
-    """Where a comment, CDATA or declaration ends; one that does not takes all the rest with it."""
+    """The end of a comment, CDATA section or declaration; the end of the text if it is not closed."""
     mark = "-->" if text.startswith("<!--", start) else ">"
     end = text.find(mark, start + 2)
     return len(text) if end < 0 else end + len(mark)
@@ -201,7 +201,7 @@ def _apply(page: _Page, name: str, attributes: str, *, ends: bool) -> None:
 
 
 def _href(attributes: str) -> str:
-    """Where a link leads, if that is a page of the web and fit to be shown."""
+    """A link's address, if it is a web page and can be shown."""
     match = _HREF.search(attributes)
     if match is None:
         return ""
@@ -209,7 +209,7 @@ def _href(attributes: str) -> str:
 
 
 def web_address(text: str) -> str:
-    """An http or https address as it was written, "" for anything else."""
+    """An http or https address as written; "" for anything else."""
     text = text.strip()
     if len(text) > _MAX_URL or not text.isprintable() or any(character in text for character in " <>\"'\\`"):
         return ""
@@ -218,5 +218,5 @@ def web_address(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    """What two spellings of one address have in common."""
+    """Normalise an address, to compare spellings."""
     return text.casefold().removeprefix("https://").removeprefix("http://").removeprefix("www.").rstrip("/")

@@ -1,4 +1,8 @@
-"""What web UIs keep beside a model: A1111's `.json`, what others write under that name, SwarmUI's.
+"""Read sidecars of every kind: within limits, with errors that say what is wrong.
+
+`read_sidecar` opens a file and `parse_sidecar` picks its parser by kind. The parsers here are those of
+Markdown files, of A1111's `.json` and what others write under that name, and of SwarmUI's files; Civitai's
+and its relatives are in `civitai`.
 
 Sources: AUTOMATIC1111's web UI, modules/ui_extra_networks_user_metadata.py; SD.Next,
 modules/civitai/download_civitai.py; SwarmUI, src/Text2Image/T2IModel.cs (ToNetObject); Stability AI's
@@ -28,31 +32,31 @@ if TYPE_CHECKING:
     from mlib.core.jsontext import Json
 
 
-# --- The Markdown files of ComfyUI-Model-Manager: YAML front matter, then headings of a fixed form.
+# --- Markdown files of ComfyUI-Model-Manager: YAML front matter, then fixed headings
 #
 # Source: its py/information.py, which writes `# Trigger Words`, `# About this version` and the model's name.
 
-#: Longer front matter is refused: PyYAML reads 70 KB a second.
+#: Longer front matter is refused: PyYAML reads 70 KB per second.
 MAX_FRONT_MATTER = 32 * 1024  # characters
 
 _FRONT = re.compile(r"---[ \t]*\n(?:(.*?)\n)??(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _MARK = re.compile(r"^(?: {0,3}(?P<fence>```|~~~)|#[ \t]+(?P<title>[^\n]*+))", re.MULTILINE)
 _WORDS = "trigger words"
 _VERSION = "about this version"
-#: What its writer puts where it knows nothing.
+#: What it writes for unknown values.
 _EMPTY_MATTER = frozenset({
     "no trigger words", "no description about this version", "no description about this model", "none",
     "null",
 })  # fmt: skip
 
-#: Values of which every scalar is text.
+#: YAML with every scalar as text.
 Yaml: TypeAlias = "dict[str, Yaml] | list[Yaml] | str"
 
 
 def markdown(text: str) -> Sidecar:
-    """What a Markdown file says; without front matter it is a description and nothing else.
+    """Parse a Markdown file; without front matter all of it is the description.
 
-    Raises SidecarError `not_yaml` for front matter that cannot be read.
+    Raises SidecarError `not_yaml` for invalid front matter.
     """
     cuts = Cuts()
     text = text.replace("\r\n", "\n")
@@ -79,11 +83,11 @@ def markdown(text: str) -> Sidecar:
 
 
 def front_matter(text: str) -> dict[str, Yaml] | None:
-    """The mapping in a text of YAML with every scalar as it is written; None if it is no mapping.
+    """Parse YAML with every scalar kept as text; None if it is not a mapping.
 
-    A hash such as 1E234567 is no number here. An alias is a reference to the value that it names, so that
-    what is read never grows beyond the text. Raises SidecarError `not_yaml` for what is not YAML, nested too
-    deeply or longer than MAX_FRONT_MATTER.
+    So a hash such as 1E234567 does not become a number. An alias refers to the value it names, so the result
+    never outgrows the text. Raises SidecarError `not_yaml` for text that is not YAML, nested too deeply or
+    longer than MAX_FRONT_MATTER.
     """
     import yaml
 
@@ -92,13 +96,13 @@ def front_matter(text: str) -> dict[str, Yaml] | None:
     try:
         value = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes nothing but text, lists and dicts
     except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it is no YAML"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
         raise SidecarError("not_yaml", f"the front matter: {' '.join(str(problem).split())[:200]}") from error
     except RecursionError as error:
-        raise SidecarError("not_yaml", "the front matter: it is nested too deeply") from error
+        raise SidecarError("not_yaml", "the front matter: nested too deeply") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # PyYAML lets out what Python says of numbers and characters that are too large.
-        raise SidecarError("not_yaml", "the front matter: a value cannot be understood") from error
+        # PyYAML passes on Python's errors for numbers and characters that are too large.
+        raise SidecarError("not_yaml", "the front matter: invalid value") from error
     return value if isinstance(value, dict) else None if value else {}
 
 
@@ -107,15 +111,16 @@ def _said(parts: Iterable[str]) -> Iterator[str]:
 
 
 def _scalar(said: dict[str, Yaml], key: str) -> str:
-    """A text, unless it is one of the ways to write nothing."""
+    """A text value; "" for the placeholders that mean nothing."""
     text = said.get(key)
     return "" if not isinstance(text, str) or text.lower() in ("null", "~") else text
 
 
 def _sections(body: str) -> tuple[str, str, str, str]:
-    """Trigger words, text about the version, name of the model, and text about it.
+    """Split into trigger words, text about the version, the model's name, and text about the model.
 
-    The model's heading is the first of another name; all below belongs to it, as does text above any.
+    The model's heading is the first one with another name; everything below it belongs to it, and so does
+    text above the first heading.
     """
     texts: dict[str, list[str]] = {_WORDS: [], _VERSION: [], "": []}
     name, current, start, fenced = "", "", 0, False
@@ -133,27 +138,26 @@ def _sections(body: str) -> tuple[str, str, str, str]:
     return "".join(texts[_WORDS]), "".join(texts[_VERSION]), name, "".join(texts[""])
 
 
-# --- Read a sidecar: within bounds, and with errors that say what is wrong with it.
+# --- Reading any sidecar
 
-#: Kinds that may tell of all versions of a model: its hashes say which of them the file is.
+#: Kinds that may describe all versions of a model: hashes tell which version the file is.
 OF_MODELS = frozenset(("a1111_json", "civitai_model"))
-#: Civitai's answers with the workflows of all their images come to 3 MB.
+#: Civitai's answers with the workflows of all images take 3 MB.
 MAX_BYTES = 4 * 2**20
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _NOTHING: Mapping[str, Collection[str]] = MappingProxyType({})
 _IN_WORDS = frozenset(("markdown", "text"))
-#: Kinds whose files may be blank: the model was looked for and not found.
+#: Kinds whose files may be blank, which means the model was looked up and not found.
 _MAY_BE_BLANK = frozenset(SIDECAR_KINDS) - {"a1111_json"}
 
 
 def read_sidecar(path: str, *, kind: str, model_name: str = "", digests: Collection[str] = ()) -> Sidecar:
-    """What the sidecar of that kind at `path` says of the model file called `model_name`.
+    """Read the sidecar of this kind at `path` for the model file called `model_name`.
 
-    Without a name the model is taken to have the sidecar's stem. `digests` are what is known of the file's
-    hashes, as a sidecar would claim them (see `filling.digests`); only OF_MODELS need them. Raises
-    FileNotFoundError, and SidecarError for everything else that keeps the file from being read: it must be
-    regular and of at most MAX_BYTES.
+    Without a name the model is assumed to have the sidecar's stem. `digests` are the file's known hashes as a
+    sidecar would claim them (see `filling.digests`); only OF_MODELS need them. Raises FileNotFoundError, and
+    SidecarError for anything else that prevents reading: it must be a regular file of at most MAX_BYTES.
     """
     content = _content(path)
     if not model_name:
@@ -166,9 +170,9 @@ def read_sidecar(path: str, *, kind: str, model_name: str = "", digests: Collect
 def read_shared_sidecar(
     path: str, *, kind: str, model_names: Sequence[str], digests: Mapping[str, Collection[str]] = _NOTHING
 ) -> Sidecar:
-    """What one sidecar says of several model files, all of its stem, with their digests by name.
+    """Read one sidecar for several model files of its stem, given their digests by name.
 
-    Of versions that differ it says what holds for each. Raises as `read_sidecar` does.
+    If it describes several versions, each file gets its own. Raises as `read_sidecar` does.
     """
     content = _content(path)
     said = [
@@ -194,13 +198,13 @@ def read_shared_sidecar(
 
 
 def parse_sidecar(content: bytes, *, kind: str, model_name: str, digests: Collection[str] = ()) -> Sidecar:
-    """What the bytes of a sidecar say of the model file called `model_name`, which may lack its extension.
+    """Parse a sidecar's bytes for the model file called `model_name`, which may lack its extension.
 
-    `kind` is one of SIDECAR_KINDS, told from the name; the kind of the Sidecar is that of the content where
-    several programs write under one name. `digests` are as in `read_sidecar`. Raises SidecarError.
+    `kind` is one of SIDECAR_KINDS, by the sidecar's name; if several programs use that name, the result has
+    the kind of the content. `digests` are as in `read_sidecar`. Raises SidecarError.
     """
     if kind not in SIDECAR_KINDS:
-        raise SidecarError("wrong_kind", "a file of this kind says nothing in words")
+        raise SidecarError("wrong_kind", "files of this kind have no fields to read")
     if len(content) > MAX_BYTES:
         raise _too_large()
     text = _decoded(content)
@@ -242,7 +246,7 @@ def _from_json(
 
 def _content(path: str) -> bytes:
     try:
-        # Before it is opened: to open a device can do something.
+        # Check before opening: opening a device can have effects.
         _check(os.stat(path))
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         try:
@@ -255,7 +259,7 @@ def _content(path: str) -> bytes:
     except OSError as error:
         raise SidecarError("unreadable", f"cannot read it: {reason(error)}") from error
     except ValueError as error:
-        raise SidecarError("unreadable", "no file can have this name") from error
+        raise SidecarError("unreadable", "not a possible file name") from error
 
 
 def _check(status: os.stat_result) -> None:
@@ -266,7 +270,7 @@ def _check(status: os.stat_result) -> None:
 
 
 def _bytes(descriptor: int) -> bytes:
-    """All of an open file, or one byte more than is allowed if it grew."""
+    """Read all of an open file, or one byte more than the limit if it grew."""
     parts, room = [], MAX_BYTES + 1
     while room > 0 and (part := os.read(descriptor, room)):
         parts.append(part)
@@ -284,9 +288,9 @@ def _decoded(content: bytes) -> str:
         text = content[len(bom) :].decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start + len(bom)) + 1
-        raise SidecarError("not_text", f"line {line}: this is not UTF-8 text") from error
+        raise SidecarError("not_text", f"line {line}: not UTF-8 text") from error
     if "\0" in text:
-        raise SidecarError("not_text", "it holds null bytes")
+        raise SidecarError("not_text", "contains null bytes")
     return text
 
 
@@ -294,30 +298,32 @@ def _document(text: str) -> Mapping[str, Json]:
     try:
         document = values.document(text)
     except NotJson as error:
-        raise SidecarError("not_json", f"this is not JSON: {error}") from error
+        raise SidecarError("not_json", f"not JSON: {error}") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise SidecarError("wrong_kind", "this is not a JSON object")
+        raise SidecarError("wrong_kind", "not a JSON object")
     return document
 
 
+# --- JSON files of A1111, SwarmUI and others
+
 _A1111_KEYS = frozenset(("sd version", "activation text", "preferred weight", "negative text"))
-#: What A1111 writes of checkpoints and embeddings; other programs seldom write both.
+#: Keys that A1111 writes for checkpoints and embeddings; other programs seldom write both.
 _COMMON_KEYS = ("description", "notes")
-#: What of Civitai's answer for a version no configuration has; besides that it names its model or its files.
+#: Keys of Civitai's answer for a version that no configuration has; it also names its model or its files.
 _VERSION_KEYS = frozenset(("modelId", "baseModel", "trainedWords"))
 _MODELSPEC = "modelspec."
-#: What SwarmUI wrote before it put `modelspec.` before its keys.
+#: Keys that SwarmUI wrote before it used the prefix `modelspec.`.
 _SWARM_KEYS = frozenset(("trigger_phrase", "usage_hint", "standard_width", "is_negative_embedding"))
-#: Only there is what SwarmUI calls the hash of a model that of its tensors.
+#: Formats for which SwarmUI's model hash is the hash of the tensors.
 _WITH_HEADER = (".safetensors", ".sft")
 
 
 def plain_json(document: Mapping[str, Json], *, model_name: str, digests: Collection[str]) -> Sidecar:
-    """What a file says that is called like the model and ends in `.json`: its fields tell whose it is.
+    """Parse a file named after the model with `.json`: its fields show which program wrote it.
 
-    Raises SidecarError `wrong_kind` for the file of another program: any configuration may have such a name.
+    Raises SidecarError `wrong_kind` for other programs' files: any configuration may have such a name.
     """
     from mlib.core.sidecars import civitai
 
@@ -332,11 +338,11 @@ def plain_json(document: Mapping[str, Json], *, model_name: str, digests: Collec
         isinstance(document.get("model"), dict) or isinstance(document.get("files"), list)
     ):
         return civitai.civitai_info(document, model_name=model_name)
-    raise SidecarError("wrong_kind", "it has the fields of none of the programs that keep such files")
+    raise SidecarError("wrong_kind", "no fields of any program known to write such files")
 
 
 def _a1111_json(document: Mapping[str, Json]) -> Sidecar:
-    """What was typed of a model in A1111 or Forge."""
+    """Parse what was typed about a model in A1111 or Forge."""
     cuts = Cuts()
     words = values.split_at_commas(document.get("activation text"), "trigger_words", cuts)
     return Sidecar(
@@ -356,10 +362,10 @@ def _a1111_json(document: Mapping[str, Json]) -> Sidecar:
 
 
 def swarm_json(document: Mapping[str, Json], *, model_name: str) -> Sidecar:
-    """SwarmUI's file: what was typed in its editor, in the words of ModelSpec.
+    """Parse SwarmUI's file: what was typed in its editor, in ModelSpec's terms.
 
-    Its title may be the file's name. Its architecture is taken for a base model where that is one we know;
-    its hash is that of the tensors.
+    Its title may be the file's name. Its architecture counts as the base model if that is known; its hash is
+    the hash of the tensors.
     """
     cuts = Cuts()
 

@@ -1,4 +1,4 @@
-"""What a sidecar says of its model, whoever wrote it."""
+"""The record of what a sidecar says about its model, and its JSON form in the library."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class SidecarError(MlibError):
 
 
 class Sidecar(NamedTuple):
-    """What one sidecar says; what it does not say is "" or empty.
+    """What one sidecar says; fields that it does not have are "" or empty.
 
-    `name` is what a person would call the model, its `version` with it. `type` is a folder key of ComfyUI.
-    `base_model` is as its writer spells it. `description` is plain text, or the Markdown of a Markdown file.
-    `source_url` is a page of the web. `hashes` are claims about the model's file in lower-case hex, by
-    `sha256`, `autov1`, `autov3`, `sha256_12`, `crc32`, `blake3`; where the sidecar tells of several files and
-    does not show which of them is the model's, `other_sha256` are the SHA-256 of all; where several models
-    share it, `other_hashes` are the claims about the files of the others. `cut` names the fields that were
-    too long to be kept whole.
+    `name` is what a person would call the model, including the `version`. `type` is a ComfyUI folder key.
+    `base_model` is spelled as in the sidecar. `description` is plain text, or Markdown from a Markdown file.
+    `source_url` is a web page. `hashes` are claims about the model's file in lower-case hex, by `sha256`,
+    `autov1`, `autov3`, `sha256_12`, `crc32`, `blake3`. If the sidecar lists several files without showing
+    which is the model's, `other_sha256` has the SHA-256 of each; if several models share the sidecar,
+    `other_hashes` has the claims about the others' files. `cut` names the fields that were too long to keep
+    whole.
     """
 
     kind: str
@@ -50,21 +50,21 @@ class Sidecar(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing at all."""
+        """Whether no field is set."""
         return not any(getattr(self, name) for name in self._fields if name not in ("kind", "cut"))
 
 
-# --- A sidecar's word in the form in which a library keeps it, and back.
+# --- Packing for the library
 
 
 def packed(sidecar: Sidecar) -> str:
-    """As JSON, without what it does not say."""
+    """Pack as JSON, without empty fields."""
     said = {name: value for name, value in sidecar._asdict().items() if value not in ("", (), {}, None)}
     return json.dumps(said, ensure_ascii=True)
 
 
 def unpacked(text: str) -> Sidecar:
-    """The Sidecar that `packed` made this of; what another version kept beside it is passed over."""
+    """Undo `packed`; fields of other versions are ignored."""
     said: dict[str, Any] = json.loads(text)
     kept: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value

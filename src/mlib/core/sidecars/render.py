@@ -1,7 +1,7 @@
-"""What a person typed, in the sidecar that most managers read: LoRA Manager's `STEM.metadata.json`.
+"""Write user data into the sidecar that most managers read: LoRA Manager's `STEM.metadata.json`.
 
-What is in one already stays, in its order and to the last digit, but for the fields a person has typed. What
-a scan found or another sidecar said is not passed on. Source: LoRA Manager's schema of `.metadata.json`.
+Everything else in an existing sidecar stays, in its order and to the last digit. What a scan found or another
+sidecar said is not written. Source: LoRA Manager's schema of `.metadata.json`.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from mlib.core.jsontext import Json
     from mlib.core.records import Model
 
-#: What LoRA Manager calls our fields.
+#: LoRA Manager's names for our fields.
 _NAMES = {
     "name": "model_name", "base_model": "base_model", "notes": "notes", "description": "modelDescription",
     TAGS: "tags",
 }  # fmt: skip
 _MODEL_TYPES = {"checkpoints": "checkpoint", "diffusion_models": "diffusion_model", "embeddings": "embedding"}
-#: Characters of a text that stand for nothing.
+#: Characters that add nothing to a text.
 _NOTHING = ("", "unknown")
 
 
 class Written(NamedTuple):
-    """The whole text of a sidecar, and our names of the fields in it that are the library's words now."""
+    """The text of a sidecar, and our names of the fields in it that now come from the library."""
 
     text: str
     fields: frozenset[str]
 
 
 class NotOursToChangeError(Exception):
-    """What is there is no sidecar of this kind."""
+    """The existing file is not a sidecar of this kind."""
 
 
 def sidecar_name(file_name: str) -> str:
-    """What the sidecar of a model file is called."""
+    """The sidecar's name for a model file."""
     return f"{os.path.splitext(file_name)[0]}.metadata.json"
 
 
 def typed_words(model: Model, tags: Sequence[str]) -> dict[str, Json]:
-    """What a person typed of a model, and a sidecar has a field for, by our names; nothing that is empty."""
+    """The user data that a sidecar has a field for, by our names, without empty values."""
     words: dict[str, Json] = {
         "name": model.name,
         "base_model": model.base_model,
@@ -60,9 +60,9 @@ def typed_words(model: Model, tags: Sequence[str]) -> dict[str, Json]:
 def merged_text(
     before: str | None, model: Model, words: Mapping[str, Json], *, path: str, mtime: float
 ) -> Written:
-    """The sidecar of the model file at `path` as it is to be; `before` is its text now, if there is one.
+    """Render the sidecar of the model file at `path`; `before` is its current text, if it exists.
 
-    `words` are the `typed_words` of the model. Raises NotOursToChangeError if `before` is not a JSON object.
+    `words` are the model's `typed_words`. Raises NotOursToChangeError if `before` is not a JSON object.
     """
     document = _parsed(before)
     fields: set[str] = set()
@@ -109,12 +109,12 @@ def _parsed(text: str | None) -> Members:
     except jsontext.NotJson as error:
         raise NotOursToChangeError(str(error)) from error
     if not isinstance(document, Members):
-        raise NotOursToChangeError("it is not a JSON object")
+        raise NotOursToChangeError("not a JSON object")
     return document
 
 
 def _get(document: Members, key: str) -> Json:
-    """The value of a key; of equal keys the last counts, as for every reader."""
+    """The value of a key; of equal keys the last counts, as for all readers."""
     return next((value for name, value in reversed(document) if name == key), None)
 
 

@@ -1,6 +1,6 @@
-"""Single values of a sidecar, of whatever type they turn out to be, made fit to be kept.
+"""Clean single values of a sidecar for storage.
 
-Every function takes any JSON value: what is of another type than its field says nothing.
+Every function accepts any JSON value; a value of the wrong type for its field counts as absent.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ MAX_NOTE = 8 * 1024  # bytes of UTF-8
 MAX_TRIGGER_WORDS = 100
 MAX_TRIGGER_WORD = 2000  # characters: some are whole prompts
 MAX_TAGS = 200
-MAX_ITEMS = 2000  # of a list that are looked at
+MAX_ITEMS = 2000  # items of a list that are read
 
 _LONGEST_NUMBER = 40
 _HEAVIEST = 1000.0
-_INEXACT = 2.0**53  # from here on a float stands for more than one whole number
-_LONGEST_TEXT = 1024 * 1024  # characters that are looked at, of which images may be most
+_INEXACT = 2.0**53  # from here on a float no longer identifies a whole number
+_LONGEST_TEXT = 1024 * 1024  # characters that are read; most may be images
 _LONGEST_PROMPT = 64 * 1024  # characters
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _ID = re.compile(r"[1-9][0-9]{0,17}")
@@ -41,7 +41,7 @@ _SEPARATORS = re.compile(r"[\s_-]+")
 _IMAGE_TAG = re.compile(r"<img(?=[\s/>])[^<>]*+>", re.IGNORECASE)
 _IMAGE_LINK = re.compile(r"!\[[^\[\]\n]*+\]\([^()\n]*+\)")
 
-#: Civitai's names of types that are no spelling of a folder's; MotionModule belongs to AnimateDiff's nodes.
+#: Civitai's type names that do not spell a folder name; MotionModule belongs to AnimateDiff's nodes.
 _TYPES = {
     "dora": "loras", "locon": "loras", "loha": "loras", "lokr": "loras", "lycoris": "loras",
     "motionmodule": "animatediff_models",
@@ -51,7 +51,7 @@ _NO_BASE_MODEL = frozenset(("other", "unknown"))
 
 
 class Cuts(dict[str, None]):
-    """The fields of one sidecar that had to be cut, each once, in order."""
+    """The truncated fields of one sidecar, each once, in order."""
 
     __slots__ = ()
 
@@ -60,10 +60,10 @@ class Cuts(dict[str, None]):
 
 
 def document(text: str) -> Json:
-    """The value of a JSON text, every number a float. Raises NotJson.
+    """Parse JSON with every number as a float. Raises NotJson.
 
-    Not by `jsontext.parse`, which keeps every literal: 4 MiB of numbers take it 1.5 s and twice the memory.
-    No number of a sidecar is kept as it is written, and nothing here follows a value to its depths.
+    Not with `jsontext.parse`, which keeps every literal and takes 1.5 s and twice the memory for 4 MiB of
+    numbers: no number of a sidecar is kept as written, and nothing here recurses into a value.
     """
     try:
         value: Json = json.loads(text, parse_int=float)
@@ -75,12 +75,12 @@ def document(text: str) -> Json:
 
 
 def text_of(value: Json) -> str:
-    """A text, or "" for anything else."""
+    """The value if it is text, else ""."""
     return value if isinstance(value, str) else ""
 
 
 def member(value: Json, *path: str) -> Json:
-    """What lies under `path` in nested objects; None if that leads nowhere."""
+    """The value at `path` in nested objects; None if there is none."""
     for key in path:
         if not isinstance(value, dict):
             return None
@@ -89,12 +89,12 @@ def member(value: Json, *path: str) -> Json:
 
 
 def items(value: Json) -> list[Json]:
-    """The first items of a list, none of anything else."""
+    """The first items of a list; [] for anything else."""
     return list(islice(value, MAX_ITEMS)) if isinstance(value, list) else []
 
 
 def listed(value: Json) -> Json:
-    """A list as it is; a text in place of one has been joined at commas."""
+    """A list unchanged; a text in place of a list is split at commas."""
     text = text_of(value)
     return list(map(str.strip, text[:_LONGEST_PROMPT].split(","))) if text.strip() else value
 
@@ -110,7 +110,7 @@ def line(value: Json, field: str, cuts: Cuts, *, longest: int = MAX_NAME) -> str
 
 
 def paragraphs(value: Json, field: str, cuts: Cuts, *, most: int) -> str:
-    """Text of several lines, out of HTML if it is that."""
+    """Text of several lines, converted from HTML if necessary."""
     text = _without_images(value, field, cuts)
     if len(text) > html_text.MAX_INPUT:
         cuts.add(field)
@@ -118,19 +118,19 @@ def paragraphs(value: Json, field: str, cuts: Cuts, *, most: int) -> str:
 
 
 def plain(value: Json, field: str, cuts: Cuts, *, most: int) -> str:
-    """Text of several lines that a person typed, in which a `<` is a `<`."""
+    """Text of several lines as a person typed it, in which `<` is just a character."""
     text = _without_images(value, field, cuts)
     return within(html_text.tidied(displayable(text)), field, cuts, most=most)
 
 
 def markdown(value: Json, field: str, cuts: Cuts, *, most: int) -> str:
-    """Markdown as it stands, without its images."""
+    """Markdown unchanged except that embedded images are removed."""
     text = _IMAGE_LINK.sub("", _IMAGE_TAG.sub("", _without_images(value, field, cuts)))
     return within(html_text.tidied(displayable(text)), field, cuts, most=most)
 
 
 def within(text: str, field: str, cuts: Cuts, *, most: int) -> str:
-    """Text of at most `most` bytes, never half a character."""
+    """Text truncated to `most` bytes at a character boundary."""
     if len(text) * 4 <= most:
         return text
     raw = text.encode()
@@ -145,12 +145,12 @@ def _without_images(value: Json, field: str, cuts: Cuts) -> str:
     text = text_of(value)
     if len(text) > _LONGEST_TEXT:
         cuts.add(field)
-    # As a JSON text, so that one that looks like a document keeps its form.
+    # Wrap it as a JSON string, so that text that looks like a JSON document keeps its form.
     return text_of(json.loads(strip_images(dump(text[:_LONGEST_TEXT])).text))
 
 
 def trigger_words(values: Iterable[Json], field: str, cuts: Cuts) -> tuple[str, ...]:
-    """Phrases, each once; a comma within one belongs to it."""
+    """Phrases, each once; commas within a phrase are kept."""
     words: dict[str, None] = {}
     for value in values:
         before = len(cuts)
@@ -165,7 +165,7 @@ def trigger_words(values: Iterable[Json], field: str, cuts: Cuts) -> tuple[str, 
 
 
 def split_at_commas(value: Json, field: str, cuts: Cuts) -> Iterator[str]:
-    """The parts of a prompt; a comma within brackets, as in `(a, b:1.2)`, parts nothing."""
+    """Split a prompt at commas, except within brackets, as in `(a, b:1.2)`."""
     text = text_of(value)
     if len(text) > _LONGEST_PROMPT:
         cuts.add(field)
@@ -184,7 +184,7 @@ def split_at_commas(value: Json, field: str, cuts: Cuts) -> Iterator[str]:
 
 
 def tag_names(value: Json, field: str, cuts: Cuts) -> tuple[str, ...]:
-    """Tags in their normal form, each once; what is too long to be one is left out."""
+    """Tags in normal form, each once; those that are too long are dropped."""
     listed = items(value)
     if isinstance(value, list) and len(value) > len(listed):
         cuts.add(field)
@@ -220,13 +220,13 @@ def model_type(*values: Json) -> str:
 
 
 def base_model(*values: Json, cuts: Cuts) -> str:
-    """The first of `values` that names a base model, as it is written."""
+    """The first of `values` that names a base model, as written."""
     names = (line(value, "base_model", cuts) for value in values)
     return next((name for name in names if name and name.casefold() not in _NO_BASE_MODEL), "")
 
 
 def weight(value: Json) -> float | None:
-    """A strength; None for 0, which writers use for "not set", and for what no loader takes."""
+    """A strength; None for 0, which means "not set", and for values that no loader accepts."""
     if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _NUMBER.fullmatch(value.strip()):
         value = float(value)
     number = value if isinstance(value, float) else 0.0
@@ -234,14 +234,14 @@ def weight(value: Json) -> float | None:
 
 
 def identifier(value: Json) -> str:
-    """The digits of a whole number above 0, given as number or text, or ""."""
+    """The digits of a positive whole number, given as number or text; else ""."""
     if isinstance(value, float) and value.is_integer() and 0 < value < _INEXACT:
         return str(int(value))
     return value if isinstance(value, str) and _ID.fullmatch(value) else ""
 
 
 def civitai_page(model_id: Json, version_id: Json) -> str:
-    """Civitai's page of a version of a model, as its own links spell it."""
+    """The URL of a model version on Civitai, in the form of its own links."""
     model, version = identifier(model_id), identifier(version_id)
     if not model:
         return ""
@@ -254,7 +254,7 @@ def first_address(*values: Json) -> str:
 
 
 def full_name(model: str, version: str) -> str:
-    """What a person calls a version of a model: both names, or one if it says the other."""
+    """The name of a model version: both names, or only one if it contains the other."""
     ours, theirs = model.casefold(), version.casefold()
     if not version or _says(ours, theirs):
         return model

@@ -1,1 +1,1 @@
-"""What a ComfyUI workflow needs: its models, read from the JSON it is saved as or the image it made."""
+"""Find the models that a ComfyUI workflow needs, in its JSON or in media that it is embedded in."""

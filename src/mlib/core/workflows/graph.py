@@ -1,4 +1,8 @@
-"""Workflows as ComfyUI runs them ("API format"): `{"3": {"class_type": …, "inputs": {…}}}`."""
+"""Find the models named in a workflow's JSON, in API format or UI format.
+
+API format is what ComfyUI runs: `{"3": {"class_type": …, "inputs": {…}}}`. UI format is what a person edits:
+nodes with widgets, subgraphs, and groups of nodes. `needs` says which nodes load models.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +34,18 @@ if TYPE_CHECKING:
     from mlib.core.workflows.needs import Form
 
 
-# --- What the values given to one node name, whichever form the workflow is in.
+# --- Values of one node, in either format
 
-#: How deep the values of one widget are looked into.
+#: Nesting levels searched in a widget's value.
 _DEPTH = 8
 _NOT_A_FOLDER = frozenset({"", "None", "none"})
-#: How the classes of ComfyUI's own nodes begin whose text is a prompt.
+#: Class name prefixes of ComfyUI's own nodes whose text is a prompt.
 PROMPT = "CLIPTextEncode"
 
 
 class WidgetValue(NamedTuple):
-    """A text given to a node: the widget it belongs to by name or place, whether it is switched off, and the
-    key it has in an object, if it is in one."""
+    """A text given to a node: its widget by name or position, whether it is switched off, and its key if it
+    is in an object."""
 
     widget: str | int
     text: str
@@ -50,16 +54,16 @@ class WidgetValue(NamedTuple):
 
 
 def values_of(widgets: Any) -> list[WidgetValue]:
-    """Every text in a node's widgets or inputs (a list or an object), inside of lists and objects too."""
+    """Every text in a node's widgets or inputs (a list or an object), including nested ones."""
     members = widgets.items() if isinstance(widgets, dict) else enumerate(widgets or ())
     return [found for widget, value in members for found in _texts(widget, value)]
 
 
 def named_by(node_class: str, values: list[WidgetValue]) -> Iterator[Need]:
-    """The models that these values of a node name; `nodes` and `classes` are left empty."""
+    """The models that these values of a node name, with `nodes` and `classes` empty."""
     by_end = looks_by_end(node_class)
     automatic = fetches(node_class)
-    # LoRA Manager keeps its rows as objects; the text beside them says the same.
+    # LoRA Manager stores its rows as objects; the text beside them repeats them.
     rows = by_end and any(value.key == "name" for value in values)
     for value in values:
         if names_nothing(node_class, value.widget):
@@ -81,14 +85,14 @@ def _row(node_class: str, value: WidgetValue) -> Iterator[Need]:
 def _of_value(node_class: str, value: WidgetValue, *, alone: bool) -> Iterator[Need]:
     kind = folder_type(node_class, value.widget)
     in_text = list(named_in_text(value.text, with_loras=not node_class.startswith(PROMPT)))
-    # A prompt may end like a file name: in an embedding's, or by chance.
+    # A prompt may end like a file name: with an embedding's, or by chance.
     is_prompt = kind is None and bool(in_text or node_class.startswith(PROMPT))
     files = [] if is_prompt else list(_files(node_class, value))
     if files:
         yield from files
     elif folders := folders_named(node_class, None if alone else value.widget):
         if value.text not in _NOT_A_FOLDER:
-            # Where there are several, what is not found is told for the first.
+            # If there are several, report a missing file for the first.
             yield Need(plain_name(value.text), folders[0], form="folder")
     elif value.text in APPROXIMATE_VAES and kind == "vae":
         for part in ("encoder", "decoder"):
@@ -111,7 +115,7 @@ def _texts(widget: str | int, value: Any) -> Iterator[WidgetValue]:
             if isinstance(each, str):
                 yield WidgetValue(widget, each, off, key)
             elif isinstance(each, dict):
-                # rgthree's Power Lora Loader says `on`, LoRA Manager `active`.
+                # rgthree's Power Lora Loader uses `on`, LoRA Manager `active`.
                 disabled = off or each.get("on") is False or each.get("active") is False
                 inner += [(member, disabled, str(name)) for name, member in each.items()]
             elif isinstance(each, list):
@@ -121,35 +125,35 @@ def _texts(widget: str | int, value: Any) -> Iterator[WidgetValue]:
             return
 
 
-# --- The parts of a workflow in UI format, whatever stands in their place.
+# --- Access to parts of a workflow that may have any type
 
 _LONGEST_ID = 64
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """An object, or an empty one where there is something else."""
+    """The value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def members(value: Any) -> list[Any]:
-    """A list, or an empty one where there is something else."""
+    """The value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def nodes_in(level: dict[str, Any]) -> list[dict[str, Any]]:
-    """The nodes of a workflow, a subgraph or a group that have a class."""
+    """The nodes of a workflow, subgraph or group that have a class."""
     return [node for node in map(mapping, members(level.get("nodes"))) if isinstance(node.get("type"), str)]
 
 
 def plain_id(identifier: Any) -> str:
-    """An id as text, of a bearable length."""
+    """An id as text of limited length."""
     return str(identifier)[:_LONGEST_ID] if isinstance(identifier, (int, str)) else ""
 
 
 def values_in(node: dict[str, Any]) -> list[WidgetValue]:
-    """A node's widgets by name where the file says their names too, else by place.
+    """A node's widgets by name if the file has their names, else by position.
 
-    The values beside the names may be older ones (one of the official templates): ComfyUI does not read them.
+    The list beside the named values may be outdated (as in one official template): ComfyUI ignores it.
     """
     named, widgets = node.get("widgets_values_named"), node.get("widgets_values")
     if isinstance(named, dict) and isinstance(widgets, list) and len(named) == len(widgets):
@@ -157,18 +161,17 @@ def values_in(node: dict[str, Any]) -> list[WidgetValue]:
     return values_of(widgets if isinstance(widgets, (list, dict)) else ())
 
 
-# --- Widgets of a subgraph's nodes that its own node brings out: what is chosen outside is what counts.
+# --- Promoted widgets: a subgraph's node sets the widgets inside, and its values win
 #
-# An input of the subgraph has the links that lead from it (`linkIds`); a widget inside that one of them ends
-# at
-# is fed from outside (workflow JSON schema 1.0 of the ComfyUI frontend).
+# An input of the subgraph lists its outgoing links (`linkIds`); a widget inside at the end of one of them is
+# set from outside (workflow JSON schema 1.0 of the ComfyUI frontend).
 
-#: Widgets that one input may feed; real ones feed two or three.
+#: The most widgets that one input may set; real ones set two or three.
 _MOST_FED = 50
 
 
 class Widget(NamedTuple):
-    """A widget of a node inside of a subgraph; `text` is the model it names by itself, if any."""
+    """A widget of a node inside a subgraph; `text` is the model that it names itself, if any."""
 
     subgraph: str
     node_id: str
@@ -178,7 +181,7 @@ class Widget(NamedTuple):
 
 
 def widgets_within(definitions: Mapping[str, dict[str, Any]]) -> dict[tuple[str, str], list[Widget]]:
-    """By subgraph and name outside, the widgets inside that are fed from there."""
+    """The widgets set from outside, by subgraph and outside name."""
     found: dict[tuple[str, str], list[Widget]] = {}
     for subgraph, definition in definitions.items():
         outer = {
@@ -202,7 +205,7 @@ def widgets_within(definitions: Mapping[str, dict[str, Any]]) -> dict[tuple[str,
 
 
 def _models_of(node: dict[str, Any]) -> dict[str | None, str]:
-    """The models a node names, by widget; where no names are kept, the only one stands for all (None)."""
+    """The models that a node names, by widget; under None if widgets have no names and there is only one."""
     values = [value for value in values_in(node) if is_model_value(value.text)]
     if len(values) == 1 and isinstance(values[0].widget, int):
         return {None: values[0].text}
@@ -212,7 +215,7 @@ def _models_of(node: dict[str, Any]) -> dict[str | None, str]:
 def replaced(
     within: Mapping[tuple[str, str], list[Widget]], instances: list[dict[str, Any]]
 ) -> set[tuple[str, str, str]]:
-    """The (subgraph, node id, model) that every node standing for the subgraph replaces by another."""
+    """The (subgraph, node id, model) triples that every instance of the subgraph replaces."""
     standing: dict[str, int] = {}
     times: dict[Widget, int] = {}
     for instance in instances:
@@ -230,7 +233,7 @@ def replaced(
 def _chosen(
     within: Mapping[tuple[str, str], list[Widget]], instance: dict[str, Any]
 ) -> Iterator[tuple[Widget, WidgetValue]]:
-    """The widgets inside for which a subgraph's node gives another model than they name themselves."""
+    """The widgets inside for which an instance sets another model than they name themselves."""
     for value in values_in(instance):
         if isinstance(value.widget, str) and is_model_value(value.text):
             for widget in within.get((instance["type"], value.widget), ()):
@@ -238,11 +241,10 @@ def _chosen(
                     yield widget, value
 
 
-# --- Workflows as a person edits them ("UI format"): nodes with widgets, subgraphs, and groups made one
-# node.
+# --- UI format
 #
 # Sources: workflow JSON schema 0.4 and 1.0 of the ComfyUI frontend; `properties.models` of Comfy-Org's
-# templates. A node of a subgraph's id stands for all in it; `mode` 2 is muted, 4 is bypassed.
+# templates. A node whose type is a subgraph's id is an instance of it; `mode` 2 is muted, 4 is bypassed.
 
 _SWITCHED_OFF = (2, 4)
 _GROUP = re.compile(r"workflow[>/](.+)", re.DOTALL)
@@ -254,8 +256,8 @@ _LONGEST_GROUP = 200
 
 
 class _Part(NamedTuple):
-    """Nodes to read: the subgraph they are of (None: the workflow itself), the ids that lead there, and
-    whether nothing in it would run."""
+    """Nodes to read: their subgraph (None: the workflow itself), the node ids that lead there, and whether
+    none of it would run."""
 
     subgraph: str | None
     nodes: list[dict[str, Any]]
@@ -264,8 +266,8 @@ class _Part(NamedTuple):
 
 
 class _Around(NamedTuple):
-    """What a node may refer to: subgraphs and groups by name, the widgets that subgraphs bring out, which
-    models inside are replaced by what is chosen outside, and all models named inside."""
+    """What a node may refer to: subgraphs and groups by name, promoted widgets, the models inside that
+    instances replace, and all models named inside."""
 
     subgraphs: dict[str, dict[str, Any]]
     groups: dict[str, list[Need]]
@@ -275,17 +277,17 @@ class _Around(NamedTuple):
 
 
 def is_canvas(document: Any) -> bool:
-    """Whether this is a workflow in UI format. Other graphs (glTF) have nodes too, but none with a class."""
+    """Whether this is a workflow in UI format. Other graphs (glTF) have nodes too, but without a class."""
     if not isinstance(document, dict) or not isinstance(document.get("nodes"), list):
         return False
     return bool(nodes_in(document)) or not (document["nodes"] or "asset" in document)
 
 
 def needs_of_canvas(document: dict[str, Any]) -> Iterator[Need]:
-    """What its nodes name, those inside of subgraphs and groups too, each subgraph read once.
+    """The models that its nodes name, including nodes in subgraphs and groups; each subgraph is read once.
 
-    What the workflow says of its models as a whole (`models`, in older files) tells more of them, and makes
-    no need: the list may be older than the nodes.
+    The workflow's own list (`models`, in older files) adds details but no needs: it may be older than the
+    nodes.
     """
     subgraphs = _subgraphs(document)
     around = _around(document, subgraphs)
@@ -304,7 +306,7 @@ def needs_of_canvas(document: dict[str, Any]) -> Iterator[Need]:
 
 
 def _subgraphs(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every subgraph by its id; older files keep some inside of others."""
+    """Every subgraph by its id; in older files some are nested in others."""
     found: dict[str, dict[str, Any]] = {}
     waiting = [document]
     while waiting:
@@ -338,7 +340,7 @@ def _around(document: dict[str, Any], subgraphs: dict[str, dict[str, Any]]) -> _
 
 
 def _parts(document: dict[str, Any], subgraphs: dict[str, dict[str, Any]]) -> Iterator[_Part]:
-    """The nodes of the workflow, and of each subgraph once: as part of what runs, where it is any."""
+    """The nodes of the workflow, and of each subgraph once, as part of what runs if possible."""
     unread: dict[str | None, Any] = {None: document}
     unread.update(subgraphs)
     running: list[tuple[str | None, str]] = [(None, "")]
@@ -354,7 +356,7 @@ def _parts(document: dict[str, Any], subgraphs: dict[str, dict[str, Any]]) -> It
             if node["type"] in unread:
                 queue = resting if off or node.get("mode") in _SWITCHED_OFF else running
                 queue.append((node["type"], f"{lead[-_LONGEST_LEAD:]}{plain_id(node.get('id'))}:"))
-    for key, definition in unread.items():  # no node stands for it
+    for key, definition in unread.items():  # without an instance
         yield _Part(key, nodes_in(definition), "", True)
 
 
@@ -369,7 +371,7 @@ def _of_node(node: dict[str, Any], around: _Around) -> Iterator[Need]:
 
 
 class _Told:
-    """What is declared of models, to be found by their names."""
+    """Declared details of models, looked up by name."""
 
     def __init__(self, declared: Iterable[Need]) -> None:
         self.declared = list(declared)
@@ -377,7 +379,7 @@ class _Told:
         self._exactly = {(each.name, each.type): each for each in reversed(self.declared)}
 
     def of(self, need: Need) -> Need:
-        """The need with the type, URL and hash that are declared for its name, where they are."""
+        """Complete a need with the type, URL and hash declared for its name."""
         name = last_part(need.name)
         best = self._exactly.get((need.name, need.type)) or self._by_name.get(need.name)
         best = best or self._exactly.get((name, need.type))
@@ -389,7 +391,7 @@ class _Told:
 
 
 def _of_plain(node: dict[str, Any]) -> Iterator[Need]:
-    """What a node's widgets name. What is declared for another model, chosen earlier, does not count."""
+    """The models that a node's widgets name. Declarations for a model chosen earlier are ignored."""
     told = _Told(_declared(mapping(node.get("properties")).get("models")))
     if node.get("widgets_values") is None:
         yield from told.declared
@@ -399,7 +401,7 @@ def _of_plain(node: dict[str, Any]) -> Iterator[Need]:
 
 
 def _of_instance(node: dict[str, Any], around: _Around) -> Iterator[Need]:
-    """What a subgraph's node chooses for the widgets it brings out, where they do not say the same."""
+    """The models that an instance sets for promoted widgets, if they differ from what those name."""
     for value in values_in(node):
         widgets = around.within.get((node["type"], value.widget)) if isinstance(value.widget, str) else None
         if widgets:
@@ -413,7 +415,7 @@ def _of_instance(node: dict[str, Any], around: _Around) -> Iterator[Need]:
 
 
 def _of_group(node: dict[str, Any], inner: list[Need]) -> Iterator[Need]:
-    """What a group's node names: its widgets are those of the nodes in it, one after another."""
+    """The models that a group node names: its widgets are those of its inner nodes in order."""
     own = list(named_by(node["type"], values_in(node)))
     by_name = {} if len(inner) == len(own) else {need.name: need for need in inner[:_LONGEST_GROUP]}
     for place, need in enumerate(own):
@@ -427,12 +429,12 @@ def _of_group(node: dict[str, Any], inner: list[Need]) -> Iterator[Need]:
 
 
 def _read_by(need: Need, node_class: str, kind: str | None) -> Need:
-    """What is named at a node that stands for others, as the one of them that reads it takes it."""
+    """A need named at an instance or group node, as the inner node that loads it understands it."""
     return need._replace(type=kind, listed=lists(node_class, kind, need.name))
 
 
 def _declared(entries: Any) -> Iterator[Need]:
-    """`{name, url, directory, hash, hash_type}` as templates say where a model comes from."""
+    """Read the `{name, url, directory, hash, hash_type}` entries that give a model's origin in templates."""
     for entry in map(mapping, members(entries)):
         name, url, directory = (entry.get(key) for key in ("name", "url", "directory"))
         if not (isinstance(name, str) and 0 < len(name) <= LONGEST_NAME):
@@ -451,14 +453,14 @@ def _is_sha256(entry: dict[str, Any]) -> bool:
     return str(entry.get("hash_type") or "SHA256").upper().replace("-", "") == "SHA256"
 
 
-# --- What keeps a file from being read as a workflow.
+# --- API format, and the error for files that are not workflows
 
 
 class WorkflowError(Exception):
-    """The file names no models that could be read.
+    """The file cannot be read as a workflow.
 
     `code` is stable: `not_a_workflow`, `bad_json`, `bad_image`, `too_large`, `empty_file`, `lfs_pointer`,
-    `apple_double`. `kind` says what a file is that is no workflow: `json`, `png`, `mp4` …
+    `apple_double`. `kind` says what the file is instead: `json`, `png`, `mp4` …
     """
 
     def __init__(self, code: str, message: str, kind: str = "") -> None:
@@ -469,12 +471,12 @@ class WorkflowError(Exception):
 
 
 def is_prompt(document: Any) -> bool:
-    """Whether this is a workflow in API format: an object with at least one node in it."""
+    """Whether this is a workflow in API format: an object with at least one node."""
     return isinstance(document, dict) and any(_is_node(node) for node in document.values())
 
 
 def needs_of_prompt(document: dict[str, Any]) -> Iterator[Need]:
-    """What its nodes name. Nodes that would not run are not in this form."""
+    """The models that its nodes name. This format has no nodes that would not run."""
     for node_id, node in document.items():
         if _is_node(node):
             inputs = node.get("inputs")

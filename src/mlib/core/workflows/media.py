@@ -1,8 +1,8 @@
-"""The workflow inside of an image, video, sound or scene, as ComfyUI's nodes and widespread packs save it.
+"""Extract workflows from images, video, audio and 3D scenes, as ComfyUI's nodes and common packs embed them.
 
-PNG: text chunks `prompt` and `workflow` (PNG specification, third edition, 11.3.3), in an animated one chunks
-`comf` after the image data. WebP, JPEG, AVIF: EXIF texts `prompt:…` and `workflow:…` (Model, Make and the
-tags below; ComfyUI's nodes_images.py) or JSON as the user's comment. MP4 and MOV: items of `udta/meta/ilst`,
+PNG: text chunks `prompt` and `workflow` (PNG specification, third edition, 11.3.3), in animated ones `comf`
+chunks after the image data. WebP, JPEG, AVIF: EXIF texts `prompt:…` and `workflow:…` (Model, Make and the
+tags below; ComfyUI's nodes_images.py) or JSON as the user comment. MP4 and MOV: items of `udta/meta/ilst`,
 Matroska: tags, named `prompt` and `workflow` (ComfyUI's video_types.py), or a `comment` with both (older
 VideoHelperSuite). FLAC, Ogg, Opus: Vorbis comments; MP3: ID3 texts (ComfyUI's nodes_audio.py). GLB: `extras`
 of its JSON. Latents: the header of a safetensors file. What ComfyUI's front end reads is in its
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-#: What is read of one workflow. Real ones are some 100 KB; with images in them, some MB.
+#: The most bytes read of one workflow. Real ones take some 100 KB; with embedded images, some MB.
 LONGEST = 32 << 20
 
 _KEYS = ("workflow", "prompt")
-#: An image of 50 MB has some 6,000 chunks; a long video has a cluster every few seconds.
+#: A 50 MB image has some 6,000 chunks; a long video has a cluster every few seconds.
 _MOST_CHUNKS = 200_000
 _MOST_TAGS = 1000
 _MOST_BLOCKS = 8
 
 
 def kind_of(head: bytes) -> str | None:
-    """What a file that begins so is, if it may hold a workflow and is not text; 12 bytes are enough."""
+    """The kind of a file, by its first 12 bytes, if it may contain a workflow and is not text."""
     if head[:4] == b"RIFF":
         return "webp" if head[8:12] == b"WEBP" else None
     if head[4:8] == b"ftyp":
@@ -53,23 +53,23 @@ _STARTS = (
 
 
 def texts_of(kind: str, file: BinaryIO, size: int) -> list[str]:
-    """The texts in a file of this kind that may be workflows, as many as there are.
+    """All texts in a file of this kind that may be workflows.
 
-    Raises WorkflowError where it is damaged, or where they are too large, alone or together.
+    Raises WorkflowError if the file is damaged, or if the texts are too large, singly or together.
     """
     found: list[str] = []
     left = LONGEST
     for text in _READERS[kind](file, size):
         left -= len(text)
         if left < 0:
-            raise WorkflowError("too_large", f"the {kind} file holds more text than any workflow has")
+            raise WorkflowError("too_large", f"the {kind} file contains too much text for a workflow")
         if text:
             found.append(text)
     return found
 
 
 def text_in_svg(svg: str) -> str:
-    """What stands in the first `<metadata>` of an SVG (ComfyUI's nodes_images.py)."""
+    """The content of the first `<metadata>` of an SVG (ComfyUI's nodes_images.py)."""
     start = svg.find("<metadata")
     end = svg.find("</metadata>", start)
     if start < 0 or end < 0:
@@ -81,7 +81,7 @@ def text_in_svg(svg: str) -> str:
 
 
 def _utf8(data: bytes) -> str:
-    """Text as ComfyUI's front end takes it; Latin-1, which PNG asks for, only where it is not UTF-8."""
+    """Decode text as ComfyUI's front end does: as UTF-8, else as Latin-1, which PNG specifies."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -89,7 +89,7 @@ def _utf8(data: bytes) -> str:
 
 
 def _at(file: BinaryIO, start: int, length: int) -> bytes:
-    """So many bytes from there, fewer at the end of the file; none of what is too long to be a workflow."""
+    """Read `length` bytes at `start`, fewer at the end of the file; none if it is too long for a workflow."""
     if length > LONGEST:
         return b""
     file.seek(start)
@@ -118,12 +118,12 @@ def _png(file: BinaryIO, size: int) -> list[str]:
                 found[name] = _text(kind, rest)
         at += length + 12
     if not found:
-        raise WorkflowError("bad_image", "the image is cut short or damaged")
+        raise WorkflowError("bad_image", "the image is truncated or damaged")
     return list(found.values())
 
 
 def _text(kind: bytes, data: bytes) -> str:
-    """The text of a chunk, from behind its keyword."""
+    """The text of a chunk, after its keyword."""
     if kind == b"zTXt":
         return _utf8(_unpacked(data[1:]))
     if kind == b"iTXt":
@@ -141,9 +141,9 @@ def _unpacked(data: bytes) -> bytes:
     try:
         text = unpacker.decompress(data, LONGEST)
     except zlib.error:
-        raise WorkflowError("bad_image", "a packed text in the image is damaged") from None
+        raise WorkflowError("bad_image", "a compressed text in the image is damaged") from None
     if unpacker.unconsumed_tail:
-        raise WorkflowError("too_large", "the workflow in the image is too large when unpacked")
+        raise WorkflowError("too_large", "the workflow in the image is too large when decompressed")
     return text
 
 
@@ -158,7 +158,7 @@ def _webp(file: BinaryIO, size: int) -> list[str]:
             return []
         kind, length = head[:4], struct.unpack("<I", head[4:])[0]
         if length > size - at - 8:
-            raise WorkflowError("bad_image", "the image is cut short or damaged")
+            raise WorkflowError("bad_image", "the image is truncated or damaged")
         if kind == b"EXIF":
             if length > LONGEST:
                 raise WorkflowError("too_large", "the workflow in the image is too large")
@@ -168,7 +168,7 @@ def _webp(file: BinaryIO, size: int) -> list[str]:
 
 
 def _jpeg(file: BinaryIO, size: int) -> Iterator[str]:
-    """Segments up to the picture itself (ITU-T T.81, B.1.1); a comment (COM) may be a workflow too."""
+    """Segments before the image data (ITU-T T.81, B.1.1); a comment (COM) may also be a workflow."""
     at = 2
     for _ in range(_MOST_CHUNKS):
         head = _at(file, at, 4)
@@ -185,11 +185,11 @@ def _jpeg(file: BinaryIO, size: int) -> Iterator[str]:
         elif marker == 0xFE:
             yield from _said(_utf8(data))
         at += 2 + length
-    raise WorkflowError("bad_image", "the image is cut short or damaged")
+    raise WorkflowError("bad_image", "the image is truncated or damaged")
 
 
 def _avif(file: BinaryIO, size: int) -> Iterator[str]:
-    """An AVIF's EXIF block may lie anywhere (ISO 23008-12, A.2): it is looked for by how it begins."""
+    """An AVIF's EXIF block may be anywhere (ISO 23008-12, A.2): search for its first bytes."""
     data = _at(file, 0, min(size, LONGEST))
     for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"):
         at = -1
@@ -200,10 +200,10 @@ def _avif(file: BinaryIO, size: int) -> Iterator[str]:
             yield from _exif(data[at:])
 
 
-#: Types of values that hold text: ASCII, bytes (as Pillow writes a comment), undefined, UTF-8.
+#: Value types that contain text: ASCII, bytes (as Pillow writes a comment), undefined, UTF-8.
 _TEXTS = frozenset({2, 1, 7, 129})
 _EXIF_DIRECTORY, _USER_COMMENT = 0x8769, 0x9286
-#: How a user's comment begins that is JSON: the name of its character set, and which bytes come first.
+#: Prefixes of a user comment that is JSON: the character set's name and the first bytes.
 _CHARSETS = (
     (b"UNICODE\0{\0", "utf-16-le"),
     (b"UNICODE\0\0{", "utf-16-be"),
@@ -213,7 +213,7 @@ _CHARSETS = (
 
 
 def _exif(exif: bytes) -> Iterator[str]:
-    """The texts of an EXIF block's first directory, and the user's comment (TIFF 6.0, 2; EXIF 2.3, 4.6.5)."""
+    """The texts of an EXIF block's first directory, and the user comment (TIFF 6.0, 2; EXIF 2.3, 4.6.5)."""
     block = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None or len(block) < 8:
@@ -222,7 +222,7 @@ def _exif(exif: bytes) -> Iterator[str]:
     entries = list(_directory(block, order, start))
     for place in [place for tag, _, _, place in entries if tag == _EXIF_DIRECTORY][:1]:
         entries += [each for each in _directory(block, order, place) if each[0] == _USER_COMMENT]
-    left = len(block)  # entries may all point to the same text
+    left = len(block)  # all entries may point to the same text
     for tag, kind, length, place in entries:
         if kind not in _TEXTS or not 4 < length <= len(block) - min(place, len(block)):
             continue
@@ -241,7 +241,7 @@ def _comment(text: bytes) -> str:
 
 
 def _directory(block: bytes, order: str, start: int) -> Iterator[tuple[int, int, int, int]]:
-    """The (tag, kind, length, place) of a directory's entries."""
+    """The (tag, kind, length, offset) of a directory's entries."""
     if start > len(block) - 2:
         return
     (count,) = struct.unpack_from(order + "H", block, start)
@@ -253,7 +253,7 @@ def _directory(block: bytes, order: str, start: int) -> Iterator[tuple[int, int,
 
 
 def _said(text: str) -> Iterator[str]:
-    """A text as it is if it may be JSON, or what stands behind `workflow:` or `prompt:`."""
+    """The text itself if it may be JSON, or the part after `workflow:` or `prompt:`."""
     text = text.strip("\0 \t\r\n")
     name, colon, value = text.partition(":")
     if text[:1] in {"{", "["}:
@@ -288,22 +288,22 @@ def _mp4(file: BinaryIO, size: int) -> Iterator[str]:
                 break
             inner = at + lead
             if kind in _HOLDING or around == b"ilst":
-                # `meta` is a full box here and a plain one in QuickTime: the former has 4 bytes more.
+                # `meta` is a full box here, with 4 bytes more than the plain one in QuickTime.
                 if kind == b"meta" and _at(file, inner + 4, 4) not in {b"hdlr", b"keys", b"ilst"}:
                     inner += 4
                 waiting.append((inner, at + length, kind if kind in _HOLDING else b"item"))
             elif (kind == b"data" and around == b"item") or (kind[:1] == b"\xa9" and around == b"udta"):
-                # Before the text: the kind and the locale of the value; its length and language in QuickTime.
+                # The text follows the value's type and locale, in QuickTime its length and language.
                 skipped = 8 if kind == b"data" else 4
                 found = True
                 yield from _json_in(_at(file, inner + skipped, length - lead - skipped))
             at += length
     if is_cut and not found:
-        raise WorkflowError("bad_media", "the video is cut short or damaged")
+        raise WorkflowError("bad_media", "the video is truncated or damaged")
 
 
 def _json_in(data: bytes) -> Iterator[str]:
-    """A value as text, if it may be JSON; also JSON in a string of JSON."""
+    """A value as text if it may be JSON; also JSON inside a JSON string."""
     if data.lstrip()[:1] in {b"{", b"[", b'"'}:
         yield _utf8(data).rstrip("\0")
 
@@ -314,7 +314,7 @@ _SEGMENT, _CLUSTER, _TAGS, _TAG, _SIMPLE_TAG, _TAG_STRING = (
 
 
 def _matroska(file: BinaryIO, size: int) -> Iterator[str]:
-    """The strings of all tags (Matroska, RFC 9559, 5.1.8), wherever they stand between the clusters."""
+    """The strings of all tags (Matroska, RFC 9559, 5.1.8), wherever they are between the clusters."""
     waiting = [(0, size)]
     left = _MOST_CHUNKS
     while waiting:
@@ -338,7 +338,7 @@ def _matroska(file: BinaryIO, size: int) -> Iterator[str]:
 
 
 def _number(data: bytes, *, marked: bool) -> tuple[int, int]:
-    """A number of variable length, with the bit that says how long if `marked`, and its width (0: none)."""
+    """Read a variable-length number, with its length marker if `marked`, and its width (0: none)."""
     if not data or not data[0]:
         return 0, 0
     width = 9 - data[0].bit_length()
@@ -348,7 +348,7 @@ def _number(data: bytes, *, marked: bool) -> tuple[int, int]:
     return (value if marked else value & ((1 << 7 * width) - 1)), width
 
 
-# Sounds
+# Audio
 
 
 def _flac(file: BinaryIO, size: int) -> list[str]:
@@ -390,7 +390,7 @@ def _ogg(file: BinaryIO, size: int) -> list[str]:
 
 
 def _comments(data: bytes) -> Iterator[str]:
-    """The values of Vorbis comments `workflow=` and `prompt=`, in any case."""
+    """The values of the Vorbis comments `workflow=` and `prompt=`, in any case."""
     at = 4 + int.from_bytes(data[:4], "little")
     count = int.from_bytes(data[at : at + 4], "little")
     at += 4
@@ -427,7 +427,7 @@ def _seven_bits(data: bytes) -> int:
     return sum((byte & 0x7F) << shift for byte, shift in zip(data, (21, 14, 7, 0), strict=False))
 
 
-# Headers of JSON
+# JSON headers
 
 
 def _glb(file: BinaryIO, size: int) -> list[str]:
@@ -439,7 +439,7 @@ def _glb(file: BinaryIO, size: int) -> list[str]:
 
 
 def _latent(file: BinaryIO, size: int) -> list[str]:
-    """The header of a safetensors file: its metadata holds the workflow (ComfyUI's nodes.py `SaveLatent`)."""
+    """The header of a safetensors file, whose metadata has the workflow (ComfyUI's nodes.py `SaveLatent`)."""
     length = int.from_bytes(_at(file, 0, 8), "little")
     return [_utf8(_at(file, 8, length))] if length <= size - 8 else []
 

@@ -1,7 +1,8 @@
-"""Whatever a workflow says that may mean a model, for those who must not overlook one.
+"""Read workflow files: the models that they need, and everything else in them that may mean a model.
 
-`need` holds what is sure to be loaded. Here is the rest: file names in any text, notes and titles too; words
-that may be a file's name without its extension, or a folder's; and nodes that choose files by themselves.
+Needs are sure to be loaded. Mentions are for callers that must not overlook a model: file names in any text,
+including notes and titles; words that may be a file name without its extension or a folder's name; and nodes
+that choose files themselves.
 """
 
 from __future__ import annotations
@@ -39,36 +40,36 @@ if TYPE_CHECKING:
 
 #: A file name has at most 255 bytes.
 LONGEST_FILE_NAME = 255
-#: A text that is longer is no list of names; file names are found in it all the same.
+#: Longer text is not a list of names, but is still searched for file names.
 _LONGEST_LIST = 64 << 10
-#: File names looked for in one text.
+#: The most file names taken from one text.
 _MOST_ENDINGS = 20_000
 
-#: Where a text ends like a file: node packs keep models under extensions of their own (`.engine`, `.npz`).
+#: Text that ends like a file: node packs use their own model extensions (`.engine`, `.npz`).
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,11}(?![A-Za-z0-9])")
-#: Lists of sockets and what joins them hold nothing chosen. Old files keep as the type of a socket all names
-#: that could have been chosen: every model its author had. (In API format `inputs` is an object.)
+#: Sockets and links contain no choices. In old files a socket's type lists all names that could have been
+#: chosen: every model its author had. (In API format `inputs` is an object.)
 _SOCKETS = frozenset({"inputs", "outputs", "links"})
-#: A SHA-256, or as much of it as Civitai shows (AutoV2) and A1111 writes.
+#: A SHA-256, or its first digits as Civitai shows (AutoV2) and A1111 writes them.
 _HASH = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{10}(?:[0-9A-Fa-f]{2}|[0-9A-Fa-f]{54})?(?![0-9A-Za-z])")
-#: An embedding as people write it in a prompt; ComfyUI takes lower case only.
+#: An embedding as people write it in a prompt; ComfyUI accepts only lower case.
 _EMBEDDING = re.compile(r"embedding:([^\s,:()\[\]{}<>|\"]{1,255})", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\n\r,;|<>{}()\[\]]")
 _AROUND = " \t\"'`*"
-#: What most names of models have in them, and few other words.
+#: Characters that most model names contain, and few other words.
 _LIKE_A_NAME = re.compile(r"[\d/\\]")
-#: `lora:NAME:0.8` and `NAME:0.8`: what stands before a name, and a weight after it.
+#: The prefix and the weight in `lora:NAME:0.8` and `NAME:0.8`.
 _TAG = re.compile(r"(?:(?:lora|lyco|embedding|hypernet):)?(.*?)(?::-?[\d.]*)*", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(slots=True)
 class Mentions:
-    """What a workflow says beside its needs.
+    """What a workflow says besides its needs.
 
-    `endings`: texts that end like a file that may be a model, at most 255 characters of each. `words`: values
-    of nodes, or members of lists in them, that may be a name without its extension or the name of a folder.
-    `hashes`: SHA-256s in lower case, or their first 10 or 12 digits. `choices`: what nodes choose from by
-    themselves. `classes`: those of nodes of which is not known what they name.
+    `endings`: texts that end like a model file, at most 255 characters of each. `words`: node values, or
+    members of lists in them, that may be a name without its extension or a folder's name. `hashes`: SHA-256s
+    in lower case, or their first 10 or 12 digits. `choices`: what nodes choose from themselves. `classes`:
+    classes of nodes whose values are not understood.
     """
 
     endings: set[str] = field(default_factory=set)
@@ -78,7 +79,7 @@ class Mentions:
     classes: set[str] = field(default_factory=set)
 
     def add(self, other: Mentions) -> None:
-        """Take in what another workflow says."""
+        """Merge another workflow's mentions."""
         self.endings |= other.endings
         self.words |= other.words
         self.hashes |= other.hashes
@@ -87,7 +88,7 @@ class Mentions:
 
 
 def mentions(documents: Iterable[Any]) -> Mentions:
-    """What these workflows, in either format, say."""
+    """Collect the mentions of these workflows, in either format."""
     said = Mentions()
     for document in documents:
         for text in _texts(document):
@@ -105,7 +106,7 @@ def mentions(documents: Iterable[Any]) -> Mentions:
 
 
 def _texts(document: Any) -> Iterator[str]:
-    """Every text in a document, keys too, but not what sockets say of themselves."""
+    """Every text in a document, including keys but without socket descriptions."""
     waiting = [document]
     while waiting:
         value = waiting.pop()
@@ -133,7 +134,7 @@ def _endings(text: str) -> Iterator[str]:
 
 
 def _nodes(document: dict[str, Any]) -> Iterator[tuple[str, list[WidgetValue]]]:
-    """The class and the values of each node, in whatever part of the document it is."""
+    """The class and the values of each node, wherever it is in the document."""
     waiting: list[Any] = [document]
     while waiting:
         level = mapping(waiting.pop())
@@ -148,14 +149,14 @@ def _nodes(document: dict[str, Any]) -> Iterator[tuple[str, list[WidgetValue]]]:
 
 
 def _may_be_a_name(node_class: str, value: WidgetValue) -> bool:
-    """A prompt has words of its own, and so has the `type` of a text encoder (`flux`, `wan`)."""
+    """Whether the value may name a model: not a prompt, nor the `type` of a text encoder (`flux`, `wan`)."""
     if node_class.startswith(PROMPT):
         return "<" in value.text
     return folder_type(node_class, value.widget) != "text_encoders"
 
 
 def _words(text: str) -> Iterator[str]:
-    """A text, what stands between commas and the like in it, and single words that look like a name."""
+    """The text, its parts between commas and the like, and single words that look like a name."""
     if len(text) > _LONGEST_LIST:
         return
     parts = {text, *_BETWEEN.split(text), *filter(_LIKE_A_NAME.search, text.split())}
@@ -166,10 +167,10 @@ def _words(text: str) -> Iterator[str]:
             yield word
 
 
-# --- Reading a workflow, whatever it is kept in.
+# --- Reading a workflow from any kind of file
 
-#: Extensions of files that may hold a workflow: those that ComfyUI's front end opens, and that its nodes and
-#: widespread packs save.
+#: Extensions of files that may contain a workflow: those that ComfyUI's front end opens, and those that its
+#: nodes and common packs save.
 EXTENSIONS = frozenset(
     (
         *(".json", ".jsonc", ".png", ".apng", ".webp", ".jpg", ".jpeg", ".avif", ".svg"),
@@ -177,12 +178,12 @@ EXTENSIONS = frozenset(
     )
 )
 
-#: How deep inside of another document a workflow is looked for; `/history` has it at the fifth level.
+#: Levels of another document searched for a workflow; `/history` has it at the fifth.
 _DEEPEST = 8
-#: Objects and lists that are looked into on the way, and JSON in strings that is read.
+#: The most objects and lists searched, and the most JSON strings parsed.
 _MOST_LOOKED_AT = 200_000
 _MOST_TEXTS = 2000
-#: Strings are matched so that what looks like a comment in one is kept. Each step is linear.
+#: Match strings too, so that a comment inside one is kept. All steps are linear.
 _STRING = r'"(?:[^"\\]++|\\.?)*+"?'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*+|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _LAST_COMMA = re.compile(rf"{_STRING}|,(?=\s*[}}\]])", re.DOTALL)
@@ -191,24 +192,24 @@ _APPLE_DOUBLE = b"\0\x05\x16\x07"
 
 
 class WorkflowContents(NamedTuple):
-    """What a file holds: the models its workflows need, each once, and what else they say."""
+    """A file's content: the models that its workflows need, each once, and their mentions."""
 
     needs: tuple[Need, ...]
     mentions: Mentions
 
 
 def read_workflow(file: BinaryIO, size: int) -> tuple[Need, ...]:
-    """The models that the workflows in `size` bytes name, each once; nothing is believed of the file name.
+    """Read the models that the workflows in a file of `size` bytes need, each once; its name does not matter.
 
-    Takes JSON (UI or API format, alone, in a list, as it is sent to a server or as `/history` and `/queue`
-    give it, with comments) and images, videos, sounds and scenes with it inside. Raises WorkflowError; the
-    message is a line.
+    Accepts JSON (UI or API format, alone, in a list, as sent to a server or as `/history` and `/queue` return
+    it, with comments) and images, video, audio and 3D scenes with embedded workflows. Raises WorkflowError;
+    the message is one line.
     """
     return _needs_of(_workflows(file, size))
 
 
 def read_contents(file: BinaryIO, size: int) -> WorkflowContents:
-    """Like `read_workflow`, with all that may mean a model beside."""
+    """Like `read_workflow`, with the mentions."""
     found = _workflows(file, size)
     return WorkflowContents(_needs_of(found), mentions(found))
 
@@ -222,18 +223,16 @@ def _needs(document: Any) -> Iterator[Need]:
 
 
 def _workflows(file: BinaryIO, size: int) -> list[Any]:
-    """The workflows in a file, those for editing first: they know where to get a model and what is off."""
+    """The workflows in a file, UI format first: it says where to get a model and what is switched off."""
     head = file.read(12)
     if head.startswith(_APPLE_DOUBLE):
-        raise WorkflowError(
-            "apple_double", "it is what macOS keeps beside a file (AppleDouble), not a workflow"
-        )
+        raise WorkflowError("apple_double", "a macOS AppleDouble file, not a workflow")
     kind = kind_of(head)
     if kind is not None:
         documents = _of_texts(kind, texts_of(kind, file, size))
     else:
         if size > LONGEST:
-            raise WorkflowError("too_large", f"a workflow of more than {LONGEST >> 20} MB is not read")
+            raise WorkflowError("too_large", f"larger than {LONGEST >> 20} MB")
         file.seek(0)
         text = _decoded(file.read(LONGEST + 1))
         if text.lstrip().startswith("<"):
@@ -243,12 +242,12 @@ def _workflows(file: BinaryIO, size: int) -> list[Any]:
             documents = [_parsed(text)]
     found = [each for document in documents for each in _within(document)]
     if not found:
-        raise WorkflowError("not_a_workflow", "it holds no workflow", kind or "json")
+        raise WorkflowError("not_a_workflow", "not a workflow", kind or "json")
     return sorted(found, key=is_canvas, reverse=True)
 
 
 def _of_texts(kind: str, texts: list[str]) -> list[Any]:
-    """Other programs keep other things under the same names, so that one of them being JSON is enough."""
+    """The workflows in these texts; one valid text is enough, as other programs use the same names."""
     documents, failure = [], None
     for text in texts:
         try:
@@ -256,12 +255,12 @@ def _of_texts(kind: str, texts: list[str]) -> list[Any]:
         except WorkflowError as error:
             failure = error if text.lstrip()[:1] == "{" else failure
     if not documents:
-        raise failure or WorkflowError("not_a_workflow", f"there is no workflow in the {kind} file", kind)
+        raise failure or WorkflowError("not_a_workflow", f"no workflow in the {kind} file", kind)
     return documents
 
 
 def _within(document: Any) -> Iterator[Any]:
-    """The workflows in a document: itself, or whatever is one in it, in strings of JSON too."""
+    """The workflows in a document: the document itself, or those nested in it, also in JSON strings."""
     level, seen, texts = [document], 0, 0
     for _ in range(_DEEPEST):
         inner: list[Any] = []
@@ -286,9 +285,9 @@ def _within(document: Any) -> Iterator[Any]:
 
 def _decoded(data: bytes) -> str:
     if not data:
-        raise WorkflowError("empty_file", "it is empty")
+        raise WorkflowError("empty_file", "the file is empty")
     if data.startswith(_LFS_POINTER):
-        raise WorkflowError("lfs_pointer", "Git LFS has not fetched it: it is only a pointer (git lfs pull)")
+        raise WorkflowError("lfs_pointer", "only a Git LFS pointer: run git lfs pull")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes
         return data.decode("utf-16", "replace")
     try:
@@ -297,11 +296,11 @@ def _decoded(data: bytes) -> str:
         if data.lstrip()[:1] in {
             b"{",
             b"[",
-        }:  # as an editor of another century saved it: most names are ASCII
+        }:  # an old encoding: most names are ASCII anyway
             return data.decode("latin-1")
         raise WorkflowError(
             "not_a_workflow",
-            "it is neither JSON nor an image, video or sound that can hold a workflow",
+            "neither JSON nor an image, video or audio file that can hold a workflow",
             "binary",
         ) from None
 
@@ -310,16 +309,16 @@ def _parsed(text: str) -> Any:
     try:
         document = _loaded(text)
     except RecursionError:
-        raise WorkflowError("bad_json", "its JSON is nested too deeply") from None
+        raise WorkflowError("bad_json", "the JSON is nested too deeply") from None
     except ValueError as error:
-        raise WorkflowError("bad_json", f"it is not JSON: {str(error)[:200]}") from None
+        raise WorkflowError("bad_json", f"not JSON: {str(error)[:200]}") from None
     if text.count("[") + text.count("{") > MAX_DEPTH and depth(document) > MAX_DEPTH:
-        raise WorkflowError("bad_json", "its JSON is nested too deeply")
+        raise WorkflowError("bad_json", "the JSON is nested too deeply")
     return document
 
 
 def _loaded(text: str) -> Any:
-    """JSON, also with the comments and last commas that people's editors allow."""
+    """Parse JSON, also with the comments and trailing commas that editors allow."""
     try:
         return json.loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Models that a prompt names in its text."""
+"""Which nodes load models, the record of a needed model, and the models that a prompt names in its text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
-# --- Which nodes load models, and from which folder type: ComfyUI's own and those of widespread node packs.
+# --- Nodes that load models, and their folder types: ComfyUI's own nodes and those of common packs
 #
-# From the nodes' `INPUT_TYPES` (`folder_paths.get_filename_list(TYPE)`) and, where a node looks for itself,
-# from its code: the pack is named beside the table. A node that is not here is no loss: what it names is
-# looked
-# for in every folder.
+# From the nodes' `INPUT_TYPES` (`folder_paths.get_filename_list(TYPE)`) and, for nodes with their own lookup,
+# from their code: the pack is named beside the table. Models named by nodes that are not listed here are
+# looked for in every folder.
 
-#: Node classes by the one folder type they load from.
+#: Node classes that load from one folder type, by that type.
 _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "checkpoints": (
         "CheckpointLoader", "CheckpointLoaderSimple", "ImageOnlyCheckpointLoader", "unCLIPCheckpointLoader",
@@ -106,12 +105,12 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "animatediff_motion_lora": ("ADE_AnimateDiffLoRALoader",),
 }  # fmt: skip
 
-#: Nodes that load from several folder types: (input, its place among the widgets or None, folder type).
+#: Nodes that load from several folder types: (input, its widget position or None, folder type).
 _BY_INPUT: Mapping[str, tuple[tuple[str, int | None, str], ...]] = {
-    # The input is spelled so.
+    # The input really is spelled this way.
     "LoadFluxIPAdapter": (("ipadatper", 0, "xlabs_ipadapters"), ("clip_vision", 1, "clip_vision")),
     "LTXAVTextEncoderLoader": (("text_encoder", 0, "text_encoders"), ("ckpt_name", 1, "checkpoints")),
-    # Its other list is of two folders.
+    # Its other list covers two folders.
     "GGUFLoaderKJ": (("model_name", 0, "diffusion_models"),),
     "LTXVGemmaCLIPModelLoader": (("gemma_path", 0, "text_encoders"), ("ltxv_path", 1, "checkpoints")),
     "NunchakuPuLIDLoaderV2": (("pulid_file", 0, "pulid"), ("eva_clip_file", 1, "text_encoders")),
@@ -132,8 +131,8 @@ _BY_INPUT: Mapping[str, tuple[tuple[str, int | None, str], ...]] = {
     ),
 }  # fmt: skip
 
-#: Nodes that are given a folder of files: (input, its place among the widgets, the types it may lie in).
-#: The value is the folder below the type's, or a repository `owner/NAME` that is kept as NAME.
+#: Nodes that take a folder of files: (input, its widget position, the types it may be in).
+#: The value is a folder below the type's, or a repository `owner/NAME` that is stored as NAME.
 #: ComfyUI; nunchaku-tech/ComfyUI-nunchaku nodes/models; kijai/ComfyUI-Florence2 nodes.py;
 #: IuvenisSapiens/ComfyUI_Qwen2-VL-Instruct and its forks.
 _FOLDERS: Mapping[str, tuple[str, int, tuple[str, ...]]] = {
@@ -148,7 +147,7 @@ _FOLDERS: Mapping[str, tuple[str, int, tuple[str, ...]]] = {
     "Qwen3_VQA": ("model", 1, ("prompt_generator", "LLM")),
 }
 
-#: Nodes that download what they name by themselves, most of them to where no model folder is. kijai's packs
+#: Nodes that download the models they name, most of them to places outside the model folders. kijai's packs
 #: (DownloadAndLoad…, (Down)load…), Fannovel16/ComfyUI-Frame-Interpolation (… VFI, ckpts in custom_nodes),
 #: Fannovel16/comfyui_controlnet_aux (…Preprocessor), storyicon/comfyui_segment_anything,
 #: numz/ComfyUI-SeedVR2_VideoUpscaler, pythongosssss' ComfyUI-WD14-Tagger.
@@ -158,12 +157,12 @@ _FETCHING = re.compile(
     re.IGNORECASE,
 )
 
-#: Nodes that look a name up by its end, in subfolders and with another extension too, when it is not the
-#: whole name: LoRA Manager (py/utils/utils.py `get_lora_info`), rgthree (py/power_prompt_utils.py
+#: Nodes that look up a name by its end if it does not match in full, in subfolders and with any extension:
+#: LoRA Manager (py/utils/utils.py `get_lora_info`), rgthree (py/power_prompt_utils.py
 #: `get_lora_by_filename`).
 _BY_END = re.compile(r"\(LoraManager\)$|^(?:SDXL )?Power (?:Lora Loader|Prompt)\b.*\(rgthree\)$")
 
-#: Where node packs keep what they list under a name of their own: the folder below models/.
+#: Folders below models/ that node packs list under a type name of their own.
 #: XLabs-AI/x-flux-comfyui nodes.py; ltdrdata/ComfyUI-Impact-Pack and -Subpack.
 PACK_FOLDERS = MappingProxyType({
     "xlabs_loras": "xlabs/loras", "xlabs_controlnets": "xlabs/controlnets",
@@ -174,16 +173,16 @@ PACK_FOLDERS = MappingProxyType({
 
 
 class FolderChoice(NamedTuple):
-    """Files that a node chooses from by itself: of a folder type, with a name that this pattern finds."""
+    """Files that a node chooses from itself: of a folder type, with names matching this pattern."""
 
     type: str
     pattern: str = ""
 
 
-#: Nodes that choose files by a preset or by what they are given, and what they choose from.
+#: Nodes that choose files by a preset or by their inputs, and what they choose from.
 #: cubiq/ComfyUI_IPAdapter_plus utils.py `get_clipvision_file`, `get_ipadapter_file`, `insightface_loader`;
 #: ltdrdata/ComfyUI-Inspire-Pack model_nodes.py `model_preset`; yolain/ComfyUI-Easy-Use (the same presets);
-#: ComfyUI latent_preview.py (a sampler's previews are decoded by TAESD files of `vae_approx`).
+#: ComfyUI latent_preview.py (a sampler's previews are decoded with TAESD files of `vae_approx`).
 _CHOOSING: tuple[tuple[re.Pattern[str], tuple[FolderChoice, ...]], ...] = (
     (
         re.compile(r"IPAdapterUnifiedLoader|IPAdapterModelHelper|easy ipadapter", re.IGNORECASE),
@@ -204,35 +203,35 @@ _CHOOSING: tuple[tuple[re.Pattern[str], tuple[FolderChoice, ...]], ...] = (
 
 _TYPES = MappingProxyType({name: kind for kind, names in _BY_TYPE.items() for name in names})
 
-#: ComfyUI-MultiGPU has a double of every loader.
+#: ComfyUI-MultiGPU has a copy of every loader.
 _SAME_ELSEWHERE = re.compile(r"(?:DisTorch2?)?MultiGPU$")
 
-#: Nodes whose text is for people: notes, and what shows the text it is given (pythongosssss' Custom-Scripts,
+#: Nodes whose text is for people: notes, and nodes that display text (pythongosssss' Custom-Scripts,
 #: ComfyUI's PreviewAny, rgthree, Easy-Use, KJNodes).
 _SHOWING = re.compile(
     r"(?:Markdown)?Note$|Note Plus \(mtb\)$|Label \(rgthree\)$|Display (?:Any|Int) \(rgthree\)$"
     r"|ShowText|Show ?Any|PreviewAny$|PreviewText|easy showAnything|DisplayAny|DisplayText|Text ?Preview",
     re.IGNORECASE,
 )
-#: Nodes that write files: their texts say where to.
+#: Nodes that write files: their texts are destinations.
 _SAVING = re.compile(r"Save(?![a-z])|(?<![a-z])save|_VideoCombine$")
-#: Inputs that say under which name to write.
+#: Inputs that name the file to write.
 _WHERE_TO = frozenset({"filename_prefix", "output_path", "save_path", "output_dir", "output_folder"})
 
-#: The built-in choices of the VAE loader that stand for files of `vae_approx`: their encoder and decoder.
+#: Built-in choices of the VAE loader that stand for files of `vae_approx`, an encoder and a decoder each.
 APPROXIMATE_VAES = frozenset({"taesd", "taesdxl", "taesd3", "taef1"})
-#: Files of `vae_approx` that it reads too (`video_taes` in ComfyUI's and KJNodes' nodes.py), by their stems.
+#: Stems of files in `vae_approx` that it also reads (`video_taes` in ComfyUI's and KJNodes' nodes.py).
 _APPROXIMATE_FILES = frozenset({"taehv", "lighttaew2_1", "lighttaew2_2", "lighttaehy1_5"})
 
-#: Nodes that list GGUF files of ComfyUI's folder types, which its own do not: city96/ComfyUI-GGUF
-#: (`unet_gguf`, `clip_gguf`) and what builds upon it (KJNodes, WanVideoWrapper, LoRA Manager, MultiGPU).
+#: Nodes that list GGUF files in ComfyUI's folder types, unlike its own nodes: city96/ComfyUI-GGUF
+#: (`unet_gguf`, `clip_gguf`) and packs based on it (KJNodes, WanVideoWrapper, LoRA Manager, MultiGPU).
 _LISTING_GGUF = re.compile(r"gguf|^WanVideo\w*Model(?:Loader|Select)$|\(LoraManager\)$", re.IGNORECASE)
-#: Of these, the ones that list nothing else.
+#: Those that list only GGUF files.
 _LISTING_ONLY_GGUF = re.compile(r"UnetLoaderGGUF(?:Advanced)?$")
 
 
 def folder_type(node_class: str, widget: str | int) -> str | None:
-    """The folder type that a node reads an input from: by its name, or its place among the widgets."""
+    """The folder type that a node reads an input from; the input by name or widget position."""
     node_class = _plain(node_class)
     if node_class in _TYPES:
         return _TYPES[node_class]
@@ -243,15 +242,15 @@ def folder_type(node_class: str, widget: str | int) -> str | None:
 
 
 def type_of_file(node_class: str, widget: str | int, name: str) -> str | None:
-    """The folder type that a node reads the file of this name from, which is given to this input."""
+    """The folder type that a node reads the file of this name, given to this input, from."""
     kind = folder_type(node_class, widget)
     return "vae_approx" if kind == "vae" and os.path.splitext(name)[0] in _APPROXIMATE_FILES else kind
 
 
 def lists(node_class: str, kind: str | None, name: str) -> bool:
-    """Whether a node lists a file of this name among those of the folder type, going by its extension.
+    """Whether a node lists a file of this name for the folder type, by its extension.
 
-    Node packs list what they like in folders of their own.
+    Node packs may list anything in folders of their own.
     """
     if kind not in TYPE_FOLDERS:
         return True
@@ -263,42 +262,42 @@ def lists(node_class: str, kind: str | None, name: str) -> bool:
 
 
 def folders_named(node_class: str, widget: str | int | None) -> tuple[str, ...]:
-    """The folder types in which the folder lies that this input of a node names; none where it names none.
+    """The folder types that may contain the folder which this input of a node names; empty if it names none.
 
-    None is the only input that a node has.
+    A `widget` of None means the node's only input.
     """
     name, place, kinds = _FOLDERS.get(_plain(node_class), ("", None, ()))
     return kinds if widget in (name, place, None) else ()
 
 
 def is_known(node_class: str) -> bool:
-    """Whether it is known which inputs of a node name models."""
+    """Whether the node is known, so that its inputs that name models are too."""
     node_class = _plain(node_class)
     return node_class in _TYPES or node_class in _BY_INPUT or node_class in _FOLDERS
 
 
 def names_nothing(node_class: str, widget: str | int) -> bool:
-    """Whether this text of a node is shown to people, or tells where to write, and so names no model."""
+    """Whether this text of a node is a note or a destination, and so names no model."""
     return widget in _WHERE_TO or bool(_SHOWING.match(node_class) or _SAVING.search(node_class))
 
 
 def looks_by_end(node_class: str) -> bool:
-    """Whether a node goes by the last part of a name, whatever folder and extension are written with it."""
+    """Whether a node matches by the last part of a name, ignoring folder and extension."""
     return bool(_BY_END.search(node_class))
 
 
 def fetches(node_class: str) -> bool:
-    """Whether a node downloads by itself what it names."""
+    """Whether a node downloads the models it names."""
     return bool(_FETCHING.match(_plain(node_class)))
 
 
 def choices(node_class: str) -> tuple[FolderChoice, ...]:
-    """What a node chooses files from by itself."""
+    """The files that a node chooses from itself."""
     return tuple(choice for pattern, own in _CHOOSING if pattern.search(node_class) for choice in own)
 
 
 def declared_type(directory: str) -> str | None:
-    """The folder type of a workflow's own `directory`, under the name ComfyUI uses today."""
+    """The folder type of a workflow's `directory` value, by its current name in ComfyUI."""
     return canonical_type(directory) or None
 
 
@@ -306,31 +305,31 @@ def _plain(node_class: str) -> str:
     return _SAME_ELSEWHERE.sub("", node_class)
 
 
-# --- A model that a workflow names.
+# --- Needs: models that a workflow names
 
-#: How a name stands for a file: `file` as it is, `stem` without its extension, `folder` for all below it.
+#: What a name stands for: `file` the file itself, `stem` a file without its extension, `folder` all below it.
 Form = Literal["file", "stem", "folder"]
 
-#: A text that is longer is a prompt and no name.
+#: Longer text is a prompt, not a name.
 LONGEST_NAME = 1024
-#: A text that is longer is not looked at for a list of names.
+#: Longer text is not read as a list of names.
 _LONGEST_LIST = 64 << 10
 _BETWEEN_NAMES = re.compile(r"[\n\r,;]")
 _AROUND_NAME = " \t\"'[]"
 
-#: Nodes that only pass a name on: whether its loader runs is not theirs to say.
+#: Nodes that only pass a name on, so their mode does not tell whether its loader runs.
 _PASSING_ON = "Primitive"
 _CONTROL = re.compile("[\0-\x1f\x7f]")
 
 
 class Need(NamedTuple):
-    """A model by the name a loader is given, as it is written.
+    """A model by the name given to a loader, as written.
 
-    `type` is a folder key of ComfyUI or of a node pack, None where the node is not known. `nodes` are ids as
-    ComfyUI runs them: `57:12` is node 12 of the subgraph that node 57 stands for. `hash` is a SHA-256.
-    `bypassed` holds if no node that names it would run, `by_end` if the node also takes a file in a subfolder
-    whose name ends so, `automatic` if the node downloads the model by itself. Where not `listed`, the node
-    lists no files with this extension, and so finds none.
+    `type` is a folder key of ComfyUI or of a node pack, None if the node is unknown. `nodes` are execution
+    ids: `57:12` is node 12 in the subgraph of node 57. `hash` is a SHA-256. `bypassed` holds if no node that
+    names it would run, `by_end` if the node also accepts a file in a subfolder whose name ends this way,
+    `automatic` if the node downloads the model itself. If not `listed`, the node does not list files with
+    this extension, so it cannot find the model.
     """
 
     name: str
@@ -347,7 +346,7 @@ class Need(NamedTuple):
 
 
 def is_model_value(value: object) -> bool:
-    """Whether a value given to a node can be the name of a model file: it ends like one, and is no link."""
+    """Whether a node's value can be the name of a model file: it ends like one and is not a link."""
     if not isinstance(value, str) or len(value) > LONGEST_NAME:
         return False
     stem, dot, extension = value.rpartition(".")
@@ -357,7 +356,7 @@ def is_model_value(value: object) -> bool:
 
 
 def names_in(text: str) -> list[str]:
-    """The model files that a value names: it is one name, or a list with commas or a name a line."""
+    """The model files that a value names: one name, or a list separated by commas or lines."""
     if len(text) <= _LONGEST_LIST:
         parts = [part.strip(_AROUND_NAME) for part in _BETWEEN_NAMES.split(text)]
         parts = [part for part in parts if part]
@@ -367,7 +366,7 @@ def names_in(text: str) -> list[str]:
 
 
 def plain_name(value: str) -> str:
-    """A name of bytes that a file name can have; nothing else in it is changed."""
+    """The value, escaped if it cannot be encoded as a file name."""
     try:
         os.fsencode(value)
     except UnicodeEncodeError:
@@ -376,7 +375,7 @@ def plain_name(value: str) -> str:
 
 
 def last_part(name: str) -> str:
-    """What comes after the last slash of either kind."""
+    """The part after the last slash or backslash."""
     return name.replace("\\", "/").rpartition("/")[2]
 
 
@@ -384,10 +383,10 @@ _Key = tuple[str, "str | None", Form, bool]
 
 
 def merged(needs: Iterable[Need]) -> tuple[Need, ...]:
-    """Each model once, in the order first named; what is of no known type joins its like that is of one."""
+    """Each model once, in order of first mention; needs of unknown type join one of known type."""
     groups: dict[_Key, list[Need]] = {}
     for need in needs:
-        if last_part(need.name):  # `./` and the like are no names
+        if last_part(need.name):  # `./` and the like are not names
             groups.setdefault((need.name, need.type, need.form, need.listed), []).append(need)
     found = {key: _joined(group) for key, group in groups.items()}
     typed: dict[tuple[str, Form], list[_Key]] = {}
@@ -405,7 +404,7 @@ def merged(needs: Iterable[Need]) -> tuple[Need, ...]:
 
 
 def _joined(needs: Sequence[Need]) -> Need:
-    """Needs of one name, type and form as one."""
+    """Merge needs with the same name, type and form."""
     return needs[0]._replace(
         nodes=tuple(dict.fromkeys(node for need in needs for node in need.nodes)),
         classes=tuple(dict.fromkeys(name for need in needs for name in need.classes)),
@@ -417,8 +416,10 @@ def _joined(needs: Sequence[Need]) -> Need:
     )
 
 
+# --- Models named in prompts
+
 #: `embedding:NAME` up to a space, comma, weight or bracket, as ComfyUI's tokenizer takes it (sd1_clip.py).
-#: In other letters it is no embedding to it.
+#: It is case-sensitive.
 _EMBEDDING = re.compile(r"(?<![\w-])embedding:([^\s,:()\[\]{}<>|\"]{1,1024})")
 #: `<lora:NAME:WEIGHT>`, as A1111 writes it and several node packs read it; Impact's may have the weight of
 #: every block behind it (`LBW=…`).
@@ -426,7 +427,7 @@ _LORA = re.compile(r"<(?:lora|lyco):([^<>:\n]{1,1024})(?::[^<>]{0,1024})?>", re.
 
 
 def named_in_text(text: str, *, with_loras: bool) -> Iterator[Need]:
-    """The embeddings that a text names, and the LoRAs where the node reads such tags."""
+    """The embeddings that a text names, and the LoRAs if the node reads such tags."""
     if "embedding:" in text:
         for match in _EMBEDDING.finditer(text):
             yield _need(match[1].rstrip(".;!?"), "embeddings")
