@@ -21,6 +21,7 @@ from xxhash import xxh3_128_hexdigest
 
 from mlib.core.disk.hashing import Hashed, hash_once
 from mlib.core.disk.readers import BUFFER_BYTES
+from mlib.core.disk.uncached import reread
 from mlib.core.hashes import AUTOV3_DIGITS, NAMES, Hashes, compute, meanings
 
 if TYPE_CHECKING:
@@ -296,7 +297,8 @@ def test_a_file_that_does_not_tell_its_size_has_no_hashes() -> None:
     assert compute("/proc/self/status", advance=lambda _size: None) is None
 
 
-def test_a_file_that_grows_faster_than_it_is_read_is_given_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["compute", "hash_once", "reread"])
+def test_a_file_that_grows_faster_than_it_is_read_is_given_up(tmp_path: Path, how: str) -> None:
     path = tmp_path / "a.pt"
     write_bytes(path, b"x" * 10)
     read: list[int] = []
@@ -307,7 +309,8 @@ def test_a_file_that_grows_faster_than_it_is_read_is_given_up(tmp_path: Path) ->
         with path.open("ab") as file:
             file.write(b"x" * 20)
 
-    assert compute(str(path), advance=advance, view=memoryview(bytearray(10))) is None
+    ways: dict[str, Callable[..., object]] = {"compute": compute, "hash_once": hash_once, "reread": reread}
+    assert ways[how](str(path), advance=advance, view=memoryview(bytearray(10))) is None
 
 
 # --- reading ------------------------------------------------------------------------------------------------

@@ -167,6 +167,22 @@ class TestCopies:
         assert code(steps(here, memory_disk, ["a"])) == "copy_differs"
         assert (os.listdir(memory_disk), sorted(os.listdir(here))) == ([], ["a", "b", "c"])
 
+    def test_an_original_that_grows_faster_than_it_is_copied_stays(
+        self, here: Path, memory_disk: Path
+    ) -> None:
+        copied: list[int] = []
+
+        def advance(size: int) -> None:
+            copied.append(size)
+            assert len(copied) < 100, "it goes on for ever"
+            with (here / "a").open("ab") as file:
+                file.write(b"x" * 2 * size)
+
+        with pytest.raises(MlibError) as caught:
+            move_together(steps(here, memory_disk, ["a"]), advance=advance)
+        assert caught.value.code == "changed"
+        assert (os.listdir(memory_disk), sorted(os.listdir(here))) == ([], ["a", "b", "c"])
+
     def test_what_a_copy_that_was_cut_off_left_goes(self, here: Path, memory_disk: Path) -> None:
         left = memory_disk / temporary_name("copy", "a")
         left.write_bytes(b"x" * 20_000_000)
