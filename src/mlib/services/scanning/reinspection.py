@@ -57,7 +57,6 @@ def reinspect(ledger: Ledger, scopes: Sequence[Scope], report: ScanReport) -> No
                 ledger.findings += [
                     (path, finding) for path, finding in found if (path, finding.code) not in told
                 ]
-                report.reinspected += len(batch)
 
 
 def judge_by_newer_rules(

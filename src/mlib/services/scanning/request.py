@@ -324,7 +324,6 @@ class ScanReport:
     findings: list[tuple[str, Finding]] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     hashed_bytes: int = 0
-    reinspected: int = 0
     silent: list[str] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: BaseException | None = None
