@@ -14,6 +14,7 @@ import stat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
+from mlib.core.disk.system import READ
 from mlib.core.disk.walk import reason
 from mlib.core.jsontext import NotJson
 from mlib.core.kinds.claims import read_claims
@@ -244,7 +245,7 @@ def _content(path: str) -> bytes:
     try:
         # Before it is opened: to open a device can do something.
         _check(os.stat(path))
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, READ)
         try:
             _check(os.fstat(descriptor))
             return _bytes(descriptor)
