@@ -20,7 +20,8 @@ Floors, each of which imports only those below it
                 model files; `workflows` reads what workflows need; `listing`, `describing` and `resolving`
                 answer. They have an order too (a contract in pyproject.toml)
     db          SQL and nothing else: schema, rows and records, search, history, backups, damage
-    core        files and values, without database and terminal. `disk` walks, hashes, writes, moves, trashes;
+    core        files and values, without database and terminal. `disk` walks, hashes, writes, moves, trashes
+                (only core.disk.system asks which platform this is);
                 `comfyui` knows ComfyUI's folders and settings; `formats` reads headers, `kinds` tells what a
                 model is by them; `sidecars` reads what other managers wrote; `workflows` reads workflows;
                 `query` is the language of `mlib list`
@@ -41,6 +42,7 @@ Promises, and the tests that prove them
     a kill, a full disk or a pulled plug leaves nothing halved  tests/faults
     any number of processes at once                             tests/faults/test_concurrency.py
     no other program's file is overwritten or taken             tests/core/disk/test_one_way.py, tests/faults
+    without what only Unix has, all but moves still works       tests/cli/test_robbed_system.py
     nothing in a model file is executed, and all is bounded     tests/core/formats, tests/fuzz
     what a header says is told rightly or not at all            tests/core/kinds
     a damaged library says so, and can be restored              tests/db/test_damage.py
