@@ -20,7 +20,8 @@ Layers (each imports only those below it)
                 model files; `workflows` finds the models that workflows need; `listing`, `describing` and
                 `resolving` answer queries. A contract in pyproject.toml orders them too
     db          the only SQL: schema, rows and records, search, history, backups, damage
-    core        files and values, without database or terminal. `disk` walks, hashes, writes, moves, trashes;
+    core        files and values, without database or terminal. `disk` walks, hashes, writes, moves, trashes
+                (only core.disk.system asks which platform this is);
                 `comfyui` knows ComfyUI's folders and settings; `formats` reads headers, `kinds` derives a
                 model's kind from them; `sidecars` reads the files of other managers; `workflows` reads
                 workflows; `query` is the query language of `mlib list`
@@ -41,6 +42,7 @@ Promises, and the tests that prove them
     a kill, full disk or power cut leaves nothing half done     tests/faults
     any number of processes at once                             tests/faults/test_concurrency.py
     no other program's file is overwritten or taken             tests/core/disk/test_one_way.py, tests/faults
+    without what only Unix has, all but moves still works       tests/cli/test_robbed_system.py
     nothing in a model file is executed; all costs are bounded  tests/core/formats, tests/fuzz
     a header is interpreted correctly or not at all             tests/core/kinds
     a damaged library is reported and can be restored           tests/db/test_damage.py

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mlib.core.disk.storage import INODELESS, DiskTraits, file_system, storage_of
+from mlib.core.disk.storage import INODELESS, DiskTraits, storage_of
+from mlib.core.disk.system import file_system
 
 
 def device_of(path: str) -> int:

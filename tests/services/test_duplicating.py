@@ -397,7 +397,7 @@ class TestTrash:
                 copies[0].unlink()
             return found
 
-        monkeypatch.setattr("mlib.services.files.duplicating.read_again", late)
+        monkeypatch.setattr("mlib.services.files.duplicating.expect_content", late)
         assert len(run(shelf, "trash", environ).failed) == 1
         assert copies[1].exists()
         assert copies[2].exists()

@@ -112,53 +112,6 @@ def pending_rows(about: About) -> Iterator[tuple[str, ...]]:
         yield "finding", finding.code, finding.message, "serious" if finding.serious else "", path or ""
 
 
-def as_json(detail: Detail) -> dict[str, Any]:
-    """The object of `show --json` (a contract: keys are only ever added)."""
-    model, entry = detail.model, detail.pending
-    document: dict[str, Any] = {
-        "sha256": model.sha256 or None,
-        "name": model.name,
-        "type": model.type,
-        "base_model": model.base_model,
-        "size_bytes": model.size_bytes,
-        "description": model.description,
-        "notes": model.notes,
-        "tags": list(detail.tags),
-        "present": detail.present,
-        "created_at": times.iso(model.created_at),
-        "updated_at": times.iso(model.updated_at),
-        "files": [file_json(place.file, place.loader_name, offline=place.offline) for place in detail.places],
-        "hashes": _hashes(detail),
-        "meta": jsontext.Raw(detail.meta_json or "{}"),
-        "edited": sorted(model.edited),
-        "pending": entry is not None,
-        **pending_json(of_detail(detail, with_header=True)),
-        "same_weights": [
-            {"sha256": other.sha256, "name": other.name, "path": other.path} for other in detail.same_weights
-        ],
-        "companions": list(detail.companions),
-        "silent_sidecars": list(detail.silent),
-        "sets": [
-            {
-                "kind": each.kind,
-                "name": each.name,
-                "parts": list(each.parts),
-                "missing": list(each.missing),
-                "listed_by": list(each.listed_by),
-            }
-            for each in detail.sets
-        ],
-    }
-    if entry is not None:
-        document |= {
-            "id": entry.id,
-            "path": entry.path,
-            "source": entry.source,
-            "claimed_hash": entry.claimed_hash,
-        }
-    return document
-
-
 def field_values(detail: Detail, name: str) -> list[str]:
     """The bare values of one field, for scripts. Raises as `field_document` does."""
     from mlib.documents import field_document

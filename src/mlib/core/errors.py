@@ -36,8 +36,9 @@ INTERRUPTED, TERMINATED = 130, 143
 CODES: Mapping[Kind, frozenset[str]] = {
     FAILED: frozenset({
         "backup_failed", "bad_backup", "bad_yaml", "busy", "cannot_link", "cannot_move", "cannot_trash",
-        "cannot_write", "changed", "changed_since", "copy_differs", "corrupt_database", "database_in_use",
-        "database_too_big", "database_too_slow", "disk_full", "empty_file", "exists", "gone", "half_moved",
+        "cannot_move_safely", "cannot_write", "changed", "changed_since", "copy_differs", "corrupt_database",
+        "database_in_use", "database_too_big", "database_too_slow",
+        "disk_full", "empty_file", "exists", "gone", "half_moved",
         "internal_error", "library_corrupt", "library_error", "library_io_error", "library_read_only",
         "library_replaced", "library_unreadable", "library_unwritable", "no_comfyui", "no_directory",
         "no_home", "no_journal", "no_roots", "no_temporary_copy", "not_a_database", "not_a_directory",

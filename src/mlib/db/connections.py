@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 from urllib.parse import quote
 
+from mlib.core.disk.system import READ
+
 #: How long a command waits for another one's write to end.
 BUSY_SECONDS = 30.0
 #: What SQLite keeps beside a database.
@@ -98,7 +100,7 @@ def _first_page(path: str) -> bytes:
         status = os.stat(path)
         key = status.st_dev, status.st_ino
         if key not in _read:
-            _read[key] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            _read[key] = os.open(path, READ)
         return os.pread(_read[key], 512, 0)
     return b""
 

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlib.core.disk.system import CREATE
 from mlib.core.errors import Hint, MlibError, Refused
 from mlib.db.connections import connect
 from mlib.db.faults import (
@@ -370,7 +371,7 @@ def _create(path: str) -> None:
     """Make the empty file first, so that nobody else on the machine may read the notes in it."""
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        os.close(os.open(path, CREATE, 0o600))
     except OSError as error:
         raise MlibError(
             "library_unwritable", f"cannot create the library: {error.strerror}: {path}"

@@ -22,6 +22,7 @@ from mlib.core.disk.entries import (
     replace,
     unlink_own,
 )
+from mlib.core.disk.system import READ
 from mlib.core.disk.writing import changed_since, looked_at, placed_new, putting_in_place
 from mlib.core.errors import Hint, LibraryBusy, MlibError, NotFound, Refused
 from mlib.db.connections import BESIDE, backup_directory, backups, connect, strange_beside
@@ -286,7 +287,7 @@ def _link_or_copy(directory: Directory, name: str, kept: str) -> None:
         raise
     except OSError:  # a file system that knows no links
         with (
-            open(directory.open(name, os.O_RDONLY), "rb") as source,
+            open(directory.open(name, READ), "rb") as source,
             placed_new(directory.path_of(kept)) as partial,
             open(partial, "r+b") as target,
         ):

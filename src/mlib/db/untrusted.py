@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
+from mlib.core.disk.system import READ
 from mlib.core.errors import MlibError, NotFound
 from mlib.db.faults import FAILURES
 
@@ -104,7 +105,7 @@ def check_time(path: str, deadline: float) -> None:
 def _refuse_irregular(path: str) -> None:
     """Refuse what is not a regular file that can be read, without ever waiting for a FIFO or a device."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, READ)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise NotFound("no_such_file", f"{path}: there is no such file") from error
     except OSError as error:

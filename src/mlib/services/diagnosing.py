@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from mlib.core.disk.journal import cut_off, foreign_lines, journal_path
 from mlib.core.disk.leftovers import discard, leftovers
-from mlib.core.disk.storage import NETWORK, file_system, root_state
+from mlib.core.disk.storage import NETWORK, root_state
+from mlib.core.disk.system import file_system, is_ours
 from mlib.core.disk.walk import is_within
 from mlib.core.errors import Hint, LibraryBusy, MlibError
 from mlib.core.text import library_option, move_away, quoted
@@ -116,7 +117,7 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
                 f"chmod 600 {quoted(place)}",
             )
             yield done(check, partial(os.chmod, place, 0o600), fix)
-        elif status.st_uid != os.geteuid():
+        elif not is_ours(status.st_uid):
             yield Check("permissions", "warning", f"the file belongs to another user: {place}")
     directory = os.path.dirname(path)
     mode = stat.S_IMODE(os.stat(directory).st_mode)
@@ -126,7 +127,7 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
     elif not os.access(directory, os.W_OK) or not os.access(path, os.W_OK):
         message = f"the library, or its directory, cannot be written: {path}"
         owners = {os.stat(path).st_uid, os.stat(directory).st_uid}
-        mend = f"chmod u+rwX {quoted(directory)} {quoted(path)}" if owners == {os.geteuid()} else None
+        mend = f"chmod u+rwX {quoted(directory)} {quoted(path)}" if all(map(is_ours, owners)) else None
         yield Check("permissions", "error", message, mend)
     else:
         yield Check("permissions", "ok", "the library can be written by you")

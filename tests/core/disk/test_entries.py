@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlib.core.disk import entries
+from mlib.core.disk import entries, system
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import Directory, Folders, HeldInode, content_of, lock, temporary_name
 from mlib.core.errors import MlibError
@@ -33,7 +33,7 @@ def is_other_spelling(source: str, target: str) -> bool:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the file system does it: with an exclusive rename, or without one."""
     if request.param == "link":
-        monkeypatch.setattr(entries, "_renameat2", lambda: None)
+        monkeypatch.setattr(system, "renameat2", lambda: None)
     return str(request.param)
 
 
@@ -83,7 +83,7 @@ def test_without_a_safe_way_nothing_is_done(tmp_path: Path, monkeypatch: pytest.
     def no_links(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
-    monkeypatch.setattr(entries, "_renameat2", lambda: None)
+    monkeypatch.setattr(system, "renameat2", lambda: None)
     monkeypatch.setattr(os, "link", no_links)
     (tmp_path / "a").write_bytes(b"content")
     with pytest.raises(OSError, match="risk of overwriting"):
@@ -137,7 +137,7 @@ class TestWhatIsLookedAt:
     @pytest.mark.parametrize("way", ["exchange", "steps"])
     def test_nor_replaced(self, folder: Directory, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
         if way == "steps":
-            monkeypatch.setattr(entries, "_renameat2", lambda: None)
+            monkeypatch.setattr(system, "renameat2", lambda: None)
         was = stat_of(folder.stat("a"))
         temporary, descriptor = entries.make_temporary(folder, "partial", "a")
         os.write(descriptor, b"ours")
@@ -155,7 +155,7 @@ class TestWhatIsLookedAt:
         self, folder: Directory, way: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if way == "steps":
-            monkeypatch.setattr(entries, "_renameat2", lambda: None)
+            monkeypatch.setattr(system, "renameat2", lambda: None)
         temporary, descriptor = entries.make_temporary(folder, "partial", "a")
         os.write(descriptor, b"ours")
         entries.replace(folder, temporary, "a", was=stat_of(folder.stat("a")))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlib.core.disk import entries
+from mlib.core.disk import system
 from mlib.core.disk.writing import looked_at, write_new, write_over
 from mlib.core.errors import MlibError, Refused
 
@@ -68,7 +68,7 @@ def test_a_new_file_takes_no_name_that_is_in_use(
     folder: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way != "rename":
-        monkeypatch.setattr(entries, "_renameat2", lambda: None)
+        monkeypatch.setattr(system, "renameat2", lambda: None)
     if way == "in place":
 
         def no_links(*_: object, **__: object) -> None:

@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from mlib.core.comfyui.folders import LEGACY_TYPES, SKIPPED_TYPES, TYPE_FOLDERS, canonical_type, is_type_name
+from mlib.core.disk.system import IS_WINDOWS
 from mlib.core.disk.walk import is_within, topmost_missing
 from mlib.core.errors import MlibError, NotFound
 from mlib.core.records import Problem, Root
@@ -242,8 +243,8 @@ def _type_of(key: str) -> str:
 
 
 def _is_foreign(text: str, path: str) -> bool:
-    """Whether this is a Windows path on another system, and does not exist here."""
-    return os.name != "nt" and _WINDOWS_PATH.match(text) is not None and not os.path.lexists(path)
+    """Whether this is a Windows path that does not exist here, on a system that has none."""
+    return not IS_WINDOWS and _WINDOWS_PATH.match(text) is not None and not os.path.lexists(path)
 
 
 class JudgedLines(NamedTuple):

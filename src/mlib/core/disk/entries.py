@@ -8,17 +8,15 @@ name that nobody else knows, and goes back if it is not what it was.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import signal
 import stat
-import sys
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from mlib.core.disk import system
 from mlib.core.disk.compare import stat_of
-from mlib.core.disk.storage import NETWORK, file_system
+from mlib.core.disk.storage import NETWORK
+from mlib.core.disk.system import file_system
 from mlib.core.errors import Hint, MlibError
 
 if TYPE_CHECKING:
@@ -33,26 +31,17 @@ Purpose = Literal["partial", "copy", "link", "aside"]
 #: The code of an error that left some files here and some there.
 HALF_MOVED = "half_moved"
 
-#: renameat2(2)
-_NOREPLACE, _EXCHANGE = 1, 2
-#: The file system, or the system, does not know such a call.
-_UNKNOWN = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
-_O_PATH = getattr(os, "O_PATH", os.O_NONBLOCK)
-
 
 class Directory:
     """A directory held open: what is done in it is done there, wherever its path leads by then.
 
+    Where the system has no descriptors of directories (`descriptor` is None) it is used by its path.
     Raises OSError where it cannot be opened.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path or os.curdir
-        flags = os.O_DIRECTORY | os.O_CLOEXEC
-        try:
-            self.descriptor = os.open(self.path, os.O_RDONLY | flags)
-        except PermissionError:  # one that may be used and not listed
-            self.descriptor = os.open(self.path, _O_PATH | flags)
+        self.descriptor = system.open_directory(self.path)
 
     def __enter__(self) -> Directory:
         return self
@@ -62,15 +51,28 @@ class Directory:
 
     def close(self) -> None:
         """Let go of it."""
-        os.close(self.descriptor)
+        if self.descriptor is not None:
+            os.close(self.descriptor)
 
     def path_of(self, name: str) -> str:
         """The path of a name in it, for people."""
         return os.path.join(self.path, name)
 
+    def at(self, name: str) -> str:
+        """How a name in it is given to a call, beside its descriptor."""
+        return self.path_of(name) if self.descriptor is None else name
+
+    def status(self) -> os.stat_result:
+        """The status of the directory itself. Raises OSError."""
+        return os.stat(self.path) if self.descriptor is None else os.fstat(self.descriptor)
+
+    def names(self) -> list[str]:
+        """All names in it. Raises OSError."""
+        return os.listdir(self.path if self.descriptor is None else self.descriptor)
+
     def stat(self, name: str) -> os.stat_result:
         """The status of what has a name, links not followed. Raises OSError."""
-        return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        return os.stat(self.at(name), dir_fd=self.descriptor, follow_symlinks=False)
 
     def has(self, name: str) -> bool:
         """Whether anything has this name."""
@@ -82,12 +84,12 @@ class Directory:
 
     def open(self, name: str, flags: int, mode: int = 0o600) -> int:
         """A descriptor of a name in it; a link is not followed. Raises OSError."""
-        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=self.descriptor)
+        return system.open_in(self.descriptor, self.at(name), flags, mode)
 
     def sync(self) -> None:
         """Make what was named and removed in it durable, where that can be asked for."""
         with suppress(OSError):
-            os.fsync(self.descriptor)
+            system.sync_directory(self.descriptor)
 
 
 class Folders:
@@ -120,7 +122,7 @@ class HeldInode:
 
     def __init__(self, directory: Directory, name: str) -> None:
         self.path = directory.path_of(name)
-        self._descriptor = directory.open(name, _O_PATH)
+        self._descriptor = directory.open(name, system.HOLD)
         self._before = os.fstat(self._descriptor)
 
     def __enter__(self) -> HeldInode:
@@ -198,7 +200,7 @@ def make_temporary(
     """
     while True:
         temporary = temporary_name(purpose, name)
-        descriptor = directory.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        descriptor = directory.open(temporary, system.NEW_READABLE, mode)
         try:
             lock(descriptor)
             if os.path.samestat(os.fstat(descriptor), directory.stat(temporary)):
@@ -218,18 +220,12 @@ def second_name(source: Directory, name: str, directory: Directory, target: str)
     It is gone at the end, unless it has been put in its place. Raises OSError.
     """
     temporary = temporary_name("link", target)
-    os.link(
-        name,
-        temporary,
-        src_dir_fd=source.descriptor,
-        dst_dir_fd=directory.descriptor,
-        follow_symlinks=False,
-    )
+    _link(source, name, directory, temporary)
     try:
         yield temporary
     finally:
         with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=directory.descriptor)
+            unlink_own(directory, temporary)
 
 
 def lock(descriptor: int) -> bool:
@@ -239,11 +235,7 @@ def lock(descriptor: int) -> bool:
     """
     if file_system(os.fstat(descriptor).st_dev) in NETWORK:
         return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:  # else: a file system without locks
-        return error.errno not in {errno.EWOULDBLOCK, errno.EACCES}
-    return True
+    return system.lock(descriptor) != "held"
 
 
 def give_to_owner(descriptor: int, of: os.stat_result) -> None:
@@ -251,26 +243,24 @@ def give_to_owner(descriptor: int, of: os.stat_result) -> None:
 
     A library or model that root has replaced would be closed to whom it belongs to.
     """
-    with suppress(OSError):
-        os.fchown(descriptor, of.st_uid, of.st_gid)
+    system.give_to_owner(descriptor, of)
 
 
 def remove_own(directory: Directory, name: str, descriptor: int) -> None:
     """Remove a temporary name, or one that was just made, if it still is the file of this descriptor."""
     with suppress(OSError):
         if _are_one(os.fstat(descriptor), directory.stat(name)):
-            os.unlink(name, dir_fd=directory.descriptor)
+            unlink_own(directory, name)
 
 
 def unlink_own(directory: Directory, name: str) -> None:
     """Remove a file whose name is ours alone. Raises OSError."""
-    os.unlink(name, dir_fd=directory.descriptor)
+    os.unlink(directory.at(name), dir_fd=directory.descriptor)
 
 
 def link_new(directory: Directory, name: str, new_name: str) -> None:
     """Give a file a second name that nothing has. Raises FileExistsError, or OSError without links."""
-    descriptor = directory.descriptor
-    os.link(name, new_name, src_dir_fd=descriptor, dst_dir_fd=descriptor, follow_symlinks=False)
+    _link(directory, name, directory, new_name)
 
 
 def rename_new(source: Directory, name: str, target: Directory, new_name: str) -> None:
@@ -281,7 +271,7 @@ def rename_new(source: Directory, name: str, target: Directory, new_name: str) -
     """
     if is_other_spelling(source, name, target, new_name):
         _rename(source, name, target, new_name)
-    elif not _rename_with(_NOREPLACE, source, name, target, new_name):
+    elif not _rename_with(system.NOREPLACE, source, name, target, new_name):
         _link_then_unlink(source, name, target, new_name)
     target.sync()
     if target is not source:
@@ -301,7 +291,7 @@ def rename_reserved(source: Directory, name: str, target: Directory, new_name: s
     else:
         return
     source.stat(name)
-    descriptor = target.open(new_name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    descriptor = target.open(new_name, system.NEW)
     try:
         _expect_reserved(target, new_name, descriptor)
         _rename(source, name, target, new_name)
@@ -345,7 +335,7 @@ def remove(directory: Directory, name: str, *, was: Stat) -> None:
         _rename(directory, name, directory, aside)
         try:
             _expect(file.stood_still(directory, aside), file.path)
-            os.unlink(aside, dir_fd=directory.descriptor)
+            unlink_own(directory, aside)
         except BaseException:  # Ctrl-C too
             _give_back(directory, aside, directory, name)
             raise
@@ -370,16 +360,16 @@ def replace(
         aside = temporary_name("aside", name)
         _rename(directory, temporary, directory, aside)
         try:
-            if _rename_with(_EXCHANGE, directory, aside, directory, name):
+            if _rename_with(system.EXCHANGE, directory, aside, directory, name):
                 _expect(is_right(old, directory, aside), old.path)
-                os.unlink(aside, dir_fd=directory.descriptor)
+                unlink_own(directory, aside)
             else:
                 _replace_in_steps(directory, aside, name, old, is_right)
         except BaseException:  # Ctrl-C too
             if new.is_at(directory, name) and directory.has(aside):
                 _exchange_back(directory, aside, name, new)
             if new.is_at(directory, aside):
-                os.unlink(aside, dir_fd=directory.descriptor)
+                unlink_own(directory, aside)
             raise
     directory.sync()
 
@@ -392,10 +382,10 @@ def is_other_spelling(source: Directory, name: str, target: Directory, new_name:
     wanted = name.casefold()
     if name == new_name or wanted != new_name.casefold():
         return False
-    same = os.path.samestat(os.fstat(source.descriptor), os.fstat(target.descriptor))
+    same = os.path.samestat(source.status(), target.status())
     if not same or not target.has(new_name):
         return False
-    return [each for each in os.listdir(source.descriptor) if each.casefold() == wanted] == [name]
+    return [each for each in source.names() if each.casefold() == wanted] == [name]
 
 
 def expect_exclusive(directory: Directory, name: str) -> None:
@@ -412,7 +402,7 @@ def expect_exclusive(directory: Directory, name: str) -> None:
 
 def content_of(directory: Directory, name: str) -> bytes:
     """All bytes of a file that is small. Raises OSError."""
-    with open(directory.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+    with open(directory.open(name, system.READ), "rb") as file:
         return file.read()
 
 
@@ -465,14 +455,14 @@ def _replace_in_steps(
     except BaseException:  # Ctrl-C too: the old file goes back
         _give_back(directory, aside, directory, name)
         raise
-    os.unlink(aside, dir_fd=directory.descriptor)
+    unlink_own(directory, aside)
 
 
 def _exchange_back(directory: Directory, aside: str, name: str, new: HeldInode) -> None:
-    _rename_with(_EXCHANGE, directory, aside, directory, name)
+    _rename_with(system.EXCHANGE, directory, aside, directory, name)
     if not new.is_at(directory, aside):
         # Somebody else replaced ours in this moment, and theirs is the newest: it belongs there.
-        _rename_with(_EXCHANGE, directory, aside, directory, name)
+        _rename_with(system.EXCHANGE, directory, aside, directory, name)
         raise _stuck(directory.path_of(aside), directory.path_of(name))
 
 
@@ -494,26 +484,20 @@ def _link_then_unlink(source: Directory, name: str, target: Directory, new_name:
     """For file systems without an exclusive rename: a second name, then the first one goes."""
     with HeldInode(source, name) as file:
         try:
-            os.link(
-                name,
-                new_name,
-                src_dir_fd=source.descriptor,
-                dst_dir_fd=target.descriptor,
-                follow_symlinks=False,
-            )
+            _link(source, name, target, new_name)
         except OSError as error:
-            if error.errno in _UNKNOWN or error.errno == errno.EPERM:
+            if error.errno in system.UNKNOWN or error.errno == errno.EPERM:
                 message = "this file system cannot rename without the risk of overwriting"
                 raise OSError(errno.ENOTSUP, message, target.path_of(new_name)) from error
             raise
         target.sync()
         if name.startswith(".mlib-"):
-            os.unlink(name, dir_fd=source.descriptor)
+            unlink_own(source, name)
             return
         aside = temporary_name("aside", name)
         _rename(source, name, source, aside)
         if file.is_at(source, aside):
-            os.unlink(aside, dir_fd=source.descriptor)
+            unlink_own(source, aside)
         else:  # another file has taken the name since
             _give_back(source, aside, source, name)
 
@@ -521,52 +505,39 @@ def _link_then_unlink(source: Directory, name: str, target: Directory, new_name:
 def _is_written_to(directory: Directory, name: str) -> bool:
     """Whether a program has a file open to write to it, as far as the system tells: fcntl(2), leases."""
     try:
-        descriptor = directory.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = directory.open(name, system.READ)
     except OSError:
         return False
     try:
         if file_system(os.fstat(descriptor).st_dev) in NETWORK:
             return False  # there a lease is the server's to give
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # which is ignored, should the lease be broken
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as error:
-        return error.errno in {errno.EAGAIN, errno.EWOULDBLOCK}
+        return system.is_open_for_writing(descriptor)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _rename(source: Directory, name: str, target: Directory, new_name: str) -> None:
-    os.rename(name, new_name, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor)
+    os.rename(
+        source.at(name), target.at(new_name), src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor
+    )
+
+
+def _link(source: Directory, name: str, target: Directory, new_name: str) -> None:
+    ends = source.at(name), target.at(new_name)
+    if source.descriptor is None or target.descriptor is None:
+        os.link(*ends)
+    else:
+        os.link(*ends, src_dir_fd=source.descriptor, dst_dir_fd=target.descriptor, follow_symlinks=False)
 
 
 def _rename_with(flag: int, source: Directory, name: str, target: Directory, new_name: str) -> bool:
     """renameat2(2); False where it cannot be done by it. Raises OSError."""
-    function = _renameat2()
-    if function is None:
+    function = system.renameat2()
+    if function is None or source.descriptor is None or target.descriptor is None:
         return False
     number = function(source.descriptor, os.fsencode(name), target.descriptor, os.fsencode(new_name), flag)
-    if number in _UNKNOWN:
+    if number in system.UNKNOWN:
         return False
     if number:
         raise OSError(number, os.strerror(number), source.path_of(name), None, target.path_of(new_name))
     return True
-
-
-@cache
-def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    """A function that gives the error number of the call, 0 for none."""
-    import ctypes
-
-    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if function is None or not sys.platform.startswith("linux"):
-        return None
-    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-
-    def rename(source: int, name: bytes, target: int, new_name: bytes, flags: int) -> int:
-        if function(source, name, target, new_name, flags) == 0:
-            return 0
-        return ctypes.get_errno()
-
-    return rename

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from mlib.core import times
+from mlib.core.disk import system
 from mlib.core.disk.entries import HALF_MOVED
 from mlib.core.errors import LibraryBusy, MlibError
 
@@ -160,7 +160,7 @@ def _append(path: str, entry: Mapping[str, Any]) -> None:
     # ASCII: a name that is no UTF-8 is lone surrogates, which only escapes can hold.
     line = json.dumps(entry, ensure_ascii=True) + "\n"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = os.open(path, system.APPEND, 0o600)
         try:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
@@ -192,7 +192,7 @@ def _tail(path: str) -> Iterator[_Entry]:
 
 def _opened(path: str) -> BinaryIO:
     """Open the journal for reading. Raises OSError for anything but a regular file: a pipe would block."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, system.READ)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(f"this is not a file: {path}")
@@ -264,11 +264,12 @@ def own_turn(library_path: str, *, patience_seconds: float = PATIENCE_SECONDS) -
     """Hold the journal of a library's files for oneself; the kernel lets go of it whatever ends the process.
 
     Raises LibraryBusy where another process has it for longer than `patience_seconds`, and MlibError
-    (`no_journal`) where it cannot be opened.
+    (`no_journal`) where it cannot be opened, `cannot_move_safely` where the system offers no safe way.
     """
+    expect_safe_moves()
     path = journal_path(library_path)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(path, system.CREATE, 0o600)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise MlibError(
@@ -281,16 +282,21 @@ def own_turn(library_path: str, *, patience_seconds: float = PATIENCE_SECONDS) -
         os.close(descriptor)
 
 
+def expect_safe_moves() -> None:
+    """Raise MlibError (`cannot_move_safely`) where a move could take another program's file unnoticed."""
+    if not system.can_move_safely():
+        message = (
+            "moving and removing files needs locks and open directories, which this system does not offer"
+        )
+        hint = "nothing was changed; move the file yourself, and scan again"
+        raise MlibError("cannot_move_safely", message, hint=hint)
+
+
 def _wait(descriptor: int, path: str, patience_seconds: float) -> None:
     until = time.monotonic() + patience_seconds
     while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise LibraryBusy("files_busy", f"another mlib is moving files: {path}") from None
-            time.sleep(_PAUSE_SECONDS)
-        except OSError:
-            return  # a file system without locks: as before there were any
-        else:
+        if system.lock(descriptor) != "held":  # or a file system without locks: as before there were any
             return
+        if time.monotonic() > until:
+            raise LibraryBusy("files_busy", f"another mlib is moving files: {path}")
+        time.sleep(_PAUSE_SECONDS)

@@ -20,6 +20,7 @@ from mlib.core.disk.entries import (
     remove_own,
     rename_reserved,
 )
+from mlib.core.disk.system import READ
 from mlib.core.disk.uncached import reread
 from mlib.core.errors import MlibError
 
@@ -152,7 +153,7 @@ def settle(path: str) -> None:
 def _left_for(directory: Directory, name: str, purpose: Purpose) -> list[str]:
     key = key_of(name)
     try:
-        names = os.listdir(directory.descriptor)
+        names = directory.names()
     except OSError:  # a folder that may be used and not listed
         return []
     found = map(_NAME.fullmatch, names)
@@ -162,8 +163,10 @@ def _left_for(directory: Directory, name: str, purpose: Purpose) -> list[str]:
 def _is_copy(directory: Directory, left: str, name: str) -> bool:
     one, other = directory.stat(left), directory.stat(name)
     if stat.S_ISLNK(one.st_mode) and stat.S_ISLNK(other.st_mode):
-        descriptor = directory.descriptor
-        return os.readlink(left, dir_fd=descriptor) == os.readlink(name, dir_fd=descriptor)
+        one_text, other_text = (
+            os.readlink(directory.at(each), dir_fd=directory.descriptor) for each in (left, name)
+        )
+        return one_text == other_text
     if not (stat.S_ISREG(one.st_mode) and stat.S_ISREG(other.st_mode)) or one.st_size != other.st_size:
         return False
     if os.path.samestat(one, other):
@@ -174,7 +177,7 @@ def _is_copy(directory: Directory, left: str, name: str) -> bool:
 
 def _is_held(directory: Directory, name: str) -> bool:
     try:
-        descriptor = directory.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = directory.open(name, READ)
     except OSError:
         return False
     try:
@@ -186,7 +189,7 @@ def _is_held(directory: Directory, name: str) -> bool:
 def _remove_unheld(directory: Directory, name: str) -> bool:
     """Whether nobody held it, so that it is gone."""
     try:
-        descriptor = directory.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = directory.open(name, READ)
     except FileNotFoundError:
         return True
     try:

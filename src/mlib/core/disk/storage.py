@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from mlib.core.disk.compare import stat_of
+from mlib.core.disk.system import READ, file_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
 def open_for_reading(path: str) -> io.FileIO:
     """The file at `path`, unbuffered. Raises OSError, for a directory too; a FIFO opens and gives nothing."""
-    # O_NONBLOCK: a FIFO that took the file's place must not hang the scan.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(path, READ)  # a FIFO that took the file's place must not hang the scan
     try:
         return io.FileIO(descriptor)
     except OSError:  # a directory took its place
@@ -178,23 +178,6 @@ def storage_of(device: int) -> DiskTraits:
         readers=1 if alone else max(1, min(os.cpu_count() or 1, 4)),
         keeps_inodes=not fuse and kind not in INODELESS,
     )
-
-
-def file_system(device: int) -> str:
-    """The file system type of a `st_dev` by /proc/self/mountinfo (proc(5)): fields after the lone dash.
-
-    "" where nothing tells.
-    """
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                fields, _, rest = line.partition(" - ")
-                if fields.split(" ", 3)[2] == wanted:
-                    return rest.split(" ", 1)[0]
-    except (OSError, IndexError):
-        pass
-    return ""
 
 
 def is_one_file(path: str, other: str) -> bool | None:

@@ -27,7 +27,8 @@ from mlib.core.disk.entries import (
     second_name,
 )
 from mlib.core.disk.leftovers import release, sweep_for
-from mlib.core.disk.storage import chunks, file_system, open_for_reading
+from mlib.core.disk.storage import chunks, open_for_reading
+from mlib.core.disk.system import file_system
 from mlib.core.disk.uncached import reread
 from mlib.core.errors import Hint, MlibError
 
@@ -432,10 +433,10 @@ def _move_link(each: Step, move: _Move) -> None:
         entries.move(source, name, target, new_name, was=each.stat, rename=move.rename)
         return
     with entries.hold_inode(source, name, each.stat):
-        text = os.readlink(name, dir_fd=source.descriptor)
+        text = os.readlink(source.at(name), dir_fd=source.descriptor)
     if not os.path.isabs(text):
         text = os.path.join(os.path.realpath(os.path.dirname(each.source)), text)
-    os.symlink(text, new_name, dir_fd=target.descriptor)
+    os.symlink(text, target.at(new_name), dir_fd=target.descriptor)
     target.sync()
     made = stat_of(target.stat(new_name))
     try:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from mlib.core.disk import system
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import (
     HALF_MOVED,
@@ -170,11 +171,12 @@ def _candidates(
     top = directory
     while (parent := os.path.dirname(top)) != top and _device_of(parent) == device:
         top = parent
-    user = os.getuid()
+    user = system.user()
     shared = os.path.join(top, ".Trash")
-    if _is_shared_bin(shared):
+    if user is not None and _is_shared_bin(shared):
         yield Bin(os.path.join(shared, str(user)), top)
-    yield Bin(os.path.join(top, f".Trash-{user}"), top)
+    if user is not None:
+        yield Bin(os.path.join(top, f".Trash-{user}"), top)
     holders = [root for root in real_roots if is_within(directory, root) and _device_of(root) == device]
     yield Bin(os.path.join(max(holders, key=len, default=directory), OWN_BIN))
 
@@ -220,7 +222,7 @@ def _make(path: str) -> None:
 
 
 def _expect_ones_own(status: os.stat_result, directory: str) -> None:
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (os.getuid(), 0):
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (system.user(), 0):
         raise OSError(errno.EPERM, "the rubbish bin is not one's own", directory)
 
 
@@ -233,7 +235,7 @@ def _put_in(each: Step, folders: Folders, where: Bin) -> Trashed:
     source, former = folders.split(each.source)
     files, infos = (folders.at(os.path.join(where.path, part)) for part in ("files", "info"))
     for directory in (files, infos):
-        _expect_ones_own(os.fstat(directory.descriptor), directory.path)
+        _expect_ones_own(directory.status(), directory.path)
     described = _described(each.source, where)
     for name in _names(former):
         is_free = not files.has(name) or (each.stat.size_bytes and _released(files, infos, name, described))
@@ -298,7 +300,7 @@ def _orphan(infos: Directory, name: str, content: bytes) -> int | None:
 def _held_info(infos: Directory, name: str, content: bytes) -> int | None:
     """A description that names the same file, whatever its date, held; None for another, or one in use."""
     try:
-        descriptor = infos.open(name, os.O_RDWR | os.O_NONBLOCK)
+        descriptor = infos.open(name, system.EDIT)
     except OSError:
         return None
     before = os.pread(descriptor, len(content) + 1, 0)
@@ -310,7 +312,7 @@ def _held_info(infos: Directory, name: str, content: bytes) -> int | None:
 
 
 def _remove_info(infos: Directory, name: str) -> None:
-    descriptor = infos.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = infos.open(name, system.READ)
     try:
         remove_own(infos, name, descriptor)
     finally:

@@ -16,6 +16,7 @@ from mlib.core.disk.storage import (
     storage_of,
     until_it_stands_still,
 )
+from mlib.core.disk.system import let_go
 from mlib.core.disk.walk import reason
 from mlib.core.inspection import PLACE_CODES, inspect_file
 
@@ -65,13 +66,13 @@ def _reread_once(
     with open_for_reading(path) as file:
         before = os.fstat(file.fileno())
         expect_file(before, path)
-        _let_go(file.fileno(), 0, 0)
+        let_go(file.fileno(), 0, 0)
         digests = {name: _new(name) for name in wanted}
 
         def take(start: int, chunk: memoryview) -> None:
             for digest in digests.values():
                 digest.update(chunk)
-            _let_go(file.fileno(), start, len(chunk))
+            let_go(file.fileno(), start, len(chunk))
             advance(len(chunk))
 
         after = read_unchanged(file, path, before, view=view, take=take)
@@ -86,12 +87,6 @@ def _new(name: str) -> Any:
     from xxhash import xxh3_128
 
     return xxh3_128()
-
-
-def _let_go(descriptor: int, start: int, count: int) -> None:
-    advise = getattr(os, "posix_fadvise", None)
-    if advise is not None:
-        advise(descriptor, start, count, os.POSIX_FADV_DONTNEED)
 
 
 #: `changed`: somebody wrote to it (size or mtime differ). `rotten`: nobody did, and its bytes are others.

@@ -6,7 +6,6 @@ answer is no.
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import re
@@ -14,6 +13,7 @@ import time
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from mlib.core.disk.system import is_open_for_writing
 from mlib.core.formats import cursor
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def unwritten(file: io.FileIO, status: os.stat_result) -> str | None:
     Files of days ago may end in zeros, as a layer does that was never trained: of these it must be the disk
     that has nothing there, from the middle of a tensor on. Raises OSError.
     """
-    if _is_open_for_writing(file):
+    if is_open_for_writing(file.fileno()):
         return "another program has it open for writing"
     size = status.st_size
     head = cursor.read_at(file, 0, 9)
@@ -189,26 +189,6 @@ def _holes(file: io.FileIO, size: int) -> Iterator[tuple[int, int]]:
         except OSError:  # there is nothing behind it
             position = size
         yield begin, position
-
-
-def _is_open_for_writing(file: io.FileIO) -> bool:
-    """Whether any program has the file open for writing; False where the system does not tell.
-
-    Linux gives a lease for reading only where there is no writer (fcntl(2)): of local files, to their owner.
-    """
-    try:
-        import fcntl
-        import signal
-
-        # Should a writer come while it is held, it would be told by a signal: by one that is ignored.
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except (ImportError, AttributeError):
-        return False
-    except OSError as error:
-        return error.errno == errno.EAGAIN
-    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
 
 
 def _unfinished_gguf(file: BinaryIO, size: int) -> str | None:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlib.core.comfyui.folders import MODEL_EXTENSIONS, is_model_name
+from mlib.core.disk import system
 from mlib.core.disk.storage import root_state
 from mlib.core.disk.unfinished import BESIDE, unfinished_name
 from mlib.core.records import Problem, Root
@@ -167,15 +168,15 @@ def walk(scopes: Sequence[Scope], *, roots: Sequence[Root]) -> Iterator[Listing]
         while waiting:
             directory = waiting.pop()
             try:
-                with _opened(directory) as descriptor:
-                    status = os.fstat(descriptor)
+                with _opened(directory) as opened:
+                    status = os.stat(opened)
                     identity = (status.st_dev, status.st_ino)
                     if boundaries.get(identity, scope.root.path) != scope.root.path:
                         continue
                     if identity in visited and scope.only is None:
                         continue
                     visited.add(identity)
-                    entries = _list(descriptor, directory, scope)
+                    entries = _list(opened, directory, scope)
             except FileNotFoundError:
                 # A root that is not there, or empty, may be a drive that is off; a folder below one that is
                 # neither was just removed.
@@ -222,21 +223,25 @@ def _unlistable(root: Root, directory: str, error: OSError) -> Listing:
 
 
 @contextlib.contextmanager
-def _opened(directory: str) -> Iterator[int]:
-    """A directory's descriptor. Asked through it, a file costs one name to look up and not its whole path."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _opened(directory: str) -> Iterator[int | str]:
+    """A directory's descriptor. Asked through it, a file costs one name to look up and not its whole path.
+
+    Where the system has no descriptors of directories, its path.
+    """
+    descriptor = system.open_listable(directory)
     try:
-        yield descriptor
+        yield directory if descriptor is None else descriptor
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def _list(descriptor: int, directory: str, scope: Scope) -> _Entries:
+def _list(opened: int | str, directory: str, scope: Scope) -> _Entries:
     """Sort one directory's entries; an OSError means that the directory itself cannot be listed."""
     found = _Entries(directory)
     files = found.files
     only = scope.only
-    with os.scandir(descriptor) as listing:
+    with os.scandir(opened) as listing:
         entries = list(listing)
     for entry in entries:
         name = entry.name

@@ -8,6 +8,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from mlib.core.disk import system
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import (
     Directory,
@@ -168,7 +169,7 @@ def _placed(
                 place(directory, temporary, descriptor, name)
             except FileExistsError as error:
                 raise _exists(path) from error
-            _sync(directory)
+            system.sync_directory(directory.descriptor)
         finally:
             remove_own(directory, temporary, descriptor)
             os.close(descriptor)
@@ -186,7 +187,7 @@ def _write_in_place(directory: Directory, descriptor: int, name: str, mode: int)
 
     A kill in this moment leaves half of it there; a rename could replace what another program has just made.
     """
-    target = directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    target = directory.open(name, system.NEW, mode)
     written = 0
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -207,14 +208,6 @@ def _write_in_place(directory: Directory, descriptor: int, name: str, mode: int)
             raise changed(directory.path_of(name))
     finally:
         os.close(target)
-
-
-def _sync(directory: Directory) -> None:
-    try:
-        os.fsync(directory.descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EBADF, errno.EINVAL}:  # one that cannot be asked
-            raise
 
 
 def _exists(path: str) -> Refused:

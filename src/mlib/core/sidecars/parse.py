@@ -18,6 +18,7 @@ import stat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
+from mlib.core.disk.system import READ
 from mlib.core.disk.walk import reason
 from mlib.core.jsontext import NotJson
 from mlib.core.kinds.claims import read_claims
@@ -248,7 +249,7 @@ def _content(path: str) -> bytes:
     try:
         # Check before opening: opening a device can have effects.
         _check(os.stat(path))
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, READ)
         try:
             _check(os.fstat(descriptor))
             return _bytes(descriptor)

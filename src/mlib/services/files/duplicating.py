@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from mlib.core.comfyui.folders import canonical_type
 from mlib.core.disk.compare import stat_of
 from mlib.core.disk.entries import changed
-from mlib.core.disk.journal import noted
+from mlib.core.disk.journal import expect_safe_moves, noted
 from mlib.core.disk.storage import is_one_file
 from mlib.core.disk.transfer import check_linkable, replace_by_link
 from mlib.core.disk.walk import is_passed_over
@@ -274,7 +274,11 @@ class _Parts:
 def simulate(
     library: Library, choices: Sequence[CopyChoice], action: Action, *, environ: Mapping[str, str]
 ) -> DuplicatesReport:
-    """What `carry_out` would most likely report, told from stats. Nothing is done."""
+    """What `carry_out` would most likely report, told from stats. Nothing is done.
+
+    Raises MlibError (`cannot_move_safely`).
+    """
+    expect_safe_moves()
     report = DuplicatesReport(groups=[choice.group for choice in choices])
     around = FolderCache(library)
     leaving, taken = set[str](), set[str]()

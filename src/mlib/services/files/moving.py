@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -12,7 +12,7 @@ from mlib.core.comfyui.folders import MODEL_EXTENSIONS
 from mlib.core.disk.compare import is_racy, stat_of
 from mlib.core.disk.entries import Folders, is_other_spelling, rename_new, rename_reserved
 from mlib.core.disk.journal import cut_off, noted
-from mlib.core.disk.storage import file_system
+from mlib.core.disk.system import file_system
 from mlib.core.disk.transfer import (
     Moved,
     Step,
@@ -228,7 +228,7 @@ def move(
     def place(row: KnownFile) -> Destination:
         return destination_of(dest, row.name, known)
 
-    with nullcontext() if dry_run else touching(library):
+    with touching(library, dry_run=dry_run):
         return _move_all(library, wanted, place, _How("mv", way, emit), dry_run=dry_run)
 
 
@@ -247,7 +247,7 @@ def rename(
     def place(row: KnownFile) -> Destination:
         return renamed_destination(row.directory, row.name, name, known)
 
-    with nullcontext() if dry_run else touching(library):
+    with touching(library, dry_run=dry_run):
         return _move_all(library, [meant], place, _How("rename", way, emit), dry_run=dry_run)
 
 

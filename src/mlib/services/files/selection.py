@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.disk.compare import is_racy, stat_of
 from mlib.core.disk.entries import HALF_MOVED, changed, gone
-from mlib.core.disk.journal import cut_off, own_turn
+from mlib.core.disk.journal import cut_off, expect_safe_moves, own_turn
 from mlib.core.disk.leftovers import settle
 from mlib.core.disk.storage import root_state, storage_of
 from mlib.core.disk.transfer import rotten
@@ -115,12 +115,16 @@ def expect_content(row: KnownFile, *, advance: Callable[[int], None] = lambda _s
 
 
 @contextmanager
-def touching(library: Library) -> Iterator[None]:
+def touching(library: Library, *, dry_run: bool = False) -> Iterator[None]:
     """The block in which a command moves or removes files: one at a time, and only if the rows can follow.
 
     What a command that was killed had moved aside goes back first. Raises as `own_turn`, and MlibError where
-    the library cannot be written.
+    the library cannot be written. A dry run only asks whether the system can do it.
     """
+    if dry_run:
+        expect_safe_moves()
+        yield
+        return
     with own_turn(library.path):
         library.expect_writable()
         for path in sorted({source for source, _ in cut_off(library.path)}):

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
-from mlib.core.disk.journal import cut_off, gone_to_trash, noted
+from mlib.core.disk.journal import cut_off, expect_safe_moves, gone_to_trash, noted
 from mlib.core.disk.transfer import Step, expect_writable, step
 from mlib.core.disk.trash_dirs import (
     Trashed,
@@ -317,7 +317,8 @@ def trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> T
 
 
 def simulate_trash(library: Library, plan: TrashPlan, *, environ: Mapping[str, str]) -> TrashReport:
-    """The report that carrying out the plan would give."""
+    """The report that carrying out the plan would give. Raises MlibError (`cannot_move_safely`)."""
+    expect_safe_moves()
     taken: set[str] = set()
     removed = [plan_removed(library, removal, environ=environ, taken=taken) for removal in plan.removals]
     return TrashReport(_without_links_that_went(removed), list(plan.failed))
