@@ -1,6 +1,6 @@
-"""Everything that is exported, batch by batch in a fixed order; from this library or from another one.
+"""Read everything an export holds, batch by batch in a fixed order, from this library or another one.
 
-Each batch is a read of its own: that they are all of one moment is the reader's affair.
+Each batch is a separate read; a caller that needs one moment reads from a snapshot.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _grouped(rows: Sequence[Row]) -> defaultdict[Any, list[Row]]:
     return groups
 
 
-# --- Opening an export for reading: a file of lines, or another library as the lines that it would export.
+# --- Opening an export: a file of lines, or another library exported on the fly
 
 #: Bytes of the longest line that is read; the longest metadata is some megabytes.
 LINE_LIMIT = 64 * 2**20

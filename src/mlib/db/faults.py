@@ -1,4 +1,4 @@
-"""What SQLite's errors mean to a person."""
+"""Turn SQLite's errors into MlibErrors."""
 
 from __future__ import annotations
 

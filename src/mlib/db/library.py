@@ -1,4 +1,4 @@
-"""An open library: reading, its one way to write, and its backups."""
+"""Open a library, read it, write it in transactions, back it up."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def _inode(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-# --- Opening the library file: whose it is, how old it is, and bringing its tables up to date.
+# --- Opening and migrating
 
 #: `read` and `write` want a library that exists, `create` makes one, `dry_run` reads one or makes none.
 Mode = Literal["read", "write", "create", "dry_run"]

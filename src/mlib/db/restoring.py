@@ -1,4 +1,4 @@
-"""Putting a backup in the place of the library: checked first, and nothing that was there is thrown away."""
+"""Restore a backup: check it first, and set aside whatever is at the library's path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A query as a statement: which models and pending imports it finds, in which order."""
+"""Compile a query to SQL: which models and pending imports it finds, in which order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- Conditions of a statement, and the comparison of texts within them.
+# --- SQL conditions and text comparison
 #
 # What folds to ASCII is compared by SQLite itself; the rest by a function of ours that folds both sides.
 
@@ -132,7 +132,7 @@ def _joined(word: str, parts: list[SqlCondition]) -> SqlCondition | None:
     return SqlCondition(f"({left.sql}{word}{right.sql})", left.parameters + right.parameters)
 
 
-# --- Which models a sidecar beside them tells a trigger word of.
+# --- Trigger words from sidecars
 
 _WORDS = "EXISTS (SELECT 1 FROM json_each(s.sidecar_json, '$.trigger_words') AS w WHERE {})"
 
@@ -171,7 +171,7 @@ class Sidecars:
             yield from self._believed.of(directory, names)
 
 
-# --- What can be searched: models and pending imports, as columns and as what is related to them.
+# --- Searchable subjects and relations
 
 
 class Relation(NamedTuple):

@@ -1,4 +1,4 @@
-"""Opens an SQLite file of another program, broken or in use, and changes neither it nor its folder."""
+"""Open another program's SQLite file, broken or in use, without changing it or its folder."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def _not_a_file(path: str) -> MlibError:
     return MlibError("not_a_file", f"{path} is not a regular file")
 
 
-# --- Looks at an untrusted database: its tables, whether its pages are sound, and its rows one by one.
+# --- Reading tables row by row
 
 #: A value as stored; text comes as bytes, like a blob.
 Cell: TypeAlias = int | float | bytes | None

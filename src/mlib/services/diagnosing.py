@@ -1,4 +1,8 @@
-"""Examining a library and what it stands on: what is wrong, and the command that mends it."""
+"""Check a library and its surroundings, and name the command that fixes each problem: what `doctor` prints.
+
+`examine` goes from the outside in: permissions, disk, SQLite, leftovers of killed processes and backups
+first, then the schema and rows of the library, as far as a damaged one can be read.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What an examination says, and the commands it names.
+# --- Checks and the commands they suggest
 
 State = Literal["ok", "warning", "error"]
 _DAMAGE = frozenset({"library_corrupt", "library_error", "library_io_error"})
@@ -90,7 +94,7 @@ def _command(*arguments: str) -> Hint:
     return Hint("{}", arguments)
 
 
-# --- What a library stands on: permissions, disk, SQLite, what killed processes left, backups.
+# --- Around the library: permissions, disk, SQLite, leftovers, backups
 
 _DAY_MS = 86_400_000
 #: A backup that is older than this is hardly one.
@@ -238,7 +242,7 @@ def replaced(path: str) -> Iterator[Check]:
         yield Check("replaced", "ok", "no restore has set a library aside")
 
 
-# --- What is in a library: whether it is sound, and whether what it says of the disks still holds.
+# --- Inside the library: integrity, and whether it still matches the disks
 
 #: Free pages beyond this share are worth rewriting the file for.
 _MUCH_FREE = 0.2
@@ -445,7 +449,7 @@ def _free_pages(library: Library, path: str, fix: bool) -> Iterator[Check]:
         yield Check("free_pages", "ok", f"{share:.0%} of the file is free")
 
 
-# --- The examination: from the outside in, as far as the library can be read.
+# --- Running all checks
 
 
 def examine(path: str, *, fix: bool = False) -> Diagnosis:

@@ -1,4 +1,4 @@
-"""Telling all that a library holds: as lines that `mlib import --from` takes back, or as a table."""
+"""Export the library: as JSON Lines that `mlib import --from` reads, as CSV, or as sidecars."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _cell(text: str) -> str:
     return f"'{tame}" if text.startswith(_FORMULA) else tame
 
 
-# --- Laying what a person typed beside the models, for other managers; the one writer into model folders.
+# --- Sidecars for other managers; the only writer into model folders
 
 _KIND = "metadata_json"
 #: Bytes of a sidecar that is read before it is changed.

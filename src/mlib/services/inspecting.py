@@ -1,4 +1,4 @@
-"""Inspecting any file, in the library or not: what it is, what belongs to it, what is wrong with it."""
+"""Inspect any file, in the library or not: its kind, companions and findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding what a person means."""
+"""Resolve a REF to a model or pending import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What a REF leads to.
+# --- REFs
 
 #: Fewest hex digits that name a model.
 SHORTEST_PREFIX = 4

@@ -1,4 +1,4 @@
-"""The remembered roots: what each holds and how it stands, adding some, forgetting one."""
+"""List, add and remove roots."""
 
 from __future__ import annotations
 

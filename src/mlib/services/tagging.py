@@ -1,4 +1,4 @@
-"""Tags as such: which there are, renaming one everywhere, taking one from all that bear it."""
+"""List tags, rename one everywhere, remove one everywhere."""
 
 from __future__ import annotations
 

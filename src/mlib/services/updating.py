@@ -1,4 +1,4 @@
-"""Editing what a person says about models."""
+"""Edit user data: text fields, tags and metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models in several files, as the library knows them: what goes together, and what one of them needs."""
+"""Models in several files: which files go together, and which parts are missing."""
 
 from __future__ import annotations
 

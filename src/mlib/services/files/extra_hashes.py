@@ -1,4 +1,4 @@
-"""Computing the hashes that a scan does not, for any file, and keeping them for models."""
+"""Compute the hashes that a scan does not, for any file, and store those of models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving and renaming the files of models, with what belongs to them."""
+"""Move and rename model files with their companions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from mlib.services.files.selection import Selection
 
 
-# --- Where a file is to go: the directory as the library spells it, and the root it lies in.
+# --- The destination: its directory and root
 
 
 class Destination(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which files a REF means: those of its model, or the one whose path it is."""
+"""Select the files a REF means, and check that they still are what the library says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlib.services.resolving import Target
 
 
-# --- What lies around the files that a command takes away: a folder is looked up once for all of its files.
+# --- Folder cache
 
 
 class FolderCache:
@@ -51,7 +51,7 @@ class FolderCache:
         return companions_of(row.path, leaving=leaving, models=models, folder=folder)
 
 
-# --- Roots that are not there now: what lies in them is not gone.
+# --- Offline roots
 
 
 def offline_roots(library: Library) -> list[Root]:
@@ -65,7 +65,7 @@ def offline_roots(library: Library) -> list[Root]:
     ]
 
 
-# --- Making sure that a file still is what its row says, before anything is done with it.
+# --- Re-checking a file before touching it
 
 
 class VerifiedFile(NamedTuple):

@@ -1,4 +1,9 @@
-"""Taking back what a command did to user data, if nobody changed the same since."""
+"""Undo a command: restore user data that has not changed since, and the facts that hang on it.
+
+User data is restored row by row in one transaction; anything edited meanwhile raises ChangedSince. Facts are
+restored as far as no scan has looked at the files since. Moves and metadata cleaning are not in the history,
+so undo refuses with the command that reverts them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from mlib.db.rows import Values
 
 
-# --- What a record was before a command, if nobody changed it since. Pure.
+# --- The state of a row before a command (pure)
 #
 # User data is what a person typed: the fields that `edited` names, and free metadata. All else are facts:
 # where
@@ -87,7 +92,7 @@ def revived(now: Values, before: Values) -> Values:
     return {name: value for name, value in kept.items() if value != now[name]}
 
 
-# --- Putting back what a command did to facts, as far as nobody has looked at the files since.
+# --- Restoring facts
 
 
 class FactsUndo:
@@ -180,7 +185,7 @@ def _rank(change: Change) -> int:
     return 1 if change.before.get("missing_since") is not None else 2
 
 
-# --- What undo says right after files were moved, or metadata was cleaned: the history holds neither.
+# --- Refusing to undo past moves and metadata cleaning
 
 
 def expect_nothing_later(library: Library, newest: LogEntry | None, meant: LogEntry | None) -> None:
@@ -251,7 +256,7 @@ def _way_before(library: Library, cleaning: Cleaning) -> str | Hint:
     return Hint("{} brings the whole library back as it was before it", command)
 
 
-# --- Putting back what a person typed, row by row; every step raises ChangedSince where it is typed anew.
+# --- Restoring user data
 
 
 class UserDataUndo:

@@ -1,4 +1,4 @@
-"""Taking over an export of mlib: a batch of lines at a time is staged, imported and given its places."""
+"""Import an export of mlib: each batch of lines is staged, imported and given its paths."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- The lines of an export as records, a batch at a time.
+# --- Reading export lines in batches
 
 #: Lines taken over in one transaction.
 BATCH = 200

@@ -1,4 +1,4 @@
-"""Turning the rows of an older manager's database into pending imports."""
+"""Turn the rows of an older manager's database into pending imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths of another machine as they are on this one. Pure."""
+"""Stage pending imports: merge rows for one path, and map paths of another machine to this one. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What comes in once more, or from two sides: what waits at a path already is added to, never replaced.
+# --- Merging with what is pending at the same path
 
 
 @dataclass(frozen=True, slots=True)

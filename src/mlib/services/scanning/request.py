@@ -1,4 +1,4 @@
-"""What a scan is asked, and what it answers."""
+"""The request and report of a scan, and the choice of roots and scopes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- Keeping signals out of the moments in which what is written and what is remembered must stay one.
+# --- Deferring signals
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def noted(report: ScanReport) -> Iterator[None]:
         report.interrupted = interruption
 
 
-# --- Deciding where to walk: which roots, and which parts of them.
+# --- Choosing roots and scopes
 
 
 #: Options of a scan by which a person names what to look into.

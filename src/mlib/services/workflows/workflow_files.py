@@ -1,4 +1,4 @@
-"""Workflow files, found and read."""
+"""Find and read workflow files."""
 
 from __future__ import annotations
 
