@@ -153,7 +153,7 @@ def field_document(detail: Detail, name: str) -> Any:
     if name in values:
         return values[name]
     fields = ", ".join([*document, "path", "paths", "loader_name", "meta.KEY", *document["hashes"]])
-    raise WrongUsage("unknown_field", f"there is no field '{name}'", hint=f"fields: {fields}")
+    raise WrongUsage("unknown_field", f"unknown field '{name}'", hint=f"fields: {fields}")
 
 
 def _path_value(detail: Detail, there: list[FilePlace], name: str) -> str:
@@ -164,7 +164,7 @@ def _path_value(detail: Detail, there: list[FilePlace], name: str) -> str:
     if detail.offline:
         raise NotFound(
             "no_file",
-            f"no file of the model is there now: {visible(detail.model.name)}",
+            f"no file of the model is present now: {visible(detail.model.name)}",
             hint=f"is a drive off? it was last seen at {visible(detail.places[0].file.path)}",
         )
     raise NotFound("no_file", f"no file of the model is present: {visible(detail.model.name)}")

@@ -320,7 +320,7 @@ def _migrate(library: Library, connection: sqlite3.Connection) -> None:
         if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
             raise MlibError(
                 "library_corrupt",
-                f"the library holds rows that lead nowhere: {library.path}",
+                f"the library has dangling references: {library.path}",
                 damaged=library.path,
             )
         _refuse_altered(connection, library.path)

@@ -92,7 +92,7 @@ def check(path: str) -> None:
     Raises MlibError (`bad_backup`), NotFound (`no_backup`), Refused (`library_too_new`).
     """
     if not os.path.isfile(path):
-        raise NotFound("no_backup", f"there is no such backup: {path}")
+        raise NotFound("no_backup", f"no such backup: {path}")
     try:
         with closing(connect(path, "ro")) as copy:
             _check(copy, path)
@@ -177,7 +177,7 @@ def _put(backup: str, path: str) -> str | None:
 
 def _check(connection: sqlite3.Connection, path: str) -> None:
     if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-        raise _bad(path, "it is no library of mlib")
+        raise _bad(path, "not an mlib library")
     applied = applied_steps(connection)
     newer = sorted(applied - set(STEP_NAMES))
     if newer:

@@ -92,8 +92,8 @@ def parse_order(keys: Sequence[str]) -> list[Order]:
         if field not in SORTS or direction not in ("", "asc", "desc"):
             raise WrongUsage(
                 "bad_sort",
-                f"a list cannot be sorted by '{key}'",
-                hint=f"one of {', '.join(SORTS)}, with :desc behind it for the largest first",
+                f"cannot sort by '{key}'",
+                hint=f"one of {', '.join(SORTS)}, optionally with :desc",
             )
         order.append(Order(field, direction == "desc"))
     return order

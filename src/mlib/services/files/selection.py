@@ -139,7 +139,7 @@ def following(library: Library) -> Iterator[None]:
         with library.transaction():
             yield
     except MlibError as error:
-        message = f"it is done on the disk, but the library could not be told: {error.message}"
+        message = f"done on disk, but the library could not be updated: {error.message}"
         raise MlibError(HALF_MOVED, message, hint=Hint("run it again, or {}", ("scan",))) from error
 
 
@@ -178,13 +178,13 @@ def select_files(library: Library, target: Target, *, ref: str | None = None) ->
         if os.sep in ref or os.path.isfile(ref) or os.path.islink(ref):
             raise Refused(
                 "no_file_of_it",
-                f"the library knows no file at this path: {os.path.abspath(ref)}",
+                f"no file in the library has this path: {os.path.abspath(ref)}",
                 hint=Hint("name the file itself, as {} lists it, or run {}", ("show",), ("scan",)),
             )
     if not present:
         raise NotFound(
             "no_file",
-            f"no file of it is present: {target.sha256[:16]}",
+            f"none of its files is present: {target.sha256[:16]}",
             hint=Hint("{} says where it was", ("show",)),
         )
     return Selection(target.sha256, tuple(unique_files(present)))

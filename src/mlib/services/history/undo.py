@@ -199,10 +199,10 @@ def expect_nothing_later(library: Library, newest: LogEntry | None, meant: LogEn
     action, cleaning = last_file_action(library.path), history.last(library)
     if action is not None and action.at >= since and (cleaning is None or action.at > cleaning.at):
         code, way = "files_are_not_undone", _way_back(library, action)
-        message = f"the last command was `{action.command}`, and undo brings back words, not files"
+        message = f"the last command was `{action.command}`, and undo restores what you typed, not files"
     elif cleaning is not None and cleaning.at >= since:
         code, way = "cleaning_is_not_undone", _way_before(library, cleaning)
-        message = "the last command was `clean-meta`, and undo does not bring back image data"
+        message = "the last command was `clean-meta`, and undo does not restore image data"
     else:
         return
     ways: list[str | Hint] = [way]
@@ -251,7 +251,7 @@ def _others(library: Library, action: FileAction) -> str:
 
 def _way_before(library: Library, cleaning: Cleaning) -> str | Hint:
     if not os.path.exists(cleaning.backup):
-        return "the backup that was made before it is gone"
+        return "the backup made before it is missing"
     command = ("restore", os.path.basename(cleaning.backup), *library_option(library.path))
     return Hint("{} brings the whole library back as it was before it", command)
 
@@ -428,7 +428,7 @@ def _chosen(library: Library, entry_id: int | None) -> LogEntry:
         return meant
     found = history.entry(library, entry_id)
     if found is None:
-        raise NotFound("no_such_entry", f"there is no entry {entry_id}", hint=Hint("{} lists them", ("log",)))
+        raise NotFound("no_such_entry", f"no such entry: {entry_id}", hint=Hint("{} lists them", ("log",)))
     if found.undone:
         by = history.undone_by(library, entry_id)
         raise Refused(

@@ -212,7 +212,7 @@ def _put(library: Library, entry: Pending, where: str, report: ExportReport) -> 
     whole, differs = merge_pending(library, entry)
     pending_id = pending.put(library, whole)
     if differs:
-        message = f"what waits at this path already says otherwise: {', '.join(differs)}"
+        message = f"conflicts with the pending import at this path: {', '.join(differs)}"
         report.bad.append(UnusableRow(entry.path, "differs", f"{where}: {message}" if where else message))
     return pending_id, whole.id is None
 

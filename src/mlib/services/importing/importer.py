@@ -273,7 +273,7 @@ def incoming(entry: Pending) -> UserData | Failed:
     try:
         free = _object(None if entry.meta_json is None else strip_images(entry.meta_json).text)
     except jsontext.NotJson as error:
-        return Failed(entry.id, entry.path, "bad_meta", f"its metadata is no JSON object: {error}")
+        return Failed(entry.id, entry.path, "bad_meta", f"its metadata is not a JSON object: {error}")
     return UserData(
         text={name: value for name, value in text.items() if value}, tags=tags.distinct(entry.tags), meta=free
     )

@@ -89,7 +89,7 @@ def parse_path_map(text: str) -> PathMap:
     if not old or not new or not equals:
         raise WrongUsage(
             "bad_map",
-            f"a map is OLD=NEW, not '{text}'",
+            f"expected OLD=NEW, not '{text}'",
             hint=Hint("{}", ("--map", "/old/models=/new/models")),
         )
     is_windows = _WINDOWS.match(old) is not None

@@ -346,6 +346,6 @@ def _spare_unknown(result: Survey) -> None:
             gone.append(row)
         elif hidden_by not in told:
             told.add(hidden_by)
-            message = "the link leads nowhere, and models are known behind it"
+            message = "dangling link, but the library knows models behind it"
             result.problems.append(Problem(hidden_by, "broken_link", message))
     result.gone = gone
