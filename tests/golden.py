@@ -112,7 +112,7 @@ _TIMES = (
         rb'"\1": TIME',
     ),
     (re.compile(rb"\b\d+\.\d+ s\b"), b"TIME"),
-    (re.compile(rb"[\d,]+ bytes are free"), b"SPACE"),
+    (re.compile(rb"[\d,]+ bytes free"), b"SPACE"),
 )
 
 

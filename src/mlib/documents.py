@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 
-# --- What went wrong.
+# --- Problems and errors
 
 
 class _Problem(Protocol):
@@ -85,7 +85,7 @@ def _error(error: MlibError, hint: str | None) -> Document:
     return {"code": error.code, "message": error.message, "hint": hint}
 
 
-# --- A model, and what a file says of itself: `show`, `inspect`, `list`.
+# --- Models and files: `show`, `inspect`, `list`
 
 
 def model_document(detail: Detail) -> Document:
@@ -153,7 +153,7 @@ def field_document(detail: Detail, name: str) -> Any:
     if name in values:
         return values[name]
     fields = ", ".join([*document, "path", "paths", "loader_name", "meta.KEY", *document["hashes"]])
-    raise WrongUsage("unknown_field", f"there is no field '{name}'", hint=f"fields: {fields}")
+    raise WrongUsage("unknown_field", f"unknown field '{name}'", hint=f"fields: {fields}")
 
 
 def _path_value(detail: Detail, there: list[FilePlace], name: str) -> str:
@@ -164,7 +164,7 @@ def _path_value(detail: Detail, there: list[FilePlace], name: str) -> str:
     if detail.offline:
         raise NotFound(
             "no_file",
-            f"no file of the model is there now: {visible(detail.model.name)}",
+            f"no file of the model is present now: {visible(detail.model.name)}",
             hint=f"is a drive off? it was last seen at {visible(detail.places[0].file.path)}",
         )
     raise NotFound("no_file", f"no file of the model is present: {visible(detail.model.name)}")
@@ -324,7 +324,7 @@ def _sidecar(sidecar: Sidecar) -> Document:
     return {key: value for key, value in document.items() if value not in ("", [], {}, None)}
 
 
-# --- Scanning and importing.
+# --- Reports of scans and imports
 
 
 def scan_document(report: ScanReport, *, dry_run: bool) -> Document:
@@ -400,7 +400,7 @@ def pending_document(wait: WaitReason) -> Document:
     }
 
 
-# --- Roots, tags, figures.
+# --- Roots, tags, statistics
 
 
 def root_document(found: RootReport) -> Document:
@@ -488,7 +488,7 @@ def _figures(figures: Totals) -> dict[str, int]:
     }
 
 
-# --- Files: hashes, checks, copies, moves, trash.
+# --- Files: hash, verify, duplicates, move, trash
 
 
 def hash_document(report: DigestReport) -> Document:
@@ -615,7 +615,7 @@ def _removed(removed: Removed) -> Document:
     }
 
 
-# --- Missing models, and what was forgotten.
+# --- Missing and forgotten models
 
 
 def missing_document(found: Missing) -> Document:
@@ -653,7 +653,7 @@ def _forgotten(each: ForgottenModel) -> Document:
     }
 
 
-# --- Workflows.
+# --- Workflows
 
 
 def workflow_document(report: CheckReport) -> Document:
@@ -730,7 +730,7 @@ def unused_document(report: UnusedReport) -> Document:
     }
 
 
-# --- The history.
+# --- History
 
 
 def entry_document(told: DescribedEntry) -> Document:
@@ -778,7 +778,7 @@ def _change(change: FieldChange) -> Document:
     }
 
 
-# --- Exports, backups and other care.
+# --- Exports, backups, maintenance
 
 
 def export_document(

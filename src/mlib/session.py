@@ -443,9 +443,7 @@ class Session:
         parsed = [parse_path_map(text) for text in moves]
         if is_export(file):
             if ids:
-                raise WrongUsage(
-                    "bad_options", "with an export no IDs are given: all its models are imported"
-                )
+                raise WrongUsage("bad_options", "an export is imported whole: IDs are not allowed")
             return self._import_export(file, parsed, on_conflict, dry_run=dry_run)
         return self._import_legacy(file, ids, parsed, on_conflict, dry_run=dry_run)
 
@@ -739,8 +737,8 @@ def default_path(environ: Mapping[str, str]) -> str:
     if not os.path.isabs(directory):
         raise MlibError(
             "no_home",
-            "there is no home directory to keep the library in",
-            hint="say where with --library FILE or MLIB_LIBRARY",
+            "no home directory for the library",
+            hint="set --library FILE or MLIB_LIBRARY",
         )
     return os.path.join(directory, "library.db")
 

@@ -125,16 +125,16 @@ class TestRoots:
 
 class TestRefs:
     CASES: tuple[tuple[list[str], int, str], ...] = (
-        (["xyz!"], 5, "no model is known"),
+        (["xyz!"], 5, "no model matches"),
         (["a1"], 5, "too short"),
         ([SHA[:6]], 5, "more than one"),
-        (["dead" * 16], 5, "no model is known"),
+        (["dead" * 16], 5, "no model matches"),
         (["pending:77"], 5, "no pending import 77"),
         ([""], 2, "empty"),
         (["-", "-"], 2, "read only once"),
-        (["file.safetensors", "no such"], 5, "no model is known"),
-        (["/no/such/path.safetensors"], 5, "no model is known"),
-        (["x" * 100_000], 5, "no model is known"),
+        (["file.safetensors", "no such"], 5, "no model matches"),
+        (["/no/such/path.safetensors"], 5, "no model matches"),
+        (["x" * 100_000], 5, "no model matches"),
     )
 
     @pytest.mark.parametrize(

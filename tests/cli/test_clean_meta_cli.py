@@ -96,7 +96,7 @@ class TestUndo:
     def test_a_backup_that_is_gone_is_not_promised(self, path: Path) -> None:
         Path(mlib_here("clean-meta", "--json", library=path).json["backup"]).unlink()
         assert mlib_here("undo", "--json", library=path, code=4).error["hint"] == (
-            "the backup that was made before it is gone"
+            "the backup made before it is missing"
         )
 
     @pytest.mark.parametrize("words", [["clean-meta", "-n"], ["clean-meta", OTHER]], ids=str)

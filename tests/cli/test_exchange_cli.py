@@ -134,7 +134,7 @@ class TestImport:
         )
         assert refused.error == {
             "code": "empty_file",
-            "message": f"this file is empty, there is nothing to import: {tmp_path / 'out.jsonl'}",
+            "message": f"empty file, nothing to import: {tmp_path / 'out.jsonl'}",
             "hint": None,
         }
         assert not library_path.exists()
@@ -409,7 +409,7 @@ class TestDoctor:
         told = [c["message"] for c in mlib_here("doctor", "--json", library=library_path).json["checks"]
                 if c["name"] == "roots"]  # fmt: skip
         assert any(message.startswith("absent: ") for message in told)
-        assert any(" lies within " in message for message in told)
+        assert any(" is inside " in message for message in told)
 
     @pytest.mark.parametrize("added", ["link", "folder"])
     def test_a_folder_that_is_known_twice_is_mended_for_good(

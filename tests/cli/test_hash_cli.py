@@ -271,7 +271,7 @@ class TestBadInput:
 
     def test_a_fifo_is_not_waited_for(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "fifo")
-        assert "no file" in mlib("hash", tmp_path / "fifo", code=1, timeout=10).err
+        assert "not a file" in mlib("hash", tmp_path / "fifo", code=1, timeout=10).err
 
     def test_what_is_no_file_among_all_names_of_a_folder_is_a_problem(self, mira: Path) -> None:
         """`mlib hash *`."""
@@ -288,9 +288,9 @@ class TestBadInput:
             (str(folder / "link"), "no_such_path"),
         ]
         assert done.err.splitlines() == [
-            f"problem: this is no file: {folder / 'a folder'}",
-            f"problem: this is no file: {folder / 'fifo'}",
-            f"problem: there is no such file: {folder / 'link'}",
+            f"problem: not a file: {folder / 'a folder'}",
+            f"problem: not a file: {folder / 'fifo'}",
+            f"problem: no such file: {folder / 'link'}",
         ]
         assert mlib_here("hash", "-q", *names, code=3).out.strip() == hashed(done)[0]
 

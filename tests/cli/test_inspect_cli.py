@@ -164,8 +164,8 @@ class TestBadInput:
         shown = mlib_here("inspect", *words, code=3)
         assert [row for row in shown.out.splitlines() if row.startswith("path")] == [f"path\t{mira}"]
         assert shown.err.splitlines() == [
-            f"problem: this is a directory: {tmp_path}",
-            f"problem: there is no such file: {tmp_path}/nothing",
+            f"problem: is a directory: {tmp_path}",
+            f"problem: no such file: {tmp_path}/nothing",
         ]
         folder, found, nothing = mlib_here("inspect", *words, "--json", code=3).json
         assert found.keys() == KEYS

@@ -123,4 +123,4 @@ def test_what_cannot_be_is_wrong_usage_and_changes_nothing(path: Path, words: li
 
 def test_a_mistyped_type_comes_with_a_hint(path: Path) -> None:
     failed = mlib_here("update", "one", "--type", "checkpiont", library=path, code=2)
-    assert failed.err == "error: no type is called 'checkpiont'\nhint: did you mean checkpoints?\n"
+    assert failed.err == "error: no such type: 'checkpiont'\nhint: did you mean checkpoints?\n"

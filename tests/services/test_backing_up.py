@@ -160,7 +160,7 @@ def test_no_new_library_takes_the_place_of_one_that_is_gone(
         words = [*words, f"loras={tmp_path / 'loras'}"]
     refused = mlib_here(*words, "--json", library=path, code=5)
     assert (refused.out, refused.error["code"]) == ("", "no_library")
-    assert "is gone" in refused.error["message"]
+    assert "is missing" in refused.error["message"]
     first, anew = refused.error["hint"].split("; ")
     assert f"{backup}: mlib restore --latest" in first
     assert not path.exists() or not path.stat().st_size
@@ -179,7 +179,7 @@ def test_bad_backups_tell_of_a_library_too(library: Library) -> None:
     Path(backup).write_bytes(b"nothing")
     os.unlink(library.path)
     for mode in ("read", "create"):
-        with pytest.raises(NotFound, match="is gone") as raised:
+        with pytest.raises(NotFound, match="is missing") as raised:
             open_library(library.path, mode=mode)
         assert hint_of(raised.value).startswith("none of its backups is good; to start a new one")
 

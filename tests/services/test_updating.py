@@ -109,7 +109,7 @@ class TestText:
 
     def test_an_unknown_type_is_refused_with_a_hint(self, library: Library) -> None:
         put_model(library)
-        with pytest.raises(WrongUsage, match="no type is called 'lorsa'") as caught:
+        with pytest.raises(WrongUsage, match="no such type: 'lorsa'") as caught:
             edit(library, type="lorsa")
         assert caught.value.hint is not None
         assert "loras" in caught.value.hint
@@ -221,7 +221,7 @@ class TestMeta:
     @pytest.mark.parametrize("assignment", [f"pic={IMAGE}", f'images=["{IMAGE}"]', "preview=/media/1.png"])
     def test_image_data_is_refused(self, library: Library, assignment: str) -> None:
         put_model(library)
-        with pytest.raises(WrongUsage, match="image data is not kept"):
+        with pytest.raises(WrongUsage, match="metadata cannot hold image data"):
             edit(library, put=[assignment])
         assert meta(library) is None
 

@@ -1,4 +1,4 @@
-"""Backups of the library: whole, checked, and only under their name when they are on the disk."""
+"""Make backups of the library: whole, checked, and named only once they are on disk."""
 
 from __future__ import annotations
 

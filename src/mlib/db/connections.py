@@ -1,4 +1,4 @@
-"""The library file on the disk: connecting to it, and where its backups lie."""
+"""Connect to the library file; find its backups and the files SQLite keeps beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files say of themselves, kept by content: kind, use, header, findings."""
+"""Facts by content: kind, use, header, findings, and hashes besides the SHA-256."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _put_findings(
     upsert(library, "findings", rows, key=("sha256", "directory", "name", "code", "message"))
 
 
-# --- Hashes beside the SHA-256, kept where somebody asked for them.
+# --- Other hashes
 
 _NAMES = frozenset({"autov1", "autov3", "crc32", "blake3"})
 

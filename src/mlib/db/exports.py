@@ -1,6 +1,6 @@
-"""Everything that is exported, batch by batch in a fixed order; from this library or from another one.
+"""Read everything an export holds, batch by batch in a fixed order, from this library or another one.
 
-Each batch is a read of its own: that they are all of one moment is the reader's affair.
+Each batch is a separate read; a caller that needs one moment reads from a snapshot.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _grouped(rows: Sequence[Row]) -> defaultdict[Any, list[Row]]:
     return groups
 
 
-# --- Opening an export for reading: a file of lines, or another library as the lines that it would export.
+# --- Opening an export: a file of lines, or another library exported on the fly
 
 #: Bytes of the longest line that is read; the longest metadata is some megabytes.
 LINE_LIMIT = 64 * 2**20
@@ -299,7 +299,7 @@ def lines_of(file: BinaryIO) -> Iterator[tuple[int, str | TooLong]]:
             try:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
-                yield number, TooLong("it is not UTF-8 text")
+                yield number, TooLong("not UTF-8 text")
     except OSError as error:
         raise MlibError("unreadable_file", f"the export cannot be read: {error.strerror}") from error
 
@@ -322,11 +322,11 @@ def _library_lines(path: str) -> Iterator[str]:
     deadline = time.monotonic() + DEADLINE_SECONDS
     with open_untrusted(path, deadline=deadline) as db:
         if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-            raise MlibError("unknown_database", f"{path} is no library of mlib")
+            raise MlibError("unknown_database", f"{path} is not an mlib library")
         schema = read_schema(db)
         check_pages(path, db)
         if not schema.tables.keys() >= set(_NEEDED) or not schema.others.keys().isdisjoint(_NEEDED + _FACTS):
-            raise MlibError("unknown_database", f"{path} is not laid out as a library of mlib")
+            raise MlibError("unknown_database", f"{path} does not have the tables of an mlib library")
         db.text_factory = _text
         newer = sorted(applied_steps(db) - set(STEP_NAMES))
         if newer:

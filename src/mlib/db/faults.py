@@ -1,4 +1,4 @@
-"""What SQLite's errors mean to a person."""
+"""Turn SQLite's errors into MlibErrors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def to_error(error: Exception, path: str) -> MlibError:
         return corrupt(path, "text in it is not UTF-8")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         message = f"the library is locked by another program for over {BUSY_SECONDS:.0f} s: {path}"
-        return LibraryBusy("library_busy", message, hint="try again when the other mlib has ended")
+        return LibraryBusy("library_busy", message, hint="try again when the other program has finished")
     permissions = f"check the permissions of the file and of {os.path.dirname(path) or '.'}"
     # The first match wins: SQLITE_IOERR_WRITE is what a file size limit gives, its kin are the hardware.
     meanings = {
@@ -48,14 +48,14 @@ def to_error(error: Exception, path: str) -> MlibError:
         ("SQLITE_IOERR",): (
             "library_io_error",
             f"cannot be read or written ({name})",
-            "look at its disk first (`dmesg` tells)",
+            "check its disk first (see `dmesg`)",
         ),
     }
     for beginnings, (code, trouble, hint) in meanings.items():
         if name.startswith(beginnings):
             damaged = path if code in ("library_corrupt", "library_io_error") else None
             return MlibError(code, f"the library {trouble}: {path}", hint=hint, damaged=damaged)
-    return MlibError("library_error", f"the library answers: {error} ({path})")
+    return MlibError("library_error", f"SQLite reported: {error} ({path})")
 
 
 def corrupt(path: str, why: str) -> MlibError:
@@ -99,12 +99,12 @@ def no_library(path: str) -> NotFound:
     if not backups(path):
         makes = Hint("{} makes one", ("scan", "--comfyui", "DIR"))
         return NotFound("no_library", f"there is no library yet: {path}", hint=makes)
-    return NotFound("no_library", f"the library is gone: {path}", damaged=path)
+    return NotFound("no_library", f"the library is missing: {path}", damaged=path)
 
 
 def not_a_file(path: str) -> MlibError:
     """The error where something other than a file is at the library's path."""
-    return MlibError("not_a_library", f"this is not a file: {path}", damaged=path)
+    return MlibError("not_a_library", f"not a file: {path}", damaged=path)
 
 
 def expect_none_before(path: str) -> None:
@@ -134,8 +134,8 @@ def snapshot_failed(error: sqlite3.Error, path: str) -> MlibError:
         return to_error(error, path)
     return MlibError(
         "no_temporary_copy",
-        f"there is no room for a temporary copy of the library: {path}",
-        hint="TMPDIR says where it is made: name a directory with as much room as the library takes",
+        f"no space for a temporary copy of the library: {path}",
+        hint="set TMPDIR to a directory with as much free space as the library takes",
     )
 
 
@@ -161,7 +161,7 @@ def bad_copy(path: str, *, to: str) -> MlibError:
             f"what was written to {to} is not what is read from it",
             hint="the library is sound: write to another disk",
         )
-    return corrupt(path, "no copy of it is sound, and none was kept")
+    return corrupt(path, "the copy is damaged and was not kept")
 
 
 def has_tables(path: str) -> bool:

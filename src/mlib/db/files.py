@@ -1,4 +1,4 @@
-"""The paths at which models lie, or lay."""
+"""Paths of models, present and missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- Which models lie at several paths, and which have the same weights.
+# --- Models at several paths, or with the same weights
 
 _COLUMNS = ", ".join(f"f.{column}" for column in FILE_COLUMNS.split(", "))
 
@@ -222,7 +222,7 @@ def _bounds(tree: str) -> Iterator[tuple[str | bytes, str | bytes]]:
     yield raw, os.fsencode(_slashed(tree))[:-1] + bytes([ord(os.sep) + 1])
 
 
-# --- Files by their names, as loaders ask for them.
+# --- Files by name, as loaders look them up
 
 #: SQLite takes at least 999 parameters.
 _AT_ONCE = 500
@@ -308,7 +308,7 @@ def present_files(library: Library) -> list[PresentFile]:
     ]
 
 
-# --- When the files were last read whole and found to be what they are known as.
+# --- When files were last read in full
 
 _VERIFIED_COLUMNS = ", ".join(f"f.{column}" for column in FILE_COLUMNS.split(", "))
 #: A scan's hash is a reading of the whole file as much as a verification is.

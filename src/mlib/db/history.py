@@ -1,4 +1,8 @@
-"""The history: what every command changed, row by row, written by triggers while it works."""
+"""The history: what every command changed, row by row, written by triggers.
+
+The triggers are temporary, so they see only what this connection does. Image data that is stripped from
+metadata is not recorded, only when that was done.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from mlib.db.rows import Key, Row, Values
 
 
-# --- When stored metadata was last freed of image data, which the history does not hold.
+# --- When image data was last stripped from metadata
 
 _KEY = "cleaned"
 
@@ -48,7 +52,7 @@ def last(library: Library) -> Cleaning | None:
     return Cleaning(kept["at"], os.path.join(backup_directory(library.path), kept["backup"]))
 
 
-# --- The triggers that write the history: temporary, so that they see only what this connection does.
+# --- Triggers
 
 #: Tables of which only what is lost is recorded: the rest can be read from the files again.
 _ONLY_LOSSES = frozenset(name for name, table in KEPT.items() if table.found_again)

@@ -1,7 +1,4 @@
-"""Reads the database of an older model manager (Hikaze v1 and v2).
-
-What becomes of its rows is decided elsewhere.
-"""
+"""Read the database of an older model manager (Hikaze v1 and v2). Importing it is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
     from mlib.db.untrusted import Cell
 
 
-# --- Turns the cells of an older manager's database into values, whatever type they were stored as.
+# --- Cells as values, whatever type they were stored as
 
 _PATH_LENGTH = 32_767  # the longest path any system takes
 _SHOWN_LENGTH = 300

@@ -1,4 +1,4 @@
-"""An open library: reading, its one way to write, and its backups."""
+"""Open a library, read it, write it in transactions, back it up."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def _inode(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-# --- Opening the library file: whose it is, how old it is, and bringing its tables up to date.
+# --- Opening and migrating
 
 #: `read` and `write` want a library that exists, `create` makes one, `dry_run` reads one or makes none.
 Mode = Literal["read", "write", "create", "dry_run"]
@@ -321,7 +321,7 @@ def _migrate(library: Library, connection: sqlite3.Connection) -> None:
         if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
             raise MlibError(
                 "library_corrupt",
-                f"the library holds rows that lead nowhere: {library.path}",
+                f"the library has dangling references: {library.path}",
                 damaged=library.path,
             )
         _refuse_altered(connection, library.path)

@@ -1,4 +1,4 @@
-"""What a list shows of many models at once: a statement for each table, whatever their number."""
+"""Columns of a list for many models at once: one statement per table."""
 
 from __future__ import annotations
 

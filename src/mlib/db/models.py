@@ -1,4 +1,4 @@
-"""The models and their free metadata."""
+"""Models and their free metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- Models that have no file any more: finding them, and forgetting all that is kept of one.
+# --- Missing models, and deleting models
 
 _MISSING = (
     "SELECT m.sha256, m.name, m.type, m.size_bytes, f.directory, f.name, f.root_id, f.missing_since"

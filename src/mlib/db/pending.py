@@ -1,4 +1,4 @@
-"""What waits to become a model."""
+"""Pending imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting a backup in the place of the library: checked first, and nothing that was there is thrown away."""
+"""Restore a backup: check it first, and set aside whatever is at the library's path."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def check(path: str) -> None:
     Raises MlibError (`bad_backup`), NotFound (`no_backup`), Refused (`library_too_new`).
     """
     if not os.path.isfile(path):
-        raise NotFound("no_backup", f"there is no such backup: {path}")
+        raise NotFound("no_backup", f"no such backup: {path}")
     try:
         with closing(connect(path, "ro")) as copy:
             _check(copy, path)
@@ -178,7 +178,7 @@ def _put(backup: str, path: str) -> str | None:
 
 def _check(connection: sqlite3.Connection, path: str) -> None:
     if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
-        raise _bad(path, "it is no library of mlib")
+        raise _bad(path, "not an mlib library")
     applied = applied_steps(connection)
     newer = sorted(applied - set(STEP_NAMES))
     if newer:

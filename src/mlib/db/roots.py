@@ -1,4 +1,4 @@
-"""The remembered roots."""
+"""Roots."""
 
 from __future__ import annotations
 

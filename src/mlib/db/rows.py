@@ -1,4 +1,4 @@
-"""Rows to records and back: the one place that knows how values are spelt in the tables."""
+"""Convert rows to records and back: the only module that knows how values are stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- The tables whose rows the history knows, one row at a time, whatever their columns.
+# --- Rows of recorded tables, for the history
 
 #: Every table whose changes are recorded, and the column that says which model or pending import a row is
 #: about.
@@ -243,7 +243,7 @@ def pending_of(row: Row) -> Pending:
     )
 
 
-# --- Writing rows one by one, each by a statement that SQLite has prepared already.
+# --- Prepared statements for single rows
 #
 # sqlite-utils asks for the whole schema on every call: eight times the price, which a scan pays for each
 # file.

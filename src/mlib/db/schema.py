@@ -1,4 +1,4 @@
-"""The tables, and the steps that brought them about. A released step is never edited."""
+"""The tables and the migrations that made them. A released migration is never edited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A query as a statement: which models and pending imports it finds, in which order."""
+"""Compile a query to SQL: which models and pending imports it finds, in which order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- Conditions of a statement, and the comparison of texts within them.
+# --- SQL conditions and text comparison
 #
 # What folds to ASCII is compared by SQLite itself; the rest by a function of ours that folds both sides.
 
@@ -131,7 +131,7 @@ def _joined(word: str, parts: list[SqlCondition]) -> SqlCondition | None:
     return SqlCondition(f"({left.sql}{word}{right.sql})", left.parameters + right.parameters)
 
 
-# --- Which sidecars tell a trigger word: whose it is, who asks has to judge.
+# --- Trigger words from sidecars; whether one applies to a model, the caller decides
 
 _WORDS = "EXISTS (SELECT 1 FROM json_each(s.sidecar_json, '$.trigger_words') AS w WHERE {})"
 
@@ -156,7 +156,7 @@ def sidecars_telling(library: Library, value: Value) -> dict[str, set[str]]:
     return found
 
 
-# --- What can be searched: models and pending imports, as columns and as what is related to them.
+# --- Searchable subjects and relations
 
 
 class Relation(NamedTuple):

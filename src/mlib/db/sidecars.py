@@ -1,4 +1,4 @@
-"""The sidecars that were read, by place, what they said, and what they filled."""
+"""Sidecars as last read, by place, and the fields that they filled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What sidecars gave to the models beside them, by place, and which models they are still owed to.
+# --- Fields that sidecars filled, by place
 
 #: Which hashes of a model are known that a sidecar may claim, as a number.
 _KNOWN_HASHES = "(h.autov3 IS NOT NULL) + 2 * (h.crc32 IS NOT NULL) + 4 * (h.blake3 IS NOT NULL)"

@@ -1,6 +1,7 @@
-"""Counting models and files: by the indexes `models_kind` and `files_root`, and by `file_counts`.
+"""Count models and files, and report the state of the library file.
 
-A model's files all have its size.
+Counting uses the indexes `models_kind` and `files_root`, and `file_counts`; all files of a model have its
+size. The file is read as far as possible, whatever its state, and only repaired where a function says so.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from mlib.db.schema import SchemaDifference
 
 
-# --- How a library file is: read as far as it can be, whatever state it is in, and without mending
-# anything.
+# --- The state of the library file
 
 #: The version of SQLite that brought STRICT tables.
 OLDEST_SQLITE = (3, 37, 0)

@@ -1,4 +1,4 @@
-"""Tags and what bears them. A tag is one by its folded form, never by an id from elsewhere."""
+"""Tags and what has them. A tag is identified by its folded form, never by an id from elsewhere."""
 
 from __future__ import annotations
 

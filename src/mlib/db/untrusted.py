@@ -1,4 +1,4 @@
-"""Opens an SQLite file of another program, broken or in use, and changes neither it nor its folder."""
+"""Open another program's SQLite file, broken or in use, without changing it or its folder."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ _MEANINGS = {
     sqlite3.SQLITE_IOERR: _UNREADABLE,
     sqlite3.SQLITE_PERM: _UNREADABLE,
     sqlite3.SQLITE_READONLY: _UNREADABLE,
-    sqlite3.SQLITE_ERROR: ("unknown_database", "{path} is not laid out as expected: {reason}"),
-    sqlite3.SQLITE_FULL: ("temporary_copy_failed", "no room is left to read {path}"),
+    sqlite3.SQLITE_ERROR: ("unknown_database", "{path} has an unexpected layout: {reason}"),
+    sqlite3.SQLITE_FULL: ("temporary_copy_failed", "no space left to read {path}"),
     sqlite3.SQLITE_NOMEM: _TOO_BIG,
     sqlite3.SQLITE_NOTADB: ("not_a_database", "{path} is not an SQLite database, or it is encrypted"),
     sqlite3.SQLITE_TOOBIG: _TOO_BIG,
@@ -124,7 +124,7 @@ def _refuse_cut_short(path: str, db: sqlite3.Connection, state: _State | None) -
     size_bytes = state[1] if state else 0
     (pages,), (page_size,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
     if pages * page_size > size_bytes:
-        raise corrupt(path, f"it is cut short, {pages * page_size} bytes are expected and {size_bytes} there")
+        raise corrupt(path, f"truncated: {size_bytes} of {pages * page_size} bytes")
 
 
 def _fingerprint(real: str) -> tuple[_State | None, ...]:
@@ -153,7 +153,7 @@ def _copied(sources: list[str], stack: ExitStack, *, deadline: float) -> str:
             raise MlibError(
                 "temporary_copy_failed",
                 f"a copy of {sources[0]} needs {needed} bytes in {folder}, which has {free}",
-                hint="set TMPDIR to a folder with more room",
+                hint="set TMPDIR to a directory with more space",
             )
         for source in sources:
             target = os.path.join(folder, os.path.basename(source))
@@ -218,7 +218,7 @@ def _not_a_file(path: str) -> MlibError:
     return MlibError("not_a_file", f"{path} is not a regular file")
 
 
-# --- Looks at an untrusted database: its tables, whether its pages are sound, and its rows one by one.
+# --- Reading tables row by row
 
 #: A value as stored; text comes as bytes, like a blob.
 Cell: TypeAlias = int | float | bytes | None

@@ -1,1 +1,1 @@
-"""The decisions: one verb each, from a library and inputs to a report."""
+"""The decisions: one verb per module, from a library and inputs to a report."""

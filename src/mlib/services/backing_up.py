@@ -1,4 +1,4 @@
-"""Backups of the library, made on purpose, listed and put back."""
+"""Make, list and restore backups of the library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freeing stored metadata of image payloads."""
+"""Strip image payloads from stored metadata."""
 
 from __future__ import annotations
 

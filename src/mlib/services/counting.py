@@ -1,4 +1,4 @@
-"""Adding a library up: by type, base model, tag, root and finding."""
+"""Count models, files and bytes by type, base model, tag, root and finding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What was typed about a model goes on with its weights, when a file with another header takes its place."""
+"""Keep what is derived from a file's name and place up to date.
+
+That is: findings about names and folders, a name and type that nobody typed, and user data that passes to
+the successor of a model (same weights, new header).
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What is wrong with how files are called and where they lie, which changes with the name and the
-# folder.
+# --- Findings about names and folders
 
 
 def judge_places(
@@ -42,7 +45,7 @@ def judge_places(
     return found
 
 
-# --- The name and type that nobody typed are those of the file and its folder, and change with them.
+# --- Default names and types
 
 
 def follow_file(library: Library, old: KnownFile, new: KnownFile, root: Root | None) -> None:

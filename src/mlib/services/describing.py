@@ -1,4 +1,4 @@
-"""Telling all that is known of a model."""
+"""Describe one model or pending import in full: what `show` prints."""
 
 from __future__ import annotations
 

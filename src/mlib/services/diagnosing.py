@@ -1,4 +1,8 @@
-"""Examining a library and what it stands on: what is wrong, and the command that mends it."""
+"""Check a library and its surroundings, and name the command that fixes each problem: what `doctor` prints.
+
+`examine` goes from the outside in: permissions, disk, SQLite, leftovers of killed processes and backups
+first, then the schema and rows of the library, as far as a damaged one can be read.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What an examination says, and the commands it names.
+# --- Checks and the commands they suggest
 
 State = Literal["ok", "warning", "error"]
 _DAMAGE = frozenset({"library_corrupt", "library_error", "library_io_error"})
@@ -91,7 +95,7 @@ def _command(*arguments: str) -> Hint:
     return Hint("{}", arguments)
 
 
-# --- What a library stands on: permissions, disk, SQLite, what killed processes left, backups.
+# --- Around the library: permissions, disk, SQLite, leftovers, backups
 
 _DAY_MS = 86_400_000
 #: A backup that is older than this is hardly one.
@@ -104,7 +108,7 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
         status = os.stat(place)
         if not stat.S_ISREG(status.st_mode):
             way_out = restoring_command(path) if place == path else move_away(place)
-            yield Check("permissions", "error", f"this is not a file: {place}", way_out)
+            yield Check("permissions", "error", f"not a file: {place}", way_out)
             continue
         mode = stat.S_IMODE(status.st_mode)
         if not statistics.is_marked(place):
@@ -113,7 +117,7 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
             check = Check(
                 "permissions",
                 "warning",
-                f"others on this machine may read your notes (mode {mode:03o}): {place}",
+                f"other users can read your notes (mode {mode:03o}): {place}",
                 f"chmod 600 {quoted(place)}",
             )
             yield done(check, partial(os.chmod, place, 0o600), fix)
@@ -122,7 +126,7 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
     directory = os.path.dirname(path)
     mode = stat.S_IMODE(os.stat(directory).st_mode)
     if mode & 0o022 and not mode & stat.S_ISVTX:
-        message = f"others may replace the library (mode {mode:03o} of its directory): {directory}"
+        message = f"other users can replace the library (mode {mode:03o} of its directory): {directory}"
         yield Check("permissions", "warning", message, f"chmod go-w {quoted(directory)}")
     elif not os.access(directory, os.W_OK) or not os.access(path, os.W_OK):
         message = f"the library, or its directory, cannot be written: {path}"
@@ -130,23 +134,23 @@ def permissions(path: str, fix: bool) -> Iterator[Check]:
         mend = f"chmod u+rwX {quoted(directory)} {quoted(path)}" if all(map(is_ours, owners)) else None
         yield Check("permissions", "error", message, mend)
     else:
-        yield Check("permissions", "ok", "the library can be written by you")
+        yield Check("permissions", "ok", "the library is writable")
 
 
 def storage(path: str) -> Iterator[Check]:
     kind = file_system(os.stat(path).st_dev)
     if kind in NETWORK:
-        message = f"the library lies on a network file system ({kind}), whose locks cannot be relied on"
+        message = f"the library is on a network file system ({kind}), where locks are unreliable"
         mend = Hint("move it to a local disk, and name it with {}", ("--library", "FILE"))
         yield Check("storage", "warning", message, mend)
     else:
         yield Check("storage", "ok", f"on a local file system ({kind or 'unknown'})")
     free, size = shutil.disk_usage(os.path.dirname(path)).free, os.path.getsize(path)
     if free < 2 * size + 16 * 2**20:
-        message = f"{free:,} bytes are free: too few for a backup and a rewrite of {size:,} bytes"
+        message = f"{free:,} bytes free: not enough for a backup and a rewrite of {size:,} bytes"
         yield Check("space", "warning", message, "free some space on that disk")
     else:
-        yield Check("space", "ok", f"{free:,} bytes are free")
+        yield Check("space", "ok", f"{free:,} bytes free")
 
 
 def sqlite() -> Iterator[Check]:
@@ -171,7 +175,7 @@ def unfinished(path: str, fix: bool) -> Iterator[Check]:
             continue
         if os.path.exists(path + suffix) and os.path.getsize(path + suffix):
             found = True
-            message = f"an unfinished change, which is taken back on opening the library: {path}{suffix}"
+            message = f"an unfinished change, rolled back when the library is opened: {path}{suffix}"
             yield Check(
                 "journal", "warning", message, _command("list", "--limit", "1", *library_option(path))
             )
@@ -199,13 +203,13 @@ def journal_of_files(path: str) -> Iterator[Check]:
     place = journal_path(path)
     numbers = foreign_lines(path)
     if os.path.lexists(place) and not os.path.isfile(place):
-        yield Check("files_journal", "error", f"this is not a file: {place}", move_away(place))
+        yield Check("files_journal", "error", f"not a file: {place}", move_away(place))
     elif numbers:
         more = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
-        message = f"not of this mlib, and passed over: {place}, line {numbers[0]}{more}"
+        message = f"not written by this mlib, skipped: {place}, line {numbers[0]}{more}"
         yield Check("files_journal", "warning", message, f"sed -n {numbers[0]}p {quoted(place)}")
     else:
-        yield Check("files_journal", "ok", "every line of what was done to files is understood")
+        yield Check("files_journal", "ok", "every line of the file journal is readable")
 
 
 def kept_backups(path: str) -> Iterator[Check]:
@@ -236,10 +240,10 @@ def replaced(path: str) -> Iterator[Check]:
         remove = "rm -r" if any(map(os.path.isdir, paths)) else "rm"
         yield Check("replaced", "warning", message, f"{remove} {' '.join(map(quoted, paths))}")
     if not kept:
-        yield Check("replaced", "ok", "no restore has set a library aside")
+        yield Check("replaced", "ok", "no library set aside by a restore")
 
 
-# --- What is in a library: whether it is sound, and whether what it says of the disks still holds.
+# --- Inside the library: integrity, and whether it still matches the disks
 
 #: Free pages beyond this share are worth rewriting the file for.
 _MUCH_FREE = 0.2
@@ -313,9 +317,9 @@ def _links(library: Library, path: str) -> Iterator[Check]:
     broken = statistics.broken_links(library)
     if broken:
         told = ", ".join(f"{count} in {table}" for table, count in sorted(broken.items()))
-        yield Check("foreign_keys", "error", f"rows lead nowhere: {told}", restoring_command(path))
+        yield Check("foreign_keys", "error", f"dangling references: {told}", restoring_command(path))
     else:
-        yield Check("foreign_keys", "ok", "every row leads somewhere")
+        yield Check("foreign_keys", "ok", "no dangling references")
 
 
 def _roots(library: Library, path: str) -> Iterator[Check]:
@@ -332,7 +336,7 @@ def _roots(library: Library, path: str) -> Iterator[Check]:
         for other in known[:at]:
             if real[root.path] == real[other.path]:
                 wrong = True
-                message = f"one folder, known twice: {root.path} and {other.path}"
+                message = f"the same folder under two roots: {root.path} and {other.path}"
                 yield Check("roots", "warning", message, _forgetting(_less_needed(root, other), path))
             elif root.type != other.type and (
                 is_within(real[root.path], real[other.path]) or is_within(real[other.path], real[root.path])
@@ -340,14 +344,14 @@ def _roots(library: Library, path: str) -> Iterator[Check]:
                 wrong = True
                 inner = max(root, other, key=lambda each: len(real[each.path]))
                 outer = other if inner is root else root
-                message = f"{inner.path} ({inner.type}) lies within {outer.path} ({outer.type})"
+                message = f"{inner.path} ({inner.type}) is inside {outer.path} ({outer.type})"
                 mend = _forgetting(inner, path) if inner.origin == _TYPED else None
                 yield Check("roots", "warning", message, mend)
     if not known:
         yield Check(
             "roots",
             "warning",
-            "no folder to scan is known",
+            "no roots are known",
             _command("scan", "--comfyui", "DIR", *library_option(path)),
         )
     elif not wrong:
@@ -366,27 +370,27 @@ def _less_needed(root: Root, other: Root) -> Root:
 def _racy(library: Library, path: str) -> Iterator[Check]:
     count = statistics.racy_files(library)
     if count:
-        message = f"{count:,} files were read right after they had changed, and are to be read again"
+        message = f"{count:,} files were read just after they changed; the next scan reads them again"
         yield Check("racy", "warning", message, _command("scan", *library_option(path)))
     else:
-        yield Check("racy", "ok", "every file's stamp can be relied on")
+        yield Check("racy", "ok", "all timestamps are trustworthy")
 
 
 def _fileless(library: Library, path: str) -> Iterator[Check]:
     count = statistics.models_without_files(library)
     if count:
-        message = f"{count:,} models are known at no path, not even a former one"
+        message = f"{count:,} models have no path, present or missing"
         yield Check("files", "warning", message, _command("missing", *library_option(path)))
     else:
-        yield Check("files", "ok", "every model has a path, or had one")
+        yield Check("files", "ok", "every model has a path")
 
 
 def _facts(library: Library, path: str, fix: bool) -> Iterator[Check]:
     count = statistics.orphaned_facts(library)
     if not count:
-        yield Check("facts", "ok", "every fact is about something known")
+        yield Check("facts", "ok", "no orphaned records")
         return
-    message = f"facts about what nothing else knows: {count:,}"
+    message = f"orphaned records: {count:,}"
     check = Check("facts", "warning", message, _command("doctor", "--fix", *library_option(path)))
 
     def mend() -> None:
@@ -400,9 +404,7 @@ def _facts(library: Library, path: str, fix: bool) -> Iterator[Check]:
 def _sidecars(library: Library) -> Iterator[Check]:
     count = statistics.orphaned_sidecars(library)
     if count:
-        yield Check(
-            "sidecars", "ok", f"{count:,} files beside the models look like sidecars and belong to none"
-        )
+        yield Check("sidecars", "ok", f"{count:,} files look like sidecars but belong to no model")
     else:
         yield Check("sidecars", "ok", "every sidecar belongs to a model")
 
@@ -423,7 +425,7 @@ def _leftovers(library: Library, fix: bool) -> Iterator[Check]:
         check = Check("leftovers", "warning", message, f"rm {quoted(left.path)}")
         yield done(check, partial(discard, left), fix and left.is_half)
     if not found:
-        yield Check("leftovers", "ok", "no command has left anything half done in a model folder")
+        yield Check("leftovers", "ok", "no leftovers in model folders")
 
 
 def _findings(library: Library, path: str) -> Iterator[Check]:
@@ -433,20 +435,20 @@ def _findings(library: Library, path: str) -> Iterator[Check]:
         state: State = "warning" if serious else "ok"
         yield Check("findings", state, message, _command("list", f"finding:{code}", *library_option(path)))
     if not found:
-        yield Check("findings", "ok", "nothing is wrong with any model")
+        yield Check("findings", "ok", "no model has findings")
 
 
 def _free_pages(library: Library, path: str, fix: bool) -> Iterator[Check]:
     share = statistics.free_share(library)
     if share > _MUCH_FREE:
-        message = f"{share:.0%} of the file is free and could be given back"
+        message = f"{share:.0%} of the file is free and can be reclaimed"
         check = Check("free_pages", "warning", message, _command("doctor", "--fix", *library_option(path)))
         yield done(check, lambda: statistics.compact(library), fix)
     else:
         yield Check("free_pages", "ok", f"{share:.0%} of the file is free")
 
 
-# --- The examination: from the outside in, as far as the library can be read.
+# --- Running all checks
 
 
 def examine(path: str, *, fix: bool = False) -> Diagnosis:

@@ -1,4 +1,4 @@
-"""Telling all that a library holds: as lines that `mlib import --from` takes back, or as a table."""
+"""Export the library: as JSON Lines that `mlib import --from` reads, as CSV, or as sidecars."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _cell(text: str) -> str:
     return f"'{tame}" if text.startswith(_FORMULA) else tame
 
 
-# --- Laying what a person typed beside the models, for other managers; the one writer into model folders.
+# --- Sidecars for other managers; the only writer into model folders
 
 _KIND = "metadata_json"
 #: Bytes of a sidecar that is read before it is changed.
@@ -276,9 +276,9 @@ def _planned(
     except OSError as error:
         raise MlibError("unreadable", f"the file cannot be looked at: {error.strerror}") from error
     if row.stat is None or stat_of(status)[:2] != row.stat[:2]:
-        raise MlibError("changed_since", "the file is not what it was when it was scanned")
+        raise MlibError("changed_since", "the file has changed since it was scanned")
     if folder.models[stem_of(row.name)] - {row.name}:
-        raise MlibError("shared_stem", "another model beside it would have the same sidecar")
+        raise MlibError("shared_stem", "another model would have the same sidecar")
     path = _beside(row, folder)
     before = _read(path)
     if before is not None:
@@ -287,7 +287,7 @@ def _planned(
         text = None if before is None else before.decode("utf-8-sig")
         written = merged_text(text, model, words, path=row.path, mtime=status.st_mtime)
     except (UnicodeDecodeError, NotOursToChangeError) as error:
-        message = f"what is there is not a JSON object, and is left alone: {path}"
+        message = f"not a JSON object, left unchanged: {path}"
         raise MlibError("not_json", message) from error
     if written.text == text:
         return None
@@ -305,7 +305,7 @@ def _read(path: str) -> bytes | None:
     try:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
-            raise MlibError("not_a_file", f"this is not a file of its own, and is left alone: {path}")
+            raise MlibError("not_a_file", f"not a regular file, left unchanged: {path}")
         if status.st_size > _LARGEST:
             raise MlibError("too_large", f"this is too large for a sidecar: {path}")
         with open(path, "rb") as file:
@@ -331,7 +331,7 @@ def _write(planned: PlannedSidecar) -> None:
         settle(planned.path)
     was = looked_at(planned.path)
     if _read(planned.path) != planned.before:
-        raise MlibError("changed_since", f"it changed meanwhile, and is left alone: {planned.path}")
+        raise MlibError("changed_since", f"changed meanwhile, left unchanged: {planned.path}")
     content = [planned.text.encode() + b"\n"]
     if planned.before is None:
         write_new(planned.path, content, mode=0o644)

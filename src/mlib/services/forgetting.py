@@ -1,4 +1,4 @@
-"""Models whose files are gone: listing them, and forgetting models when somebody says so."""
+"""List models whose files are missing, and delete models on request."""
 
 from __future__ import annotations
 

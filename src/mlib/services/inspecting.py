@@ -1,4 +1,4 @@
-"""Inspecting any file, in the library or not: what it is, what belongs to it, what is wrong with it."""
+"""Inspect any file, in the library or not: its kind, companions and findings."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def inspect(path: str, *, listed: Callable[[str], Neighbours] | None = None) -> 
     try:
         inspection, stat = inspect_file(absolute)
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound("no_such_path", f"there is no such file: {path}") from None
+        raise NotFound("no_such_path", f"no such file: {path}") from None
     except IsADirectoryError:
-        raise MlibError("not_a_file", f"this is a directory: {path}", hint="name the files in it") from None
+        raise MlibError("not_a_file", f"is a directory: {path}", hint="name files in it") from None
     except (OSError, ValueError) as error:
-        why = reason(error) if isinstance(error, OSError) else "no file can have this name"
+        why = reason(error) if isinstance(error, OSError) else "not a valid file name"
         raise MlibError("unreadable", f"cannot read {path}: {why}") from None
     companions = beside(absolute, listed=listed)
     directory, name = os.path.split(absolute)

@@ -1,4 +1,4 @@
-"""Listing what a query finds."""
+"""List what a query finds, and complete half-typed words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlib.db.list_rows import Listed, Part
 
 
-# --- What a half-typed word may become: types, tags and names of models that begin with it.
+# --- Shell completion of types, tags and names
 
 #: More than this nobody reads.
 _MOST = 100
@@ -96,8 +96,8 @@ def parse_order(keys: Sequence[str]) -> list[Order]:
         if field not in SORTS or direction not in ("", "asc", "desc"):
             raise WrongUsage(
                 "bad_sort",
-                f"a list cannot be sorted by '{key}'",
-                hint=f"one of {', '.join(SORTS)}, with :desc behind it for the largest first",
+                f"cannot sort by '{key}'",
+                hint=f"one of {', '.join(SORTS)}, optionally with :desc",
             )
         order.append(Order(field, direction == "desc"))
     return order

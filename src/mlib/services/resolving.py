@@ -1,4 +1,4 @@
-"""Finding what a person means."""
+"""Resolve a REF to a model or pending import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What a REF leads to.
+# --- REFs
 
 #: Fewest hex digits that name a model.
 SHORTEST_PREFIX = 4
@@ -180,4 +180,4 @@ def _unknown(ref: str) -> NotFound:
             hint=f"give at least {SHORTEST_PREFIX} hex digits",
         )
     hint = "a REF is the beginning of a sha256, a path, an exact name, or pending:ID"
-    return NotFound("model_not_found", f"no model is known by '{visible(ref)}'", hint=hint)
+    return NotFound("model_not_found", f"no model matches '{visible(ref)}'", hint=hint)

@@ -1,4 +1,4 @@
-"""The remembered roots: what each holds and how it stands, adding some, forgetting one."""
+"""List, add and remove roots."""
 
 from __future__ import annotations
 
@@ -119,5 +119,5 @@ def _named(everyone: Sequence[Root], name: str) -> Root:
         if composed(root.path) in map(composed, names):
             return root
     raise NotFound(
-        "root_not_found", f"no root is called '{visible(name)}'", hint=Hint("{} lists them", ("roots",))
+        "root_not_found", f"no such root: '{visible(name)}'", hint=Hint("{} lists them", ("roots",))
     )

@@ -1,4 +1,4 @@
-"""Tags as such: which there are, renaming one everywhere, taking one from all that bear it."""
+"""List tags, rename one everywhere, remove one everywhere."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _take(library: Library, sha256: str, name: str) -> None:
 def _spelled(library: Library, name: str) -> str:
     spelling = tags.spelling(library, fold_tag(name))
     if spelling is None:
-        raise NotFound("tag_not_found", f"no tag is called '{visible(name)}'", hint=_hint(library, name))
+        raise NotFound("tag_not_found", f"no such tag: '{visible(name)}'", hint=_hint(library, name))
     return spelling
 
 

@@ -1,4 +1,4 @@
-"""Editing what a person says about models."""
+"""Edit user data: text fields, tags and metadata."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def parse_edit(
     for assignment in put:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
-            raise WrongUsage("bad_set", f"metadata is set by KEY=VALUE, not '{displayable(assignment)}'")
+            raise WrongUsage("bad_set", f"expected KEY=VALUE, not '{displayable(assignment)}'")
         wanted[typed(key, what="key")] = meta.value_of(typed(value, what="value", lines=True))
     return Edit(
         text={
@@ -120,7 +120,7 @@ def _with_known_type(library: Library, edit: Edit) -> Edit:
             if close
             else "types are ComfyUI's folder names, such as loras"
         )
-        raise WrongUsage("unknown_type", f"no type is called '{given}'", hint=hint)
+        raise WrongUsage("unknown_type", f"no such type: '{given}'", hint=hint)
     return replace(edit, text={**edit.text, "type": wanted})
 
 
@@ -186,7 +186,7 @@ def _edited_meta(meta_json: str | None, edit: Edit) -> str | None:
     text = jsontext.dump(after)
     if edit.put and strip_images(text).text != text:
         raise WrongUsage(
-            "image_payload", "image data is not kept in metadata", hint="keep the picture beside the model"
+            "image_payload", "metadata cannot hold image data", hint="keep the picture beside the model"
         )
     return text if after else None
 

@@ -1,1 +1,1 @@
-"""What the services share that touch a user's files."""
+"""Verbs that touch a user's files, and what they share."""

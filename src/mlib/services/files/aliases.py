@@ -1,4 +1,4 @@
-"""Links that lead to a file, and nowhere once it is not there any more."""
+"""Recognise one file at several paths, and find links that a removal leaves dangling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- One file at several paths, because a folder on the way to it is a link and both ways are scanned.
+# --- One file at several paths, through linked folders
 
 
 def real_location(row: KnownFile) -> str:

@@ -1,4 +1,4 @@
-"""Models in several files, as the library knows them: what goes together, and what one of them needs."""
+"""Models in several files: which files go together, and which parts are missing."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _expect_whole(
         hint = Hint("name the others too: {}", " ".join(map(quoted, left)))
     raise Refused(
         "part_of_set",
-        f"it is one of {len(whole.parts)} files of one model, which go together or not at all: {row.path}",
+        f"one of {len(whole.parts)} files of one model, which must go together: {row.path}",
         hint=hint,
     )
 

@@ -1,4 +1,8 @@
-"""Copies of the same content: finding them, and making one file of them without ever losing the last."""
+"""Find copies of the same content, and replace them by hard links or trash them.
+
+The last copy is never lost: the one that stays and each that goes are read whole right before. Copies that a
+loader needs where they are stay.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +46,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- Which copies have to stay although the same bytes lie elsewhere: a loader looks for them where they
-# are.
+# --- Copies that must stay because a loader looks there
 
 
 class Needed(NamedTuple):
@@ -126,7 +129,7 @@ def _parts_alone(choices: Sequence[CopyChoice], whole: Mapping[Copy, FileSet | N
                 yield Needed(copy, "no other copy of its model is whole")
 
 
-# --- Making one file of the copies of a content, without ever losing the last.
+# --- Hard-linking or trashing copies
 
 Action = Literal["hardlink", "trash"]
 #: What the journal calls them.
@@ -365,7 +368,7 @@ def _expect_no_link(path: str, was: Stat) -> None:
         raise changed(path)
 
 
-# --- Finding copies of the same content, and choosing which of them stay.
+# --- Finding copies and choosing which stay
 
 
 class Copy(NamedTuple):

@@ -1,4 +1,4 @@
-"""Computing the hashes that a scan does not, for any file, and keeping them for models."""
+"""Compute the hashes that a scan does not, for any file, and store those of models."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def _size(path: str) -> int:
     try:
         status = os.stat(path)
     except (OSError, ValueError):
-        raise NotFound("no_such_path", f"there is no such file: {path}") from None
+        raise NotFound("no_such_path", f"no such file: {path}") from None
     if not stat.S_ISREG(status.st_mode):
-        raise MlibError("not_a_file", f"this is no file: {path}")
+        raise MlibError("not_a_file", f"not a file: {path}")
     return status.st_size
 
 
@@ -114,13 +114,13 @@ def digest_models(
         if place is None:
             model = models.get(library, sha256)
             name = model.name if model else sha256
-            report.problems.append(Problem(name, "no_file", "no file of it is present to be read"))
+            report.problems.append(Problem(name, "no_file", "none of its files is present"))
             continue
         found = _compute(place[0], tell, report)
         if found is None:
             continue
         if found.sha256 != sha256:
-            message = "it is not what the last scan saw; the next scan reads it"
+            message = "it changed since the last scan; the next scan reads it"
             report.problems.append(Problem(place[0], "changed", message))
             continue
         if not dry_run:

@@ -1,4 +1,4 @@
-"""Moving and renaming the files of models, with what belongs to them."""
+"""Move and rename model files with their companions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from mlib.services.files.selection import Selection
 
 
-# --- Where a file is to go: the directory as the library spells it, and the root it lies in.
+# --- The destination: its directory and root
 
 
 class Destination(NamedTuple):
@@ -66,7 +66,7 @@ def destination_of(dest: str, name: str, roots: Sequence[Root]) -> Destination:
     Raises NotFound (`no_such_directory`), WrongUsage (`bad_name`, `passed_over`).
     """
     if not dest or "\0" in dest:
-        raise WrongUsage("bad_name", "a file name cannot be empty or hold a zero byte")
+        raise WrongUsage("bad_name", "a file name cannot be empty or contain a zero byte")
     path = os.path.abspath(dest)
     if os.path.isdir(path):
         return _placed(path, name, roots)
@@ -75,7 +75,7 @@ def destination_of(dest: str, name: str, roots: Sequence[Root]) -> Destination:
     if dest.endswith(os.sep) or not os.path.isdir(directory) or not _is_kept(new_name, extension):
         missing = directory if not os.path.isdir(directory) else path
         hint = f"`mkdir -p` makes it; a new name for the file would end in {extension}"
-        raise NotFound("no_such_directory", f"there is no such directory: {missing}", hint=hint)
+        raise NotFound("no_such_directory", f"no such directory: {missing}", hint=hint)
     return _placed(directory, new_name, roots)
 
 
@@ -87,11 +87,11 @@ def renamed_destination(directory: str, name: str, new_name: str, roots: Sequenc
     if "\0" in new_name or os.sep in new_name or not new_name.strip():
         raise WrongUsage(
             "bad_name",
-            "a file name holds no slash and is not empty",
+            "a file name cannot be empty or contain a slash",
             hint=Hint("{} moves to other folders", ("mv",)),
         )
     if new_name.startswith("."):
-        raise WrongUsage("bad_name", "scans pass over files whose name begins with a dot")
+        raise WrongUsage("bad_name", "scans skip files whose name begins with a dot")
     extension = os.path.splitext(name)[1]
     if not _is_kept(new_name, extension):
         new_name += extension
@@ -131,7 +131,7 @@ def _has_deeper(real: str, real_root: str, roots: Sequence[Root]) -> bool:
 def _visited(place: Destination) -> Destination:
     assert place.root is not None
     if is_passed_over(place.directory, place.root.path):
-        raise WrongUsage("passed_over", f"scans pass over this folder: {place.directory}")
+        raise WrongUsage("passed_over", f"scans skip this folder: {place.directory}")
     return place
 
 
@@ -223,7 +223,7 @@ def move(
     known = roots.all_roots(library)
     wanted = list(dict.fromkeys(meant))  # two copies of a model, each named by its path, are two
     if len(wanted) != 1 and not os.path.isdir(dest):
-        raise NotFound("no_such_directory", f"several files go to a directory, and this is none: {dest}")
+        raise NotFound("no_such_directory", f"the destination of several files must be a directory: {dest}")
 
     def place(row: KnownFile) -> Destination:
         return destination_of(dest, row.name, known)
@@ -353,7 +353,7 @@ def _only(meant: Selection) -> KnownFile:
         paths = ", ".join(row.path for row in meant.files)
         raise NotFound(
             "several_files",
-            f"there are {len(meant.files)} files of it",
+            f"it has {len(meant.files)} files",
             hint=f"name one by its path: {paths}",
         )
     return meant.files[0]
@@ -426,7 +426,7 @@ def _is_respelled(each: Step) -> bool:
 
 
 def _exists(path: str) -> MlibError:
-    return MlibError("exists", f"there is something already: {path}", hint="nothing was moved")
+    return MlibError("exists", f"already exists: {path}", hint="nothing was moved")
 
 
 def _is_same(each: Step) -> bool:

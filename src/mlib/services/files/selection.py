@@ -1,4 +1,4 @@
-"""Which files a REF means: those of its model, or the one whose path it is."""
+"""Select the files a REF means, and check that they still are what the library says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlib.services.resolving import Target
 
 
-# --- What lies around the files that a command takes away: a folder is looked up once for all of its files.
+# --- Folder cache
 
 
 class FolderCache:
@@ -51,7 +51,7 @@ class FolderCache:
         return companions_of(row.path, leaving=leaving, models=models, folder=folder)
 
 
-# --- Roots that are not there now: what lies in them is not gone.
+# --- Offline roots
 
 
 def offline_roots(library: Library) -> list[Root]:
@@ -65,7 +65,7 @@ def offline_roots(library: Library) -> list[Root]:
     ]
 
 
-# --- Making sure that a file still is what its row says, before anything is done with it.
+# --- Re-checking a file before touching it
 
 
 class VerifiedFile(NamedTuple):
@@ -143,7 +143,7 @@ def following(library: Library) -> Iterator[None]:
         with library.transaction():
             yield
     except MlibError as error:
-        message = f"it is done on the disk, but the library could not be told: {error.message}"
+        message = f"done on disk, but the library could not be updated: {error.message}"
         raise MlibError(HALF_MOVED, message, hint=Hint("run it again, or {}", ("scan",))) from error
 
 
@@ -182,13 +182,13 @@ def select_files(library: Library, target: Target, *, ref: str | None = None) ->
         if os.sep in ref or os.path.isfile(ref) or os.path.islink(ref):
             raise Refused(
                 "no_file_of_it",
-                f"the library knows no file at this path: {os.path.abspath(ref)}",
+                f"no file in the library has this path: {os.path.abspath(ref)}",
                 hint=Hint("name the file itself, as {} lists it, or run {}", ("show",), ("scan",)),
             )
     if not present:
         raise NotFound(
             "no_file",
-            f"no file of it is present: {target.sha256[:16]}",
+            f"none of its files is present: {target.sha256[:16]}",
             hint=Hint("{} says where it was", ("show",)),
         )
     return Selection(target.sha256, tuple(unique_files(present)))

@@ -1,4 +1,4 @@
-"""Moving the files of models to the trash. What is known of the models stays."""
+"""Move model files to the trash. The models stay in the library."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlib.services.resolving import Target
 
 
-# --- Taking a file of a model out of the way, with what belongs to it, so that it can be had back.
+# --- Removing a file with its companions, reversibly
 
 #: What the journal has for the target of a file whose place in the trash is not chosen yet.
 TO_TRASH = "trash"

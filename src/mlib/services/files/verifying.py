@@ -1,4 +1,4 @@
-"""Checking that the files are what the library knows. Nothing that is found changes a model or a row."""
+"""Verify that files are what the library says. Changes no model and no row but the time of the last check."""
 
 from __future__ import annotations
 

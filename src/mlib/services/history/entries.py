@@ -1,4 +1,4 @@
-"""Telling what every command changed, in a person's words: models and fields, not rows."""
+"""Describe what each command changed, by model and field instead of by row: what `log` prints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlib.db.rows import Values
 
 
-# --- Finding in the history what is in the library no more.
+# --- Finding models that only the history knows
 
 
 def find_forgotten(library: Library, ref: str) -> Target | None:

@@ -1,4 +1,9 @@
-"""Taking back what a command did to user data, if nobody changed the same since."""
+"""Undo a command: restore user data that has not changed since, and the facts that hang on it.
+
+User data is restored row by row in one transaction; anything edited meanwhile raises ChangedSince. Facts are
+restored as far as no scan has looked at the files since. Moves and metadata cleaning are not in the history,
+so undo refuses with the command that reverts them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from mlib.db.rows import Values
 
 
-# --- What a record was before a command, if nobody changed it since. Pure.
+# --- The state of a row before a command (pure)
 #
 # User data is what a person typed: the fields that `edited` names, and free metadata. All else are facts:
 # where
@@ -87,7 +92,7 @@ def revived(now: Values, before: Values) -> Values:
     return {name: value for name, value in kept.items() if value != now[name]}
 
 
-# --- Putting back what a command did to facts, as far as nobody has looked at the files since.
+# --- Restoring facts
 
 
 class FactsUndo:
@@ -180,7 +185,7 @@ def _rank(change: Change) -> int:
     return 1 if change.before.get("missing_since") is not None else 2
 
 
-# --- What undo says right after files were moved, or metadata was cleaned: the history holds neither.
+# --- Refusing to undo past moves and metadata cleaning
 
 
 def expect_nothing_later(library: Library, newest: LogEntry | None, meant: LogEntry | None) -> None:
@@ -194,10 +199,10 @@ def expect_nothing_later(library: Library, newest: LogEntry | None, meant: LogEn
     action, cleaning = last_file_action(library.path), history.last(library)
     if action is not None and action.at >= since and (cleaning is None or action.at > cleaning.at):
         code, way = "files_are_not_undone", _way_back(library, action)
-        message = f"the last command was `{action.command}`, and undo brings back words, not files"
+        message = f"the last command was `{action.command}`, and undo restores what you typed, not files"
     elif cleaning is not None and cleaning.at >= since:
         code, way = "cleaning_is_not_undone", _way_before(library, cleaning)
-        message = "the last command was `clean-meta`, and undo does not bring back image data"
+        message = "the last command was `clean-meta`, and undo does not restore image data"
     else:
         return
     ways: list[str | Hint] = [way]
@@ -246,12 +251,12 @@ def _others(library: Library, action: FileAction) -> str:
 
 def _way_before(library: Library, cleaning: Cleaning) -> str | Hint:
     if not os.path.exists(cleaning.backup):
-        return "the backup that was made before it is gone"
+        return "the backup made before it is missing"
     command = ("restore", os.path.basename(cleaning.backup), *library_option(library.path))
     return Hint("{} brings the whole library back as it was before it", command)
 
 
-# --- Putting back what a person typed, row by row; every step raises ChangedSince where it is typed anew.
+# --- Restoring user data
 
 
 class UserDataUndo:
@@ -423,7 +428,7 @@ def _chosen(library: Library, entry_id: int | None) -> LogEntry:
         return meant
     found = history.entry(library, entry_id)
     if found is None:
-        raise NotFound("no_such_entry", f"there is no entry {entry_id}", hint=Hint("{} lists them", ("log",)))
+        raise NotFound("no_such_entry", f"no such entry: {entry_id}", hint=Hint("{} lists them", ("log",)))
     if found.undone:
         by = history.undone_by(library, entry_id)
         raise Refused(

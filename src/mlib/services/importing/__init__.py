@@ -1,1 +1,1 @@
-"""Imports: what older managers, exports and sidecars say becomes pending, and then a model or a conflict."""
+"""Imports: older managers, exports and sidecars become pending imports, then models or conflicts."""

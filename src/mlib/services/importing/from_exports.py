@@ -1,4 +1,4 @@
-"""Taking over an export of mlib: a batch of lines at a time is staged, imported and given its places."""
+"""Import an export of mlib: each batch of lines is staged, imported and given its paths."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- The lines of an export as records, a batch at a time.
+# --- Reading export lines in batches
 
 #: Lines taken over in one transaction.
 BATCH = 200
@@ -212,7 +212,7 @@ def _put(library: Library, entry: Pending, where: str, report: ExportReport) -> 
     whole, differs = merge_pending(library, entry)
     pending_id = pending.put(library, whole)
     if differs:
-        message = f"what waits at this path already says otherwise: {', '.join(differs)}"
+        message = f"conflicts with the pending import at this path: {', '.join(differs)}"
         report.bad.append(UnusableRow(entry.path, "differs", f"{where}: {message}" if where else message))
     return pending_id, whole.id is None
 

@@ -1,4 +1,4 @@
-"""Turning the rows of an older manager's database into pending imports."""
+"""Turn the rows of an older manager's database into pending imports."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def stage_legacy(
     Raises MlibError for a file that is none (`empty_file`, ...), before the library is touched.
     """
     if os.path.isfile(path) and not os.path.getsize(path):  # to SQLite it is a database without tables
-        raise MlibError("empty_file", f"this file is empty, there is nothing to import: {path}")
+        raise MlibError("empty_file", f"empty file, nothing to import: {path}")
     database = read_legacy(path)
     report = StageReport(kind=database.kind)
     report.bad += [UnusableRow(row.path, row.code, f"{row.row}: {row.message}") for row in database.bad]
@@ -63,7 +63,7 @@ def stage_legacy(
             entry, differs = merge_pending(library, _completed(library, entry))
             report.ids.append(pending.put(library, entry))
             if differs:
-                message = f"{row.row}: what waits at this path already says otherwise: {', '.join(differs)}"
+                message = f"{row.row}: conflicts with the pending import at this path: {', '.join(differs)}"
                 report.bad.append(UnusableRow(row.path, "differs", message))
     return report
 
@@ -87,7 +87,9 @@ def map_waiting(
         here = entry._replace(id=None, path=map_path(entry.path, moves))
         whole, differs = merge_pending(library, here)
         if differs:
-            message = f"pending:{pending_id}: what waits at {here.path} says otherwise: {', '.join(differs)}"
+            message = (
+                f"pending:{pending_id}: conflicts with what is pending at {here.path}: {', '.join(differs)}"
+            )
             bad.append(UnusableRow(entry.path, "differs", message))
             continue
         if whole.id is not None:  # two rows about one file
@@ -108,7 +110,7 @@ def pending_from(row: LegacyRow, *, source: str) -> Pending | UnusableRow:
     sha256 = row.sha.lower() if _SHA256.fullmatch(row.sha) else None
     claim = row.sha.strip().lower()
     if not row.path and sha256 is None:
-        return UnusableRow(row.path, "no_path", f"{row.row}: neither a path nor a hash leads to its file")
+        return UnusableRow(row.path, "no_path", f"{row.row}: has neither a path nor a hash")
     free = _meta_of(row)
     description = _take_text(free, "description")
     kept_tags = _tags_of(row, free)

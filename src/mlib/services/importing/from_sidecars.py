@@ -1,4 +1,4 @@
-"""Taking over what other managers laid beside the models: the same strategies, for another source."""
+"""Import what other managers keep beside the models, with the same conflict strategies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The batch importer: each pending import becomes a model, part of one, or a conflict."""
+"""Turn pending imports into models, parts of models, or conflicts; batch by batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What the importer answers.
+# --- Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class ImportReport:
         self.waiting += other.waiting
 
 
-# --- What becomes of user data when two say something about one model. Pure.
+# --- Conflict strategies (pure)
 
 #: What is left in metadata of the images that were stripped from it: nothing that anybody typed.
 COUNT = "images_count"
@@ -273,7 +273,7 @@ def incoming(entry: Pending) -> UserData | Failed:
     try:
         free = _object(None if entry.meta_json is None else strip_images(entry.meta_json).text)
     except jsontext.NotJson as error:
-        return Failed(entry.id, entry.path, "bad_meta", f"its metadata is no JSON object: {error}")
+        return Failed(entry.id, entry.path, "bad_meta", f"its metadata is not a JSON object: {error}")
     return UserData(
         text={name: value for name, value in text.items() if value}, tags=tags.distinct(entry.tags), meta=free
     )
@@ -366,7 +366,7 @@ def base_name(path: str) -> str:
     return displayable(path.replace("\\", "/").rstrip("/").rpartition("/")[2])
 
 
-# --- What waits for import, and why.
+# --- Why imports are pending
 
 
 class Reason(StrEnum):

@@ -1,4 +1,4 @@
-"""Paths of another machine as they are on this one. Pure."""
+"""Stage pending imports: merge rows for one path, and map paths of another machine to this one. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What comes in once more, or from two sides: what waits at a path already is added to, never replaced.
+# --- Merging with what is pending at the same path
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def parse_path_map(text: str) -> PathMap:
     if not old or not new or not equals:
         raise WrongUsage(
             "bad_map",
-            f"a map is OLD=NEW, not '{text}'",
+            f"expected OLD=NEW, not '{text}'",
             hint=Hint("{}", ("--map", "/old/models=/new/models")),
         )
     is_windows = _WINDOWS.match(old) is not None

@@ -1,4 +1,4 @@
-"""Looking into new files for what they are: headers are read here, before anything is written."""
+"""Read the headers of new files before anything is written, and keep what they say."""
 
 from __future__ import annotations
 

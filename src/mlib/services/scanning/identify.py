@@ -1,4 +1,4 @@
-"""Finding out what the fresh files are: from what is known of their inode, else by reading them."""
+"""Identify new and changed files: by a known inode, else by hashing them."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def _row(found: FoundFile, hashed: Hashed, before: KnownFile | None) -> KnownFil
     )
 
 
-# --- A dry run: what a scan would do, told from stats, headers and the library alone.
+# --- Dry runs: stats, headers and the library only
 
 
 def simulate_scan(seen: Survey, ledger: Ledger, request: ScanRequest, report: ScanReport) -> None:

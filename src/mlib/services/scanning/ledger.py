@@ -1,4 +1,8 @@
-"""Writing what a scan identified: which model a file is, and what that makes of its path."""
+"""Write what a scan identified: which model each file is, and what moved, was copied or replaced.
+
+Also finds successors (files whose header was edited in place: new SHA-256, same weights) and pending files
+that moved before their import.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from mlib.services.scanning.survey import Survey
 
 
-# --- Files whose header was edited in place: other content by SHA-256, but the same weights.
+# --- Successors: same weights, new header
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def _before(library: Library, row: KnownFile) -> str | None:
     return max(left, key=lambda each: each.missing_since or 0).sha256 if left else None
 
 
-# --- Files that were read and wait for import, and are not where they were: where they lie now.
+# --- Pending files that moved
 
 
 @dataclass(slots=True)

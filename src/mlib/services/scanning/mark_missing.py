@@ -1,4 +1,4 @@
-"""Judging what is gone: which rows may be marked missing, and which roots cannot be believed."""
+"""Decide which rows may be marked missing, and which roots are offline or guarded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completing what an older manager left waiting, from what the library knows without reading a file."""
+"""Judge known files anew, and complete pending imports that lack a hash; only headers are read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlib.services.scanning.request import ScanReport
 
 
-# --- Judging files anew that are known and unchanged: by better rules, or for the first time.
+# --- Judging known, unchanged files
 
 #: Files judged in one transaction.
 REINSPECTED_AT_ONCE = 256

@@ -1,4 +1,4 @@
-"""What a scan is asked, and what it answers."""
+"""The request and report of a scan, and the choice of roots and scopes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- Keeping signals out of the moments in which what is written and what is remembered must stay one.
+# --- Deferring signals
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def noted(report: ScanReport) -> Iterator[None]:
         report.interrupted = interruption
 
 
-# --- Deciding where to walk: which roots, and which parts of them.
+# --- Choosing roots and scopes
 
 
 #: Options of a scan by which a person names what to look into.
@@ -166,7 +166,7 @@ def _without_their_file(remembered: Sequence[Root], gone: Sequence[str]) -> Iter
     for yaml in gone:
         ids = [str(root.id) for root in remembered if root.origin == f"extra:{yaml}"]
         message = (
-            f"this file is gone, but the folders it listed (roots {', '.join(ids)}) are still scanned;"
+            f"this file is missing, but the folders it listed (roots {', '.join(ids)}) are still scanned;"
             " name the file that lists them now, or remove the roots"
         )
         yield Problem(yaml, "no_such_file", message)
@@ -189,7 +189,7 @@ def _first_time(request: ScanRequest) -> RootsFound:
     if directory is None:
         raise MlibError(
             "no_roots",
-            "no folders to scan are known yet",
+            "no roots are known yet",
             hint=Hint("name your ComfyUI once with {}, or a folder with {}", _COMFYUI, _ROOT),
         )
     return comfyui_roots(directory)
@@ -212,8 +212,8 @@ def choose_scopes(library: Library, places: Places, paths: Sequence[str]) -> lis
         if is_passed_over(path if os.path.isdir(path) else os.path.dirname(path), root.path):
             raise WrongUsage(
                 "passed_over",
-                f"scans pass over this folder, as what lies in it was deleted or replaced: {given}",
-                hint=Hint("to scan it all the same, make it a root: {}", _ROOT),
+                f"scans skip this folder (deleted or replaced files): {given}",
+                hint=Hint("to scan it anyway, add it as a root: {}", _ROOT),
             )
         if os.path.isdir(path):
             scopes.append(Scope(root, path))
@@ -222,7 +222,7 @@ def choose_scopes(library: Library, places: Places, paths: Sequence[str]) -> lis
             directory, name = os.path.split(path)
             names.setdefault((root, directory), set()).add(name)
         else:
-            raise NotFound("no_such_path", f"there is no such file or directory: {given}")
+            raise NotFound("no_such_path", f"no such file or directory: {given}")
     trees = [scope.directory for scope in scopes]
     for (root, directory), only in names.items():
         if not any(is_within(directory, tree) for tree in trees):
@@ -242,7 +242,7 @@ def _placed(path: str, roots_: Sequence[Root]) -> tuple[Root, str]:
             return root, os.path.normpath(os.path.join(root.path, os.path.relpath(real, real_root)))
     raise MlibError(
         "outside_roots",
-        f"this lies in no folder that mlib knows: {path}",
+        f"not inside any root: {path}",
         hint=Hint("add its folder with {}, or a whole ComfyUI with {}", _ROOT, _COMFYUI),
     )
 

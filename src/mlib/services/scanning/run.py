@@ -1,4 +1,4 @@
-"""The scan itself: survey the disks, identify what differs, write it batch by batch, and close the books."""
+"""Run a scan: survey the disks, identify what differs, write it batch by batch, mark what is missing."""
 
 from __future__ import annotations
 

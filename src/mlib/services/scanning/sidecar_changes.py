@@ -1,4 +1,4 @@
-"""Reading the sidecars that are new or changed, and filling with them what nobody typed."""
+"""Read new and changed sidecars, and fill empty fields from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walking the scopes and comparing each directory with the library; reads only."""
+"""Walk the scopes and compare each directory with the library; reads only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- Which sidecars are news, told without opening one.
+# --- Sidecars, compared by stat
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ def stamp(status: os.stat_result) -> tuple[int, int, int]:
     return size, mtime_ns, inode
 
 
-# --- Remembered roots that are not walked, because an earlier one leads to the same folder.
+# --- Roots that lead to a folder walked already
 #
 # A folder that became a link to another is one. What is known in it under its own name is asked for here: no
 # walk comes by it.
@@ -346,6 +346,6 @@ def _spare_unknown(result: Survey) -> None:
             gone.append(row)
         elif hidden_by not in told:
             told.add(hidden_by)
-            message = "the link leads nowhere, and models are known behind it"
+            message = "dangling link, but the library knows models behind it"
             result.problems.append(Problem(hidden_by, "broken_link", message))
     result.gone = gone

@@ -1,1 +1,1 @@
-"""What workflows need: checking it against the library, and finding what none of them uses."""
+"""Workflows: check what they need against the library, and find models none of them uses."""

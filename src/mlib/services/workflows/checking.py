@@ -1,4 +1,4 @@
-"""Telling whether a workflow would run: is every model it needs here?"""
+"""Check whether the library has every model that a workflow needs, and suggest replacements."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlib.db.library import Library
 
 
-# --- What may stand in for a model that a workflow needs and its loader would not find.
+# --- Suggestions for missing models
 
 #: Suggestions for one need.
 MOST = 5

@@ -1,4 +1,4 @@
-"""Which file a loader would take for what a workflow names, as ComfyUI searches its folders."""
+"""Find the file a loader would take for a name in a workflow, searching folders as ComfyUI does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that no workflow names."""
+"""Find models that no workflow names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workflow files, found and read."""
+"""Find and read workflow files."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def read_file(path: str) -> Read:
     except (FileNotFoundError, NotADirectoryError):
         code, message = "no_such_path", "there is no such file"
     except IsADirectoryError:
-        code, message = "not_a_file", "it is a directory"
+        code, message = "not_a_file", "is a directory"
     except OSError as error:
         code, message = "unreadable", reason(error)
     except ValueError:  # a name with a NUL
-        code, message = "no_such_path", "no file can have this name"
+        code, message = "no_such_path", "not a valid file name"
     return Read(absolute, problem=Problem(absolute, code, message), kind=kind)
 
 
@@ -64,7 +64,7 @@ def _contents(path: str) -> WorkflowContents:
     with io.BufferedReader(open_for_reading(path)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise WorkflowError("not_a_file", "it is not a file")
+            raise WorkflowError("not_a_file", "not a file")
         return read_contents(file, status.st_size)
 
 
@@ -78,7 +78,7 @@ def workflow_files(directories: Sequence[str]) -> Iterator[str | Other | Problem
     for given in directories:
         absolute = os.path.abspath(given)
         if not given or not os.path.exists(absolute):
-            raise NotFound("no_such_path", f"there is no such directory: {given}")
+            raise NotFound("no_such_path", f"no such directory: {given}")
         if not os.path.isdir(absolute):
             yield absolute
             continue
