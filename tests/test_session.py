@@ -158,3 +158,19 @@ def test_files_are_moved_trashed_and_verified(
         library.trash(plan)
         assert not (loras / "water.safetensors").exists()
         assert library.show("water.safetensors").present is False
+
+
+def test_a_strategy_that_there_is_not_is_wrong_usage_and_makes_no_library(
+    tmp_path: Path, loras: Path
+) -> None:
+    with mlib.open(str(tmp_path / "first.db")) as library:
+        library.scan(roots=[f"loras={loras}"])
+        for run in (library.import_pending, library.import_sidecars):
+            with pytest.raises(MlibError) as caught:
+                run(on_conflict="mrege")
+            assert caught.value.code == "bad_options"
+    other = mlib.open(str(tmp_path / "other.db"))
+    with pytest.raises(MlibError) as caught:
+        other.import_from(str(tmp_path / "first.db"), on_conflict="mrege")
+    assert caught.value.code == "bad_options"
+    assert not other.exists

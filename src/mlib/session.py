@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mlib.services.forgetting import ForgetReport, Missing
     from mlib.services.history.entries import DescribedEntry
     from mlib.services.history.undo import UndoReport
-    from mlib.services.importing.importer import ImportReport, WaitReason
+    from mlib.services.importing.importer import ConflictStrategy, ImportReport, WaitReason
     from mlib.services.importing.staging import UnusableRow
     from mlib.services.resolving import Target
     from mlib.services.root_registry import AddReport, RemoveReport, RootReport
@@ -409,16 +409,17 @@ class Session:
     ) -> ImportReport:
         """Make models of all pending imports, or of these. `moves` (`OLD=NEW`) changes their paths first."""
         from mlib.services.importing.from_legacy import map_waiting
-        from mlib.services.importing.importer import ConflictStrategy, Failed, import_pending
+        from mlib.services.importing.importer import Failed, import_pending
         from mlib.services.importing.staging import parse_path_map
 
         parsed = [parse_path_map(text) for text in moves]
+        strategy = _parse_strategy(on_conflict)
         with self._changing("import", dry_run=dry_run) as library:
             bad: list[UnusableRow] = []
             if parsed:
                 with library.transaction():
                     ids, bad = map_waiting(library, parsed, ids)
-            report = import_pending(library, ids, strategy=ConflictStrategy(on_conflict))
+            report = import_pending(library, ids, strategy=strategy)
             report.failed += [Failed(None, each.path, each.code, each.message) for each in bad]
             report.backup = _needed(library, report.backup)
         return report
@@ -457,12 +458,12 @@ class Session:
     ) -> ImportReport:
         """Take over what other managers keep beside these models, or all."""
         from mlib.services.importing.from_sidecars import import_sidecars
-        from mlib.services.importing.importer import ConflictStrategy
 
+        strategy = _parse_strategy(on_conflict)
         self._open("write")
         shas = self.choose_models(refs, query)
         with self._changing("import --sidecars", dry_run=dry_run) as library:
-            report = import_sidecars(library, shas, strategy=ConflictStrategy(on_conflict))
+            report = import_sidecars(library, shas, strategy=strategy)
             report.backup = _needed(library, report.backup)
         return report
 
@@ -669,11 +670,12 @@ class Session:
         self, file: str, moves: Sequence[Any], on_conflict: str, *, dry_run: bool
     ) -> ImportReport:
         from mlib.services.importing.from_exports import check_export, import_export
-        from mlib.services.importing.importer import ConflictStrategy, Failed, StillWaiting
+        from mlib.services.importing.importer import Failed, StillWaiting
 
+        strategy = _parse_strategy(on_conflict)
         self._open_or_create(dry_run=dry_run, check=lambda _: check_export(file))
         with self._changing("import", dry_run=dry_run) as library:
-            taken = import_export(library, file, strategy=ConflictStrategy(on_conflict), moves=moves)
+            taken = import_export(library, file, strategy=strategy, moves=moves)
             report = taken.imported
             report.backup = _needed(library, taken.backup)
         report.failed += [Failed(None, bad.path, bad.code, bad.message) for bad in taken.bad]
@@ -685,16 +687,15 @@ class Session:
         self, file: str, ids: Sequence[int] | None, moves: Sequence[Any], on_conflict: str, *, dry_run: bool
     ) -> ImportReport:
         from mlib.services.importing.from_legacy import stage_legacy
-        from mlib.services.importing.importer import ConflictStrategy, Failed, import_pending
+        from mlib.services.importing.importer import Failed, import_pending
 
+        strategy = _parse_strategy(on_conflict)
         self._open_or_create(
             dry_run=dry_run, check=lambda empty: stage_legacy(empty, file, keep_backup=False)
         )
         with self._changing("import", dry_run=dry_run) as library:
             staged = stage_legacy(library, file, moves=moves)
-            report = import_pending(
-                library, ids, strategy=ConflictStrategy(on_conflict), keep_backup=staged.backup is None
-            )
+            report = import_pending(library, ids, strategy=strategy, keep_backup=staged.backup is None)
             report.failed += [Failed(None, each.path, each.code, each.message) for each in staged.bad]
             report.backup = _needed(library, staged.backup or report.backup)
         return report
@@ -747,3 +748,14 @@ def _needed(library: Library, backup: str | None) -> str | None:
     from mlib.services.backing_up import keep_if_needed
 
     return keep_if_needed(library, backup)
+
+
+def _parse_strategy(text: str) -> ConflictStrategy:
+    """The strategy of that name. Raises WrongUsage (`bad_options`)."""
+    from mlib.services.importing.importer import ConflictStrategy
+
+    try:
+        return ConflictStrategy(text)
+    except ValueError:
+        known = ", ".join(ConflictStrategy)
+        raise WrongUsage("bad_options", f"no such conflict strategy: {text} (there are {known})") from None
