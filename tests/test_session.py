@@ -116,7 +116,7 @@ def test_a_session_for_a_library_that_is_not_there(path: Path) -> None:
         assert library.scan(roots=[f"loras={path.parent}"], dry_run=True).scanned == 0
         with pytest.raises(NotFound):
             library.find()
-        with pytest.raises(MlibError):
+        with pytest.raises(mlib.MlibError):
             library.scan(roots=["loras=/no/such/folder"])
     assert not path.exists()
 

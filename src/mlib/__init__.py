@@ -53,10 +53,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlib.core.errors import MlibError
+
 if TYPE_CHECKING:
     import os
 
     from mlib.session import Session
+
+__all__ = ["MlibError", "__version__", "open"]
 
 __version__ = "0.1.0"
 
