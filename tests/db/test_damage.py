@@ -629,12 +629,12 @@ def test_doctor_tells_of_a_journal_of_files_that_is_not_ours(library: Library, s
         journal.write_text('{"id": "1-1", "state": "done"}\n{"more": 1}\nword\n')
         expected = (
             "warning",
-            f"not of this mlib, and passed over: {journal}, line 2 and 1 more",
+            f"not written by this mlib, skipped: {journal}, line 2 and 1 more",
             f"sed -n 2p {journal}",
         )
     else:
         make_no_file(journal, state)
-        expected = ("error", f"this is not a file: {journal}", f"mv -n {journal} {journal}.old")
+        expected = ("error", f"not a file: {journal}", f"mv -n {journal} {journal}.old")
     told = mlib_here("doctor", "--json", library=path, code=None).json["checks"]
     (check,) = (each for each in told if each["name"] == "files_journal")
     assert (check["state"], check["message"], check["mend"]) == expected

@@ -111,4 +111,4 @@ def test_what_is_unpacked_counts_however_many_entries_it_is_in() -> None:
     archive = zipped(entries, compression=zipfile.ZIP_DEFLATED)
     header = read_header(io.BytesIO(archive), len(archive), name="a.ckpt")
     assert [finding.code for finding in header.findings if finding.serious] == ["bad_header"]
-    assert "too long when unpacked" in header.findings[0].message
+    assert "too large when unpacked" in header.findings[0].message

@@ -200,7 +200,7 @@ def expect_backup_named(path: str, backup: str) -> None:
     with pytest.raises(NotFound) as examining:
         examine(path)
     for error in (opening.value, examining.value):
-        assert (error.code, "gone" in error.message) == ("no_library", True)
+        assert (error.code, "library is missing" in error.message) == ("no_library", True)
         assert f"{backup}: mlib restore --latest" in hint_of(error)
 
 
