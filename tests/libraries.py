@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from mlib.core.records import KnownFile, Model, Pending, Stat
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.db import files, models, pending, rows, schema, tags
 from mlib.services.scanning.request import ScanReport, ScanRequest
 from mlib.services.scanning.run import scan

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mlib.services.files.trashing import Removed, TrashedBefore, TrashReport
     from mlib.services.files.verifying import VerifyReport
     from mlib.services.forgetting import ForgetReport, ForgottenModel, Missing
-    from mlib.services.history.entries import DescribedEntry, FieldChange
+    from mlib.services.history.log_entries import DescribedEntry, FieldChange
     from mlib.services.history.undo import UndoReport
     from mlib.services.importing.importer import ImportReport, UserData, WaitReason
     from mlib.services.inspecting import Inspected

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mlib.services.files.trashing import TrashedBefore, TrashPlan, TrashReport
     from mlib.services.files.verifying import VerifyReport
     from mlib.services.forgetting import ForgetReport, Missing
-    from mlib.services.history.entries import DescribedEntry
+    from mlib.services.history.log_entries import DescribedEntry
     from mlib.services.history.undo import UndoReport
     from mlib.services.importing.importer import ConflictStrategy, ImportReport, WaitReason
     from mlib.services.importing.staging import UnusableRow
@@ -224,7 +224,7 @@ class Session:
         self, refs: Sequence[str] | None = None, query: str | None = None, *, limit: int | None = None
     ) -> list[DescribedEntry]:
         """What was done to the library, newest first; with REFs or a query, field by field to those."""
-        from mlib.services.history.entries import log
+        from mlib.services.history.log_entries import log
 
         targets = None if refs is None and query is None else self._choose_logged(refs or (), query)
         return log(self._reading(), targets, limit=limit)
@@ -379,7 +379,7 @@ class Session:
         `comfyui` folders, `extra_paths` files and `roots` (`TYPE=DIR`) are remembered for the next scan;
         `paths` limits this one. The other options are those of the command: see `ScanRequest`.
         """
-        from mlib.core.comfyui.roots import find_comfyui
+        from mlib.core.comfyui.root_sources import find_comfyui
         from mlib.services.scanning.request import ScanRequest, check_request
         from mlib.services.scanning.run import scan
 
@@ -702,7 +702,7 @@ class Session:
 
     def _choose_logged(self, refs: Sequence[str], query: str | None) -> list[Target]:
         """As `choose`, and what the history alone knows any more."""
-        from mlib.services.history.entries import find_forgotten
+        from mlib.services.history.log_entries import find_forgotten
 
         targets: list[Target] = []
         for ref in refs:

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.machine import lacking
 from tests.tools import hint_of
 
-from mlib.core.comfyui.roots import (
+from mlib.core.comfyui.root_sources import (
     RootsFound,
     comfyui_roots,
     distinct,
@@ -32,7 +32,7 @@ NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 CODE_OF_FAILURE = """
 import sys
 from mlib.core.errors import MlibError
-from mlib.core.comfyui.roots import comfyui_roots, extra_paths_roots, root_option
+from mlib.core.comfyui.root_sources import comfyui_roots, extra_paths_roots, root_option
 try:
     found = {call}
 except MlibError as error:
@@ -68,7 +68,12 @@ def nobody_can_run_python() -> bool:
     """False without setpriv, or where the interpreter lies in root's own home."""
     if shutil.which("setpriv") is None:
         return False
-    command = [*NOBODY, sys.executable, "-c", "import mlib.core.comfyui.roots, mlib.core.comfyui.extra_paths"]
+    command = [
+        *NOBODY,
+        sys.executable,
+        "-c",
+        "import mlib.core.comfyui.root_sources, mlib.core.comfyui.extra_paths",
+    ]
     return subprocess.run(command, check=False, capture_output=True, cwd="/").returncode == 0
 
 
@@ -501,7 +506,9 @@ class TestExtraPathsRoots:
 
     def test_nobody_needs_a_home(self, tmp_path: Path) -> None:
         path = yaml_file(tmp_path, "a: {base_path: ~/m, loras: x}")
-        code = f"from mlib.core.comfyui.roots import *; print(len(extra_paths_roots({path!r}).roots))\n"
+        code = (
+            f"from mlib.core.comfyui.root_sources import *; print(len(extra_paths_roots({path!r}).roots))\n"
+        )
         code += "print(find_comfyui(start='.', environ={}))"
         environ = {key: value for key, value in os.environ.items() if key != "HOME"}
         environ["XDG_CONFIG_HOME"] = str(tmp_path)
@@ -551,7 +558,8 @@ class TestRootOption:
     def test_a_current_directory_that_is_gone_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "gone").mkdir()
         code = (
-            "import os; from mlib.core.comfyui.roots import *; from mlib.core.errors import MlibError\n"
+            "import os\nfrom mlib.core.comfyui.root_sources import *\n"
+            "from mlib.core.errors import MlibError\n"
             "os.rmdir(os.getcwd())\n"
             "try: root_option('vae=x')\n"
             "except MlibError as error: print(error.code)"
@@ -650,7 +658,7 @@ class TestFindComfyui:
 
 def test_importing_the_module_loads_no_yaml_and_no_settings_reader() -> None:
     code = (
-        "import sys, mlib.core.comfyui.roots;"
+        "import sys, mlib.core.comfyui.root_sources;"
         " print({'yaml', 'configparser', 'platformdirs'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mlib.core.errors import WrongUsage
-from mlib.core.tags import MAX_LENGTH, checked_tag, distinct, fold_tag
+from mlib.core.tag_spelling import MAX_LENGTH, checked_tag, distinct, fold_tag
 
 TAGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
 

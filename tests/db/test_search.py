@@ -17,7 +17,7 @@ from mlib.core.comfyui.folders import name_below
 from mlib.core.formats.header import Finding
 from mlib.core.query import FIELDS, Query, Term, Value, interval, mentions, parse
 from mlib.core.records import Content, Model, Pending, Root
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.db import contents, files, models, pending, roots, tags
 from mlib.db.library import open_library
 from mlib.db.search import Asked, Found, _below_root, search

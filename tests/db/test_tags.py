@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.libraries import OTHER, SHA, put_model, put_pending
 
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.db import tags
 
 if TYPE_CHECKING:

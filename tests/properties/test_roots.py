@@ -11,7 +11,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mlib.core.comfyui.folders import canonical_type, is_model_name
-from mlib.core.comfyui.roots import comfyui_roots, distinct, extra_paths_roots, find_comfyui, root_option
+from mlib.core.comfyui.root_sources import (
+    comfyui_roots,
+    distinct,
+    extra_paths_roots,
+    find_comfyui,
+    root_option,
+)
 from mlib.core.errors import MlibError
 from mlib.core.records import Root
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.properties.test_meta import leaves_of, shadowed, trees
 
 from mlib.core.records import TEXT_FIELDS
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.services.importing.importer import (
     ConflictStrategy,
     UserData,

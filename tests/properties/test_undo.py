@@ -22,7 +22,7 @@ from mlib.core.records import Root
 from mlib.db import history, models, pending, roots, statistics
 from mlib.db.library import open_library
 from mlib.services.forgetting import forget, prune
-from mlib.services.history.entries import log
+from mlib.services.history.log_entries import log
 from mlib.services.history.undo import undo
 from mlib.services.importing.importer import ConflictStrategy, import_pending
 from mlib.services.resolving import Target

@@ -10,11 +10,11 @@ from tests.libraries import BEFORE, known_file, put_pending, scan_roots
 from tests.tools import set_age, write_model
 
 from mlib.core.records import Model, Root
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.db import files, history, models, roots, tags
 from mlib.db.library import open_library
 from mlib.services.forgetting import forget
-from mlib.services.history.entries import log
+from mlib.services.history.log_entries import log
 from mlib.services.history.undo import undo
 from mlib.services.importing.importer import import_pending, list_waiting
 from mlib.services.listing import find

@@ -25,7 +25,7 @@ from mlib.core.records import Root
 from mlib.db import contents, files, history, models, pending, roots, statistics, tags
 from mlib.services.cleaning import clean_meta
 from mlib.services.forgetting import forget
-from mlib.services.history.entries import log
+from mlib.services.history.log_entries import log
 from mlib.services.history.undo import undo
 from mlib.services.importing.importer import ConflictStrategy, import_pending
 from mlib.services.resolving import Target

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.libraries import BEFORE, OTHER, SHA, THIRD, dump, put_model, put_pending
 
 from mlib.core.errors import MlibError, NotFound
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.db import files, models, pending, tags
 from mlib.db.library import open_library
 from mlib.services.importing.importer import (

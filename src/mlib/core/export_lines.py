@@ -15,7 +15,7 @@ from mlib.core.content_record import checked_usage
 from mlib.core.errors import MlibError, Refused, WrongUsage
 from mlib.core.payloads import strip_images
 from mlib.core.records import TAGS, TEXT_FIELDS, Content, Model, OtherHashes, Pending, Root
-from mlib.core.tags import checked_tag
+from mlib.core.tag_spelling import checked_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

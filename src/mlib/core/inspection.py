@@ -100,7 +100,10 @@ def remembered(judge: Callable[[Sequence[Tensor]], Result]) -> Callable[[Sequenc
 @remembered
 def _shown(tensors: Sequence[Tensor]) -> tuple[Verdict, WeightFigures]:
     """Classify by the tensors alone."""
-    from mlib.core.kinds.rules import classify, outline  # deferred: loads all the rules
+    from mlib.core.kinds.rules import (
+        classify,
+        outline,  # deferred: loads all the rules
+    )
 
     outlined = outline(tensors)
     return classify(outlined), figures(outlined)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from mlib.core.records import KnownFile, Pending, Stat
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.db import tags
 from mlib.db.rows import PENDING_COLUMNS, Row, insert, path_of, pending_of, pending_row, stored_path, update
 

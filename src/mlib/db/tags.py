@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlib.core import tags as core_tags
+from mlib.core import tag_spelling as core_tags
 from mlib.db.rows import BEARERS, SUBJECTS, insert
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlib.core import times
 from mlib.core.inspection import PLACE_CODES, place_findings
 from mlib.core.records import TEXT_FIELDS
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.core.text import displayable
 from mlib.db import contents, files, models, roots, tags
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core import times
-from mlib.core.comfyui.roots import comfyui_roots, distinct, root_option
+from mlib.core.comfyui.root_sources import comfyui_roots, distinct, root_option
 from mlib.core.disk.storage import root_state
 from mlib.core.disk.walk import is_within
 from mlib.core.errors import Hint, NotFound

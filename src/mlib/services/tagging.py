@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlib.core import times
 from mlib.core.errors import Hint, NotFound
 from mlib.core.records import TAGS
-from mlib.core.tags import checked_tag, fold_tag
+from mlib.core.tag_spelling import checked_tag, fold_tag
 from mlib.core.text import visible
 from mlib.db import models, tags
 

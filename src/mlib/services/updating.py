@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mlib.core import jsontext, meta, tags, times
+from mlib.core import jsontext, meta, tag_spelling, times
 from mlib.core.comfyui.folders import TYPE_FOLDERS, canonical_type
 from mlib.core.errors import NotFound, WrongUsage
 from mlib.core.payloads import strip_images
@@ -78,8 +78,8 @@ def parse_edit(
             name: typed(value, what=name.replace("_", " "), lines=name in _LONG_FIELDS)
             for name, value in text.items()
         },
-        tag=[tags.checked_tag(value) for value in tag],
-        untag=[tags.checked_tag(value) for value in untag],
+        tag=[tag_spelling.checked_tag(value) for value in tag],
+        untag=[tag_spelling.checked_tag(value) for value in untag],
         put=wanted,
         drop=[typed(key, what="key") for key in drop],
     )
@@ -129,12 +129,12 @@ def _read(library: Library, target: Target) -> _State:
         entry = pending.get(library, target.pending_id)
         if entry is None:
             raise NotFound("pending_not_found", f"there is no pending import {target.pending_id}")
-        return _State(entry, tags.distinct(entry.tags), entry.meta_json)
+        return _State(entry, tag_spelling.distinct(entry.tags), entry.meta_json)
     assert target.sha256 is not None
     model = models.get(library, target.sha256)
     if model is None:
         raise NotFound("model_not_found", f"the model is gone: {target.sha256}")
-    shown = tags.distinct(stored_tags.of_model(library, model.sha256))
+    shown = tag_spelling.distinct(stored_tags.of_model(library, model.sha256))
     return _State(model, shown, models.meta(library, model.sha256))
 
 
@@ -157,9 +157,11 @@ def _edited(state: _State, edit: Edit, facts: Mapping[str, str]) -> _State:
     typed_now = {name for name, value in edit.text.items() if value}
     edited = (state.record.edited - edit.text.keys()) | typed_now
     wanted_tags = {
-        key: name for key, name in state.tags.items() if key not in {tags.fold_tag(t) for t in edit.untag}
+        key: name
+        for key, name in state.tags.items()
+        if key not in {tag_spelling.fold_tag(t) for t in edit.untag}
     }
-    for key, name in tags.distinct(list(edit.tag)).items():
+    for key, name in tag_spelling.distinct(list(edit.tag)).items():
         wanted_tags.setdefault(key, name)
     if wanted_tags != state.tags and isinstance(state.record, Model):
         edited |= {TAGS}

@@ -22,7 +22,7 @@ from mlib.core import jsontext
 
 if TYPE_CHECKING:
     from mlib.core.jsontext import Json
-    from mlib.services.history.entries import DescribedEntry, FieldChange
+    from mlib.services.history.log_entries import DescribedEntry, FieldChange
 
 
 # --- Rows of the history

@@ -146,7 +146,7 @@ class Rule:
         return _condition(self._written)
 
 
-class Model(NamedTuple):
+class RuleModel(NamedTuple):
     """A base model described by its adaptable layers: (inputs, outputs) pairs by layer name, and the highest
     block number by the name before it."""
 
@@ -161,7 +161,7 @@ class Model(NamedTuple):
 class Known(NamedTuple):
     """The models of a group, and for each layer name the number of models that have it."""
 
-    models: tuple[Model, ...]
+    models: tuple[RuleModel, ...]
     layers: Mapping[str, int]
 
 
@@ -271,9 +271,9 @@ def _condition(asked: Mapping[str, Any]) -> Condition:
     )
 
 
-def _model(model: Mapping[str, Any], kind: str, all_layers: Mapping[str, Any]) -> Model:
+def _model(model: Mapping[str, Any], kind: str, all_layers: Mapping[str, Any]) -> RuleModel:
     layers = model["layers"]
-    return Model(
+    return RuleModel(
         answer=_answer(model, kind),
         layers={
             name: frozenset((inputs, outputs) for inputs, outputs in _pairs(sizes))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlib.core.formats.header import Tensor
-    from mlib.core.kinds.rulebook import Answer, Condition, Group, Model, Name, Size
+    from mlib.core.kinds.rulebook import Answer, Condition, Group, Name, RuleModel, Size
 
 
 # --- Base models that an adapter fits: those whose layers have the sizes it changes
@@ -32,7 +32,7 @@ _NAMES = 8_192
 class Fitting(NamedTuple):
     """The models that fit, and the reasons, a phrase each."""
 
-    models: tuple[Model, ...]
+    models: tuple[RuleModel, ...]
     reasons: tuple[str, ...]
 
 
@@ -131,14 +131,14 @@ def _sides(pairs: frozenset[tuple[int, int]]) -> tuple[frozenset[int], frozenset
     return frozenset(pair[0] for pair in pairs), frozenset(pair[1] for pair in pairs)
 
 
-def _is_whole(model: Model, blocks: Mapping[str, frozenset[int]]) -> bool:
+def _is_whole(model: RuleModel, blocks: Mapping[str, frozenset[int]]) -> bool:
     """Whether every stack of blocks that occurs is complete."""
     stacks = [(blocks[name], last) for name, last in model.last.items() if name in blocks]
     return bool(stacks) and all(numbers == _range(last) for numbers, last in stacks)
 
 
 def _fit_reasons(
-    telling: str, layer: Layer, chosen: Sequence[Model], blocks: Mapping[str, frozenset[int]]
+    telling: str, layer: Layer, chosen: Sequence[RuleModel], blocks: Mapping[str, frozenset[int]]
 ) -> Iterable[str]:
     """Give the reasons: the layer that the fewest models have, and the highest block numbers."""
     inputs = sorted({length for choice in layer.inputs for length in choice})

@@ -11,7 +11,7 @@ from mlib.core.formats.header import Finding
 from mlib.core.kinds.bases import takes_in
 from mlib.core.records import TAGS
 from mlib.core.sidecars.companions import stem_of
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.core.text import visible
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from mlib.core import tags
+from mlib.core import tag_spelling
 from mlib.core.comfyui.folders import TYPE_FOLDERS, canonical_type
 from mlib.core.errors import WrongUsage
 from mlib.core.jsontext import Json, NotJson, dump
@@ -191,13 +191,13 @@ def tag_names(value: Json, field: str, cuts: Cuts) -> tuple[str, ...]:
     found: dict[str, str] = {}
     for item in listed:
         own = text_of(item) or text_of(member(item, "name"))
-        if len(own) > tags.MAX_LENGTH:
+        if len(own) > tag_spelling.MAX_LENGTH:
             cuts.add(field)
             continue
         try:
             found |= {
                 key: tag
-                for key, tag in tags.distinct([html_text.tidied(displayable(own))]).items()
+                for key, tag in tag_spelling.distinct([html_text.tidied(displayable(own))]).items()
                 if key not in found
             }
         except WrongUsage:

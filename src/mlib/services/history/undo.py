@@ -15,12 +15,12 @@ from mlib.core.disk.journal import journal_path, last_file_action
 from mlib.core.disk.walk import is_within
 from mlib.core.errors import Hint, NotFound, Refused
 from mlib.core.records import TAGS, TEXT_FIELDS
-from mlib.core.tags import fold_tag
+from mlib.core.tag_spelling import fold_tag
 from mlib.core.text import library_option, quoted
 from mlib.db import files, history, models, pending, roots, rows, tags
 from mlib.db.rows import fields_of, path_of, stored_fields
 from mlib.db.schema import FOUND, KEPT
-from mlib.services.history.entries import DescribedEntry, FieldChange, describe_entry
+from mlib.services.history.log_entries import DescribedEntry, FieldChange, describe_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ from mlib.core.errors import WrongUsage
 from mlib.core.export_lines import BadLineError
 from mlib.core.formats.header import Finding
 from mlib.core.records import TAGS, TEXT_FIELDS, KnownFile, Model, Pending
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.core.text import displayable
 from mlib.db import contents, files, models, pending, roots, sidecars, tags
 from mlib.db.exports import TooLong, lines_of, opened_export

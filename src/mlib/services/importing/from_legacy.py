@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlib.core import jsontext, meta, tags, times
+from mlib.core import jsontext, meta, tag_spelling, times
 from mlib.core.comfyui.folders import canonical_type
 from mlib.core.errors import MlibError, WrongUsage
 from mlib.core.payloads import strip_images
@@ -182,7 +182,7 @@ def _tags_of(row: LegacyRow, free: dict[str, jsontext.Json]) -> tuple[str, ...]:
     unfit: list[jsontext.Json] = []
     for tag in row.tags:
         try:
-            kept.append(tags.checked_tag(displayable(tag)))
+            kept.append(tag_spelling.checked_tag(displayable(tag)))
         except WrongUsage:
             if tag.strip():
                 unfit.append(displayable(tag))

@@ -25,7 +25,7 @@ from mlib.core.sidecars.filling import (
 )
 from mlib.core.sidecars.parse import read_shared_sidecar, read_sidecar
 from mlib.core.sidecars.record import SidecarError, packed, unpacked
-from mlib.core.tags import distinct
+from mlib.core.tag_spelling import distinct
 from mlib.core.text import displayable
 from mlib.db import contents, files, models, sidecars, tags
 from mlib.db.sidecars import KnownSidecar

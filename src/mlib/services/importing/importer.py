@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlib.core import jsontext, meta, tags, times
+from mlib.core import jsontext, meta, tag_spelling, times
 from mlib.core.payloads import strip_images
 from mlib.core.records import SCANNED, TAGS, TEXT_FIELDS, KnownFile, Model, Pending
 from mlib.core.text import displayable
@@ -257,7 +257,9 @@ def user_data(library: Library, model: Model) -> UserData:
     stored = models.meta(library, model.sha256)
     return UserData(
         text={name: value for name, value in text.items() if value},
-        tags=tags.distinct(() if _are_given(library, model) else stored_tags.of_model(library, model.sha256)),
+        tags=tag_spelling.distinct(
+            () if _are_given(library, model) else stored_tags.of_model(library, model.sha256)
+        ),
         meta=_object(stored),
     )
 
@@ -275,7 +277,9 @@ def incoming(entry: Pending) -> UserData | Failed:
     except jsontext.NotJson as error:
         return Failed(entry.id, entry.path, "bad_meta", f"its metadata is not a JSON object: {error}")
     return UserData(
-        text={name: value for name, value in text.items() if value}, tags=tags.distinct(entry.tags), meta=free
+        text={name: value for name, value in text.items() if value},
+        tags=tag_spelling.distinct(entry.tags),
+        meta=free,
     )
 
 
@@ -304,7 +308,11 @@ def _write(library: Library, model: Model, data: UserData) -> None:
     text: dict[str, Any] = dict(data.text)
     edited = model.edited | text.keys() | ({TAGS} if data.tags else set())
     # Tags that a sidecar gave stay beside those that a person chose.
-    beside = tags.distinct(stored_tags.of_model(library, model.sha256)) if _are_given(library, model) else {}
+    beside = (
+        tag_spelling.distinct(stored_tags.of_model(library, model.sha256))
+        if _are_given(library, model)
+        else {}
+    )
     models.put(
         library, [model._replace(**text, edited=edited, updated_at=times.now() if data else model.updated_at)]
     )

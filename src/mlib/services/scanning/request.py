@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlib.core.comfyui.extra_paths import UNSEEN
-from mlib.core.comfyui.roots import (
+from mlib.core.comfyui.root_sources import (
     EXTRA_PATHS,
     RootsFound,
     comfyui_roots,
