@@ -108,7 +108,9 @@ def read_all(content: bytes, *, name: str = "a.safetensors", size: int | None = 
         check(header)
         sniffed = sniff(file, whole)
         # By its name alone a file is a pickle only where a load of it would run something.
-        by_name = name.endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl")) and header.details.get("globals")
+        names = header.details.get("globals")
+        runs_something = isinstance(names, dict) and any(names.values())
+        by_name = runs_something and name.endswith((".ckpt", ".pt", ".pth", ".bin", ".pkl"))
         assert (
             sniffed == header.format
             or header.format in {"onnx", "unknown"}
