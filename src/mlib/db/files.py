@@ -229,7 +229,7 @@ _AT_ONCE = 500
 
 
 class Placed(NamedTuple):
-    """A path at which a model lies, or lay, and its root."""
+    """A path where a model is, or was, and its root."""
 
     directory: str
     name: str

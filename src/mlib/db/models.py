@@ -30,7 +30,7 @@ _MISSING = (
 
 
 class Lost(NamedTuple):
-    """A place where a model lay, and since when it does not."""
+    """A path where a model was, and since when it is missing."""
 
     path: str
     root_id: int | None
@@ -38,7 +38,7 @@ class Lost(NamedTuple):
 
 
 class MissingModel(NamedTuple):
-    """A model without a file; `places` are where it lay, the last one first."""
+    """A model without a file; `places` are its former paths, latest first."""
 
     sha256: str
     name: str
@@ -87,7 +87,7 @@ def delete(library: Library, shas: Iterable[str]) -> None:
 
 
 def delete_facts(library: Library, sha256: str) -> None:
-    """Drop what was found of content, if that is no model and waits no more; part of a transaction."""
+    """Delete the facts of content that no model or pending import has; part of a transaction."""
     needed = "SELECT 1 FROM models WHERE sha256 = ?1 UNION ALL SELECT 1 FROM pending_import WHERE sha256 = ?1"
     if library.one(needed, [sha256]) is None:
         for table in BY_CONTENT:

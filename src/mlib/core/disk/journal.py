@@ -56,7 +56,7 @@ class _Entry(NamedTuple):
 
 
 def journal_path(library_path: str) -> str:
-    """Where the journal of a library lies."""
+    """Return the path of a library's file journal."""
     return library_path + ".files.jsonl"
 
 

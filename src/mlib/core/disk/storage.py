@@ -227,7 +227,7 @@ def _passes_on(device: int) -> bool:
 def _is_rotational(device: int) -> bool:
     block = os.path.realpath(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
     if "/virtio" in block:
-        return False  # a virtual disk says "rotational" whatever lies below it
+        return False  # a virtual disk reports "rotational" whatever is below it
     for place in (block, os.path.dirname(block)):  # a partition's queue is its disk's
         try:
             with open(f"{place}/queue/rotational", encoding="ascii") as flag:

@@ -150,7 +150,7 @@ def busy(path: str) -> MlibError:
     return MlibError("busy", f"another mlib is copying to {os.path.dirname(path)}", hint="try again later")
 
 
-# --- Making a copy of a file a hard link to it: at every moment a whole file lies under its name.
+# --- Replacing a copy by a hard link, with a whole file under its name at every moment
 
 
 def replace_by_link(path: str, *, by: str, expected: Stat, kept: Stat) -> None:
@@ -196,7 +196,7 @@ def _check(
 ) -> None:
     for status, where, was in ((one, path, expected[0]), (other, by, expected[1])):
         if not stat.S_ISREG(status.st_mode):
-            raise MlibError("not_a_file", f"a link is no copy: {where}")
+            raise MlibError("not_a_file", f"a link is not a copy: {where}")
         if stat_of(status) != was:
             raise changed(where)
     if one.st_dev != other.st_dev:
